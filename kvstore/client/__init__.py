@@ -1,0 +1,1 @@
+"""The asyncio client: fail-over, safe retries, watches that resume, leases that live."""

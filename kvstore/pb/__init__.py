@@ -1,0 +1,1 @@
+"""Messages generated from proto/kvstore/pb by scripts/genproto; never edited by hand."""

@@ -1,0 +1,227 @@
+"""Records of the consensus core: entries, messages, memberships, `Ready`.
+
+Pure data; everything that crosses the wire or reaches the disk is a frozen struct. Member id 0
+means "none"; indexes and terms start at 1, 0 means "before the first".
+"""
+
+from enum import IntEnum
+
+import msgspec
+
+NO_MEMBER = 0
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of plain records: an array on the wire."""
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True, kw_only=True):
+    """Base of messages. Each has a term, a sender and a receiver."""
+
+    to: int
+    sender: int
+    term: int
+
+
+class EntryKind(IntEnum):
+    """What an entry's data means."""
+
+    NORMAL = 0
+    MEMBERSHIP = 1
+
+
+class Entry(_Record, frozen=True):
+    """One log entry. Empty data with kind NORMAL is a leader's first entry."""
+
+    index: int
+    term: int
+    data: bytes = b""
+    kind: EntryKind = EntryKind.NORMAL
+
+
+class HardState(_Record, frozen=True):
+    """What must survive a crash besides the log (Raft, Figure 2); commit is only a hint."""
+
+    term: int = 0
+    vote: int = NO_MEMBER
+    commit: int = 0
+
+
+class Membership(_Record, frozen=True):
+    """Who votes. `outgoing` is empty except within joint consensus; ids are never reused."""
+
+    voters: tuple[int, ...] = ()
+    outgoing: tuple[int, ...] = ()
+    learners: tuple[int, ...] = ()
+    learners_next: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+
+
+class SnapshotMeta(_Record, frozen=True):
+    """What a snapshot covers: everything up to and including `index`."""
+
+    index: int
+    term: int
+    membership: Membership
+
+
+class RequestVote(_Message, frozen=True, tag="rv"):
+    """A candidate asks (`pre_vote`: would you vote? — at `term`, which it has not adopted yet).
+
+    `transfer`: the leader itself asked for this campaign, so stickiness does not apply.
+    """
+
+    last_index: int
+    last_term: int
+    pre_vote: bool = False
+    transfer: bool = False
+
+
+class VoteReply(_Message, frozen=True, tag="vr"):
+    """The answer to RequestVote."""
+
+    granted: bool
+    pre_vote: bool = False
+
+
+class AppendEntries(_Message, frozen=True, tag="ae"):
+    """Entries after (`previous_index`, `previous_term`); with none it probes."""
+
+    previous_index: int
+    previous_term: int
+    commit: int
+    entries: tuple[Entry, ...] = ()
+
+
+class AppendReply(_Message, frozen=True, tag="ar"):
+    """A durable follower log up to `match_index`; or a rejection of `rejected_index`.
+
+    On rejection `hint_index`/`hint_term` name the follower's last entry that may match.
+    """
+
+    match_index: int = 0
+    is_rejected: bool = False
+    rejected_index: int = 0
+    hint_index: int = 0
+    hint_term: int = 0
+
+
+class Heartbeat(_Message, frozen=True, tag="hb"):
+    """The leader lives. `read_context` (0 = none) asks for a confirmation of leadership."""
+
+    commit: int
+    read_context: int = 0
+
+
+class HeartbeatReply(_Message, frozen=True, tag="hr"):
+    """The answer to Heartbeat, with its `read_context`."""
+
+    read_context: int = 0
+
+
+class ReadIndexRequest(_Message, frozen=True, tag="rq"):
+    """A follower forwards a linearizable read; `context` is the follower's own number."""
+
+    context: int
+
+
+class ReadIndexReply(_Message, frozen=True, tag="ri"):
+    """The index to wait for; 0 = the receiver is no leader (any more), ask again."""
+
+    context: int
+    index: int
+
+
+class Propose(_Message, frozen=True, tag="pr"):
+    """A follower forwards proposals to the leader."""
+
+    data: tuple[bytes, ...]
+
+
+class InstallSnapshot(_Message, frozen=True, tag="is"):
+    """A snapshot has arrived: stepped by the receiver's own driver once the file is durable."""
+
+    meta: SnapshotMeta
+
+
+class TimeoutNow(_Message, frozen=True, tag="tn"):
+    """Leadership transfer: campaign at once (dissertation, 3.10)."""
+
+
+Message = (
+    RequestVote
+    | VoteReply
+    | AppendEntries
+    | AppendReply
+    | Heartbeat
+    | HeartbeatReply
+    | ReadIndexRequest
+    | ReadIndexReply
+    | Propose
+    | InstallSnapshot
+    | TimeoutNow
+)
+
+
+class Role(IntEnum):
+    """Raft's roles; a pre-candidate asks for pre-votes and has not raised its term."""
+
+    FOLLOWER = 0
+    PRE_CANDIDATE = 1
+    CANDIDATE = 2
+    LEADER = 3
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one member's core. Times are in ticks."""
+
+    member_id: int
+    election_ticks: int = 10
+    heartbeat_ticks: int = 1
+    append_bytes_max: int = 1024 * 1024  # entries' bytes in one AppendEntries (at least one entry)
+    inflight_appends_max: int = 256
+    uncommitted_bytes_max: int = 64 * 1024 * 1024  # a leader drops proposals beyond this backlog
+
+
+class ReadState(_Record, frozen=True):
+    """The read asked for with `context` may be served once `index` is applied."""
+
+    context: int
+    index: int
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver must do, in this order (dissertation 10.2.1; see kvstore/server/node.py).
+
+    1. Install `snapshot` if there is one (its file is durable already): WAL marker, state machine.
+    2. Queue `hard_state` and `entries` to the WAL; send `appends` while it syncs.
+    3. After the sync send `promises` (votes, vote requests, acknowledgements).
+    4. Call `Raft.stored(ready)`: only now does a leader count itself.
+    5. Apply `committed` in order, then call `Raft.applied(index)`.
+    `reads` may be served once applied; `rejected_reads` must be asked again or failed;
+    `snapshots_wanted` names members that need a snapshot stream (report with `report_snapshot`).
+    """
+
+    hard_state: HardState | None = None
+    must_sync: bool = False
+    entries: tuple[Entry, ...] = ()
+    snapshot: SnapshotMeta | None = None
+    committed: tuple[Entry, ...] = ()
+    appends: tuple[Message, ...] = ()
+    promises: tuple[Message, ...] = ()
+    reads: tuple[ReadState, ...] = ()
+    rejected_reads: tuple[int, ...] = ()
+    snapshots_wanted: tuple[int, ...] = ()
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """What the driver read from disk before it builds the core.
+
+    `first` is the compaction point: entries start at `first.index + 1`. `applied` is what the
+    state machine has already.
+    """
+
+    hard_state: HardState = HardState()
+    first: SnapshotMeta
+    entries: tuple[Entry, ...] = ()
+    applied: int = 0

@@ -1,0 +1,1 @@
+"""Drivers of one member: node loop, peers, RPC front, services, configuration."""

@@ -1,0 +1,50 @@
+"""One RPC as a handler sees it: no transport, no task.
+
+A front (grpc.aio now, our own HTTP/2 later, the simulation's) creates calls and hands them to
+handlers. Unary: the handler calls `reply` or `fail` exactly once, now or from a callback. Streams:
+`send` any number of times, then `end` or `fail`; `on_request` and `on_closed` are set by the
+handler.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kvstore.errors import KvError
+
+
+class Call(Protocol):
+    """A unary call under way."""
+
+    peer: str
+    deadline: float | None
+    metadata: dict[str, str]
+
+    def reply(self, response: Any) -> None:
+        """Answer with a protobuf message (or its bytes); ignored when the caller has gone."""
+
+    def fail(self, error: KvError) -> None:
+        """End with the status that `rpc_errors` gives the error."""
+
+
+class StreamCall(Protocol):
+    """A streaming call under way. All callbacks run on the event loop."""
+
+    peer: str
+    metadata: dict[str, str]
+    on_request: Callable[[Any], None]  # a request message arrived
+    on_half_closed: Callable[[], None]  # the client will send no more
+    on_closed: Callable[[], None]  # the call is over, whoever ended it; nothing more is sent
+    on_writable: Callable[[], None]  # is_blocked went back to False
+
+    @property
+    def is_blocked(self) -> bool:
+        """True while the client does not read: what is sent now waits in bounded memory."""
+
+    def send(self, response: Any) -> None:
+        """Send one response message (or its bytes)."""
+
+    def end(self) -> None:
+        """End with status OK."""
+
+    def fail(self, error: KvError) -> None:
+        """End with the status of the error."""

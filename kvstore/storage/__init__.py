@@ -1,0 +1,1 @@
+"""WAL, snapshots and files: the only code of the store that touches the disk."""

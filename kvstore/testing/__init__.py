@@ -1,0 +1,1 @@
+"""For whoever property-tests consistency: simulation, histories, processes, faults."""
