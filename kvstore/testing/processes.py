@@ -1,0 +1,310 @@
+"""Real member processes on loopback: start, wait until ready, kill -9, freeze, restart.
+
+For tests that look at the system from outside: Debian's etcd and our own member take the same
+flags, so one class runs either. Blocking on purpose (process control has no event loop to share).
+It signals only processes that it started itself, and knows nothing of the server's inside: the
+only question it asks a member is etcd's `Status`.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from kvstore.pb import rpc_pb2
+
+ETCD = ("etcd",)
+KEELSON = (sys.executable, "-m", "kvstore")
+
+START_ATTEMPTS_MAX = 5  # another process may take a port between our probe and the member's bind
+READY_SECONDS_MAX = 30.0  # a cold start of three members on a crowded machine
+STOP_SECONDS_MAX = 10.0  # SIGTERM: the member hands leadership over and syncs
+POLL_SECONDS = 0.02
+_PORTS = range(10_240, 32_000)  # below Linux's ephemeral range: outgoing connections don't collide
+_LOOPBACK = "127.0.0.1"
+
+
+class MemberStartError(Exception):
+    """A member ended, or did not become ready, while it was being started."""
+
+
+class MemberProcess:
+    """One member: a command line, a data folder, a log file and, while it runs, a process."""
+
+    def __init__(self, program: Sequence[str], name: str, folder: Path) -> None:
+        self.program = tuple(program)
+        self.name = name
+        self.data_folder = folder / f"{name}.data"
+        self.log_path = folder / f"{name}.log"
+        self.client_port = 0
+        self.peer_port = 0
+        self.flags: tuple[str, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients reach it, `host:port`."""
+        return f"{_LOOPBACK}:{self.client_port}"
+
+    @property
+    def client_url(self) -> str:
+        """Where clients reach it, as a URL."""
+        return f"http://{self.endpoint}"
+
+    @property
+    def peer_url(self) -> str:
+        """Where other members reach it, as a URL."""
+        return f"http://{_LOOPBACK}:{self.peer_port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id; only while it runs."""
+        assert self._process is not None, f"{self.name} is not running"
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """True from `start` until the process has ended, also while it is paused."""
+        return self._process is not None and self._process.poll() is None
+
+    def command(self, initial_cluster: str) -> list[str]:
+        """The whole command line, flags as etcd spells them."""
+        return [
+            *self.program,
+            f"--name={self.name}",
+            f"--data-dir={self.data_folder}",
+            f"--listen-client-urls={self.client_url}",
+            f"--advertise-client-urls={self.client_url}",
+            f"--listen-peer-urls={self.peer_url}",
+            f"--initial-advertise-peer-urls={self.peer_url}",
+            f"--initial-cluster={initial_cluster}",
+            "--initial-cluster-state=new",
+            *self.flags,
+        ]
+
+    def start(self, initial_cluster: str) -> None:
+        """Start the process; a data folder that exists is used as it is."""
+        assert not self.is_running, f"{self.name} already runs as {self.pid}"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ETCD_")}
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(initial_cluster),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=inherited,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to this process."""
+        assert self._process is not None, f"{self.name} is not running"
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until the process is gone."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP: alive for the kernel, silent for everyone else."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM and wait (SIGKILL when it takes too long); the exit status."""
+        if self._process is None:
+            return 0
+        self.resume()  # a paused process would never see the SIGTERM
+        self._process.terminate()
+        try:
+            status = self._process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._process = None
+        return status
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The end of its log, for error messages."""
+        if not self.log_path.exists():
+            return ""
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+
+    def status(self, timeout_seconds: float = 1.0) -> rpc_pb2.StatusResponse | None:
+        """etcd's Status of this member, or None while it does not answer."""
+        if not _accepts_connections(self.client_port):
+            return None  # spares grpc's reconnect back-off
+        with grpc.insecure_channel(self.endpoint) as channel:
+            ask = channel.unary_unary(
+                "/etcdserverpb.Maintenance/Status",
+                request_serializer=rpc_pb2.StatusRequest.SerializeToString,
+                response_deserializer=rpc_pb2.StatusResponse.FromString,
+            )
+            try:
+                return ask(rpc_pb2.StatusRequest(), timeout=timeout_seconds)
+            except grpc.RpcError:
+                return None
+
+
+class ClusterProcesses:
+    """N members of one program that form one cluster; a context manager that stops them all."""
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        folder: Path,
+        *,
+        count: int = 1,
+        flags: Sequence[str] = (),
+        name_prefix: str = "m",
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        names = [f"{name_prefix}{number}" for number in range(1, count + 1)]
+        self.members = [MemberProcess(program, name, folder) for name in names]
+        for member in self.members:
+            member.flags = (f"--initial-cluster-token={folder.name}", *flags)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def endpoints(self) -> list[str]:
+        """`host:port` of each member, for clients."""
+        return [member.endpoint for member in self.members]
+
+    @property
+    def initial_cluster(self) -> str:
+        """The value of `--initial-cluster`."""
+        return ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+
+    def start(self) -> None:
+        """Choose ports, start every member of a new cluster and wait until all are ready."""
+        for attempt in range(1, START_ATTEMPTS_MAX + 1):
+            self._choose_ports()
+            for member in self.members:
+                member.start(self.initial_cluster)
+            try:
+                self.wait_ready()
+            except MemberStartError:
+                ended = any(not member.is_running for member in self.members)
+                self.stop()
+                if not ended or attempt == START_ATTEMPTS_MAX:
+                    raise
+            else:
+                return
+
+    def start_member(self, member: MemberProcess) -> None:
+        """Start a member that was killed or stopped, on its old ports and data folder."""
+        member.start(self.initial_cluster)
+
+    def wait_ready(
+        self,
+        members: Sequence[MemberProcess] | None = None,
+        *,
+        timeout_seconds: float = READY_SECONDS_MAX,
+    ) -> None:
+        """Return once these members (default: all) answer and agree on a leader."""
+        waiting = list(self.members if members is None else members)
+        deadline = time.monotonic() + timeout_seconds
+        while not self._are_ready(waiting):
+            for member in waiting:
+                if not member.is_running:
+                    raise MemberStartError(f"{member.name} ended:\n{member.log_tail()}")
+            if time.monotonic() > deadline:
+                tails = "\n".join(f"{member.name}:\n{member.log_tail(5)}" for member in waiting)
+                raise MemberStartError(f"not ready in {timeout_seconds} s:\n{tails}")
+            time.sleep(POLL_SECONDS)
+
+    def leader(self) -> MemberProcess | None:
+        """The running member that takes itself for the leader (of the highest term), if any."""
+        leaders: list[tuple[int, MemberProcess]] = []
+        for member in self.members:
+            status = member.status() if member.is_running else None
+            if status is not None and status.leader == status.header.member_id != 0:
+                leaders.append((status.raftTerm, member))
+        return max(leaders, key=lambda pair: pair[0], default=(0, None))[1]
+
+    def stop(self) -> None:
+        """End every member that runs, the last signal being SIGKILL if need be."""
+        for member in self.members:
+            if member.is_running:
+                member.signal(signal.SIGCONT)
+                member.signal(signal.SIGTERM)
+        for member in self.members:
+            member.stop()
+
+    def kill(self) -> None:
+        """SIGKILL every member at once: fast, and the data folders stay as a crash leaves them."""
+        for member in self.members:
+            if member.is_running:
+                member.signal(signal.SIGKILL)
+        for member in self.members:
+            member.kill()
+
+    def _are_ready(self, members: Sequence[MemberProcess]) -> bool:
+        statuses = [member.status() for member in members]
+        leaders = {0 if status is None else status.leader for status in statuses}
+        return len(leaders) == 1 and leaders != {0} and all(map(_serves_reads, members))
+
+    def _choose_ports(self) -> None:
+        with contextlib.ExitStack() as held:
+            ports = _free_ports(held)
+            for member in self.members:
+                member.client_port, member.peer_port = next(ports), next(ports)
+
+
+def _serves_reads(member: MemberProcess) -> bool:
+    """A linearizable read works, so the leader has committed an entry of its term."""
+    with grpc.insecure_channel(member.endpoint) as channel:
+        read = channel.unary_unary(
+            "/etcdserverpb.KV/Range",
+            request_serializer=rpc_pb2.RangeRequest.SerializeToString,
+            response_deserializer=rpc_pb2.RangeResponse.FromString,
+        )
+        try:
+            read(rpc_pb2.RangeRequest(key=b"\0", count_only=True), timeout=1)
+        except grpc.RpcError:
+            return False
+    return True
+
+
+def _accepts_connections(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((_LOOPBACK, port), timeout=1):
+        return True
+    return False
+
+
+def _free_ports(held: contextlib.ExitStack) -> Iterator[int]:
+    """Ports that are free now; bound until `held` closes, so that no two are equal."""
+    while True:
+        probe = held.enter_context(socket.socket())
+        port = random.choice(_PORTS)
+        with contextlib.suppress(OSError):
+            probe.bind((_LOOPBACK, port))
+            yield port
