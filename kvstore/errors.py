@@ -55,7 +55,8 @@ class RequestTooLargeError(RequestError):
 class CompactedError(RequestError):
     """The revision asked for has been compacted."""
 
-    def __init__(self, requested: int, compacted: int) -> None:
+    def __init__(self, requested: int = 0, compacted: int = 0) -> None:
+        """A client that reads the error from a status does not know the revisions: 0."""
         super().__init__(f"revision {requested} is compacted (compact revision {compacted})")
         self.requested = requested
         self.compacted = compacted
@@ -64,7 +65,8 @@ class CompactedError(RequestError):
 class FutureRevisionError(RequestError):
     """The revision asked for does not exist yet."""
 
-    def __init__(self, requested: int, current: int) -> None:
+    def __init__(self, requested: int = 0, current: int = 0) -> None:
+        """A client that reads the error from a status does not know the revisions: 0."""
         super().__init__(f"revision {requested} is not reached yet (current {current})")
         self.requested = requested
         self.current = current
@@ -107,11 +109,33 @@ class UnsupportedError(RequestError):
 
 
 class UnknownMethodError(RequestError):
-    """The request names a compare target, operation or method that does not exist."""
+    """The request names an operation or method that does not exist."""
+
+
+class UnknownServiceError(RequestError):
+    """A health check names a service that this member does not have."""
+
+
+class AuthNotEnabledError(RequestError):
+    """Credentials were given, but nobody has enabled authentication."""
+
+
+class MalformedRequestError(RequestError):
+    """The bytes of the request are no message of the method's type."""
+
+
+class WatchCanceledError(RequestError):
+    """The member ended a watch stream."""
 
 
 class UnavailableError(KvError):
-    """The cluster cannot answer now."""
+    """The cluster cannot answer now.
+
+    The client library says in `may_have_been_applied` what is known of a write: False only when
+    it surely was not and never will be applied (reads: always False).
+    """
+
+    may_have_been_applied = True
 
 
 class NoLeaderError(UnavailableError):

@@ -1,0 +1,131 @@
+"""Errors and what they look like on the wire: gRPC code and etcd's exact text, one table.
+
+Clients of etcd match the text, so it is part of the API. Pure; knows neither a transport nor a
+service. A new error class needs one row here; a test finds it missing.
+"""
+
+from typing import NamedTuple
+
+from kvstore.errors import (
+    AuthNotEnabledError,
+    BadLeaderTransfereeError,
+    CompactedError,
+    ConnectionLostTimeoutError,
+    CorruptError,
+    DuplicateKeyError,
+    EmptyKeyError,
+    FutureRevisionError,
+    InvalidSortOptionError,
+    KeyNotFoundError,
+    KvError,
+    LeaderChangedError,
+    LeaderFailureTimeoutError,
+    LeaseExistsError,
+    LeaseNotFoundError,
+    LeaseProvidedError,
+    LeaseTtlTooLargeError,
+    MalformedRequestError,
+    MemberNotFoundError,
+    NoLeaderError,
+    NoSpaceError,
+    NotLeaderError,
+    RequestError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+    StoppedError,
+    TooManyOperationsError,
+    TooManyRequestsError,
+    UnavailableError,
+    UnknownMethodError,
+    UnknownServiceError,
+    UnsupportedError,
+    ValueProvidedError,
+    WatchCanceledError,
+)
+
+
+class Status(NamedTuple):
+    """A gRPC status; `code` is the code's name, as gRPC spells it."""
+
+    code: str
+    text: str
+
+
+STATUSES: dict[type[KvError], Status] = {
+    EmptyKeyError: Status("INVALID_ARGUMENT", "etcdserver: key is not provided"),
+    KeyNotFoundError: Status("INVALID_ARGUMENT", "etcdserver: key not found"),
+    ValueProvidedError: Status("INVALID_ARGUMENT", "etcdserver: value is provided"),
+    LeaseProvidedError: Status("INVALID_ARGUMENT", "etcdserver: lease is provided"),
+    DuplicateKeyError: Status("INVALID_ARGUMENT", "etcdserver: duplicate key given in txn request"),
+    TooManyOperationsError: Status(
+        "INVALID_ARGUMENT", "etcdserver: too many operations in txn request"
+    ),
+    InvalidSortOptionError: Status("INVALID_ARGUMENT", "etcdserver: invalid sort option"),
+    RequestTooLargeError: Status("INVALID_ARGUMENT", "etcdserver: request is too large"),
+    CompactedError: Status(
+        "OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted"
+    ),
+    FutureRevisionError: Status(
+        "OUT_OF_RANGE", "etcdserver: mvcc: required revision is a future revision"
+    ),
+    LeaseNotFoundError: Status("NOT_FOUND", "etcdserver: requested lease not found"),
+    LeaseExistsError: Status("FAILED_PRECONDITION", "etcdserver: lease already exists"),
+    LeaseTtlTooLargeError: Status("OUT_OF_RANGE", "etcdserver: too large lease TTL"),
+    NoSpaceError: Status("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded"),
+    CorruptError: Status("DATA_LOSS", "etcdserver: corrupt cluster"),
+    MemberNotFoundError: Status("NOT_FOUND", "etcdserver: member not found"),
+    BadLeaderTransfereeError: Status("FAILED_PRECONDITION", "etcdserver: bad leader transferee"),
+    NotLeaderError: Status("FAILED_PRECONDITION", "etcdserver: not leader"),
+    AuthNotEnabledError: Status("FAILED_PRECONDITION", "etcdserver: authentication is not enabled"),
+    WatchCanceledError: Status("CANCELLED", "etcdserver: watch canceled"),
+    UnknownServiceError: Status("NOT_FOUND", "unknown service"),
+    NoLeaderError: Status("UNAVAILABLE", "etcdserver: no leader"),
+    LeaderChangedError: Status("UNAVAILABLE", "etcdserver: leader changed"),
+    RequestTimeoutError: Status("UNAVAILABLE", "etcdserver: request timed out"),
+    LeaderFailureTimeoutError: Status(
+        "UNAVAILABLE",
+        "etcdserver: request timed out, possibly due to previous leader failure",
+    ),
+    ConnectionLostTimeoutError: Status(
+        "UNAVAILABLE", "etcdserver: request timed out, possibly due to connection lost"
+    ),
+    TooManyRequestsError: Status("RESOURCE_EXHAUSTED", "etcdserver: too many requests"),
+    StoppedError: Status("UNAVAILABLE", "etcdserver: server stopped"),
+}
+
+# Errors whose text is the message of the instance, after a prefix that tells them apart.
+PREFIXES: dict[type[KvError], Status] = {
+    UnsupportedError: Status("UNIMPLEMENTED", "etcdserver: not supported yet: "),
+    UnknownMethodError: Status("UNIMPLEMENTED", "unknown "),
+    MalformedRequestError: Status("INTERNAL", "grpc: error unmarshalling request: "),
+}
+
+# What a code without a known text means to a client: UNAVAILABLE may pass, the rest will not.
+_BASES: dict[str, type[KvError]] = {
+    "UNAVAILABLE": UnavailableError,
+    "DEADLINE_EXCEEDED": RequestTimeoutError,
+    # gRPC's own limit on the size of a message speaks before etcd's does.
+    "RESOURCE_EXHAUSTED": RequestTooLargeError,
+}
+_ERRORS: dict[str, type[KvError]] = {status.text: error for error, status in STATUSES.items()}
+
+
+def status_of(error: KvError) -> Status:
+    """The status that tells a client of `error`."""
+    status = STATUSES.get(type(error))
+    if status is not None:
+        return status
+    code = "UNAVAILABLE" if isinstance(error, UnavailableError) else "UNKNOWN"
+    code, prefix = PREFIXES.get(type(error), (code, ""))
+    return Status(code, prefix + str(error))
+
+
+def error_of(code: str, text: str) -> KvError:
+    """The error that a status tells of: by its text, else by its code."""
+    known = _ERRORS.get(text)
+    if known is not None:
+        return known()
+    for error, status in PREFIXES.items():
+        if status.code == code and text.startswith(status.text):
+            return error(text.removeprefix(status.text))
+    return _BASES.get(code, RequestError)(text)
