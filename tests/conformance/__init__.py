@@ -1,0 +1,1 @@
+"""One suite, two targets: our members and Debian's etcd must behave the same on the wire."""
