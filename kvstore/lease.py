@@ -71,7 +71,7 @@ class _Lease:
         self.ttl_seconds = ttl_seconds
         self.remaining_seconds = remaining_seconds
         self.keys: set[bytes] = set()
-        # A checkpoint is applied, or on its way through the log: see `Lessor.start_renewal`.
+        # A checkpoint is applied, or on its way through the log: see `Lessor.is_checkpointed`.
         self.is_checkpointed = remaining_seconds > 0
 
 
@@ -82,15 +82,6 @@ class _Timetable:
         self._times: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
         self._queued: dict[int, float] = {}  # id -> the one valid heap entry of it
-
-    def __len__(self) -> int:
-        return len(self._times)
-
-    def __contains__(self, lease_id: int) -> bool:
-        return lease_id in self._times
-
-    def __getitem__(self, lease_id: int) -> float:
-        return self._times[lease_id]
 
     def set(self, lease_id: int, time: float) -> None:
         self._times[lease_id] = time
@@ -261,18 +252,16 @@ class Lessor:
         for lease in self._leases.values():
             lease.is_checkpointed = lease.remaining_seconds > 0
 
-    def start_renewal(self, lease_id: int) -> bool:
-        """Tell whether a checkpoint of 0 must be replicated before `renew` (else renew at once).
+    def is_checkpointed(self, lease_id: int) -> bool:
+        """Tell whether a renewal may be answered only after a checkpoint of 0 is applied.
 
         Otherwise the next leader would give the lease only what its checkpoint says. One that was
-        handed out but is not applied yet counts as well, for it would be applied after the
-        renewal; and none is handed out again before the renewal, for it would be behind the 0.
+        handed out but is not applied yet counts as well: it will be, after the renewal. Ask after
+        `renew`, which puts off the next one by an interval; the 0 is applied or lost with the
+        leadership long before that is over.
         """
         lease = self._leases.get(lease_id)
-        if lease is None or not lease.is_checkpointed:
-            return False
-        self._checkpoints.discard(lease_id)
-        return True
+        return lease is not None and lease.is_checkpointed
 
     def renew(self, lease_id: int, now: float) -> int:
         """Start the lease afresh; its TTL, or 0 when there is none such or it has expired.
@@ -283,13 +272,12 @@ class Lessor:
         lease = self._leases.get(lease_id)
         if lease is None or self._deadlines[lease_id] <= now:
             return 0
-        assert not lease.is_checkpointed, "replicate a checkpoint of 0 first"
         self._set_deadline(lease_id, now + lease.ttl_seconds)
         self._schedule_checkpoint(lease, now)
         return lease.ttl_seconds
 
-    def time_to_live(self, lease_id: int, now: float, *, keys: bool = False) -> LeaseTimeToLive:
-        """What is left of a lease, in whole seconds, and its keys if asked for."""
+    def time_to_live(self, lease_id: int, now: float, *, keys: bool = True) -> LeaseTimeToLive:
+        """What is left of a lease, in whole seconds, and its keys unless not wanted."""
         self._date(now)
         lease = self._leases.get(lease_id)
         if lease is None:
