@@ -5,10 +5,14 @@ means "none"; indexes and terms start at 1, 0 means "before the first".
 """
 
 from enum import IntEnum
+from typing import Annotated
 
 import msgspec
 
 NO_MEMBER = 0
+
+# Ids, indexes and terms: what arrives from the network is refused when it is negative.
+Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -18,9 +22,9 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True, kw_only=True):
     """Base of messages. Each has a term, a sender and a receiver."""
 
-    to: int
-    sender: int
-    term: int
+    to: Natural
+    sender: Natural
+    term: Natural
 
 
 class EntryKind(IntEnum):
@@ -33,8 +37,8 @@ class EntryKind(IntEnum):
 class Entry(_Record, frozen=True):
     """One log entry. Empty data with kind NORMAL is a leader's first entry."""
 
-    index: int
-    term: int
+    index: Natural
+    term: Natural
     data: bytes = b""
     kind: EntryKind = EntryKind.NORMAL
 
@@ -42,26 +46,26 @@ class Entry(_Record, frozen=True):
 class HardState(_Record, frozen=True):
     """What must survive a crash besides the log (Raft, Figure 2); commit is only a hint."""
 
-    term: int = 0
-    vote: int = NO_MEMBER
-    commit: int = 0
+    term: Natural = 0
+    vote: Natural = NO_MEMBER
+    commit: Natural = 0
 
 
 class Membership(_Record, frozen=True):
     """Who votes. `outgoing` is empty except within joint consensus; ids are never reused."""
 
-    voters: tuple[int, ...] = ()
-    outgoing: tuple[int, ...] = ()
-    learners: tuple[int, ...] = ()
-    learners_next: tuple[int, ...] = ()
-    removed: tuple[int, ...] = ()
+    voters: tuple[Natural, ...] = ()
+    outgoing: tuple[Natural, ...] = ()
+    learners: tuple[Natural, ...] = ()
+    learners_next: tuple[Natural, ...] = ()
+    removed: tuple[Natural, ...] = ()
 
 
 class SnapshotMeta(_Record, frozen=True):
     """What a snapshot covers: everything up to and including `index`."""
 
-    index: int
-    term: int
+    index: Natural
+    term: Natural
     membership: Membership
 
 
@@ -71,8 +75,8 @@ class RequestVote(_Message, frozen=True, tag="rv"):
     `transfer`: the leader itself asked for this campaign, so stickiness does not apply.
     """
 
-    last_index: int
-    last_term: int
+    last_index: Natural
+    last_term: Natural
     pre_vote: bool = False
     transfer: bool = False
 
@@ -87,9 +91,9 @@ class VoteReply(_Message, frozen=True, tag="vr"):
 class AppendEntries(_Message, frozen=True, tag="ae"):
     """Entries after (`previous_index`, `previous_term`); with none it probes."""
 
-    previous_index: int
-    previous_term: int
-    commit: int
+    previous_index: Natural
+    previous_term: Natural
+    commit: Natural
     entries: tuple[Entry, ...] = ()
 
 
@@ -99,37 +103,37 @@ class AppendReply(_Message, frozen=True, tag="ar"):
     On rejection `hint_index`/`hint_term` name the follower's last entry that may match.
     """
 
-    match_index: int = 0
+    match_index: Natural = 0
     is_rejected: bool = False
-    rejected_index: int = 0
-    hint_index: int = 0
-    hint_term: int = 0
+    rejected_index: Natural = 0
+    hint_index: Natural = 0
+    hint_term: Natural = 0
 
 
 class Heartbeat(_Message, frozen=True, tag="hb"):
     """The leader lives. `read_context` (0 = none) asks for a confirmation of leadership."""
 
-    commit: int
-    read_context: int = 0
+    commit: Natural
+    read_context: Natural = 0
 
 
 class HeartbeatReply(_Message, frozen=True, tag="hr"):
     """The answer to Heartbeat, with its `read_context`."""
 
-    read_context: int = 0
+    read_context: Natural = 0
 
 
 class ReadIndexRequest(_Message, frozen=True, tag="rq"):
     """A follower forwards a linearizable read; `context` is the follower's own number."""
 
-    context: int
+    context: Natural
 
 
 class ReadIndexReply(_Message, frozen=True, tag="ri"):
     """The index to wait for; 0 = the receiver is no leader (any more), ask again."""
 
-    context: int
-    index: int
+    context: Natural
+    index: Natural
 
 
 class Propose(_Message, frozen=True, tag="pr"):
