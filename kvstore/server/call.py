@@ -3,13 +3,26 @@
 A front (grpc.aio now, our own HTTP/2 later, the simulation's) creates calls and hands them to
 handlers. Unary: the handler calls `reply` or `fail` exactly once, now or from a callback. Streams:
 `send` any number of times, then `end` or `fail`; `on_request` and `on_closed` are set by the
-handler.
+handler. A KvError that a handler raises while it is called ends the call like `fail`.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from google.protobuf.message import Message
 
 from kvstore.errors import KvError
+
+Kind: TypeAlias = Literal["unary", "stream"]
+# Full method name → (attribute of the service, request type, kind).
+Methods: TypeAlias = Mapping[str, tuple[str, type[Message], Kind]]
+
+
+class Service(NamedTuple):
+    """Handlers and the table of their methods, ready to be mounted by any front."""
+
+    handlers: object
+    methods: Methods
 
 
 class Call(Protocol):
