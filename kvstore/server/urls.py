@@ -1,0 +1,67 @@
+"""Peer and client URLs: `http://HOST:PORT` or `https://HOST:PORT`, nothing more (etcd's rules).
+
+Pure text; names are never resolved here.
+"""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+import msgspec
+
+from kvstore.errors import ConfigError
+
+
+class Url(msgspec.Struct, frozen=True):
+    """A URL taken apart. `text` is as given: member ids are computed from it."""
+
+    text: str
+    host: str
+    port: int
+    is_tls: bool
+
+
+def parse_url(text: str) -> Url:
+    """Take a URL apart; ConfigError says what is wrong with it."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"URL {text!r} cannot be read: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(f"URL {text!r} must begin with http:// or https://")
+    if not parts.hostname or port is None:
+        raise ConfigError(f"URL {text!r} must name a host and a port, like http://127.0.0.1:2380")
+    # A trailing slash counts as a path, as in etcd: the text goes into the member's id.
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ConfigError(f"URL {text!r} must end after the port")
+    return Url(text, parts.hostname, port, parts.scheme == "https")
+
+
+def parse_urls(text: str) -> tuple[str, ...]:
+    """A comma-separated list of valid URLs, sorted as etcd keeps them."""
+    urls = sorted(part.strip() for part in text.split(","))
+    for url in urls:
+        parse_url(url)
+    return tuple(urls)
+
+
+def require_bindable(text: str) -> None:
+    """A listener binds to an address, not to a name (etcd's rule; `localhost` is allowed)."""
+    host = parse_url(text).host
+    if host == "localhost":
+        return
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ConfigError(
+            f"cannot listen on {text}: give an IP address (0.0.0.0 for all) instead of a name"
+        ) from None
+
+
+def comparable(urls: tuple[str, ...]) -> list[str]:
+    """URLs in a form in which `localhost` and 127.0.0.1 are one (etcd compares resolved URLs)."""
+    parts = [parse_url(url) for url in urls]
+    hosts = ["127.0.0.1" if part.host == "localhost" else part.host for part in parts]
+    return sorted(
+        f"{part.is_tls} {host} {part.port}" for part, host in zip(parts, hosts, strict=True)
+    )
