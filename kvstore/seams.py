@@ -51,7 +51,11 @@ class AppendFile(Protocol):
         """Bytes appended so far, synced or not (what was preallocated does not count)."""
 
     def append(self, data: bytes) -> None:
-        """Queue bytes; they reach the disk with the next `sync` (or before, in any part)."""
+        """Queue bytes; they reach the disk with the next `sync`, in any part until it returns.
+
+        They never reach it before a sync that was called earlier has returned, nor after one
+        that has failed: a batch on the disk proves that the batches before it are whole.
+        """
 
     async def sync(self) -> None:
         """Write and fdatasync all that was appended before the call, off the event loop.
@@ -68,7 +72,7 @@ class Files(Protocol):
     """A file system. Paths are strings; `/` separates folders."""
 
     def make_folder(self, path: str) -> None:
-        """Create a folder and its parents, if missing (mode 0700)."""
+        """Create a folder and its parents, if missing (mode 0700); durable on return."""
 
     def exists(self, path: str) -> bool:
         """Tell whether a file or folder is there."""
@@ -86,7 +90,10 @@ class Files(Protocol):
         """Create an empty file (it must not exist), with space reserved for it in bytes."""
 
     def open_append(self, path: str, *, size: int) -> AppendFile:
-        """Open a file to append after its first `size` bytes; what lies behind is zeroed."""
+        """Open a file to append after its first `size` bytes; what lies behind is zeroed.
+
+        Both are durable on return (a killed process may have left them in the page cache only).
+        """
 
     async def rename(self, source: str, target: str) -> None:
         """Rename atomically; durable only after `sync_folder`."""

@@ -1,0 +1,269 @@
+"""Files: the real file system behind the seam `Files`, with a thread for what blocks.
+
+The event loop never waits for the disk: a sync is one hop to a thread that writes and
+fdatasyncs, and comes back with `call_soon_threadsafe`. Files with reserved space are logs and
+share the log thread; everything else (snapshots, renames, removals) uses a second one, so that
+flushing a snapshot never queues before a log's sync. Nothing here knows what the bytes mean.
+"""
+
+import asyncio
+import errno
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn
+
+from kvstore.errors import DataFolderError, DiskError
+
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+_REMEDIES = {
+    errno.ENOSPC: "free space on this disk, then start the member again; it goes on where it was",
+    errno.EDQUOT: "raise the quota of this user, then start the member again",
+    errno.EROFS: "the file system is read-only: look for disk errors in the kernel's log",
+    errno.EACCES: "let the member's user write there, then start it again",
+    errno.EIO: (
+        "the disk is failing: replace it, wipe this member's data folder and let the member "
+        "catch up from the others"
+    ),
+}
+_OTHER_REMEDY = "see the kernel's log for this disk, then start the member again"
+
+
+def disk_error(action: str, path: str, error: OSError) -> DiskError:
+    """What an operator has to know of a refusal by the disk."""
+    remedy = _REMEDIES.get(error.errno or 0, _OTHER_REMEDY)
+    return DiskError(f"cannot {action} {path}: {error.strerror or error}; {remedy}")
+
+
+class _Worker:
+    """One thread that runs calls in order. Its queue is as long as its callers are many."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, function: Callable[[], None]) -> Awaitable[None]:
+        """Run a function in the thread; the awaitable raises what it raised."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._calls.put(lambda: _run_and_settle(loop, future, function))
+        return future
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Run a function in the thread after what is queued; nobody waits."""
+        self._calls.put(function)
+
+    def stop(self) -> None:
+        """End the thread once its queue is empty, and wait for it."""
+        self._calls.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (function := self._calls.get()) is not None:
+            function()
+
+
+def _run_and_settle(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], function: Callable[[], None]
+) -> None:
+    error: BaseException | None = None
+    try:
+        function()
+    except BaseException as failure:  # noqa: BLE001  (the thread's top: whoever waits gets it)
+        error = failure
+    try:
+        loop.call_soon_threadsafe(_settle, future, error)
+    except RuntimeError:
+        return  # the loop has ended, and with it whoever waited
+
+
+def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+class LocalAppendFile:
+    """A file descriptor that is only appended to; implements `AppendFile`."""
+
+    def __init__(self, fd: int, path: str, size: int, worker: _Worker) -> None:
+        self._fd = fd
+        self._path = path
+        self._size = size
+        self._worker = worker
+        self._queued: list[bytes] = []
+        self._failure: DiskError | None = None
+
+    @property
+    def size(self) -> int:
+        """See `AppendFile.size`."""
+        return self._size
+
+    def append(self, data: bytes) -> None:
+        """See `AppendFile.append`; bytes stay in memory until the next sync."""
+        self._queued.append(data)
+        self._size += len(data)
+
+    async def sync(self) -> None:
+        """See `AppendFile.sync`: one hop for write and fdatasync."""
+        queued, self._queued = self._queued, []
+        await self._worker.call(lambda: self._write_and_sync(queued))
+
+    def close(self) -> None:
+        """See `AppendFile.close`; after a sync that is under way, never beneath it."""
+        self._worker.post(lambda: os.close(self._fd))
+
+    def _write_and_sync(self, queued: list[bytes]) -> None:
+        # After a failed fdatasync the kernel may call the lost pages clean: a second one would
+        # succeed and promise what is not there. So a failure is for good.
+        if self._failure is not None:
+            raise self._failure
+        try:
+            _write_all(self._fd, b"".join(queued))
+            os.fdatasync(self._fd)
+        except OSError as error:
+            self._failure = disk_error("write", self._path, error)
+            raise self._failure from error
+
+
+class LocalFiles:
+    """The file system of this machine; implements `Files`."""
+
+    def __init__(self) -> None:
+        self._log_worker = _Worker("wal")
+        self._bulk_worker = _Worker("bulk-files")
+
+    def make_folder(self, path: str) -> None:
+        """See `Files.make_folder`; durable on return."""
+        missing = [folder for folder in (Path(path), *Path(path).parents) if not folder.exists()]
+        try:
+            for folder in reversed(missing):
+                folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+                _sync_folder(str(folder.parent))
+        except OSError as error:
+            raise disk_error("create folder", path, error) from error
+
+    def exists(self, path: str) -> bool:
+        """See `Files.exists`."""
+        return Path(path).exists()
+
+    def list(self, folder: str) -> list[str]:
+        """See `Files.list`."""
+        return sorted(entry.name for entry in Path(folder).iterdir())
+
+    def size(self, path: str) -> int:
+        """See `Files.size`."""
+        return Path(path).stat().st_size
+
+    def read(self, path: str, offset: int = 0, count: int = -1) -> bytes:
+        """See `Files.read`."""
+        try:
+            with Path(path).open("rb") as file:
+                file.seek(offset)
+                return file.read(count)
+        except OSError as error:
+            raise disk_error("read", path, error) from error
+
+    def create(self, path: str, *, preallocate: int = 0) -> LocalAppendFile:
+        """See `Files.create`."""
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+        except OSError as error:
+            raise disk_error("create", path, error) from error
+        try:
+            if preallocate:
+                os.posix_fallocate(fd, 0, preallocate)
+        except OSError as error:
+            _give_up(fd, "reserve space for", path, error)
+        return LocalAppendFile(fd, path, 0, self._log_worker if preallocate else self._bulk_worker)
+
+    def open_append(self, path: str, *, size: int) -> LocalAppendFile:
+        """See `Files.open_append`.
+
+        Blocks on an fsync: what a killed process left in the page cache was read as if it were
+        durable, so it must become that before anybody acts on it.
+        """
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise disk_error("open", path, error) from error
+        try:
+            reserved = os.fstat(fd).st_size
+            os.ftruncate(fd, size)
+            if reserved > size:
+                os.posix_fallocate(fd, size, reserved - size)
+            os.lseek(fd, size, os.SEEK_SET)
+            os.fsync(fd)
+        except OSError as error:
+            _give_up(fd, "repair", path, error)
+        return LocalAppendFile(fd, path, size, self._log_worker)
+
+    async def rename(self, source: str, target: str) -> None:
+        """See `Files.rename`."""
+        await self._bulk_worker.call(
+            lambda: _guarded("rename", source, lambda: os.replace(source, target))  # noqa: PTH105
+        )
+
+    async def remove(self, path: str) -> None:
+        """See `Files.remove`."""
+        await self._bulk_worker.call(lambda: _guarded("remove", path, Path(path).unlink))
+
+    async def sync_folder(self, path: str) -> None:
+        """See `Files.sync_folder`."""
+        await self._bulk_worker.call(lambda: _guarded("sync", path, lambda: _sync_folder(path)))
+
+    def lock(self, path: str) -> Callable[[], None]:
+        """See `Files.lock`: flock, which the kernel releases when the process ends in any way."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        except OSError as error:
+            raise disk_error("open", path, error) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            raise DataFolderError(
+                f"{path} is locked: another process runs on this data folder; stop it, "
+                f"or give this member a --data-dir of its own"
+            ) from error
+        return lambda: os.close(fd)
+
+    def close(self) -> None:
+        """Wait for what is under way and end the threads."""
+        self._log_worker.stop()
+        self._bulk_worker.stop()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    written = os.write(fd, data) if data else 0
+    while written < len(data):  # a disk that fills up takes a part first
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _guarded(action: str, path: str, function: Callable[[], None]) -> None:
+    try:
+        function()
+    except OSError as error:
+        raise disk_error(action, path, error) from error
+
+
+def _give_up(fd: int, action: str, path: str, error: OSError) -> NoReturn:
+    os.close(fd)
+    raise disk_error(action, path, error) from error
