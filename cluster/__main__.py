@@ -1,0 +1,96 @@
+"""`cluster`: a local cluster from the command line (up, status, kill, start, pause, resume, down)."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+
+from cluster import control, launcher
+from cluster.probe import MemberStatus
+from cluster.topology import MEMBERS_MAX
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0 when it did what it says."""
+    options = _parser().parse_args(arguments)
+    options.data = Path(options.data).absolute()
+    try:
+        if options.command == "up":
+            return _up(options)
+        return asyncio.run(_ask(options))
+    except (launcher.LaunchError, control.NotRunningError) as error:
+        print(f"cluster: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cluster", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start the members and stay in front until Ctrl-C")
+    up.add_argument("--store-only", action="store_true", help="the store without control plane")
+    up.add_argument("--members", type=_member_count, help="store members (default 3)")
+    up.add_argument("--tls", action="store_true", help="own CA, mutual TLS on every connection")
+    commands.add_parser("status", help="what each member says of itself").add_argument(
+        "--json", action="store_true"
+    )
+    commands.add_parser("down", help="stop all members and the launcher")
+    for name, text in (
+        ("kill", "SIGKILL a member; it stays down until `start`"),
+        ("start", "start a member again"),
+        ("pause", "SIGSTOP a member"),
+        ("resume", "let a paused member go on"),
+    ):
+        commands.add_parser(name, help=text).add_argument("name", metavar="NAME")
+    for command in commands.choices.values():
+        command.add_argument("--data", default="./.cluster", help="data folder (%(default)s)")
+    return parser
+
+
+def _member_count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MEMBERS_MAX:
+        raise argparse.ArgumentTypeError(f"a cluster has 1 to {MEMBERS_MAX} members")
+    return count
+
+
+def _up(options: argparse.Namespace) -> int:
+    if not options.store_only:
+        raise launcher.LaunchError(
+            "the control plane is not built yet: start the store alone with `cluster up --store-only`"
+        )
+    with launcher.exclusive(options.data):
+        cluster, tls = launcher.load_or_create(options.data, options.members, options.tls)
+
+        async def run() -> None:
+            task = asyncio.ensure_future(launcher.Launcher(options.data, cluster, tls).run())
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, task.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        asyncio.run(run())
+    print("stopped", flush=True)
+    return 0
+
+
+async def _ask(options: argparse.Namespace) -> int:
+    message = {"do": options.command, "name": getattr(options, "name", None)}
+    answer = await control.request(options.data, message)
+    if "error" in answer:
+        print(f"cluster: {answer['error']}", file=sys.stderr)
+        return 1
+    if options.command != "status":
+        print(answer["done"])
+    elif options.json:
+        print(json.dumps(answer["members"], indent=2))
+    else:
+        print(launcher.table([MemberStatus(**member) for member in answer["members"]]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""How another shell talks to a running cluster: one JSON line each way over a unix socket.
+
+The socket lies in the cluster's data folder, whose permissions are the access control.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+SOCKET_NAME = "control.sock"
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class NotRunningError(Exception):
+    """No cluster runs in the data folder."""
+
+
+@contextlib.contextmanager
+def _short_path(folder: Path) -> Iterator[str]:
+    """A path of the socket that fits a unix address (108 bytes) however deep the folder lies."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.asynccontextmanager
+async def serve(folder: Path, handle: Handler) -> AsyncIterator[None]:
+    """Answer requests until the context ends."""
+
+    async def on_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, ValueError):
+            request = json.loads(await reader.readline())
+            writer.write(json.dumps(await handle(request)).encode() + b"\n")
+            await writer.drain()
+        writer.close()
+
+    (folder / SOCKET_NAME).unlink(missing_ok=True)
+    with _short_path(folder) as path:
+        server = await asyncio.start_unix_server(on_client, path)
+    os.chmod(folder / SOCKET_NAME, 0o600)  # noqa: PTH101
+    try:
+        yield
+    finally:
+        server.close()
+        (folder / SOCKET_NAME).unlink(missing_ok=True)
+
+
+async def request(folder: Path, message: dict[str, Any]) -> dict[str, Any]:
+    """Ask the cluster that runs in `folder`. Raises NotRunningError."""
+    try:
+        with _short_path(folder) as path:
+            reader, writer = await asyncio.open_unix_connection(path)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
+        raise NotRunningError(
+            f"no cluster runs in {folder}: start one with `cluster up --data {folder}`"
+        ) from error
+    try:
+        writer.write(json.dumps(message).encode() + b"\n")
+        await writer.drain()
+        line = await reader.readline()
+    finally:
+        writer.close()
+    if not line:
+        raise NotRunningError(f"the cluster in {folder} ended before it answered")
+    answer: dict[str, Any] = json.loads(line)
+    return answer

@@ -1,0 +1,188 @@
+"""Brings the members of a local cluster up, keeps them up, and takes them down.
+
+Everything about processes is `supervisor`'s, everything about shapes `topology`'s; the store is
+asked through `kvstore.client` only.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cluster import certificates, control, topology
+from cluster.probe import MemberStatus, probe
+from cluster.supervisor import Supervisor
+from cluster.topology import ClusterFile, MemberSpec, TlsFiles
+
+_PROBE_SECONDS = 0.25
+
+
+class LaunchError(Exception):
+    """The cluster cannot be started as asked; the message says what to do."""
+
+
+class Launcher:
+    """One local cluster in one data folder."""
+
+    def __init__(self, folder: Path, cluster: ClusterFile, tls: TlsFiles | None) -> None:
+        self.folder = folder
+        self.cluster = cluster
+        self.tls = tls
+        self._down = asyncio.Event()
+        self._supervisors = {
+            member.name: Supervisor(
+                [sys.executable, "-m", "kvstore", *topology.store_arguments(cluster, member, tls)],
+                folder / f"{member.name}.log",
+            )
+            for member in cluster.members
+        }
+
+    async def run(self) -> None:
+        """Start all members, report, supervise until `down` or cancellation."""
+        async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(s.run()) for s in self._supervisors.values()]
+            announcing = tasks.create_task(self._announce())
+            try:
+                await self._down.wait()
+            finally:
+                announcing.cancel()
+                for task in running:
+                    task.cancel()
+
+    async def statuses(self) -> list[MemberStatus]:
+        """What each member says of itself, asked at the same time."""
+        return list(await asyncio.gather(*map(self._status, self.cluster.members)))
+
+    async def _status(self, member: MemberSpec) -> MemberStatus:
+        supervisor = self._supervisors[member.name]
+        status = MemberStatus(
+            name=member.name,
+            state="running",
+            client_address=topology.client_url(self.cluster, member),
+            data_folder=member.folder,
+            pid=supervisor.pid,
+            restarts=supervisor.restarts,
+        )
+        if supervisor.pid is None:
+            state = "starting" if supervisor.is_wanted else "stopped"
+            return msgspec.structs.replace(status, state=state)
+        if supervisor.is_paused:
+            return msgspec.structs.replace(status, state="paused")
+        return await probe(status, self.tls)
+
+    async def _announce(self) -> None:
+        """Print the table and the word `healthy`, once, when all members are."""
+        while not all(s.is_healthy for s in (statuses := await self.statuses())):
+            await asyncio.sleep(_PROBE_SECONDS)
+        print(table(statuses))
+        print()
+        for line in topology.paste_lines(self.cluster, self.tls):
+            print(line)
+        print("\nhealthy", flush=True)
+
+    async def _on_request(self, message: dict[str, Any]) -> dict[str, Any]:
+        action, name = message.get("do"), message.get("name")
+        if action == "status":
+            return {"members": [msgspec.to_builtins(s) for s in await self.statuses()]}
+        if action == "down":
+            self._down.set()
+            return {"done": "stopping all members"}
+        supervisor = self._supervisors.get(str(name))
+        if supervisor is None:
+            known = ", ".join(self._supervisors)
+            return {"error": f"no member is called {name}: the members are {known}"}
+        match action:
+            case "kill":
+                supervisor.kill()
+            case "start":
+                supervisor.start()
+            case "pause" | "resume" if supervisor.pid is None:
+                return {"error": f"{name} does not run: `cluster start {name}` first"}
+            case "pause":
+                supervisor.pause()
+            case "resume":
+                supervisor.resume()
+            case _:
+                return {"error": f"unknown request: {action}"}
+        return {"done": f"{action} {name}"}
+
+
+def table(statuses: list[MemberStatus]) -> str:
+    """Members as a table for people."""
+    rows = [("MEMBER", "ROLE", "TERM", "CLIENT ADDRESS", "DATA FOLDER")]
+    rows += [
+        (s.name, s.role or s.state, str(s.term or "-"), s.client_address, s.data_folder)
+        for s in statuses
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path):  # type: ignore[no-untyped-def]
+    """Hold the data folder: two launchers must not run the same members."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "cluster.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LaunchError(
+                f"a cluster runs in {folder} already: `cluster status --data {folder}` shows it, "
+                f"`cluster down --data {folder}` stops it"
+            ) from error
+        yield
+
+
+def load_or_create(folder: Path, count: int | None, is_tls: bool) -> tuple[ClusterFile, TlsFiles | None]:
+    """The cluster of a data folder; a new one gets free ports and remembers them."""
+    path = folder / "cluster.json"
+    if path.exists():
+        try:
+            cluster = msgspec.json.decode(path.read_bytes(), type=ClusterFile)
+        except msgspec.MsgspecError as error:
+            raise LaunchError(f"{path} is damaged ({error}): use another --data") from error
+        if count is not None and count != len(cluster.members):
+            raise LaunchError(
+                f"the cluster in {folder} has {len(cluster.members)} members, not {count}: "
+                "leave --members out, or use another --data"
+            )
+        _refuse_busy_ports(cluster)
+    else:
+        pairs = [pair for pair in topology.port_pairs(count or 3) if all(map(_is_free, pair))]
+        token = secrets.token_hex(8)
+        members = topology.members(count or 3, pairs, str(folder))
+        cluster = ClusterFile(token, members, is_tls)
+        partial = path.with_suffix(".tmp")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(cluster)) + b"\n")
+        partial.replace(path)
+    tls = certificates.ensure(folder / "certificates") if cluster.is_tls else None
+    return cluster, tls
+
+
+def _refuse_busy_ports(cluster: ClusterFile) -> None:
+    for member in cluster.members:
+        for port in (member.client_port, member.peer_port):
+            if not _is_free(port):
+                raise LaunchError(
+                    f"port {port} of {member.name} is in use by another program: stop it, "
+                    "or start a new cluster with another --data"
+                )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe_socket:
+        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe_socket.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

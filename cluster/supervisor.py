@@ -1,0 +1,125 @@
+"""Keeps one process alive: starts it, restarts it when it dies by itself, stops it on request."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+BACKOFF_FIRST_SECONDS = 0.5
+BACKOFF_MAX_SECONDS = 10.0
+# A process that lived this long has recovered: its next restart is quick again.
+_STABLE_SECONDS = 30.0
+_STOP_SECONDS = 15.0
+_LOG_BYTES_MAX = 16 * 1024 * 1024
+_PR_SET_PDEATHSIG = 1
+
+
+class Supervisor:
+    """One child process.
+
+    `kill` and `stop` mean "until `start`"; a death by anything else is healed after a back-off.
+    """
+
+    def __init__(self, arguments: list[str], log_path: Path) -> None:
+        self._arguments = arguments
+        self._log_path = log_path
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_wanted = True
+        self._changed = asyncio.Event()
+        self.is_paused = False
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process is not None else None
+
+    @property
+    def is_wanted(self) -> bool:
+        """False after `kill` or `stop`, until `start`."""
+        return self._is_wanted
+
+    async def run(self) -> None:
+        """Supervise until cancelled; then stop the child cleanly."""
+        backoff = BACKOFF_FIRST_SECONDS
+        try:
+            while True:
+                while not self._is_wanted:
+                    self._changed.clear()
+                    await self._changed.wait()
+                    backoff = BACKOFF_FIRST_SECONDS
+                started = time.monotonic()
+                await self._run_once()
+                if not self._is_wanted:
+                    continue
+                if time.monotonic() - started > _STABLE_SECONDS:
+                    backoff = BACKOFF_FIRST_SECONDS
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, BACKOFF_MAX_SECONDS)
+                self.restarts += 1
+        finally:
+            self._is_wanted = False
+            await self._end()
+
+    def start(self) -> None:
+        """Run again after `kill` or `stop`."""
+        self._is_wanted = True
+        self._changed.set()
+
+    def kill(self) -> None:
+        """SIGKILL; stays down until `start`."""
+        self._is_wanted = False
+        self._signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """SIGSTOP: the process is there but does nothing."""
+        self._signal(signal.SIGSTOP)
+        self.is_paused = self.pid is not None
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+        self.is_paused = False
+
+    def _signal(self, number: int) -> None:
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+    async def _run_once(self) -> None:
+        if self._log_path.exists() and self._log_path.stat().st_size > _LOG_BYTES_MAX:
+            self._log_path.replace(self._log_path.with_suffix(".log.old"))
+        with self._log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is ours: members stop one after the other
+                preexec_fn=_die_with_parent,
+            )
+        self.is_paused = False
+        await self._process.wait()
+
+    async def _end(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        if self.is_paused:
+            self.resume()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def _die_with_parent() -> None:
+    """In the child: a launcher that is killed must not leave members behind (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,103 @@
+"""A cluster's shape: members, ports, folders and the command lines that start them.
+
+Pure: from a spec to values; the launcher does what they say.
+"""
+
+import msgspec
+
+MEMBERS_MAX = 9
+# etcd's own local example uses these; later members follow in steps of 10000, then of 10.
+_FIRST_CLIENT_PORT = 2379
+_LAST_PORT = 32767  # above it the kernel hands out ephemeral ports
+
+
+class MemberSpec(msgspec.Struct, frozen=True):
+    """One store member of a local cluster."""
+
+    name: str
+    client_port: int
+    peer_port: int
+    folder: str
+
+
+class ClusterFile(msgspec.Struct, frozen=True):
+    """What `cluster.json` in the data folder remembers, so that a restart finds its members."""
+
+    token: str
+    members: tuple[MemberSpec, ...]
+    is_tls: bool = False
+
+
+class TlsFiles(msgspec.Struct, frozen=True):
+    """Paths of a cluster's own certificates."""
+
+    authority: str
+    certificate: str
+    key: str
+
+
+def port_pairs(count: int) -> list[tuple[int, int]]:
+    """Candidate (client port, peer port) pairs, preferred first; `count` is how many at least."""
+    preferred = [(_FIRST_CLIENT_PORT + step, _FIRST_CLIENT_PORT + step + 1)
+                 for step in range(0, _LAST_PORT - _FIRST_CLIENT_PORT, 10_000)]
+    further = [(port, port + 1) for port in range(23_790, _LAST_PORT, 10)]
+    assert count <= len(preferred) + len(further)
+    return preferred + further
+
+
+def members(count: int, pairs: list[tuple[int, int]], folder: str) -> tuple[MemberSpec, ...]:
+    """`m1` … `mN` with their ports and data folders."""
+    return tuple(
+        MemberSpec(f"m{number}", client, peer, f"{folder}/m{number}")
+        for number, (client, peer) in zip(range(1, count + 1), pairs, strict=False)
+    )
+
+
+def scheme(cluster: ClusterFile) -> str:
+    """`https` when the cluster has certificates."""
+    return "https" if cluster.is_tls else "http"
+
+
+def client_url(cluster: ClusterFile, member: MemberSpec) -> str:
+    """Where clients reach a member."""
+    return f"{scheme(cluster)}://127.0.0.1:{member.client_port}"
+
+
+def store_arguments(
+    cluster: ClusterFile, member: MemberSpec, tls: TlsFiles | None
+) -> list[str]:
+    """The arguments of `kvstore` (the same that etcd takes) for one member."""
+    peer = f"{scheme(cluster)}://127.0.0.1"
+    initial = ",".join(f"{m.name}={peer}:{m.peer_port}" for m in cluster.members)
+    arguments = [
+        f"--name={member.name}",
+        f"--data-dir={member.folder}",
+        f"--listen-client-urls={client_url(cluster, member)}",
+        f"--advertise-client-urls={client_url(cluster, member)}",
+        f"--listen-peer-urls={peer}:{member.peer_port}",
+        f"--initial-advertise-peer-urls={peer}:{member.peer_port}",
+        f"--initial-cluster={initial}",
+        f"--initial-cluster-token={cluster.token}",
+        "--initial-cluster-state=new",
+    ]
+    if tls is not None:
+        for prefix in ("", "peer-"):
+            arguments += [
+                f"--{prefix}cert-file={tls.certificate}",
+                f"--{prefix}key-file={tls.key}",
+                f"--{prefix}trusted-ca-file={tls.authority}",
+                f"--{prefix}client-cert-auth",
+            ]
+    return arguments
+
+
+def paste_lines(cluster: ClusterFile, tls: TlsFiles | None) -> list[str]:
+    """Lines that a person can paste to talk to the cluster."""
+    endpoints = ",".join(client_url(cluster, m) for m in cluster.members)
+    flags = f"--endpoints={endpoints}"
+    if tls is not None:
+        flags += f" --cacert={tls.authority} --cert={tls.certificate} --key={tls.key}"
+    return [
+        f"etcdctl {flags} endpoint status -w table",
+        f"kvctl {flags} endpoint status -w table",
+    ]

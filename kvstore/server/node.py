@@ -1,0 +1,388 @@
+"""The driver of one member: feeds the Raft core, keeps the order of durability, applies.
+
+All I/O goes through the seams. The order that makes a promise a promise is in `_process` and
+nowhere else. Decisions about consensus live in `kvstore.raft`, about data in `kvstore.apply`.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from kvstore import commands
+from kvstore.apply import StateMachine
+from kvstore.commands import Command, Proposal
+from kvstore.errors import (
+    BadLeaderTransfereeError,
+    KvError,
+    NotLeaderError,
+    RequestTimeoutError,
+    StoppedError,
+)
+from kvstore.mvcc.watch import WatchHub
+from kvstore.raft import codec
+from kvstore.raft.core import Raft
+from kvstore.raft.types import Entry, EntryKind, Message, Ready, Role, SnapshotMeta
+from kvstore.seams import Clock, PeerTransport, Random
+from kvstore.server.reads import ReadDone, ReadQueue
+from kvstore.server.waiters import Done, Waiters
+from kvstore.storage.log_storage import LogStorage
+
+logger = logging.getLogger(__name__)
+
+# How long applying may hold the loop before others get a turn.
+APPLY_SLICE_SECONDS = 0.005
+# The clock is looked at once per so many entries.
+_ENTRIES_PER_CLOCK_READ = 16
+# Entries kept in memory for followers that lag; who lags more gets a snapshot.
+LOG_BYTES_MAX = 64 * 1024 * 1024
+LOG_ENTRIES_MAX = 50_000
+
+_RAFT_FRAME = b"R"
+
+
+class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Timing of one node."""
+
+    heartbeat_seconds: float = 0.1
+    election_ticks: int = 10
+    request_timeout_seconds: float = 7.0
+
+    @property
+    def election_seconds(self) -> float:
+        """The shortest election timeout."""
+        return self.heartbeat_seconds * self.election_ticks
+
+
+class FrameHandler(Protocol):
+    """Takes frames of its own kind from other members."""
+
+    def on_frame(self, sender: int, payload: bytes) -> None:
+        """One frame, without its leading kind byte; garbage must be ignored."""
+
+
+class Node:
+    """One member's replicated state machine.
+
+    `machine` is replaced as a whole when a snapshot is installed: never keep a reference to it
+    or to its parts across a return to the event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster_id: int,
+        member_id: int,
+        raft: Raft,
+        machine: StateMachine,
+        storage: LogStorage,
+        transport: PeerTransport,
+        clock: Clock,
+        random: Random,
+        options: NodeOptions,
+        watches: WatchHub,
+    ) -> None:
+        self.cluster_id = cluster_id
+        self.member_id = member_id
+        self.raft = raft
+        self.machine = machine
+        self.storage = storage
+        self.transport = transport
+        self.clock = clock
+        self.random = random
+        self.options = options
+        self.watches = watches
+        self.applied_term = raft.log.first_term
+        self.on_applied: list[Callable[[], None]] = []  # after each batch, watches notified
+        self.on_leader_change: list[Callable[[], None]] = []
+        self.on_tick: list[Callable[[float], None]] = []
+        self.frame_handlers: dict[bytes, FrameHandler] = {}
+        self.install_snapshot: Callable[[SnapshotMeta], Any] | None = None
+        self.send_snapshot: Callable[[int], None] | None = None
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        self._observed: tuple[int, bool] = (0, False)
+        # Ids must not repeat those of an earlier run of this member: its log may still hold them.
+        first_id = random.getrandbits(46) << 16
+        self._proposals: Waiters[Any] = Waiters(first_id, options.request_timeout_seconds)
+        self._pending: deque[tuple[int, bytes]] = deque()
+        self._reads = ReadQueue(
+            first_id,
+            timeout_seconds=options.request_timeout_seconds,
+            retry_seconds=options.election_seconds,
+        )
+        self._log_sizes: deque[tuple[int, int]] = deque()  # (last index, bytes) per batch
+        self._log_bytes = 0
+
+    # ------------------------------------------------------------------ what services use
+
+    @property
+    def is_leader(self) -> bool:
+        """Tell whether this member believes that it leads."""
+        return self.raft.role is Role.LEADER
+
+    @property
+    def leader_id(self) -> int:
+        """The leader that this member knows of; 0 if none."""
+        return self.raft.leader_id
+
+    @property
+    def term(self) -> int:
+        """The current Raft term."""
+        return self.raft.term
+
+    @property
+    def db_size(self) -> int:
+        """Bytes of the durable state: newest snapshot plus WAL."""
+        return self.storage.snapshot_bytes + self.storage.wal_bytes
+
+    @property
+    def db_size_in_use(self) -> int:
+        """Accounted bytes of live data and history; what the space quota is about."""
+        return self.machine.store.size_bytes
+
+    @property
+    def request_timeout_seconds(self) -> float:
+        """Time after which a request without an outcome fails."""
+        return self.options.request_timeout_seconds
+
+    def propose(self, command: Command, done: Done[Any]) -> None:
+        """Replicate a command; `done` gets its result once this member has applied it."""
+        if self._is_stopping:
+            done(StoppedError())
+            return
+        try:
+            request_id = self._proposals.add(self.clock.now(), done)
+        except KvError as error:
+            done(error)
+            return
+        data = commands.encode(Proposal(self.member_id, request_id, command))
+        self._pending.append((request_id, data))
+        self._wake.set()
+
+    def propose_as_leader(self, command: Command) -> bool:
+        """Propose without waiting, and only if this member leads now (never forwarded)."""
+        data = commands.encode(Proposal(self.member_id, 0, command))
+        accepted = self.is_leader and self.raft.propose([data])
+        self._wake.set()
+        return accepted
+
+    def read_index(self, done: ReadDone) -> None:
+        """Call `done(None)` when a linearizable read may be served from `machine`."""
+        if self._is_stopping:
+            done(StoppedError())
+            return
+        try:
+            self._reads.add(self.clock.now(), done)
+        except KvError as error:
+            done(error)
+            return
+        self._wake.set()
+
+    def transfer_leadership(self, to: int, done: Callable[[KvError | None], None]) -> None:
+        """Hand leadership to another voter; `done(None)` once it leads.
+
+        Fails with NotLeaderError, BadLeaderTransfereeError or RequestTimeoutError.
+        """
+        if not self.is_leader:
+            done(NotLeaderError())
+            return
+        if to not in self.raft.membership.voters:
+            done(BadLeaderTransfereeError())
+            return
+        if to == self.member_id:
+            done(None)
+            return
+
+        def finish(error: KvError | None) -> None:
+            timer.cancel()
+            self.on_leader_change.remove(look)
+            done(error)
+
+        def look() -> None:
+            if self.leader_id == to:
+                finish(None)
+
+        timer = self.clock.call_later(
+            2 * self.options.election_seconds, lambda: finish(RequestTimeoutError())
+        )
+        self.on_leader_change.append(look)
+        self.raft.transfer_leadership(to)
+        self._wake.set()
+
+    # ------------------------------------------------------------------ running
+
+    async def run(self) -> None:
+        """Drive the core until `stop`. Raises DiskError: then the process must end."""
+        self._schedule_tick()
+        self._wake.set()
+        while not self._is_stopping:
+            await self._wake.wait()
+            self._wake.clear()
+            self._submit()
+            while self.raft.has_ready():
+                await self._process(self.raft.ready())
+                self._submit()
+
+    def stop(self) -> None:
+        """End `run`; every waiting request fails with StoppedError."""
+        self._is_stopping = True
+        self._proposals.fail_all(StoppedError)
+        self._reads.fail_all(StoppedError)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at the core again: something outside has stepped it."""
+        self._wake.set()
+
+    def on_frame(self, sender: int, frame: bytes) -> None:
+        """One frame of a peer. Garbage is dropped: the sender is an authenticated member, but
+        may run another version."""
+        kind, payload = frame[:1], frame[1:]
+        if kind != _RAFT_FRAME:
+            handler = self.frame_handlers.get(kind)
+            if handler is not None:
+                handler.on_frame(sender, payload)
+            return
+        try:
+            message = codec.decode(payload)
+        except msgspec.MsgspecError as error:
+            logger.warning("peer %x sent a frame that is no message: %s", sender, error)
+            return
+        if message.sender == sender and message.to == self.member_id:
+            self.raft.step(message)
+            self._wake.set()
+
+    def on_unreachable(self, member_id: int) -> None:
+        """The transport lost frames to a member: probe it from what it acknowledged."""
+        self.raft.report_unreachable(member_id)
+        self._wake.set()
+
+    def _schedule_tick(self) -> None:
+        # From now, not from the last due time: after a pause of the process exactly one tick is
+        # credited before the messages that queued up are read.
+        self.clock.call_later(self.options.heartbeat_seconds, self._tick)
+
+    def _tick(self) -> None:
+        if self._is_stopping:
+            return
+        self._schedule_tick()
+        now = self.clock.now()
+        self.raft.tick()
+        self._proposals.expire(now)
+        self._reads.tick(now)
+        for callback in self.on_tick:
+            callback(now)
+        self._wake.set()
+
+    def _submit(self) -> None:
+        """Hand what was gathered since the last time to the core, as one batch."""
+        while self._pending and self._pending[0][0] not in self._proposals:
+            self._pending.popleft()  # timed out while there was no leader
+        if self._pending and self.raft.propose([data for _, data in self._pending]):
+            self._pending.clear()
+        self._reads.ask(self.clock.now(), self.raft.read_index)
+
+    async def _process(self, ready: Ready) -> None:
+        if ready.snapshot is not None:
+            assert self.install_snapshot is not None
+            await self.install_snapshot(ready.snapshot)
+            self._log_sizes.clear()
+            self._log_bytes = 0
+        if ready.hard_state is not None or ready.entries:
+            self.storage.append(ready.hard_state, ready.entries)
+        self._send(ready.appends)  # a leader may send while it syncs …
+        if ready.must_sync:
+            await self.storage.sync()
+        self._send(ready.promises)  # … but votes and acknowledgements wait for the sync
+        self.raft.stored(ready)  # and only now does a leader count itself
+        self._observe_leader()
+        await self._apply(ready.committed)
+        for state in ready.reads:
+            self._reads.confirm(state.context, state.index)
+        for context in ready.rejected_reads:
+            self._reads.reject(context)
+        self._reads.serve(self.machine.applied_index)
+        for member_id in ready.snapshots_wanted:
+            assert self.send_snapshot is not None
+            self.send_snapshot(member_id)
+        self._compact_log(ready.entries)
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        frames: dict[int, list[bytes]] = {}
+        for message in messages:
+            frames.setdefault(message.to, []).append(_RAFT_FRAME + codec.encode(message))
+        for to, batch in frames.items():
+            self.transport.send(to, batch)
+
+    # ------------------------------------------------------------------ applying
+
+    async def _apply(self, committed: Sequence[Entry]) -> None:
+        if not committed:
+            return
+        slice_end = self.clock.now() + APPLY_SLICE_SECONDS
+        for position, entry in enumerate(committed):
+            self._apply_entry(entry)
+            if position % _ENTRIES_PER_CLOCK_READ == 0 and self.clock.now() > slice_end:
+                self._publish()
+                await self.clock.sleep(0)
+                slice_end = self.clock.now() + APPLY_SLICE_SECONDS
+        self.raft.applied(committed[-1].index)
+        self._publish()
+
+    def _apply_entry(self, entry: Entry) -> None:
+        assert entry.index == self.machine.applied_index + 1, "a gap in the committed entries"
+        self.applied_term = entry.term
+        if entry.kind is not EntryKind.NORMAL or not entry.data:
+            self.machine.skip(entry.index)
+            if self.is_leader and entry.term == self.term:
+                # Everything of earlier leaders is applied: leases start to run here.
+                self.machine.lessor.promote(self.clock.now())
+            return
+        proposal = commands.decode(entry.data)
+        result = self.machine.apply(entry.index, proposal)
+        if proposal.member_id == self.member_id and proposal.request_id:
+            self._proposals.resolve(proposal.request_id, result)
+
+    def _publish(self) -> None:
+        events = self.machine.take_events()
+        if events:
+            self.watches.notify(events, self.machine.store.revision)
+        for callback in self.on_applied:
+            callback()
+
+    def _observe_leader(self) -> None:
+        observed = (self.leader_id, self.is_leader)
+        if observed == self._observed:
+            return
+        if self._observed[1] and not self.is_leader:
+            self.machine.lessor.demote()
+        logger.info(
+            "member %x: leader is %x in term %d", self.member_id, self.leader_id, self.term
+        )
+        self._observed = observed
+        for callback in list(self.on_leader_change):
+            callback()
+
+    def _compact_log(self, entries: Sequence[Entry]) -> None:
+        """Bound the entries kept in memory, by bytes and by count."""
+        if entries:
+            size = sum(len(entry.data) for entry in entries)
+            self._log_sizes.append((entries[-1].index, size))
+            self._log_bytes += size
+        applied = self.machine.applied_index
+        compact_to = 0
+        while self._log_sizes and self._log_sizes[0][0] < applied and self._is_log_too_large():
+            compact_to, size = self._log_sizes.popleft()
+            self._log_bytes -= size
+        if compact_to:
+            self.raft.compact(compact_to)
+
+    def _is_log_too_large(self) -> bool:
+        entries = self.raft.last_index - self._log_sizes[0][0]
+        return self._log_bytes > LOG_BYTES_MAX or entries > LOG_ENTRIES_MAX
