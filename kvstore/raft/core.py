@@ -43,57 +43,57 @@ class Raft:
         self, config: Config, restored: Restored, draw_election_ticks: Callable[[], int]
     ) -> None:
         assert config.member_id != NO_MEMBER
-        self._state = RaftState(config, restored, draw_election_ticks)
+        self.state = RaftState(config, restored, draw_election_ticks)
         self._in_flight: Ready | None = None
 
     @property
     def term(self) -> int:
         """The current term, durable or not."""
-        return self._state.term
+        return self.state.term
 
     @property
     def vote(self) -> int:
         """Who got our vote in this term."""
-        return self._state.vote
+        return self.state.vote
 
     @property
     def leader_id(self) -> int:
         """The leader of this term as far as we know, or NO_MEMBER."""
-        return self._state.leader_id
+        return self.state.leader_id
 
     @property
     def role(self) -> Role:
         """What this member is in its term."""
-        return self._state.role
+        return self.state.role
 
     @property
     def commit_index(self) -> int:
         """Highest index known to be committed."""
-        return self._state.log.commit
+        return self.state.log.commit
 
     @property
     def applied_index(self) -> int:
         """Highest index that the driver has reported as applied, or that a snapshot covers."""
-        return self._state.log.applied
+        return self.state.log.applied
 
     @property
     def last_index(self) -> int:
         """Index of the newest entry."""
-        return self._state.log.last_index
+        return self.state.log.last_index
 
     @property
     def first_index(self) -> int:
         """First index behind the compaction point."""
-        return self._state.log.compacted_index + 1
+        return self.state.log.compacted_index + 1
 
     @property
     def membership(self) -> Membership:
         """The membership in effect."""
-        return self._state.membership
+        return self.state.membership
 
     def tick(self) -> None:
         """One tick of time has passed."""
-        state = self._state
+        state = self.state
         if state.is_leader:
             election.tick_leader(state)
         else:
@@ -104,15 +104,15 @@ class Raft:
 
     def campaign(self) -> None:
         """Try to become the leader now instead of after the election timeout."""
-        if self._state.is_promotable and not self._state.is_leader:
-            election.campaign(self._state)
+        if self.state.is_promotable and not self.state.is_leader:
+            election.campaign(self.state)
 
     def propose(self, data: Sequence[bytes]) -> bool:
         """Add entries to the log, by way of the leader; False: dropped, ask again later.
 
         True is no promise: only an entry that comes back in `Ready.committed` is in the log.
         """
-        return replication.propose(self._state, data)
+        return replication.propose(self.state, data)
 
     def read_index(self, context: int) -> bool:
         """Ask at which index a linearizable read may be served; False: no leader, or too many.
@@ -120,15 +120,15 @@ class Raft:
         The answer comes as `Ready.reads` or `Ready.rejected_reads`. A context must not be used
         twice by this member, not even after a restart: a late answer would fit the wrong read.
         """
-        return read_index.read_index(self._state, self._state.member_id, context)
+        return read_index.read_index(self.state, self.state.member_id, context)
 
     def transfer_leadership(self, to: int) -> bool:
         """Hand leadership over to a voter; False: we do not lead, or it is none."""
-        return election.transfer_leadership(self._state, to)
+        return election.transfer_leadership(self.state, to)
 
     def step(self, message: Message) -> None:  # noqa: C901 (one case per message, nothing else)
         """Take a message from another member (a snapshot: from our own driver)."""
-        state = self._state
+        state = self.state
         if message.to != state.member_id or not self._agree_on_term(message):
             return
         match message:
@@ -161,7 +161,7 @@ class Raft:
 
     def _agree_on_term(self, message: Message) -> bool:
         """Compare terms (Raft, Figure 2, Rules for all servers); False: nothing more to do."""
-        state = self._state
+        state = self.state
         if message.term > state.term:
             return self._on_newer_term(message)
         if message.term < state.term:
@@ -170,7 +170,7 @@ class Raft:
         return True
 
     def _on_newer_term(self, message: Message) -> bool:
-        state = self._state
+        state = self.state
         match message:
             case RequestVote() if not message.transfer and election.hears_a_leader(state):
                 return False
@@ -185,15 +185,15 @@ class Raft:
     def _on_older_term(self, message: Message) -> None:
         match message:
             case AppendEntries() | Heartbeat():
-                replication.answer_stale_leader(self._state, message.sender)
+                replication.answer_stale_leader(self.state, message.sender)
             case RequestVote(pre_vote=True):
-                election.refuse_stale_pre_vote(self._state, message)
+                election.refuse_stale_pre_vote(self.state, message)
             case _:
                 pass  # Its sender learns of the new term soon enough.
 
     def has_ready(self) -> bool:
         """Tell whether there is anything for the driver to do; False while a Ready is under way."""
-        state = self._state
+        state = self.state
         log = state.log
         return self._in_flight is None and bool(
             state.appends
@@ -211,7 +211,7 @@ class Raft:
     def ready(self) -> Ready:
         """Take all that is to be done. The next Ready comes only after `stored` of this one."""
         assert self._in_flight is None, "one Ready at a time"
-        state = self._state
+        state = self.state
         if read_index.has_round_to_start(state):
             read_index.start_round(state)
         replication.send_appends(state)
@@ -240,7 +240,7 @@ class Raft:
         """All of `ready` is durable: from now on a leader counts itself for it."""
         assert ready is self._in_flight, "not the Ready that is under way"
         self._in_flight = None
-        state = self._state
+        state = self.state
         state.log.durable = state.log.handed
         if ready.hard_state is not None:
             state.durable_term = ready.hard_state.term
@@ -252,23 +252,23 @@ class Raft:
 
     def applied(self, index: int) -> None:
         """The state machine has applied everything up to `index`."""
-        log = self._state.log
+        log = self.state.log
         assert index <= log.handed_committed, "applied what was never handed over"
         # A snapshot that was stepped meanwhile covers more already.
         log.applied = max(log.applied, index)
 
     def compact(self, index: int) -> None:
         """Forget entries up to `index`; members that still need them will get a snapshot."""
-        self._state.log.compact(index)
+        self.state.log.compact(index)
 
     def report_snapshot(self, member: int, index: int, ok: bool) -> None:
         """The snapshot stream to `member`, up to `index`, has been stored there or has failed."""
-        replication.report_snapshot(self._state, member, index, ok=ok)
+        replication.report_snapshot(self.state, member, index, ok=ok)
 
     def report_unreachable(self, member: int) -> None:
         """Messages to `member` were lost."""
-        replication.report_unreachable(self._state, member)
+        replication.report_unreachable(self.state, member)
 
     def check_invariants(self) -> None:
         """Assert what must hold between any two calls."""
-        self._state.check_invariants()
+        self.state.check_invariants()

@@ -1,0 +1,34 @@
+"""Fixtures of the core's tests: every cluster is checked once more when its test is over."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .cluster import Cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite-traces", action="store_true", help="record what the traces' clusters say"
+    )
+
+
+@pytest.fixture
+def new_cluster() -> Iterator[Callable[..., Cluster]]:
+    """Makes clusters; on teardown all their invariants must hold."""
+    clusters: list[Cluster] = []
+
+    def make(*args: Any, **kwargs: Any) -> Cluster:
+        clusters.append(Cluster(*args, **kwargs))
+        return clusters[-1]
+
+    yield make
+    for cluster in clusters:
+        cluster.check()
+
+
+@pytest.fixture
+def cluster(new_cluster: Callable[..., Cluster]) -> Cluster:
+    """Three members, no leader yet."""
+    return new_cluster()

@@ -1,0 +1,208 @@
+"""Random schedules: frames lost, repeated, reordered; disks slow; members crash and restart.
+
+All safety properties hold after every step, and once the trouble is over the cluster serves again
+with nothing lost.
+"""
+
+import random
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvstore.raft.types import Role
+
+from .cluster import ELECTION_TICKS, Cluster, Frame
+from .member import SnapshotStream
+
+# Under way at once. A real transport's queues are bounded too.
+FRAMES_MAX = 60
+STEPS = 400
+
+
+class Schedule:
+    """One run of a cluster under a seed's dice."""
+
+    def __init__(self, seed: int, voters: int, learners: int) -> None:
+        self.dice = random.Random(seed)
+        self.cluster = Cluster(
+            voters,
+            learners=learners,
+            draw=self._draw,
+            append_bytes_max=200,
+            inflight_appends_max=3,
+        )
+        self.numbers = count(1)
+        self.actions: list[tuple[Callable[[], None], int]] = [
+            (self.deliver, 50),
+            (self.tick, 25),
+            (self.begin, 20),
+            (self.end, 20),
+            (self.propose, 8),
+            (self.read, 5),
+            (self.lose, 4),
+            (self.repeat, 4),
+            (self.crash, 1),
+            (self.restart, 3),
+            (self.compact, 1),
+            (self.transfer, 1),
+            (self.unreachable, 1),
+            (self.cut, 1),
+            (self.isolate, 1),
+            (self.heal, 1),
+        ]
+
+    def _draw(self, member_id: int) -> Callable[[], int]:
+        return lambda: self.dice.randrange(ELECTION_TICKS, 2 * ELECTION_TICKS)
+
+    def step(self) -> None:
+        actions, weights = zip(*self.actions, strict=True)
+        self.dice.choices(actions, weights)[0]()
+        while len(self.cluster.network) > FRAMES_MAX:
+            self.lose()
+        self.cluster.check()
+
+    def _member_id(self) -> int:
+        return self.dice.choice(list(self.cluster.members))
+
+    def _take_frame(self) -> Frame | None:
+        """Mostly the oldest frame, sometimes any."""
+        network = self.cluster.network
+        if not network:
+            return None
+        return network.pop(0 if self.dice.random() < 0.7 else self.dice.randrange(len(network)))
+
+    def deliver(self) -> None:
+        if frame := self._take_frame():
+            if self.cluster.is_cut(frame):
+                self.cluster.lose(frame)
+            else:
+                self.cluster.deliver(frame)
+
+    def lose(self) -> None:
+        if frame := self._take_frame():
+            self.cluster.lose(frame)
+
+    def repeat(self) -> None:
+        if self.cluster.network:
+            self.cluster.network.append(self.dice.choice(self.cluster.network))
+
+    def tick(self) -> None:
+        # Mostly all together, or the clocks would drift apart as no clock does.
+        ids = list(self.cluster.members) if self.dice.random() < 0.8 else [self._member_id()]
+        for member_id in ids:
+            if self.cluster[member_id].is_up:
+                self.cluster[member_id].raft.tick()
+
+    def begin(self) -> None:
+        for member in self.cluster.running():
+            if member.ready is None and member.raft.has_ready() and self.dice.random() < 0.7:
+                self.cluster.begin(member)
+
+    def end(self) -> None:
+        for member in self.cluster.running():
+            if member.ready is not None and self.dice.random() < 0.7:
+                self.cluster.end(member)
+
+    def propose(self) -> None:
+        member = self.cluster[self._member_id()]
+        if member.is_up:
+            member.raft.propose(
+                [b"%d" % next(self.numbers) for _ in range(self.dice.choice([1, 9]))]
+            )
+
+    def read(self) -> None:
+        member_id = self._member_id()
+        if self.cluster[member_id].is_up:
+            self.cluster.read(member_id, next(self.numbers))
+
+    def crash(self) -> None:
+        member = self.cluster[self._member_id()]
+        if member.is_up:
+            member.crash(records_kept=self.dice.randrange(4))
+
+    def restart(self) -> None:
+        for member in self.cluster.members.values():
+            if not member.is_up:
+                member.restart()
+
+    def compact(self) -> None:
+        member = self.cluster[self._member_id()]
+        if member.is_up and member.ready is None:
+            member.snapshot()
+
+    def transfer(self) -> None:
+        for member in self.cluster.running():
+            member.raft.transfer_leadership(self._member_id())
+
+    def unreachable(self) -> None:
+        for member in self.cluster.running():
+            member.raft.report_unreachable(self._member_id())
+
+    def cut(self) -> None:
+        self.cluster.cut((self._member_id(), self._member_id()))
+
+    def isolate(self) -> None:
+        self.cluster.isolate(self._member_id())
+
+    def heal(self) -> None:
+        self.cluster.heal()
+
+    def finish(self) -> None:
+        """The trouble is over: within a few election timeouts everybody has everything."""
+        cluster = self.cluster
+        cluster.heal()
+        self.restart()
+        for member in cluster.running():
+            if member.ready is not None:
+                cluster.end(member)
+        cluster.stabilize()
+        cluster.run(8 * ELECTION_TICKS)
+        committed_before = cluster.checker.committed_index
+        leader = cluster.leader()
+        assert leader.raft.propose([b"last"])
+        assert cluster.read(leader.member_id, next(self.numbers))
+        reads_before = len(leader.reads)
+        cluster.run(3)
+        assert len(leader.reads) > reads_before
+        assert cluster.checker.committed_index > committed_before
+        machines = {member.machine for member in cluster.running()}
+        assert len(machines) == 1
+        assert next(iter(machines))[-1][2] == b"last"
+
+
+@pytest.mark.parametrize(("voters", "learners"), [(1, 1), (2, 0), (3, 0), (3, 1), (5, 0)])
+def test_every_schedule_keeps_the_safety_properties(voters: int, learners: int) -> None:
+    @settings(max_examples=10, deadline=None)
+    @given(st.integers(0, 2**32))
+    def run(seed: int) -> None:
+        schedule = Schedule(seed, voters, learners)
+        for _ in range(STEPS):
+            schedule.step()
+        schedule.finish()
+
+    run()
+
+
+def test_schedules_do_reach_what_they_are_for() -> None:
+    """A property test that never elects, crashes, truncates or streams would prove nothing."""
+    terms = commits = snapshots = reads = 0
+    for seed in range(6):
+        schedule = Schedule(seed, voters=3, learners=0)
+        for _ in range(STEPS):
+            schedule.step()
+            snapshots += any(
+                isinstance(frame, SnapshotStream) for frame in schedule.cluster.network
+            )
+        schedule.finish()
+        members = schedule.cluster.members.values()
+        terms += max(member.raft.term for member in members)
+        commits += schedule.cluster.checker.committed_index
+        reads += sum(len(member.reads) for member in members)
+        assert any(member.raft.role is Role.LEADER for member in members)
+    assert terms > 12
+    assert commits > 60
+    assert snapshots > 0
+    assert reads > 20
