@@ -102,6 +102,16 @@ class Store:
         """Number of versions, with history and tombstones."""
         return len(self._log)
 
+    @property
+    def is_compacting(self) -> bool:
+        """Tell whether a decided compaction still has physical work to do."""
+        return self._is_compacting
+
+    @property
+    def is_hashing(self) -> bool:
+        """Tell whether a hash under way holds the physical work off."""
+        return self._hashes_open > 0
+
     # Operations.
 
     def range(self, command: Range) -> RangeResult:
