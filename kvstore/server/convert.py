@@ -5,7 +5,7 @@ them by falling through its cases (compares). No service, transport or state may
 """
 
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from kvstore.commands import (
     Compare,
@@ -159,6 +159,27 @@ def _both_branches(request: rpc_pb2.TxnRequest) -> Iterable[rpc_pb2.RequestOp]:
 
 
 # ---------------------------------------------------------------------- results to responses
+
+
+class Answerer(Protocol):
+    """Who answers: a node, as far as a header tells of it."""
+
+    cluster_id: int
+    member_id: int
+
+    @property
+    def term(self) -> int:
+        """The current Raft term."""
+
+
+def header(answerer: Answerer, revision: int) -> rpc_pb2.ResponseHeader:
+    """The header of a response; `revision` is the store's when the request was served."""
+    return rpc_pb2.ResponseHeader(
+        cluster_id=answerer.cluster_id,
+        member_id=answerer.member_id,
+        revision=revision,
+        raft_term=answerer.term,
+    )
 
 
 def key_value(kv: KeyValue) -> mvcc_pb2.KeyValue:

@@ -1,0 +1,160 @@
+"""The KV service: Range, Put, DeleteRange, Txn, Compact.
+
+Reads are served from the state machine, after a read index unless they are serializable; writes
+are proposed. The order of the checks is etcd's: quota, request, size. Knows no transport.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from google.protobuf.message import Message
+
+from kvstore.commands import Command, Compact, Range, Txn
+from kvstore.errors import KvError, RequestTooLargeError
+from kvstore.mvcc.checks import check_delete, check_put, check_range, check_txn
+from kvstore.pb import rpc_pb2
+from kvstore.server import convert
+from kvstore.server.call import Call, Methods
+from kvstore.server.compactor import Compactor
+from kvstore.server.node import Node
+from kvstore.server.quota import Quota, put_bytes, txn_bytes
+
+METHODS: Methods = {
+    "/etcdserverpb.KV/Range": ("range", rpc_pb2.RangeRequest, "unary"),
+    "/etcdserverpb.KV/Put": ("put", rpc_pb2.PutRequest, "unary"),
+    "/etcdserverpb.KV/DeleteRange": ("delete_range", rpc_pb2.DeleteRangeRequest, "unary"),
+    "/etcdserverpb.KV/Txn": ("txn", rpc_pb2.TxnRequest, "unary"),
+    "/etcdserverpb.KV/Compact": ("compact", rpc_pb2.CompactionRequest, "unary"),
+}
+
+# What etcd's log entry adds to a request: the entry's header with a 64-bit id, tag and length.
+_ENTRY_HEADER_BYTES = 14
+_TAG_BYTES = 1
+
+
+class KvLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """`--max-request-bytes` and `--max-txn-ops`; the defaults are etcd's."""
+
+    request_bytes_max: int = 1_572_864
+    operations_max: int = 128
+
+
+class KvService:
+    """Serves key-values of one node."""
+
+    def __init__(self, node: Node, compactor: Compactor, quota: Quota, limits: KvLimits) -> None:
+        self._node = node
+        self._compactor = compactor
+        self._quota = quota
+        self._limits = limits
+
+    def range(self, request: rpc_pb2.RangeRequest, call: Call) -> None:
+        """Read keys; a serializable read also without a leader."""
+        command = convert.range_(request)
+        check_range(command)
+        respond = partial(self._range_response, command)
+        if request.serializable:
+            call.reply(respond())
+        else:
+            self._read(call, respond)
+
+    def put(self, request: rpc_pb2.PutRequest, call: Call) -> None:
+        """Write a key."""
+        command = convert.put(request)
+        if not self._quota.has_room(put_bytes(command)):
+            self._quota.refuse(call)
+            return
+        check_put(command)
+        self._check_size(request)
+        self._write(command, call, convert.put_response)
+
+    def delete_range(self, request: rpc_pb2.DeleteRangeRequest, call: Call) -> None:
+        """Delete keys; never refused for want of space."""
+        command = convert.delete_range(request)
+        check_delete(command)
+        self._check_size(request)
+        self._write(command, call, convert.delete_range_response)
+
+    def txn(self, request: rpc_pb2.TxnRequest, call: Call) -> None:
+        """Run a txn: through the log, unless it only reads."""
+        command = convert.txn(request)
+        if not self._quota.has_room(txn_bytes(command)):
+            self._quota.refuse(call)
+            return
+        check_txn(command, self._limits.operations_max)
+        if not convert.is_read_only(request):
+            self._check_size(request)
+            self._write(command, call, convert.txn_response)
+            return
+        respond = partial(self._txn_response, command)
+        if convert.is_serializable(request):
+            call.reply(respond())
+        else:
+            self._read(call, respond)
+
+    def compact(self, request: rpc_pb2.CompactionRequest, call: Call) -> None:
+        """Forget history; a physical compaction answers when this member has freed it."""
+
+        def reply() -> None:
+            header = convert.header(self._node, self._node.machine.store.revision)
+            call.reply(rpc_pb2.CompactionResponse(header=header))
+
+        def done(result: Any) -> None:
+            if isinstance(result, KvError):
+                call.fail(result)
+            elif request.physical:
+                self._compactor.when_compacted(reply)
+            else:
+                reply()
+
+        self._node.propose(Compact(request.revision, physical=request.physical), done)
+
+    def _read(self, call: Call, respond: Callable[[], Message]) -> None:
+        """Answer once this member has applied all that was committed before now."""
+
+        def done(error: KvError | None) -> None:
+            if error is not None:
+                call.fail(error)
+                return
+            try:
+                response = respond()
+            except KvError as failure:
+                call.fail(failure)
+            else:
+                call.reply(response)
+
+        self._node.read_index(done)
+
+    def _write(
+        self,
+        command: Command,
+        call: Call,
+        respond: Callable[[Any, rpc_pb2.ResponseHeader], Message],
+    ) -> None:
+        """Propose a command and answer with its result."""
+
+        def done(result: Any) -> None:
+            if isinstance(result, KvError):
+                call.fail(result)
+            else:
+                call.reply(respond(result, convert.header(self._node, result.revision)))
+
+        self._node.propose(command, done)
+
+    def _range_response(self, command: Range) -> rpc_pb2.RangeResponse:
+        result = self._node.machine.store.range(command)
+        return convert.range_response(result, convert.header(self._node, result.revision))
+
+    def _txn_response(self, command: Txn) -> rpc_pb2.TxnResponse:
+        result = self._node.machine.store.txn(command)
+        return convert.txn_response(result, convert.header(self._node, result.revision))
+
+    def _check_size(self, request: Message) -> None:
+        """The limit is on etcd's log entry, so that both refuse the same requests."""
+        size = request.ByteSize()
+        length_bytes = (size.bit_length() + 6) // 7 or 1
+        entry_bytes = _ENTRY_HEADER_BYTES + _TAG_BYTES + length_bytes + size
+        if entry_bytes > self._limits.request_bytes_max:
+            raise RequestTooLargeError(f"{entry_bytes} bytes")
