@@ -1,0 +1,95 @@
+"""Watch responses as bytes. Pure.
+
+Events are encoded once and shared by the responses of all watchers that get them: a response is
+its parts put together, since protobuf allows a message's fields in any order and in pieces. The
+field numbers here are those of etcd's WatchResponse. No stream or hub may enter.
+"""
+
+from collections.abc import Iterator
+
+from kvstore.mvcc.types import Event
+from kvstore.mvcc.watch_types import Batch
+from kvstore.pb import mvcc_pb2, rpc_pb2
+from kvstore.server import convert
+
+FRAGMENT_BYTES_MAX = 1_572_864 + 512 * 1024
+"""Responses to watchers that take fragments stay below: etcd's request limit plus its overhead."""
+
+_HEADER_TAG = b"\x0a"  # field 1, length-delimited
+_WATCH_ID_TAG = b"\x10"  # field 2, varint
+_FRAGMENT = b"\x38\x01"  # field 7, true
+_EVENTS_TAG = b"\x5a"  # field 11, length-delimited
+_UINT64_MAX = 2**64 - 1
+
+
+def convert_event(event: Event, *, prev_kv: bool) -> mvcc_pb2.Event:
+    """One event as etcd sends it; the version before only if wanted and known."""
+    kv = event.kv
+    message = mvcc_pb2.Event(
+        type=mvcc_pb2.Event.DELETE if kv.is_tombstone else mvcc_pb2.Event.PUT,
+        kv=convert.key_value(kv),
+    )
+    if prev_kv and event.prev is not None:
+        message.prev_kv.CopyFrom(convert.key_value(event.prev))
+    return message
+
+
+class EventEncoder:
+    """Encoded events of one round of sending: it holds on to them, so let it go afterwards."""
+
+    def __init__(self) -> None:
+        # By identity: equal events would have to be compared by their values.
+        self._events: dict[tuple[int, bool], tuple[Event, bytes]] = {}
+        self._joined: dict[tuple[int, bool], tuple[tuple[Event, ...], bytes]] = {}
+
+    def responses(self, header: rpc_pb2.ResponseHeader, batch: Batch) -> Iterator[bytes]:
+        """The WatchResponses for a batch: one, unless it is too large for a watcher of parts."""
+        start = _HEADER_TAG + _with_length(header.SerializeToString())
+        if batch.watch_id:
+            start += _WATCH_ID_TAG + _varint(batch.watch_id & _UINT64_MAX)
+        joined = self._join(batch)
+        if not batch.fragment or len(start) + len(joined) < FRAGMENT_BYTES_MAX:
+            yield start + joined
+            return
+        parts: list[bytes] = []
+        size = len(start)
+        for event in batch.events:
+            part = self._encode(event, batch.prev_kv)
+            if parts and size + len(part) >= FRAGMENT_BYTES_MAX:
+                yield b"".join([start, _FRAGMENT, *parts])
+                parts, size = [], len(start)
+            parts.append(part)
+            size += len(part)
+        yield b"".join([start, *parts])
+
+    def _join(self, batch: Batch) -> bytes:
+        key = (id(batch.events), batch.prev_kv)
+        found = self._joined.get(key)
+        if found is None:
+            joined = b"".join([self._encode(event, batch.prev_kv) for event in batch.events])
+            if not isinstance(batch.events, tuple):
+                return joined  # put together for one watcher
+            found = self._joined[key] = (batch.events, joined)
+        return found[1]
+
+    def _encode(self, event: Event, prev_kv: bool) -> bytes:
+        key = (id(event), prev_kv)
+        found = self._events.get(key)
+        if found is None:
+            message = convert_event(event, prev_kv=prev_kv)
+            data = _EVENTS_TAG + _with_length(message.SerializeToString())
+            found = self._events[key] = (event, data)
+        return found[1]
+
+
+def _with_length(data: bytes) -> bytes:
+    return _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
