@@ -15,8 +15,8 @@ from kvstore.server.config import Settings
 
 IDENTITY_NAME = "identity.json"
 _IDENTITY_NEW_NAME = "identity.json.new"
-# What may lie in a folder that was never used: our lock, a half-written identity, ext4's own.
-_HARMLESS_NAMES = frozenset({_IDENTITY_NEW_NAME, "lock", "LOCK", "lost+found"})
+# What may lie in a folder that was never used: a half-written identity, and ext4's own.
+_HARMLESS_NAMES = frozenset({_IDENTITY_NEW_NAME, "lost+found"})
 _ID_BYTES = 8
 
 
@@ -110,14 +110,10 @@ async def bootstrap(files: Files, settings: Settings) -> Bootstrap:
 def _require_unused(files: Files, folder: str) -> None:
     """A folder without an identity must be empty: it may be etcd's, or somebody's home."""
     names = [name for name in files.list(folder) if name not in _HARMLESS_NAMES]
-    if "member" in names:
-        raise DataFolderError(
-            f"data folder {folder} looks like one of etcd's: choose an empty --data-dir"
-        )
     if names:
         raise DataFolderError(
-            f"data folder {folder} holds {', '.join(names[:3])} but no {IDENTITY_NAME}:"
-            " choose an empty --data-dir, or bring back the whole folder from its copy"
+            f"data folder {folder} holds {', '.join(names[:3])} but no {IDENTITY_NAME}: it is not"
+            " one of ours (or etcd's), or not whole. Choose an empty --data-dir"
         )
 
 

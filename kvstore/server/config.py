@@ -318,5 +318,5 @@ def _check_schemes(port: str, urls: tuple[str, ...], tls: TlsFiles | None) -> li
         )
     if tls is not None and len(encrypted) < len(urls):
         plain = ", ".join(url for url in urls if not parse_url(url).is_tls)
-        return [f"{plain} is not encrypted although --{prefix}… certificates are given"]
+        return [f"{plain} is not encrypted although --{prefix}cert-file is given"]
     return []

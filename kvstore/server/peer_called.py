@@ -241,7 +241,7 @@ class IncomingSnapshot(SnapshotStream):
             self._sum.add(part)
             self._waiting.append(part)
             self._waiting_bytes += len(part)
-            self._set_reading(self._waiting_bytes <= _SNAPSHOT_AHEAD_BYTES)
+            self._read_or_pause()
         self._wake()
 
     def lose(self, reason: str) -> None:
@@ -254,7 +254,7 @@ class IncomingSnapshot(SnapshotStream):
         self._is_discarded = True
         self._waiting.clear()
         self._waiting_bytes = 0
-        self._set_reading(True)
+        self._read_or_pause()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         """Chunks in order; ends only when all have come and their sum is right."""
@@ -262,7 +262,7 @@ class IncomingSnapshot(SnapshotStream):
             while self._waiting:
                 chunk = self._waiting.popleft()
                 self._waiting_bytes -= len(chunk)
-                self._set_reading(self._waiting_bytes <= _SNAPSHOT_AHEAD_BYTES)
+                self._read_or_pause()
                 yield chunk
             if self._is_complete:
                 return
@@ -271,7 +271,8 @@ class IncomingSnapshot(SnapshotStream):
             self._news = asyncio.get_running_loop().create_future()
             await self._news
 
-    def _set_reading(self, is_wanted: bool) -> None:
+    def _read_or_pause(self) -> None:
+        is_wanted = self._waiting_bytes <= _SNAPSHOT_AHEAD_BYTES
         if is_wanted is self._is_reading or self._transport.is_closing():
             return
         self._is_reading = is_wanted
@@ -293,7 +294,7 @@ async def consume_snapshot(
     """Run the consumer and tell the sender; returns the refusal, empty when it is stored."""
     try:
         await on_snapshot(stream)
-    except (ConnectionError, KvError) as error:
+    except (ConnectionError, KvError, msgspec.DecodeError) as error:
         refusal = str(error) or type(error).__name__
     else:
         refusal = ""
