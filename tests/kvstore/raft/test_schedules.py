@@ -19,7 +19,7 @@ from .member import SnapshotStream
 
 # Under way at once. A real transport's queues are bounded too.
 FRAMES_MAX = 60
-STEPS = 400
+STEPS = 1000
 
 
 class Schedule:
@@ -37,21 +37,21 @@ class Schedule:
         self.numbers = count(1)
         self.actions: list[tuple[Callable[[], None], int]] = [
             (self.deliver, 50),
-            (self.tick, 25),
-            (self.begin, 20),
+            (self.tick, 15),
+            (self.begin, 25),
             (self.end, 20),
-            (self.propose, 8),
-            (self.read, 5),
-            (self.lose, 4),
-            (self.repeat, 4),
-            (self.crash, 1),
-            (self.restart, 3),
+            (self.propose, 12),
+            (self.read, 6),
+            (self.lose, 3),
+            (self.repeat, 8),
+            (self.crash, 2),
+            (self.restart, 8),
             (self.compact, 1),
             (self.transfer, 1),
             (self.unreachable, 1),
             (self.cut, 1),
             (self.isolate, 1),
-            (self.heal, 1),
+            (self.heal, 2),
         ]
 
     def _draw(self, member_id: int) -> Callable[[], int]:
@@ -75,26 +75,30 @@ class Schedule:
         return network.pop(0 if self.dice.random() < 0.7 else self.dice.randrange(len(network)))
 
     def deliver(self) -> None:
-        if frame := self._take_frame():
-            if self.cluster.is_cut(frame):
-                self.cluster.lose(frame)
-            else:
-                self.cluster.deliver(frame)
+        for _ in range(self.dice.randrange(1, 8)):
+            if frame := self._take_frame():
+                if self.cluster.is_cut(frame):
+                    self.cluster.lose(frame)
+                else:
+                    self.cluster.deliver(frame)
 
     def lose(self) -> None:
         if frame := self._take_frame():
             self.cluster.lose(frame)
 
     def repeat(self) -> None:
-        if self.cluster.network:
-            self.cluster.network.append(self.dice.choice(self.cluster.network))
+        network = self.cluster.network
+        if network:
+            position = self.dice.randrange(len(network) + 1)
+            network.insert(position, self.dice.choice(network))
 
     def tick(self) -> None:
         # Mostly all together, or the clocks would drift apart as no clock does.
         ids = list(self.cluster.members) if self.dice.random() < 0.8 else [self._member_id()]
-        for member_id in ids:
-            if self.cluster[member_id].is_up:
-                self.cluster[member_id].raft.tick()
+        for _ in range(self.dice.randrange(1, 5)):
+            for member_id in ids:
+                if self.cluster[member_id].is_up:
+                    self.cluster[member_id].raft.tick()
 
     def begin(self) -> None:
         for member in self.cluster.running():
