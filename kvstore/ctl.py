@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from kvstore import ctl_commands
+from kvstore import ctl_operations
 from kvstore.client import Client, SnapshotCorruptError, Tls, connect
 from kvstore.commands import Operation
 from kvstore.ctl_arguments import (
@@ -156,11 +156,11 @@ def _operation(words: list[str]) -> Operation:
     arguments = _parse((words[0],), words[1:])
     match words[0]:
         case "put":
-            return ctl_commands.put_operation(arguments, bytes)
+            return ctl_operations.put_operation(arguments, bytes)
         case "get":
-            return ctl_commands.get_operation(arguments)
+            return ctl_operations.get_operation(arguments)
         case _:
-            return ctl_commands.delete_operation(arguments)
+            return ctl_operations.delete_operation(arguments)
 
 
 def _parse(name: tuple[str, ...], words: Sequence[str]) -> argparse.Namespace:

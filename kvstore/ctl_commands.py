@@ -10,36 +10,28 @@ from typing import Any, BinaryIO, TextIO
 
 import msgspec
 
-from kvstore.client import Client, SortOrder, SortTarget, operations
+from kvstore.client import Client
 from kvstore.client.types import AlarmList, AlarmMember, EventType, WatchBatch
 from kvstore.commands import DeleteRange, Operation, Put, Range, Txn
 from kvstore.ctl_arguments import (
     EXIT_BAD_ARGUMENTS,
     EXIT_BAD_CONNECTION,
-    EXIT_BAD_FEATURE,
     EXIT_ERROR,
     EXIT_INPUT_OUTPUT,
     EXIT_INVALID_INPUT,
     CtlError,
 )
+from kvstore.ctl_operations import (
+    delete_operation,
+    get_operation,
+    lease_id_of,
+    parse_failure,
+    put_operation,
+)
 from kvstore.ctl_output import EndpointHash, EndpointHealth, EndpointStatus, Format, go_duration
 from kvstore.ctl_txn import MalformedTxnError, compare_of, to_bytes, words_of
 from kvstore.errors import CompactedError, KvError, LeaseNotFoundError
 from kvstore.rpc_errors import status_of
-
-_SORT_TARGETS = {
-    "": SortTarget.KEY,
-    "KEY": SortTarget.KEY,
-    "VERSION": SortTarget.VERSION,
-    "CREATE": SortTarget.CREATE,
-    "MODIFY": SortTarget.MOD,
-    "VALUE": SortTarget.VALUE,
-}
-_SORT_ORDERS = {
-    "": SortOrder.NONE,
-    "ASCEND": SortOrder.ASCEND,
-    "DESCEND": SortOrder.DESCEND,
-}
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -62,83 +54,6 @@ def message_of(error: KvError) -> str:
 
 
 # --- keys ---------------------------------------------------------------------------------------
-
-
-def put_operation(arguments: argparse.Namespace, read_value: Callable[[], bytes]) -> Put:
-    """`put key [value]`; the value from stdin when it is not given."""
-    words = [to_bytes(word) for word in arguments.positionals + arguments.rest]
-    if len(words) not in (1, 2) and not (len(words) > 2 and not arguments.rest):
-        raise CtlError(
-            EXIT_BAD_ARGUMENTS, "put command needs 1 argument and input from stdin or 2 arguments"
-        )
-    value = b""
-    if not arguments.ignore_value:
-        value = words[1] if len(words) > 1 else read_value()
-    return operations.put(
-        words[0],
-        value,
-        lease=_lease_id(arguments.lease, "bad lease ID ({}), expecting ID in Hex"),
-        prev_kv=arguments.prev_kv,
-        ignore_value=arguments.ignore_value,
-        ignore_lease=arguments.ignore_lease,
-    )
-
-
-def get_operation(arguments: argparse.Namespace) -> Range:
-    """`get key [range_end]`."""
-    key, range_end = _range_words(arguments, "get")
-    if arguments.consistency not in ("l", "s"):
-        raise CtlError(EXIT_BAD_FEATURE, f'unknown consistency flag "{arguments.consistency}"')
-    order = _SORT_ORDERS.get(arguments.order.upper())
-    target = _SORT_TARGETS.get(arguments.sort_by.upper())
-    if order is None:
-        raise CtlError(EXIT_BAD_FEATURE, f"bad sort order {arguments.order}")
-    if target is None:
-        raise CtlError(EXIT_BAD_FEATURE, f"bad sort target {arguments.sort_by}")
-    return operations.get(
-        key,
-        range_end,
-        prefix=arguments.prefix,
-        from_key=arguments.from_key,
-        limit=arguments.limit,
-        revision=arguments.rev,
-        sort_order=order,
-        sort_target=target,
-        keys_only=arguments.keys_only,
-        count_only=arguments.count_only,
-    )
-
-
-def delete_operation(arguments: argparse.Namespace) -> DeleteRange:
-    """`del key [range_end]`."""
-    key, range_end = _range_words(arguments, "del")
-    return operations.delete(
-        key,
-        range_end,
-        prefix=arguments.prefix,
-        from_key=arguments.from_key,
-        prev_kv=arguments.prev_kv,
-    )
-
-
-def _range_words(arguments: argparse.Namespace, name: str) -> tuple[bytes, bytes]:
-    words = [to_bytes(word) for word in arguments.positionals + arguments.rest]
-    if arguments.prefix and arguments.from_key:
-        raise CtlError(
-            EXIT_BAD_ARGUMENTS,
-            "`--prefix` and `--from-key` cannot be set at the same time, choose one",
-        )
-    if len(words) not in (1, 2):
-        raise CtlError(
-            EXIT_BAD_ARGUMENTS,
-            f"{name} command needs one argument as key and an optional argument as range_end",
-        )
-    if len(words) == 2 and (arguments.prefix or arguments.from_key):
-        raise CtlError(
-            EXIT_BAD_ARGUMENTS,
-            "too many arguments, only accept one argument when `--prefix` or `--from-key` is set",
-        )
-    return words[0], words[1] if len(words) == 2 else b""
 
 
 async def put(session: Session) -> None:
@@ -255,23 +170,12 @@ def _integer(session: Session, needs: str, code: int, form: str = "{}") -> int:
     try:
         return int(word)
     except ValueError:
-        raise CtlError(code, form.format(_parse_failure("Int", word))) from None
-
-
-def _parse_failure(kind: str, word: str) -> str:
-    return f'strconv.Parse{kind}: parsing "{word}": invalid syntax'
-
-
-def _lease_id(word: str, form: str) -> int:
-    try:
-        return int(word, 16)
-    except ValueError:
-        raise CtlError(EXIT_BAD_ARGUMENTS, form.format(_parse_failure("Int", word))) from None
+        raise CtlError(code, form.format(parse_failure("Int", word))) from None
 
 
 def _lease_word(session: Session, name: str) -> int:
     word = _one_word(session, f"lease {name} command needs lease ID as argument")
-    return _lease_id(word, "bad lease ID arg ({}), expecting ID in Hex")
+    return lease_id_of(word, "bad lease ID arg ({}), expecting ID in Hex")
 
 
 async def lease_grant(session: Session) -> None:
@@ -473,7 +377,7 @@ async def move_leader(session: Session) -> None:
     try:
         target = int(word, 16)
     except ValueError:
-        raise CtlError(EXIT_BAD_ARGUMENTS, _parse_failure("Uint", word)) from None
+        raise CtlError(EXIT_BAD_ARGUMENTS, parse_failure("Uint", word)) from None
     header = await session.client.maintenance.move_leader(target)
     session.say(f"Leadership transferred from {header.member_id:x} to {target:x}")
 
