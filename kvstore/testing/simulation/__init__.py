@@ -1,0 +1,1 @@
+"""The simulated world: clock, network and disk of dice, from one seed."""
