@@ -142,7 +142,9 @@ def exclusive(folder: Path):  # type: ignore[no-untyped-def]
         yield
 
 
-def load_or_create(folder: Path, count: int | None, is_tls: bool) -> tuple[ClusterFile, TlsFiles | None]:
+def load_or_create(
+    folder: Path, count: int | None, is_tls: bool
+) -> tuple[ClusterFile, TlsFiles | None]:
     """The cluster of a data folder; a new one gets free ports and remembers them."""
     path = folder / "cluster.json"
     if path.exists():

@@ -38,8 +38,10 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
 def port_pairs(count: int) -> list[tuple[int, int]]:
     """Candidate (client port, peer port) pairs, preferred first; `count` is how many at least."""
-    preferred = [(_FIRST_CLIENT_PORT + step, _FIRST_CLIENT_PORT + step + 1)
-                 for step in range(0, _LAST_PORT - _FIRST_CLIENT_PORT, 10_000)]
+    preferred = [
+        (_FIRST_CLIENT_PORT + step, _FIRST_CLIENT_PORT + step + 1)
+        for step in range(0, _LAST_PORT - _FIRST_CLIENT_PORT, 10_000)
+    ]
     further = [(port, port + 1) for port in range(23_790, _LAST_PORT, 10)]
     assert count <= len(preferred) + len(further)
     return preferred + further
@@ -63,9 +65,7 @@ def client_url(cluster: ClusterFile, member: MemberSpec) -> str:
     return f"{scheme(cluster)}://127.0.0.1:{member.client_port}"
 
 
-def store_arguments(
-    cluster: ClusterFile, member: MemberSpec, tls: TlsFiles | None
-) -> list[str]:
+def store_arguments(cluster: ClusterFile, member: MemberSpec, tls: TlsFiles | None) -> list[str]:
     """The arguments of `kvstore` (the same that etcd takes) for one member."""
     peer = f"{scheme(cluster)}://127.0.0.1"
     initial = ",".join(f"{m.name}={peer}:{m.peer_port}" for m in cluster.members)

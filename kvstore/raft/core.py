@@ -126,6 +126,12 @@ class Raft:
         """Hand leadership over to a voter; False: we do not lead, or it is none."""
         return election.transfer_leadership(self.state, to)
 
+    def best_successor(self) -> int:
+        """The other voter with the longest log; NO_MEMBER if there is none (leaders know)."""
+        state = self.state
+        others = [member for member in state.voters if member != state.member_id]
+        return max(others, key=lambda member: state.progress[member].match, default=NO_MEMBER)
+
     def step(self, message: Message) -> None:  # noqa: C901 (one case per message, nothing else)
         """Take a message from another member (a snapshot: from our own driver)."""
         state = self.state

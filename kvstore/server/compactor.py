@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 # Keys looked at per slice: about a millisecond of work.
 _KEYS_PER_SLICE = 500
+_HELD_SECONDS = 0.02
 # etcd's intervals: revision mode looks every five minutes, periodic mode ten times a period
 # (at most hourly).
 _REVISION_MODE_SECONDS = 300.0
@@ -53,9 +54,7 @@ class Compactor:
     # ------------------------------------------------------------------ physical
 
     def _slice_if_due(self) -> None:
-        if not self._is_slicing and (
-            self._when_done or self._node.machine.store.has_compaction_work
-        ):
+        if not self._is_slicing and (self._when_done or self._node.machine.store.is_compacting):
             self._is_slicing = True
             self._node.clock.call_later(0, self._slice)
 
@@ -63,9 +62,9 @@ class Compactor:
         self._is_slicing = False
         if self._node.machine.store.compact_slice(_KEYS_PER_SLICE):
             self._is_slicing = True
-            # A snapshot that pins the history holds compaction off: look again, not at once.
-            held = self._node.machine.store.is_pinned
-            self._node.clock.call_later(0.05 if held else 0, self._slice)
+            # A hash under way holds the work off: look again, not at once.
+            delay = _HELD_SECONDS if self._node.machine.store.is_hashing else 0
+            self._node.clock.call_later(delay, self._slice)
             return
         done, self._when_done = self._when_done, []
         for callback in done:

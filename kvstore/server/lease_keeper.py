@@ -60,8 +60,8 @@ class LeaseKeeper:
         """Extend a lease by its full TTL; `done` gets the TTL, 0 if there is no such lease."""
         self._ask(lease_id, True, lambda answer: done(_map(answer, lambda a: a.ttl_seconds)))
 
-    def time_to_live(self, lease_id: int, done: Done[LeaseTimeToLive | None]) -> None:
-        """`done` gets what the leader knows of a lease, None if there is no such lease."""
+    def time_to_live(self, lease_id: int, done: Done[LeaseTimeToLive]) -> None:
+        """`done` gets what the leader knows of a lease (TTL -1: there is no such lease)."""
         self._ask(lease_id, False, lambda answer: done(_map(answer, lambda a: a.time_to_live)))
 
     # ------------------------------------------------------------------ asking
@@ -118,13 +118,13 @@ class LeaseKeeper:
         refusal = LeaseAnswer(ask.request_id, is_leader=False)
 
         def confirmed(error: KvError | None) -> None:
-            if error is not None or not self._node.is_leader:
+            lessor = self._node.machine.lessor
+            if error is not None or not lessor.is_primary:
                 answer(refusal)
             elif ask.is_renewal:
                 self._renew(ask, answer)
             else:
-                lessor, now = self._node.machine.lessor, self._node.clock.now()
-                found = lessor.time_to_live(ask.lease_id, now)
+                found = lessor.time_to_live(ask.lease_id, self._node.clock.now())
                 answer(LeaseAnswer(ask.request_id, is_leader=True, time_to_live=found))
 
         if self._node.is_leader:
@@ -153,16 +153,14 @@ class LeaseKeeper:
         for request_id in [r for r in self._asks if r not in self._waiters]:
             del self._asks[request_id]
         node = self._node
-        if not node.is_leader:
+        if not node.machine.lessor.is_primary:
             return
         for lease_id in node.machine.lessor.expired(now, _REVOKES_PER_TICK):
             node.propose_as_leader(LeaseRevoke(lease_id))
         due = node.machine.lessor.checkpoints_due(now)
         if due:
-            node.propose_as_leader(LeaseCheckpoint(tuple(due)))
+            node.propose_as_leader(LeaseCheckpoint(due))
 
 
 def _map(answer: LeaseAnswer | KvError, field: Callable[[LeaseAnswer], Any]) -> Any:
     return answer if isinstance(answer, KvError) else field(answer)
-
-

@@ -25,7 +25,15 @@ from kvstore.errors import (
 from kvstore.mvcc.watch import WatchHub
 from kvstore.raft import codec
 from kvstore.raft.core import Raft
-from kvstore.raft.types import Entry, EntryKind, Message, Ready, Role, SnapshotMeta
+from kvstore.raft.types import (
+    Entry,
+    EntryKind,
+    Message,
+    Ready,
+    Restored,
+    Role,
+    SnapshotMeta,
+)
 from kvstore.seams import Clock, PeerTransport, Random
 from kvstore.server.reads import ReadDone, ReadQueue
 from kvstore.server.waiters import Done, Waiters
@@ -40,6 +48,9 @@ _ENTRIES_PER_CLOCK_READ = 16
 # Entries kept in memory for followers that lag; who lags more gets a snapshot.
 LOG_BYTES_MAX = 64 * 1024 * 1024
 LOG_ENTRIES_MAX = 50_000
+
+# Granularity at which entries read from the disk are forgotten again.
+_RESTORED_BATCH = 1024
 
 _RAFT_FRAME = b"R"
 
@@ -84,6 +95,7 @@ class Node:
         random: Random,
         options: NodeOptions,
         watches: WatchHub,
+        restored: Restored,
     ) -> None:
         self.cluster_id = cluster_id
         self.member_id = member_id
@@ -95,7 +107,7 @@ class Node:
         self.random = random
         self.options = options
         self.watches = watches
-        self.applied_term = raft.log.first_term
+        self.applied_term = restored.first.term
         self.on_applied: list[Callable[[], None]] = []  # after each batch, watches notified
         self.on_leader_change: list[Callable[[], None]] = []
         self.on_tick: list[Callable[[float], None]] = []
@@ -116,6 +128,8 @@ class Node:
         )
         self._log_sizes: deque[tuple[int, int]] = deque()  # (last index, bytes) per batch
         self._log_bytes = 0
+        for start in range(0, len(restored.entries), _RESTORED_BATCH):
+            self._count_log(restored.entries[start : start + _RESTORED_BATCH])
 
     # ------------------------------------------------------------------ what services use
 
@@ -133,6 +147,11 @@ class Node:
     def term(self) -> int:
         """The current Raft term."""
         return self.raft.term
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once `stop` was called."""
+        return self._is_stopping
 
     @property
     def db_size(self) -> int:
@@ -342,7 +361,9 @@ class Node:
             self.machine.skip(entry.index)
             if self.is_leader and entry.term == self.term:
                 # Everything of earlier leaders is applied: leases start to run here.
-                self.machine.lessor.promote(self.clock.now())
+                self.machine.lessor.promote(
+                    self.clock.now(), extend_seconds=self.options.election_seconds
+                )
             return
         proposal = commands.decode(entry.data)
         result = self.machine.apply(entry.index, proposal)
@@ -362,19 +383,14 @@ class Node:
             return
         if self._observed[1] and not self.is_leader:
             self.machine.lessor.demote()
-        logger.info(
-            "member %x: leader is %x in term %d", self.member_id, self.leader_id, self.term
-        )
+        logger.info("member %x: leader is %x in term %d", self.member_id, self.leader_id, self.term)
         self._observed = observed
         for callback in list(self.on_leader_change):
             callback()
 
     def _compact_log(self, entries: Sequence[Entry]) -> None:
         """Bound the entries kept in memory, by bytes and by count."""
-        if entries:
-            size = sum(len(entry.data) for entry in entries)
-            self._log_sizes.append((entries[-1].index, size))
-            self._log_bytes += size
+        self._count_log(entries)
         applied = self.machine.applied_index
         compact_to = 0
         while self._log_sizes and self._log_sizes[0][0] < applied and self._is_log_too_large():
@@ -382,6 +398,12 @@ class Node:
             self._log_bytes -= size
         if compact_to:
             self.raft.compact(compact_to)
+
+    def _count_log(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            size = sum(len(entry.data) for entry in entries)
+            self._log_sizes.append((entries[-1].index, size))
+            self._log_bytes += size
 
     def _is_log_too_large(self) -> bool:
         entries = self.raft.last_index - self._log_sizes[0][0]

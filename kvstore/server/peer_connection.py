@@ -8,6 +8,7 @@ idle timeout.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import msgspec
 
@@ -127,8 +128,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self.transport = transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         if self.is_closed:  # aborted while TLS was shaking hands
             transport.abort()

@@ -17,9 +17,7 @@ _Batch = list[tuple[float, ReadDone]]  # (deadline, done)
 class ReadQueue:
     """Reads under way at this member."""
 
-    def __init__(
-        self, first_context: int, *, timeout_seconds: float, retry_seconds: float
-    ) -> None:
+    def __init__(self, first_context: int, *, timeout_seconds: float, retry_seconds: float) -> None:
         self._next_context = first_context
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds

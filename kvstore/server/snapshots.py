@@ -6,15 +6,15 @@ kind at a time. The order file → rename → folder → WAL marker is `kvstore.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 
 from kvstore.apply import StateMachine
-from kvstore.errors import DiskError
 from kvstore.raft.types import InstallSnapshot, SnapshotMeta
 from kvstore.seams import SnapshotStream
-from kvstore.server.node import APPLY_SLICE_SECONDS, Node
+from kvstore.server.node import Node
+from kvstore.storage.log_storage import SnapshotWriter
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,7 @@ class SnapshotKeeper:
 
     def _meta(self) -> SnapshotMeta:
         node = self._node
-        return SnapshotMeta(
-            node.machine.applied_index, node.applied_term, node.raft.membership
-        )
+        return SnapshotMeta(node.machine.applied_index, node.applied_term, node.raft.membership)
 
     async def _take(self) -> None:
         node, meta = self._node, self._meta()
@@ -90,14 +88,12 @@ class SnapshotKeeper:
         except BaseException:
             writer.abort()
             raise
-        finally:
-            chunks.close()
         await node.storage.mark_snapshot(meta, reset_log=False)
         self._snapshot_index = meta.index
         seconds = node.clock.now() - started
         logger.info("snapshot at index %d durable after %.2f s", meta.index, seconds)
 
-    async def _write(self, writer, chunks) -> None:  # type: ignore[no-untyped-def]
+    async def _write(self, writer: SnapshotWriter, chunks: Iterator[bytes]) -> None:
         unsynced = 0
         async for chunk in self._in_slices(chunks):
             writer.write(chunk)
@@ -106,7 +102,7 @@ class SnapshotKeeper:
                 await writer.sync()
                 unsynced = 0
 
-    async def _in_slices(self, chunks) -> AsyncIterator[bytes]:  # type: ignore[no-untyped-def]
+    async def _in_slices(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
         """The chunks, giving the loop a turn after each so that nothing waits for long."""
         for chunk in chunks:
             yield chunk
@@ -131,7 +127,6 @@ class SnapshotKeeper:
         except (ConnectionError, TimeoutError) as error:
             logger.warning("peer %x did not take our snapshot: %s", member_id, error)
         finally:
-            chunks.close()
             self._sending.discard(member_id)
         node.raft.report_snapshot(member_id, meta.index, is_stored)
         node.wake()
@@ -178,16 +173,9 @@ class SnapshotKeeper:
         if self._taking is not None and not self._taking.done():
             await asyncio.wait([self._taking])
         await node.storage.mark_snapshot(meta, reset_log=True)
-        try:
-            machine = await restore_in_slices(node)
-        except DiskError:
-            raise
+        machine = StateMachine.restore(node.storage.read_snapshot())
         node.machine = machine
+        node.watches.restored()
         node.applied_term = meta.term
         self._snapshot_index = meta.index
         assert machine.applied_index == meta.index, "the snapshot is not what its header says"
-
-
-async def restore_in_slices(node: Node) -> StateMachine:
-    """Build a state machine from the newest snapshot without holding the loop."""
-    raise NotImplementedError(APPLY_SLICE_SECONDS)

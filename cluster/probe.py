@@ -1,0 +1,56 @@
+"""Asks one member how it is, through the public client."""
+
+import asyncio
+
+import msgspec
+
+from cluster.topology import TlsFiles
+from kvstore import client
+from kvstore.errors import KvError
+
+_TIMEOUT_SECONDS = 2.0
+
+
+class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `cluster status`. `state`: starting, running, healthy, paused or stopped."""
+
+    name: str
+    state: str
+    client_address: str
+    data_folder: str
+    pid: int | None = None
+    restarts: int = 0
+    role: str = ""
+    term: int = 0
+    raft_index: int = 0
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether it answered a linearizable read."""
+        return self.state == "healthy"
+
+
+async def probe(status: MemberStatus, tls: TlsFiles | None) -> MemberStatus:
+    """Fill in role, term and health; what cannot be asked stays as it is."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), _connect(status, tls) as member:
+            answer = await member.maintenance.status()
+            status = msgspec.structs.replace(
+                status,
+                role="leader" if answer.leader == answer.header.member_id else "follower",
+                term=answer.raft_term,
+                raft_index=answer.raft_applied_index,
+            )
+            await member.get(b"\0", count_only=True)
+    except (KvError, TimeoutError, OSError):
+        return status
+    return msgspec.structs.replace(status, state="healthy")
+
+
+def _connect(status: MemberStatus, tls: TlsFiles | None) -> client.Client:
+    material = None
+    if tls is not None:
+        material = client.Tls.from_files(tls.authority, tls.certificate, tls.key)
+    return client.connect(
+        [status.client_address], tls=material, request_timeout_seconds=_TIMEOUT_SECONDS
+    )

@@ -1,0 +1,177 @@
+"""One member, assembled: storage, state machine, core, node, keepers, services.
+
+Knows no transport of RPCs and no operating system: whoever runs it brings the seams, mounts
+`services` on a front and calls `run`. The real process (`kvstore.__main__`) and the simulation
+build the same member.
+"""
+
+import asyncio
+import logging
+
+import msgspec
+
+from kvstore.apply import StateMachine
+from kvstore.commands import PublishMember
+from kvstore.errors import KvError
+from kvstore.mvcc.watch import WatchHub
+from kvstore.raft.core import Raft
+from kvstore.raft.types import NO_MEMBER, Config, Membership, Restored, SnapshotMeta
+from kvstore.seams import Clock, Files, PeerTransport, Random
+from kvstore.server import auth, cluster, health, kv, lease, maintenance, watch
+from kvstore.server.bootstrap import ClusterSpec
+from kvstore.server.call import Service
+from kvstore.server.compactor import AutoCompaction, Compactor
+from kvstore.server.config import Settings
+from kvstore.server.lease_keeper import LeaseKeeper
+from kvstore.server.node import Node, NodeOptions
+from kvstore.server.quota import Quota
+from kvstore.server.snapshots import SnapshotKeeper
+from kvstore.storage.log_storage import Identity, LogStorage
+
+logger = logging.getLogger(__name__)
+
+# etcd's time for a request: five seconds, and two elections that may come between.
+_REQUEST_SECONDS = 5.0
+_PUBLISH_RETRY_SECONDS = 0.5
+
+
+class Seams(msgspec.Struct, frozen=True):
+    """The doors of one member to the world outside."""
+
+    clock: Clock
+    files: Files
+    transport: PeerTransport
+    random: Random
+
+
+class Member:
+    """A member that has recovered its state from the disk and is ready to run."""
+
+    def __init__(
+        self, settings: Settings, spec: ClusterSpec, seams: Seams, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Recover. Raises DataFolderError, WalCorruptError or DiskError; nothing runs then."""
+        self._settings = settings
+        self._seams = seams
+        self._storage = LogStorage.open(
+            seams.files, settings.data_dir, Identity(spec.cluster_id, spec.member_id)
+        )
+        try:
+            self.node = _node(settings, spec, seams, self._storage)
+        except BaseException:
+            self._storage.close()
+            raise
+        self._snapshots = SnapshotKeeper(self.node, tasks, entries_max=settings.snapshot_count)
+        self.services = _services(settings, spec, self.node, self._snapshots)
+        if self.node.raft.membership.voters == (spec.member_id,):
+            self.node.raft.campaign()  # nobody else to wait for
+
+    async def run(self) -> None:
+        """Talk to the others and serve until `stop`. Raises DiskError: the process must end."""
+        transport = self._seams.transport
+        await transport.start(self.node.on_frame, self._snapshots.receive, self.node.on_unreachable)
+        try:
+            self._publish()
+            await self.node.run()
+        finally:
+            await transport.close()
+            self._storage.close()
+
+    async def hand_over(self) -> None:
+        """Give leadership away, if this member has it and somebody can take it."""
+        node = self.node
+        successor = node.raft.best_successor() if node.is_leader else NO_MEMBER
+        if successor == NO_MEMBER:
+            return
+        done: asyncio.Future[KvError | None] = asyncio.get_running_loop().create_future()
+        node.transfer_leadership(successor, done.set_result)
+        error = await done
+        if error is None:
+            logger.info("handed leadership over to %x", node.leader_id)
+        else:
+            logger.warning("nobody took leadership over: the others will elect a leader")
+
+    def stop(self) -> None:
+        """Let `run` end; requests under way fail with StoppedError."""
+        self.node.stop()
+
+    def _publish(self) -> None:
+        """Tell the others our name and client URLs, until it is in the log."""
+        node, settings = self.node, self._settings
+        published = node.machine.members.get(node.member_id)
+        wanted = (settings.name, settings.advertise_client_urls)
+        if published is not None and (published.name, published.client_urls) == wanted:
+            return
+
+        def done(result: object) -> None:
+            if isinstance(result, KvError):
+                self._seams.clock.call_later(_PUBLISH_RETRY_SECONDS, self._publish)
+
+        if not node.is_stopping:
+            node.propose(PublishMember(node.member_id, *wanted), done)
+
+
+def _node(settings: Settings, spec: ClusterSpec, seams: Seams, storage: LogStorage) -> Node:
+    recovery = storage.recovery
+    machine = StateMachine()
+    if recovery.snapshot is not None:
+        machine = StateMachine.restore(storage.read_snapshot())
+    first = recovery.snapshot or SnapshotMeta(0, 0, Membership(voters=tuple(sorted(spec.members))))
+    restored = Restored(
+        hard_state=recovery.hard_state,
+        first=first,
+        entries=tuple(recovery.entries),
+        applied=first.index,
+    )
+    recovery.entries.clear()
+    heartbeat = settings.heartbeat_interval_seconds
+    election_ticks = max(1, round(settings.election_timeout_seconds / heartbeat))
+    options = NodeOptions(
+        heartbeat_seconds=heartbeat,
+        election_ticks=election_ticks,
+        request_timeout_seconds=_REQUEST_SECONDS + 2 * settings.election_timeout_seconds,
+    )
+    raft = Raft(
+        Config(member_id=spec.member_id, election_ticks=election_ticks),
+        restored,
+        lambda: seams.random.randrange(election_ticks, 2 * election_ticks),
+    )
+    return Node(
+        cluster_id=spec.cluster_id,
+        member_id=spec.member_id,
+        raft=raft,
+        machine=machine,
+        storage=storage,
+        transport=seams.transport,
+        clock=seams.clock,
+        random=seams.random,
+        options=options,
+        watches=WatchHub(),
+        restored=restored,
+    )
+
+
+def _services(
+    settings: Settings, spec: ClusterSpec, node: Node, snapshots: SnapshotKeeper
+) -> list[Service]:
+    compactor = Compactor(
+        node,
+        AutoCompaction(settings.auto_compaction_period_seconds, settings.auto_compaction_revisions),
+    )
+    quota = Quota(node, settings.quota_backend_bytes)
+    keeper = LeaseKeeper(node)
+    limits = kv.KvLimits(
+        request_bytes_max=settings.max_request_bytes,
+        operations_max=settings.max_txn_operations,
+    )
+    peer_urls = {member_id: member.peer_urls for member_id, member in spec.members.items()}
+    progress = settings.watch_progress_interval_seconds
+    return [
+        Service(kv.KvService(node, compactor, quota, limits), kv.METHODS),
+        Service(watch.WatchService(node, progress_interval_seconds=progress), watch.METHODS),
+        Service(lease.LeaseService(node, keeper, quota), lease.METHODS),
+        Service(cluster.ClusterService(node, peer_urls), cluster.METHODS),
+        Service(maintenance.MaintenanceService(node, snapshots.snapshot_now), maintenance.METHODS),
+        Service(auth.AuthService(node), auth.METHODS),
+        Service(health.HealthService(), health.METHODS),
+    ]
