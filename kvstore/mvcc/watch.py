@@ -42,7 +42,14 @@ _FIRST_REVISION = 1
 class WatchHub:
     """All watch streams of a member."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        retained_bytes_max: int = RETAINED_BYTES_MAX,
+        slice_events_max: int = SLICE_EVENTS_MAX,
+    ) -> None:
+        self._retained_bytes_max = retained_bytes_max
+        self._slice_events_max = slice_events_max
         self._synced: WatcherIndex[Watcher] = WatcherIndex()
         self._revision = 0  # of the newest notification
         self._gathered_bytes = 0  # ever
@@ -127,6 +134,7 @@ class WatchHub:
         """The store was replaced by a snapshot: what happened meanwhile was never notified."""
         for watcher in self._synced.clear():
             watcher.next_revision = max(watcher.next_revision, self._revision + 1)
+            watcher.is_started = True
             self._lag(watcher)
             self._review(watcher.stream)
 
@@ -142,7 +150,7 @@ class WatchHub:
             return
         self._release()
         start = cohort[0].next_revision
-        events, resume = _slice(history, start)
+        events, resume = _slice(history, start, self._slice_events_max)
         index: WatcherIndex[Watcher] = WatcherIndex()
         for watcher in cohort:
             index.add(watcher.bounds, watcher)
@@ -160,7 +168,7 @@ class WatchHub:
         cohort: list[Watcher] = []
         for stream in list(self._catching_up):
             for watcher in list(stream.lagging):
-                if watcher.next_revision < history.compact_revision:
+                if _is_lost(watcher, history.compact_revision):
                     self.cancel(stream, watcher.watch_id)
                     stream.notices.append(Compacted(watcher.watch_id, history.compact_revision))
                     self._review(stream)
@@ -170,14 +178,14 @@ class WatchHub:
                     return cohort
         return cohort
 
-    @staticmethod
-    def _may_join(cohort: list[Watcher], watcher: Watcher) -> bool:
+    def _may_join(self, cohort: list[Watcher], watcher: Watcher) -> bool:
         ahead = watcher.next_revision - cohort[0].next_revision
-        return 0 <= ahead < SLICE_EVENTS_MAX
+        return 0 <= ahead < self._slice_events_max
 
     def _advance(self, watcher: Watcher, resume: int, *, is_last: bool) -> None:
         """A slice has been read up to before `resume`, and maybe up to the present."""
         watcher.next_revision = max(watcher.next_revision, resume)
+        watcher.is_started = True
         stream = watcher.stream
         del stream.lagging[watcher]
         if is_last:
@@ -265,7 +273,7 @@ class WatchHub:
     def _release(self) -> None:
         """Drop what would hold on to events that are too long ago."""
         for stream in list(self._holding):
-            if self._gathered_bytes - stream.held_since <= RETAINED_BYTES_MAX:
+            if self._gathered_bytes - stream.held_since <= self._retained_bytes_max:
                 return
             self._drop_pending(stream)
             self._review(stream)
@@ -274,6 +282,7 @@ class WatchHub:
         """Keep only the positions of a stream's watchers; they will read history."""
         for watcher in stream.ready:
             watcher.next_revision = watcher.pending[0].events[0].kv.mod_revision
+            watcher.is_started = True
             watcher.pending.clear()
             if not watcher.is_lagging:
                 self._synced.remove(watcher.bounds, watcher)
@@ -301,14 +310,25 @@ def _set(streams: dict[WatchStream, None], stream: WatchStream, *, member: bool)
         streams.pop(stream, None)
 
 
-def _slice(history: History, start: int) -> tuple[list[Event], int]:
+def _is_lost(watcher: Watcher, compact_revision: int) -> bool:
+    """Tell whether events that the watcher needs may be compacted.
+
+    Of the compact revision itself the deletions are gone. Who starts to watch there does not get
+    them, as in etcd; but who is under way must not miss one unawares.
+    """
+    if watcher.is_started:
+        return watcher.next_revision <= compact_revision
+    return watcher.next_revision < compact_revision
+
+
+def _slice(history: History, start: int, events_max: int) -> tuple[list[Event], int]:
     """Events from `start` on, whole revisions up to a bound, and the revision to go on from."""
     events: list[Event] = []
     size = last = 0
     for event in history.events_since(start):
         revision = event.kv.mod_revision
         if revision != last:
-            if len(events) >= SLICE_EVENTS_MAX or size >= SLICE_BYTES_MAX:
+            if len(events) >= events_max or size >= SLICE_BYTES_MAX:
                 return events, revision
             last = revision
         events.append(event)

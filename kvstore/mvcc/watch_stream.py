@@ -36,6 +36,7 @@ class Watcher:
         "bounds",
         "is_lagging",
         "is_quiet",
+        "is_started",
         "next_revision",
         "pending",
         "spec",
@@ -53,6 +54,7 @@ class Watcher:
         self.next_revision = 0
         self.pending: deque[Chunk] = deque()
         self.is_lagging = False
+        self.is_started = False  # `next_revision` is no longer what the client asked for
         self.is_quiet = True  # nothing was sent since the last progress notification was due
 
 
