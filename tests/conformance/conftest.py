@@ -14,13 +14,24 @@ from pathlib import Path
 import pytest
 
 from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
-from tests.conformance.client import NOTES, BidirectionalStream, Client, KeepAliveStream, WatchStream
+from tests.conformance.client import (
+    NOTES,
+    BidirectionalStream,
+    Client,
+    KeepAliveStream,
+    WatchStream,
+)
 from tests.conformance.coverage_table import claims_of
 
 PROGRAMS = {"etcd": ETCD, "keelson": KEELSON}
 StartCluster = Callable[..., ClusterProcesses]
 
 _prefix_numbers = count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-coverage", action="store_true", help="write COVERAGE.md anew")
+    parser.addoption("--target", choices=list(PROGRAMS), help="only this target (default: both)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,6 +61,9 @@ def why_not_runnable(target: str) -> str | None:
 def target(request: pytest.FixtureRequest) -> str:
     """`etcd` or `keelson`."""
     name = str(request.param)
+    wanted = request.config.getoption("--target", default=None)
+    if wanted not in (None, name):
+        pytest.skip(f"--target {wanted}")
     reason = why_not_runnable(name)
     if reason is not None:
         pytest.skip(reason)
@@ -70,9 +84,7 @@ def _clusters(target: str, folder: Path) -> Iterator[StartCluster]:
 
     def start(*, members: int = 1, flags: tuple[str, ...] = ()) -> ClusterProcesses:
         name = f"{target}-{next(_prefix_numbers)}"
-        cluster = ClusterProcesses(
-            PROGRAMS[target], folder / name, count=members, flags=flags
-        )
+        cluster = ClusterProcesses(PROGRAMS[target], folder / name, count=members, flags=flags)
         started.append(cluster)
         cluster.start()
         return cluster
@@ -231,9 +243,3 @@ def pytest_runtest_makereport(
     if report.when == "call" and report.passed:
         item.call_passed = True  # type: ignore[attr-defined]
     return report
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--rewrite-coverage", action="store_true", help="write COVERAGE.md anew"
-    )

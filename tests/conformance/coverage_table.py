@@ -82,7 +82,9 @@ def rows() -> list[str]:
 
 
 def _rows_of(message: Descriptor) -> Iterator[str]:
-    if not message.fields or all(f"{message.name}.{f.name}" in OUT_OF_SCOPE for f in message.fields):
+    if not message.fields or all(
+        f"{message.name}.{f.name}" in OUT_OF_SCOPE for f in message.fields
+    ):
         yield message.name
     for field in message.fields:
         row = f"{message.name}.{field.name}"

@@ -167,9 +167,7 @@ def test_ignoring_value_and_lease_touches_the_key(
 
 
 @covers("PutRequest.lease", "NOT_FOUND etcdserver: requested lease not found")
-def test_put_with_an_unknown_lease_is_refused(
-    client: Client, prefix: bytes, lease_id: int
-) -> None:
+def test_put_with_an_unknown_lease_is_refused(client: Client, prefix: bytes, lease_id: int) -> None:
     with refused("NOT_FOUND", "etcdserver: requested lease not found"):
         client.put(prefix, lease=lease_id)
     assert client.range(prefix).count == 0

@@ -164,9 +164,7 @@ TARGETS = {
     "VALUE": [b"b", b"c", b"a"],
 }
 TARGET_ROWS = [
-    pytest.param(
-        name, marks=[] if name == "KEY" else [covers(f"RangeRequest.sort_target={name}")]
-    )
+    pytest.param(name, marks=[] if name == "KEY" else [covers(f"RangeRequest.sort_target={name}")])
     for name in TARGETS
 ]
 

@@ -25,9 +25,7 @@ def test_txn_without_compares_runs_success(client: Client, prefix: bytes) -> Non
 
 @covers("TxnRequest.compare", "TxnRequest.failure")
 def test_a_false_compare_runs_failure(client: Client, prefix: bytes) -> None:
-    response = client.txn(
-        [version_is(prefix, 7)], [op_put(prefix, b"s")], [op_put(prefix, b"f")]
-    )
+    response = client.txn([version_is(prefix, 7)], [op_put(prefix, b"s")], [op_put(prefix, b"f")])
     assert not response.succeeded
     assert client.range(prefix).kvs[0].value == b"f"
 
@@ -84,9 +82,7 @@ def test_responses_come_in_the_order_of_the_operations(client: Client, prefix: b
 
 def test_a_range_sees_the_puts_before_it_in_the_txn(client: Client, prefix: bytes) -> None:
     client.put(prefix, b"old")
-    response = client.txn(
-        success=[op_range(prefix), op_put(prefix, b"new"), op_range(prefix)]
-    )
+    response = client.txn(success=[op_range(prefix), op_put(prefix, b"new"), op_range(prefix)])
     values = [response.responses[n].response_range.kvs[0].value for n in (0, 2)]
     assert values == [b"old", b"new"]
 

@@ -188,9 +188,7 @@ def test_an_open_ended_range_compare_covers_all_later_keys(client: Client, prefi
     assert not holds(client, prefix, "LESS", "MOD", mod_revision=1, range_end=b"\0")
 
 
-@pytest.mark.parametrize(
-    "wanted", [{"target": 9}, {"result": 9}], ids=["target", "result"]
-)
+@pytest.mark.parametrize("wanted", [{"target": 9}, {"result": 9}], ids=["target", "result"])
 def test_an_unknown_compare_enum_on_an_existing_key(
     client: Client, prefix: bytes, wanted: dict[str, int]
 ) -> None:

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from kvstore.pb.mvcc_pb2 import Event
-from kvstore.pb.rpc_pb2 import LeaseGrantRequest, LeaseRevokeRequest, WatchCreateRequest, WatchRequest
+from kvstore.pb.rpc_pb2 import (
+    LeaseGrantRequest,
+    LeaseRevokeRequest,
+    WatchCreateRequest,
+    WatchRequest,
+)
 from tests.conformance.client import Client, WatchStream, op_delete, op_put
 from tests.conformance.test_range import end_of
 
@@ -19,9 +24,7 @@ def summary(events: list[Any]) -> list[tuple[str, bytes, bytes]]:
 
 
 @covers("WatchRequest.create_request", "WatchCreateRequest.key")
-def test_created_comes_before_the_events(
-    client: Client, watch: WatchStream, prefix: bytes
-) -> None:
+def test_created_comes_before_the_events(client: Client, watch: WatchStream, prefix: bytes) -> None:
     created = watch.created(prefix)
     assert (created.canceled, len(created.events)) == (False, 0)
     client.put(prefix, b"v")
@@ -178,9 +181,7 @@ def test_given_ids_skip_the_chosen_ones(watch: WatchStream, prefix: bytes) -> No
     assert [watch.created(prefix).watch_id for _ in range(2)] == [0, 2]
 
 
-def test_ids_belong_to_their_stream(
-    client: Client, open_watch: OpenWatch, prefix: bytes
-) -> None:
+def test_ids_belong_to_their_stream(client: Client, open_watch: OpenWatch, prefix: bytes) -> None:
     first, second = open_watch(client), open_watch(client)
     assert first.created(prefix, watch_id=9).watch_id == 9
     assert second.created(prefix, watch_id=9).watch_id == 9
@@ -252,9 +253,7 @@ def test_events_come_in_revision_order(client: Client, watch: WatchStream, prefi
     assert [event.kv.mod_revision for event in watch.events(30)] == written
 
 
-def test_a_delete_of_nothing_is_no_event(
-    client: Client, watch: WatchStream, prefix: bytes
-) -> None:
+def test_a_delete_of_nothing_is_no_event(client: Client, watch: WatchStream, prefix: bytes) -> None:
     watch.created(prefix)
     client.delete(prefix)
     client.put(prefix)
@@ -378,9 +377,7 @@ def test_cancel_of_an_unknown_id_is_not_answered(
     assert len(watch.events(1)) == 1
 
 
-def test_a_second_cancel_is_not_answered(
-    client: Client, watch: WatchStream, prefix: bytes
-) -> None:
+def test_a_second_cancel_is_not_answered(client: Client, watch: WatchStream, prefix: bytes) -> None:
     watch.created(prefix, watch_id=1)
     watch.cancel(1)
     watch.cancel(1)
@@ -473,9 +470,7 @@ def test_large_responses_are_fragmented_with_the_flag_on_all_but_the_last(
     client: Client, watch: WatchStream, prefix: bytes
 ) -> None:
     last = write_large(client, prefix)
-    watch.create(
-        prefix, end_of(prefix), start_revision=last, fragment=True, prev_kv=True
-    )
+    watch.create(prefix, end_of(prefix), start_revision=last, fragment=True, prev_kv=True)
     assert watch.receive().created
     responses = watch.responses_until(3)
     assert [len(response.events) for response in responses] == [1, 1, 1]

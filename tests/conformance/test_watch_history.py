@@ -31,18 +31,14 @@ def test_a_start_in_the_past_replays_history_and_goes_on(
     ]
 
 
-def test_the_start_revision_is_inclusive(
-    client: Client, watch: WatchStream, prefix: bytes
-) -> None:
+def test_the_start_revision_is_inclusive(client: Client, watch: WatchStream, prefix: bytes) -> None:
     client.put(prefix, b"1")
     start = client.put(prefix, b"2").header.revision
     watch.created(prefix, start_revision=start)
     assert summary(watch.events(1)) == [("PUT", prefix, b"2")]
 
 
-def test_start_zero_sees_only_what_comes(
-    client: Client, watch: WatchStream, prefix: bytes
-) -> None:
+def test_start_zero_sees_only_what_comes(client: Client, watch: WatchStream, prefix: bytes) -> None:
     client.put(prefix, b"before")
     watch.created(prefix)
     client.put(prefix, b"after")
@@ -94,9 +90,7 @@ def test_history_of_a_range_is_whole_and_in_order(
     assert [event.kv.mod_revision for event in watch.events(100)] == written
 
 
-def test_a_txn_in_history_is_not_split(
-    client: Client, watch: WatchStream, prefix: bytes
-) -> None:
+def test_a_txn_in_history_is_not_split(client: Client, watch: WatchStream, prefix: bytes) -> None:
     client.put(prefix + b"d")
     response = client.txn(
         success=[op_put(prefix + b"z"), op_delete(prefix + b"d"), op_put(prefix + b"a")]
