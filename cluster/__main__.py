@@ -1,4 +1,4 @@
-"""`cluster`: a local cluster from the command line (up, status, kill, start, pause, resume, down)."""
+"""`cluster`: a local cluster from the command line."""
 
 import argparse
 import asyncio
@@ -59,7 +59,7 @@ def _member_count(text: str) -> int:
 def _up(options: argparse.Namespace) -> int:
     if not options.store_only:
         raise launcher.LaunchError(
-            "the control plane is not built yet: start the store alone with `cluster up --store-only`"
+            "the control plane is not built yet: start the store alone with --store-only"
         )
     with launcher.exclusive(options.data):
         cluster, tls = launcher.load_or_create(options.data, options.members, options.tls)

@@ -10,6 +10,7 @@ import fcntl
 import secrets
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,10 @@ class Launcher:
 
     async def _announce(self) -> None:
         """Print the table and the word `healthy`, once, when all members are."""
-        while not all(s.is_healthy for s in (statuses := await self.statuses())):
+        statuses = await self.statuses()
+        while not all(status.is_healthy for status in statuses):
             await asyncio.sleep(_PROBE_SECONDS)
+            statuses = await self.statuses()
         print(table(statuses))
         print()
         for line in topology.paste_lines(self.cluster, self.tls):
@@ -128,7 +131,7 @@ def table(statuses: list[MemberStatus]) -> str:
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path):  # type: ignore[no-untyped-def]
+def exclusive(folder: Path) -> Iterator[None]:
     """Hold the data folder: two launchers must not run the same members."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "cluster.lock").open("w") as lock:
