@@ -81,6 +81,11 @@ class Watcher:
         return self.phase is _Phase.ENDED
 
     @property
+    def buffered_event_count(self) -> int:
+        """Events that wait for the consumer."""
+        return self._event_count
+
+    @property
     def is_full(self) -> bool:
         """True when the buffer has reached a bound."""
         return self._event_count >= BUFFER_EVENTS_MAX or self._byte_count >= BUFFER_BYTES_MAX
