@@ -252,6 +252,7 @@ class Raft:
             state.durable_term = ready.hard_state.term
         if state.snapshot is ready.snapshot:
             state.snapshot = None
+        election.count_own_vote(state)
         if state.is_leader:
             state.acknowledge_own_log()
             replication.maybe_commit(state)

@@ -50,10 +50,15 @@ def campaign(state: RaftState) -> None:
     """Ask first whether an election could be won at all (dissertation, 9.6)."""
     state.become_pre_candidate()
     _request_votes(state, term=state.term + 1, pre_vote=True, transfer=False)
+    _count_vote(state, state.member_id, granted=True)
 
 
 def _campaign_for_real(state: RaftState, *, transfer: bool) -> None:
-    """Enter a new term and ask for votes (Raft, Figure 2, Candidates)."""
+    """Enter a new term and ask for votes (Raft, Figure 2, Candidates).
+
+    Our own vote is like any other: it counts once it is durable (`count_own_vote`). Otherwise a
+    member alone could lead a term, crash, and lead the same term with another log.
+    """
     state.become_candidate()
     _request_votes(state, term=state.term, pre_vote=False, transfer=transfer)
 
@@ -72,9 +77,6 @@ def _request_votes(state: RaftState, *, term: int, pre_vote: bool, transfer: boo
                     transfer=transfer,
                 )
             )
-    # Our own vote is counted before it is durable. It cannot matter: the requests leave behind
-    # the sync, and without others a leader commits nothing before its next sync.
-    _count_vote(state, state.member_id, granted=True)
 
 
 def on_request_vote(state: RaftState, message: RequestVote) -> None:
@@ -121,6 +123,12 @@ def on_vote_reply(state: RaftState, message: VoteReply) -> None:
     is_for_next_term = message.pre_vote and message.granted
     if state.role is expected and message.term == state.term + is_for_next_term:
         _count_vote(state, message.sender, granted=message.granted)
+
+
+def count_own_vote(state: RaftState) -> None:
+    """Our disk has what we said: if that is our vote for ourselves, it counts now."""
+    if state.role is Role.CANDIDATE and state.durable_term == state.term:
+        _count_vote(state, state.member_id, granted=True)
 
 
 def _count_vote(state: RaftState, voter: int, *, granted: bool) -> None:
