@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from google.protobuf.message import Message
 
-from kvstore.errors import KvError
+from kvstore.errors import KvError, NoLeaderError
 
 Kind: TypeAlias = Literal["unary", "stream"]
 # Full method name → (attribute of the service, request type, kind).
@@ -61,3 +61,9 @@ class StreamCall(Protocol):
 
     def fail(self, error: KvError) -> None:
         """End with the status of the error."""
+
+
+def require_leader(call: Call, leader_id: int) -> None:
+    """Raise NoLeaderError if the caller asked for a member with a leader and this has none."""
+    if not leader_id and call.metadata.get("hasleader") == "true":
+        raise NoLeaderError

@@ -10,7 +10,7 @@ from kvstore.apply import MemberAttributes
 from kvstore.errors import KvError, UnsupportedError
 from kvstore.pb import rpc_pb2
 from kvstore.server import convert
-from kvstore.server.call import Call, Methods
+from kvstore.server.call import Call, Methods, require_leader
 from kvstore.server.node import Node
 
 METHODS: Methods = {
@@ -46,6 +46,8 @@ class ClusterService:
 
     def member_list(self, request: rpc_pb2.MemberListRequest, call: Call) -> None:
         """All members in the order of their ids; who has not published has no name yet."""
+
+        require_leader(call, self._node.leader_id)
 
         def done(error: KvError | None) -> None:
             if error is not None:

@@ -22,7 +22,7 @@ from kvstore.mvcc.store import HashKv
 from kvstore.pb import rpc_pb2
 from kvstore.rpc_errors import status_of
 from kvstore.server import backup, convert
-from kvstore.server.call import Call, Methods, StreamCall
+from kvstore.server.call import Call, Methods, StreamCall, require_leader
 from kvstore.server.node import Node
 
 METHODS: Methods = {
@@ -75,6 +75,7 @@ class MaintenanceService:
 
     def status(self, _request: rpc_pb2.StatusRequest, call: Call) -> None:
         """What this member knows of itself, also without a leader."""
+        require_leader(call, self._node.leader_id)
         node = self._node
         errors = [] if node.leader_id else [status_of(NoLeaderError()).text]
         errors += [_alarm_text(alarm) for alarm in _in_order(node.machine.alarms)]
@@ -95,6 +96,7 @@ class MaintenanceService:
 
     def alarm(self, request: rpc_pb2.AlarmRequest, call: Call) -> None:
         """List, raise or disarm alarms."""
+        require_leader(call, self._node.leader_id)
         try:
             action, alarm = AlarmAction(request.action), AlarmType(request.alarm)
         except ValueError as error:
@@ -133,6 +135,8 @@ class MaintenanceService:
     def hash_kv(self, request: rpc_pb2.HashKVRequest, call: Call) -> None:
         """etcd's hash of the key space at a revision of this member; waits for nothing."""
 
+        require_leader(call, self._node.leader_id)
+
         def reply(result: HashKv) -> None:
             value, revision, compact_revision = result
             call.reply(
@@ -147,6 +151,7 @@ class MaintenanceService:
 
     def hash(self, _request: rpc_pb2.HashRequest, call: Call) -> None:
         """CRC-32C of the whole state: equal on members that have applied the same entries."""
+        require_leader(call, self._node.leader_id)
         header = self._header()
 
         def reply(value: int) -> None:
@@ -177,6 +182,8 @@ class MaintenanceService:
     def defragment(self, _request: rpc_pb2.DefragmentRequest, call: Call) -> None:
         """Snapshot now, which drops the log segments and snapshots before it."""
 
+        require_leader(call, self._node.leader_id)
+
         def done(task: SnapshotTask) -> None:
             # A snapshot only fails with the disk, and that ends the member.
             if task.cancelled() or task.exception() is not None:
@@ -190,6 +197,8 @@ class MaintenanceService:
 
     def move_leader(self, request: rpc_pb2.MoveLeaderRequest, call: Call) -> None:
         """Hand leadership to another voter; only the leader can."""
+
+        require_leader(call, self._node.leader_id)
 
         def done(error: KvError | None) -> None:
             if error is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,7 +14,9 @@ from kvstore.pb import mvcc_pb2, rpc_pb2
 from kvstore.server.call import Call, Methods, Service, StreamCall
 from kvstore.server.front import Front, FrontLimits
 from kvstore.server.grpc_calls import STREAM_BLOCKED_BYTES
+from kvstore.server.tls import load_front
 from kvstore.server.urls import parse_url
+from tests.kvstore.server.certificates import Authority
 
 PUT, WATCH = "/test.Echo/Put", "/test.Echo/Watch"
 METHODS: Methods = {
@@ -99,6 +102,10 @@ def _unary(channel: grpc.aio.Channel, name: str = PUT) -> Any:
 
 def _raw(channel: grpc.aio.Channel) -> Any:
     return channel.unary_unary(PUT)
+
+
+def _raw_stream(channel: grpc.aio.Channel) -> Any:
+    return channel.stream_stream(WATCH)()
 
 
 def _stream(channel: grpc.aio.Channel, name: str = WATCH) -> Any:
@@ -260,7 +267,7 @@ async def test_a_stream_fails_with_the_status_of_the_error(
 
 
 async def test_garbage_on_a_stream_ends_it(channel: grpc.aio.Channel, echo: Echo) -> None:
-    stream: Any = channel.stream_stream(WATCH)()
+    stream = _raw_stream(channel)
     await stream.write(b"\xff\xff")
     code, _ = await _status(stream.read())
     assert code == "INTERNAL"
@@ -283,8 +290,8 @@ async def test_a_client_that_leaves_closes_the_stream(
 async def test_a_stream_is_blocked_until_its_client_reads(
     channel: grpc.aio.Channel, echo: Echo
 ) -> None:
-    stream = _stream(channel)
-    await stream.write(_put(b"a"))
+    stream = _raw_stream(channel)
+    await stream.write(_put(b"a").SerializeToString())
     await echo.seen.wait()
     call = echo.streams[0]
     count = 0
@@ -304,8 +311,8 @@ async def test_a_stream_is_blocked_until_its_client_reads(
 
 
 async def test_requests_of_a_blocked_stream_wait(channel: grpc.aio.Channel, echo: Echo) -> None:
-    stream = _stream(channel)
-    await stream.write(_put(b"a"))
+    stream = _raw_stream(channel)
+    await stream.write(_put(b"a").SerializeToString())
     await echo.seen.wait()
     echo.seen.clear()
     call = echo.streams[0]
@@ -318,7 +325,7 @@ async def test_requests_of_a_blocked_stream_wait(channel: grpc.aio.Channel, echo
             blocked = 0
         await asyncio.sleep(0.001)
     for _ in range(3):
-        await stream.write(_put(b"b"))
+        await stream.write(_put(b"b").SerializeToString())
     await _unary(channel)(_put(b"k"))  # has come after them, on the same connection
     assert echo.requests.count(b"b") <= 1  # the one whose read was under way
     echo.seen.clear()
@@ -366,3 +373,31 @@ async def test_two_fronts_cannot_share_a_port(front: Front, echo: Echo) -> None:
 async def test_https_needs_a_certificate(echo: Echo) -> None:
     with pytest.raises(ConfigError, match="--cert-file"):
         await Front([Service(echo, METHODS)], [parse_url("https://127.0.0.1:0")]).start()
+
+
+async def test_a_client_without_our_cas_certificate_is_refused(echo: Echo, tmp_path: Path) -> None:
+    authority, foreign = Authority(tmp_path), Authority(tmp_path, "foreign")
+    files, stranger = authority.issue("server"), foreign.issue("stranger")
+    url = parse_url("https://127.0.0.1:0")
+    front = Front([Service(echo, METHODS)], [url], load_front(files))
+    await front.start()
+    ca = authority.ca_file.read_bytes()
+
+    async def put(cert_file: str | None, key_file: str | None) -> rpc_pb2.PutResponse:
+        credentials = grpc.ssl_channel_credentials(
+            ca,
+            Path(key_file).read_bytes() if key_file else None,
+            Path(cert_file).read_bytes() if cert_file else None,
+        )
+        address = f"127.0.0.1:{front.ports[0]}"
+        async with grpc.aio.secure_channel(address, credentials) as channel:
+            response = await _unary(channel)(_put(b"k"))
+        assert isinstance(response, rpc_pb2.PutResponse)
+        return response
+
+    assert (await put(files.cert_file, files.key_file)).prev_kv.key == b"k"
+    for pair in ((None, None), (stranger.cert_file, stranger.key_file)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await put(*pair)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    await front.stop()
