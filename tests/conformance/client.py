@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import grpc
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -70,7 +71,7 @@ class Notes:
             for item in values:
                 if isinstance(item, Message):
                     self.request(item)
-                elif field.type == FieldDescriptor.TYPE_ENUM:
+                elif field.enum_type is not None:
                     known = field.enum_type.values_by_number.get(item)
                     name = "unknown" if known is None else known.name
                     self.sent.add(f"{kind}.{field.name}={name}")
@@ -79,7 +80,7 @@ class Notes:
 NOTES = Notes()
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - as in `with refused(...)`
     """An RPC that ended with a status other than OK."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
@@ -98,12 +99,9 @@ def refusal(error: grpc.RpcError) -> Refused:
 @contextlib.contextmanager
 def refused(code: str, text: str) -> Iterator[None]:
     """The block must end in exactly this status."""
-    try:
+    with pytest.raises(Refused) as caught:
         yield
-    except Refused as error:
-        assert (error.code.name, error.text) == (code, text)
-    else:
-        raise AssertionError(f"expected {code}: {text}")
+    assert (caught.value.code.name, caught.value.text) == (code, text)
 
 
 class Client:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 
 from kvstore.pb import health_pb2, rpc_pb2
 
@@ -88,7 +88,7 @@ def _rows_of(message: Descriptor) -> Iterator[str]:
         yield message.name
     for field in message.fields:
         row = f"{message.name}.{field.name}"
-        if field.type != FieldDescriptor.TYPE_ENUM:
+        if field.enum_type is None:
             yield row
             continue
         for value in field.enum_type.values:

@@ -34,7 +34,7 @@ def test_member_list_of_one_names_it_with_its_urls(
     response = client.unary(MEMBER_LIST, MemberListRequest())
     [member] = response.members
     [process] = single.members
-    assert member.ID == response.header.member_id
+    assert response.header.member_id == member.ID
     assert member.name == process.name
     assert list(member.clientURLs) == [process.client_url]
     assert list(member.peerURLs) == [process.peer_url]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from kvstore.pb.rpc_pb2 import (
+    NOSPACE,
     AlarmRequest,
     LeaseGrantRequest,
     LeaseLeasesRequest,
@@ -133,8 +134,8 @@ def test_compaction_on_a_follower_holds_on_the_leader(
 def test_an_alarm_raised_on_a_follower_is_listed_on_the_leader(
     leader: Client, followers: list[Client], prefix: bytes
 ) -> None:
-    raise_it = AlarmRequest(action=AlarmRequest.ACTIVATE, memberID=77, alarm="NOSPACE")
-    disarm_it = AlarmRequest(action=AlarmRequest.DEACTIVATE, memberID=77, alarm="NOSPACE")
+    raise_it = AlarmRequest(action=AlarmRequest.ACTIVATE, memberID=77, alarm=NOSPACE)
+    disarm_it = AlarmRequest(action=AlarmRequest.DEACTIVATE, memberID=77, alarm=NOSPACE)
     followers[0].maintenance(raise_it)
     leader.revision()  # a linearizable read: the leader has applied the alarm
     listed = leader.maintenance(AlarmRequest()).alarms

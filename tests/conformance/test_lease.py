@@ -7,6 +7,7 @@ import pytest
 from kvstore.pb.rpc_pb2 import (
     LeaseGrantRequest,
     LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse,
     LeaseLeasesRequest,
     LeaseLeasesResponse,
     LeaseRevokeRequest,
@@ -51,7 +52,7 @@ def test_grant_without_id_chooses_a_positive_one(client: Client) -> None:
 
 
 def test_a_negative_id_may_be_chosen(client: Client, lease_id: int) -> None:
-    assert client.lease(LeaseGrantRequest(ID=-lease_id, TTL=100)).ID == -lease_id
+    grant(client, -lease_id)
     assert -lease_id in lease_ids(client)
 
 
@@ -234,15 +235,15 @@ def test_keep_alive_answers_with_the_granted_ttl(
     client: Client, keep_alive: KeepAliveStream, lease_id: int
 ) -> None:
     grant(client, lease_id, 100)
-    response = keep_alive.keep_alive(lease_id)
-    assert (response.ID, response.TTL) == (lease_id, 100)
+    answer = keep_alive.keep_alive(lease_id)
+    assert answer == LeaseKeepAliveResponse(header=answer.header, ID=lease_id, TTL=100)
 
 
 def test_keep_alive_of_an_unknown_lease_answers_ttl_zero(
     keep_alive: KeepAliveStream, lease_id: int
 ) -> None:
-    response = keep_alive.keep_alive(lease_id)
-    assert (response.ID, response.TTL) == (lease_id, 0)
+    answer = keep_alive.keep_alive(lease_id)
+    assert answer == LeaseKeepAliveResponse(header=answer.header, ID=lease_id, TTL=0)
 
 
 def test_keep_alive_of_a_revoked_lease_answers_ttl_zero(

@@ -188,8 +188,14 @@ def test_an_open_ended_range_compare_covers_all_later_keys(client: Client, prefi
     assert not holds(client, prefix, "LESS", "MOD", mod_revision=1, range_end=b"\0")
 
 
-@pytest.mark.parametrize("wanted", [{"target": 9}, {"result": 9}], ids=["target", "result"])
-def test_an_unknown_compare_enum_on_an_existing_key(
+UNKNOWN_ROWS = [
+    pytest.param({name: 9}, id=name, marks=covers(f"Compare.{name}=unknown"))
+    for name in ("target", "result")
+]
+
+
+@pytest.mark.parametrize("wanted", UNKNOWN_ROWS)
+def test_an_unknown_compare_enum_on_an_existing_key_holds(
     client: Client, prefix: bytes, wanted: dict[str, int]
 ) -> None:
     client.put(prefix)
