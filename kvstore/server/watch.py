@@ -114,32 +114,33 @@ class WatchService:
     def wake(self) -> None:
         """Something may be sent: do it at the next turn of the loop, at once for all."""
         if self._next_round is None:
-            self._next_round = self._node.clock.call_later(0, self._send_round)
+            self._next_round = self._node.clock.call_later(0, self._run_round)
 
     def _on_applied(self) -> None:
+        # History is not read here: that would hold back the next commands.
         if self._next_round is None:
-            self._send_round()
+            self._send()
 
-    def _send_round(self) -> None:
-        """Send what there is and read history for those that lag, for one slice of time."""
+    def _run_round(self) -> None:
+        """One slice of history for those that lag, and one slice of time for sending."""
         self._next_round = None
-        hub, clock = self._hub, self._node.clock
+        if self._hub.needs_catch_up:
+            self._hub.catch_up(self._node.machine.store)
+        self._send()
+
+    def _send(self) -> None:
+        """Send what there is, for one slice of time; come back for the rest."""
+        clock = self._node.clock
         slice_end = clock.now() + _SEND_SLICE_SECONDS
         encoder = EventEncoder()
-        while True:
-            for stream in hub.take_deliverable():
-                self._clients[stream].send_pending(encoder)
-                if clock.now() > slice_end:
-                    self.wake()
-                    return
-            self._answer_progress()
-            if not hub.needs_catch_up:
-                return
+        for stream in self._hub.take_deliverable():
+            self._clients[stream].send_pending(encoder)
             if clock.now() > slice_end:
                 self.wake()
-                return
-            hub.catch_up(self._node.machine.store)
-            encoder = EventEncoder()  # another slice shares no events with this one
+                break
+        self._answer_progress()
+        if self._hub.needs_catch_up:
+            self.wake()
 
     def _answer_progress(self) -> None:
         for client in list(self._awaiting_progress):

@@ -434,6 +434,21 @@ def test_pending_events_come_before_the_cancellation_of_another_watcher() -> Non
     assert [type(item) for item in bench.take_all()] == [Batch, Compacted]
 
 
+def test_untaken_history_is_dropped_like_anything_pending() -> None:
+    bench = Bench(retained_bytes_max=1000, slice_events_max=2)
+    for _ in range(6):
+        bench.put(b"k")
+    bench.watch(WatchSpec(b"k", start_revision=1))
+    bench.hub.catch_up(bench.store)
+    bench.hub.pause(bench.stream)
+    for _ in range(10):
+        bench.put(b"x")
+    (watcher,) = bench.stream.watchers.values()
+    assert not watcher.pending
+    bench.hub.resume(bench.stream)
+    assert bench.revisions() == [2, 3, 4, 5, 6, 7]
+
+
 # Reading history.
 
 
