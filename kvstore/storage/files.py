@@ -102,6 +102,7 @@ class LocalAppendFile:
         self._worker = worker
         self._queued: list[bytes] = []
         self._failure: DiskError | None = None
+        self._is_closed = False
 
     @property
     def size(self) -> int:
@@ -115,12 +116,15 @@ class LocalAppendFile:
 
     async def sync(self) -> None:
         """See `AppendFile.sync`: one hop for write and fdatasync."""
+        assert not self._is_closed, "a closed file: its descriptor may be another's"
         queued, self._queued = self._queued, []
         await self._worker.call(lambda: self._write_and_sync(queued))
 
     def close(self) -> None:
         """See `AppendFile.close`; after a sync that is under way, never beneath it."""
-        self._worker.post(lambda: os.close(self._fd))
+        if not self._is_closed:
+            self._is_closed = True
+            self._worker.post(lambda: os.close(self._fd))
 
     def _write_and_sync(self, queued: list[bytes]) -> None:
         # After a failed fdatasync the kernel may call the lost pages clean: a second one would

@@ -175,7 +175,8 @@ class LogStorage:
             folders = set()
             while self._leftovers:
                 path = min(self._leftovers)
-                await self._files.remove(path)
+                if self._files.exists(path):
+                    await self._files.remove(path)
                 self._leftovers.discard(path)
                 folders.add(path.rpartition("/")[0])
             for folder in sorted(folders):
