@@ -14,7 +14,7 @@ from kvstore.pb import mvcc_pb2, rpc_pb2
 from kvstore.server.call import Call, Methods, Service, StreamCall
 from kvstore.server.front import Front, FrontLimits
 from kvstore.server.grpc_calls import STREAM_BLOCKED_BYTES
-from kvstore.server.tls import load_front
+from kvstore.server.tls import FrontTls, load_front
 from kvstore.server.urls import parse_url
 from tests.kvstore.server.certificates import Authority
 
@@ -377,27 +377,25 @@ async def test_https_needs_a_certificate(echo: Echo) -> None:
 
 async def test_a_client_without_our_cas_certificate_is_refused(echo: Echo, tmp_path: Path) -> None:
     authority, foreign = Authority(tmp_path), Authority(tmp_path, "foreign")
-    files, stranger = authority.issue("server"), foreign.issue("stranger")
+    ours, stranger = load_front(authority.issue("server")), load_front(foreign.issue("stranger"))
     url = parse_url("https://127.0.0.1:0")
-    front = Front([Service(echo, METHODS)], [url], load_front(files))
+    front = Front([Service(echo, METHODS)], [url], ours)
     await front.start()
-    ca = authority.ca_file.read_bytes()
+    ca = ours.trusted_ca
+    assert ca is not None
 
-    async def put(cert_file: str | None, key_file: str | None) -> rpc_pb2.PutResponse:
-        credentials = grpc.ssl_channel_credentials(
-            ca,
-            Path(key_file).read_bytes() if key_file else None,
-            Path(cert_file).read_bytes() if cert_file else None,
-        )
+    async def put(pair: FrontTls | None) -> rpc_pb2.PutResponse:
+        key, certificate = (pair.private_key, pair.certificate_chain) if pair else (None, None)
+        credentials = grpc.ssl_channel_credentials(ca, key, certificate)
         address = f"127.0.0.1:{front.ports[0]}"
         async with grpc.aio.secure_channel(address, credentials) as channel:
             response = await _unary(channel)(_put(b"k"))
         assert isinstance(response, rpc_pb2.PutResponse)
         return response
 
-    assert (await put(files.cert_file, files.key_file)).prev_kv.key == b"k"
-    for pair in ((None, None), (stranger.cert_file, stranger.key_file)):
+    assert (await put(ours)).prev_kv.key == b"k"
+    for pair in (None, stranger):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await put(*pair)
+            await put(pair)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     await front.stop()

@@ -210,6 +210,7 @@ async def test_leadership_moves_to_voters_only(member: Running) -> None:
 
     bad = ("FAILED_PRECONDITION", "etcdserver: bad leader transferee")
     method, response = "Maintenance/MoveLeader", pb.MoveLeaderResponse
+    await _put(member, b"k")  # has a leader
     assert await member.status(method, request(3), response) == bad
     await member.call(method, request(member.node.member_id), response)
 
