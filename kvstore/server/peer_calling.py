@@ -7,6 +7,7 @@ signs of life. What cannot be sent soon is dropped: Raft repeats what matters.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from kvstore.server import peer_frames
 from kvstore.server.peer_connection import Connection, Local
@@ -78,12 +79,13 @@ class _Calling(Connection):
         elif not refusal and welcome.member_id != self.peer_id:
             refusal = f"it is member {welcome.member_id:x}"
         if refusal:
-            self.welcomed.set_exception(RefusedError(refusal))
+            _fail(self.welcomed, RefusedError(refusal))
             self.abort(refusal)
             return
         self.is_welcome = True
         self.local.journal.counters.connections_made += 1
-        self.welcomed.set_result(None)
+        if not self.welcomed.done():  # who called may have given up a moment ago
+            self.welcomed.set_result(None)
 
     def answer_received(self, payload: bytes) -> None:
         """A frame after the welcome."""
@@ -92,8 +94,14 @@ class _Calling(Connection):
     def closed(self) -> None:
         """Tell who waits for the welcome."""
         self.local.connections.discard(self)
-        if not self.welcomed.done():
-            self.welcomed.set_exception(ConnectionError(self.reason))
+        _fail(self.welcomed, ConnectionError(self.reason))
+
+
+def _fail(future: asyncio.Future[Any], error: ConnectionError) -> None:
+    """Fail a future that perhaps nobody waits for any more."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # seen: asyncio need not complain
 
 
 _AnyCalling = Callable[[], _Calling]
@@ -117,9 +125,6 @@ async def _call(local: Local, url_text: str, make: _AnyCalling) -> _Calling:
             await connection.welcomed
     except BaseException:
         connection.abort("gave up")
-        # Retrieved here, so that asyncio does not complain about an error nobody asked for.
-        if connection.welcomed.done() and not connection.welcomed.cancelled():
-            connection.welcomed.exception()
         raise
     return connection
 
@@ -343,9 +348,7 @@ class _SnapshotCalling(_Calling):
     def closed(self) -> None:
         """Tell who waits."""
         super().closed()
-        if not self.reply.done():
-            self.reply.set_exception(ConnectionError(self.reason))
-            self.reply.exception()  # somebody may be waiting for room instead
+        _fail(self.reply, ConnectionError(self.reason))
         self.writable()
 
 
