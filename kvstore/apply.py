@@ -7,7 +7,6 @@ of the whole state leave as bounded chunks and come back by `restore`.
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import assert_never
 
 import msgspec
 
@@ -171,12 +170,8 @@ class StateMachine:
                 return self._apply_to_lease(command)
             case Alarm():
                 return self._apply_alarm(command)
-            case PublishMember():
-                attributes = MemberAttributes(command.name, command.client_urls)
-                self.members[command.member_id] = attributes
-                return Applied(self.store.revision)
             case _:
-                assert_never(command)
+                return self._apply_publication(command)
 
     def _apply_to_lease(
         self, command: LeaseGrant | LeaseRevoke | LeaseCheckpoint
@@ -187,10 +182,15 @@ class StateMachine:
                 return LeaseGrantResult(self.store.revision, lease_id, ttl_seconds)
             case LeaseRevoke(lease_id):
                 return Applied(self.store.delete_keys(self.lessor.revoke(lease_id)))
-            case LeaseCheckpoint(remaining):
-                for lease_id, remaining_seconds in remaining:
+            case _:
+                for lease_id, remaining_seconds in command.remaining:
                     self.lessor.checkpoint(lease_id, remaining_seconds)
                 return Applied(self.store.revision)
+
+    def _apply_publication(self, command: PublishMember) -> Applied:
+        attributes = MemberAttributes(command.name, command.client_urls)
+        self.members[command.member_id] = attributes
+        return Applied(self.store.revision)
 
     def _apply_alarm(self, command: Alarm) -> AlarmResult:
         alarm = AlarmMember(command.alarm, command.member_id)

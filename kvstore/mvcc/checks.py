@@ -66,7 +66,7 @@ def _check_operation(operation: Operation, operations_max: int) -> None:
             check_put(operation)
         case DeleteRange():
             check_delete(operation)
-        case Txn():
+        case _:
             _check_operations(operation, operations_max)
 
 

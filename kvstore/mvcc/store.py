@@ -297,7 +297,7 @@ class Store:
                 return self.range(operation)
             case DeleteRange():
                 return self._delete_range(operation)
-            case Branch():
+            case _:
                 # etcd leaves the revision of a nested txn's header out.
                 return TxnResult(0, operation.succeeded, self._run(operation))
 

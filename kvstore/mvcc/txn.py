@@ -4,8 +4,11 @@ Pure, and reading only: everything that could fail is found out here, before the
 anything, so a txn is all or nothing.
 """
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from itertools import chain
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -92,38 +95,28 @@ def _holds(index: KeyIndex, compare: Compare) -> bool:
     A VALUE compare without a key is false whatever it asks for: a missing value is not an empty
     one.
     """
+    field, relation = _FIELDS[compare.target], _RELATIONS[compare.result]
     is_empty = True
     for kv in index.alive(compare.key, compare.range_end):
         is_empty = False
-        if not _relates(_field(kv, compare.target), compare):
+        if not relation(field(kv), compare.value):
             return False
     if is_empty:
-        return compare.target is not CompareTarget.VALUE and _relates(0, compare)
+        return compare.target is not CompareTarget.VALUE and relation(0, compare.value)
     return True
 
 
-def _field(kv: KeyValue, target: CompareTarget) -> int | bytes:
-    match target:
-        case CompareTarget.VERSION:
-            return kv.version
-        case CompareTarget.CREATE:
-            return kv.create_revision
-        case CompareTarget.MOD:
-            return kv.mod_revision
-        case CompareTarget.LEASE:
-            return kv.lease
-        case CompareTarget.VALUE:
-            return kv.value
+_FIELDS: dict[CompareTarget, Callable[[KeyValue], int | bytes]] = {
+    CompareTarget.VERSION: attrgetter("version"),
+    CompareTarget.CREATE: attrgetter("create_revision"),
+    CompareTarget.MOD: attrgetter("mod_revision"),
+    CompareTarget.VALUE: attrgetter("value"),
+    CompareTarget.LEASE: attrgetter("lease"),
+}
 
-
-def _relates(actual: int | bytes, compare: Compare) -> bool:
-    expected = compare.value
-    match compare.result:
-        case CompareResult.EQUAL:
-            return actual == expected
-        case CompareResult.NOT_EQUAL:
-            return actual != expected
-        case CompareResult.GREATER:
-            return actual > expected  # type: ignore[operator]  # both int, or both bytes
-        case CompareResult.LESS:
-            return actual < expected  # type: ignore[operator]
+_RELATIONS: dict[CompareResult, Callable[[Any, Any], bool]] = {
+    CompareResult.EQUAL: operator.eq,
+    CompareResult.GREATER: operator.gt,
+    CompareResult.LESS: operator.lt,
+    CompareResult.NOT_EQUAL: operator.ne,
+}

@@ -3,6 +3,8 @@
 Only for comparing with the real one; shares no code with it but the records.
 """
 
+from typing import Any
+
 import google_crc32c
 
 from kvstore.commands import (
@@ -296,7 +298,7 @@ def _arrange(found: list[KeyValue], command: Range) -> tuple[list[KeyValue], boo
             SortTarget.VALUE: "value",
         }[command.sort_target]
         kept.sort(
-            key=lambda kv: getattr(kv, field),  # type: ignore[no-any-return]
+            key=lambda kv: getattr(kv, field),
             reverse=command.sort_order == SortOrder.DESCEND,
         )
     if 0 < command.limit < len(kept):
@@ -304,7 +306,7 @@ def _arrange(found: list[KeyValue], command: Range) -> tuple[list[KeyValue], boo
     return kept, False
 
 
-def _field(kv: KeyValue, target: CompareTarget) -> int | bytes:
+def _field(kv: KeyValue, target: CompareTarget) -> Any:
     return {
         CompareTarget.VERSION: kv.version,
         CompareTarget.CREATE: kv.create_revision,
@@ -314,11 +316,12 @@ def _field(kv: KeyValue, target: CompareTarget) -> int | bytes:
     }[target]
 
 
-def _relates(actual: int | bytes, compare: Compare) -> bool:
-    order = (actual > compare.value) - (actual < compare.value)  # type: ignore[operator]
-    return {
+def _relates(actual: Any, compare: Compare) -> bool:
+    order = (actual > compare.value) - (actual < compare.value)
+    relations: dict[CompareResult, bool] = {
         CompareResult.EQUAL: order == 0,
         CompareResult.NOT_EQUAL: order != 0,
         CompareResult.GREATER: order > 0,
         CompareResult.LESS: order < 0,
-    }[compare.result]
+    }
+    return relations[compare.result]

@@ -3,7 +3,6 @@
 from hypothesis import strategies as st
 
 from kvstore.commands import (
-    Compact,
     Compare,
     CompareResult,
     CompareTarget,
@@ -26,6 +25,7 @@ keys = st.sampled_from([b"\0", b"a", b"ab", b"b", b"c", b"d\0", b"\xff"])
 range_ends = st.sampled_from([b"", b"", b"\0", b"\0", b"b", b"c", b"d", b"\xff\xff", b"a"])
 values = st.sampled_from([b"", b"x", b"y", b"zz"])
 revisions = st.integers(-2, 40)
+steps_back = st.integers(-1, 8)  # from the present revision
 maybe_revisions = st.sampled_from([0, 0, 0, 1, 2, 3, 5, 8, 13, 21, -1])
 limits = st.sampled_from([0, 0, 1, 2, 3, -1, 2**63 - 1])
 
@@ -94,4 +94,3 @@ _leaves: st.SearchStrategy[Operation] = st.one_of(puts(), deletes, plain_ranges,
 txns = _txns(st.one_of(_leaves, _leaves, _txns(st.one_of(_leaves, _txns(_leaves))))).filter(
     _is_accepted
 )
-compactions = st.builds(Compact, revisions)

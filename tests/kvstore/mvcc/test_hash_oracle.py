@@ -28,7 +28,7 @@ class Etcd:
         self._channel = grpc.insecure_channel(endpoint)
 
     def call(self, method: str, request: Any, response: Any) -> Any:
-        multicallable = self._channel.unary_unary(
+        multicallable: Any = self._channel.unary_unary(
             f"/etcdserverpb.{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response.FromString,

@@ -8,12 +8,8 @@ from unittest.mock import patch
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec.structs import replace
 
 from kvstore.commands import Compact, DeleteRange, Put, Range, Txn
 from kvstore.errors import KvError
@@ -75,26 +71,33 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def txn(self, command: Txn) -> None:
         self.both("txn", command)
 
-    @rule(command=st.one_of(strategies.ranges, strategies.plain_ranges))
-    def read(self, command: Range) -> None:
+    @rule(
+        command=st.one_of(strategies.ranges, strategies.plain_ranges),
+        back=st.one_of(st.none(), strategies.steps_back),
+    )
+    def read(self, command: Range, back: int | None) -> None:
+        if back is not None:
+            command = replace(command, revision=self.model.revision - back)
         self.both("range", command)
 
-    @rule(command=strategies.compactions)
-    def compact(self, command: Compact) -> None:
-        self.both("compact", command)
+    @rule(back=strategies.steps_back)
+    def compact(self, back: int) -> None:
+        self.both("compact", Compact(self.model.revision - back))
 
     @rule(keys_max=st.integers(1, 50))
     def compact_slice(self, keys_max: int) -> None:
         is_held = self.store.compact_slice(keys_max)
         assert not is_held or self.model.compact_revision >= 0
 
-    @rule(revision=strategies.revisions)
-    def history(self, revision: int) -> None:
+    @rule(back=strategies.steps_back)
+    def history(self, back: int) -> None:
+        revision = self.model.revision - back
         expected = outcome(lambda: self.model.events_since(revision))
         assert outcome(lambda: list(self.store.events_since(revision))) == expected
 
-    @rule(revision=strategies.revisions)
+    @rule(revision=st.one_of(st.just(0), strategies.steps_back))
     def hash_at_once(self, revision: int) -> None:
+        revision = revision and self.model.revision - revision
         expected = outcome(lambda: self.model.hash_kv(revision))
         assert outcome(lambda: self.store.hash_kv(revision)) == expected
 
@@ -168,6 +171,6 @@ def same_index(index: KeyIndex, other: KeyIndex) -> bool:
 
 
 StoreAgainstModel.TestCase.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None
+    max_examples=40, stateful_step_count=30, deadline=None
 )
 TestStoreAgainstModel = StoreAgainstModel.TestCase
