@@ -212,9 +212,9 @@ class ClusterProcesses:
             try:
                 self.wait_ready()
             except MemberStartError:
-                ended = any(not member.is_running for member in self.members)
+                port_taken = any(map(_port_was_taken, self.members))
                 self.stop()
-                if not ended or attempt == START_ATTEMPTS_MAX:
+                if not port_taken or attempt == START_ATTEMPTS_MAX:
                     raise
             else:
                 return
@@ -277,6 +277,10 @@ class ClusterProcesses:
             ports = _free_ports(held)
             for member in self.members:
                 member.client_port, member.peer_port = next(ports), next(ports)
+
+
+def _port_was_taken(member: MemberProcess) -> bool:
+    return not member.is_running and "address already in use" in member.log_tail().lower()
 
 
 def _serves_reads(member: MemberProcess) -> bool:
