@@ -137,14 +137,12 @@ class MaintenanceService:
 
         require_leader(call, self._node.leader_id)
 
+        header = self._header()  # the present revision, whatever revision is hashed (etcd's way)
+
         def reply(result: HashKv) -> None:
-            value, revision, compact_revision = result
+            value, _, compact_revision = result
             call.reply(
-                rpc_pb2.HashKVResponse(
-                    header=convert.header(self._node, revision),
-                    hash=value,
-                    compact_revision=compact_revision,
-                )
+                rpc_pb2.HashKVResponse(header=header, hash=value, compact_revision=compact_revision)
             )
 
         self._in_slices(self._node.machine.store.hash_slices(request.revision), reply)
