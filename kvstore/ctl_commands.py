@@ -378,8 +378,8 @@ async def move_leader(session: Session) -> None:
         target = int(word, 16)
     except ValueError:
         raise CtlError(EXIT_BAD_ARGUMENTS, parse_failure("Uint", word)) from None
-    header = await session.client.maintenance.move_leader(target)
-    session.say(f"Leadership transferred from {header.member_id:x} to {target:x}")
+    former = await session.client.maintenance.move_leader(target)
+    session.say(f"Leadership transferred from {former:x} to {target:x}")
 
 
 RUN: Mapping[tuple[str, ...], Callable[[Session], Awaitable[None]]] = {

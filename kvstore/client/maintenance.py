@@ -3,15 +3,16 @@
 `endpoint=None` means the one in use.
 """
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 
 from kvstore.client import convert, methods
 from kvstore.client.connection import Connection
 from kvstore.client.failures import error_from
-from kvstore.client.types import AlarmList, AlarmMember, HashKv, Header, Status
+from kvstore.client.types import AlarmList, AlarmMember, HashKv, Status
 from kvstore.commands import AlarmAction, AlarmType
-from kvstore.errors import KvError, NotLeaderError
+from kvstore.errors import KvError, NotLeaderError, UnavailableError
 from kvstore.pb import rpc_pb2
 from kvstore.seams import RpcFailure
 
@@ -119,25 +120,26 @@ class Maintenance:
         """Take back a member's alarm."""
         return await self._alarm(AlarmAction.DEACTIVATE, member_id, alarm, timeout_seconds)
 
-    async def move_leader(
-        self, member_id: int, endpoint: str | None = None, *, timeout_seconds: float | None = None
-    ) -> Header:
-        """Hand leadership to a member. `endpoint` is the leader's; None: look for it."""
-        response = await self._connection.call_endpoint(
-            endpoint or await self._leader_endpoint(),
+    async def move_leader(self, member_id: int, *, timeout_seconds: float | None = None) -> int:
+        """Hand leadership to a member; the id of the one that had it. One endpoint is its own."""
+        endpoint, leader_id = await self._leader(timeout_seconds)
+        await self._connection.call_endpoint(
+            endpoint,
             methods.MOVE_LEADER,
             rpc_pb2.MoveLeaderRequest(targetID=member_id),
             is_read=False,
             timeout_seconds=timeout_seconds,
         )
-        return convert.header(response.header)
+        return leader_id
 
-    async def _leader_endpoint(self) -> str:
+    async def _leader(self, timeout_seconds: float | None) -> tuple[str, int]:
+        """The endpoint of the leader, and its id. Endpoints that do not answer are passed over."""
         for endpoint in self._connection.endpoints:
-            status = await self.status(endpoint)
-            if status.leader == status.header.member_id:
-                return endpoint
-        raise NotLeaderError("none of the endpoints is the leader's")
+            with contextlib.suppress(UnavailableError):
+                status = await self.status(endpoint, timeout_seconds=timeout_seconds)
+                if status.leader == status.header.member_id:
+                    return endpoint, status.leader
+        raise NotLeaderError("no leader endpoint among those given")
 
     async def _alarm(
         self,

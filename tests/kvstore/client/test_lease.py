@@ -123,7 +123,7 @@ async def test_a_lease_lives_through_a_silent_endpoint(
         connect([proxy.endpoint, single.endpoints[0]]) as holder,
     ):
         renewals: asyncio.Queue[int] = asyncio.Queue()
-        lease = await holder.leases.hold(6, on_renewed=renewals.put_nowait)
+        lease = await holder.leases.hold(9, on_renewed=renewals.put_nowait)
         await client.put(key, "v", lease=lease.lease_id)
         async with asyncio.timeout(60):
             await renewals.get()
