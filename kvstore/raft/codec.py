@@ -11,6 +11,9 @@ from kvstore.raft.types import AppendEntries, Message
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
+# msgspec lets bad UTF-8 and absurd nesting through as what they are.
+_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 def encode(message: Message) -> bytes:
     """The message as one frame's payload."""
@@ -21,7 +24,7 @@ def decode(data: bytes) -> Message:
     """The message in a frame. Raises MalformedRequestError."""
     try:
         message: Message = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except _DECODE_ERRORS as error:
         raise MalformedRequestError(f"a peer's bytes are no message: {error}") from error
     if isinstance(message, AppendEntries):
         _check_entries(message)

@@ -134,15 +134,13 @@ def count_own_vote(state: RaftState) -> None:
 def _count_vote(state: RaftState, voter: int, *, granted: bool) -> None:
     # The first answer stands: a repeated message changes nothing.
     state.votes.setdefault(voter, granted)
-    match state.quorum.vote_result(state.votes):
-        case VoteResult.PENDING:
-            pass
-        case VoteResult.LOST:
-            state.become_follower(state.term, NO_MEMBER)
-        case VoteResult.WON if state.role is Role.PRE_CANDIDATE:
-            _campaign_for_real(state, transfer=False)
-        case VoteResult.WON:
-            state.become_leader()
+    result = state.quorum.vote_result(state.votes)
+    if result is VoteResult.LOST:
+        state.become_follower(state.term, NO_MEMBER)
+    elif result is VoteResult.WON and state.role is Role.PRE_CANDIDATE:
+        _campaign_for_real(state, transfer=False)
+    elif result is VoteResult.WON:
+        state.become_leader()
 
 
 def transfer_leadership(state: RaftState, to: int) -> bool:

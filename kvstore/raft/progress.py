@@ -77,14 +77,12 @@ class Progress:
 
     def can_send(self, last_index: int, commit: int) -> bool:
         """Tell whether an append should go out now."""
-        match self.state:
-            case ProgressState.PROBE:
-                return not self.is_probed
-            case ProgressState.REPLICATE:
-                has_news = self.next <= last_index or self.sent_commit < commit
-                return self.is_nudged or (has_news and not self.is_full)
-            case ProgressState.SNAPSHOT:
-                return False
+        if self.state is ProgressState.PROBE:
+            return not self.is_probed
+        if self.state is ProgressState.SNAPSHOT:
+            return False
+        has_news = self.next <= last_index or self.sent_commit < commit
+        return self.is_nudged or (has_news and not self.is_full)
 
     def sent(self, entry_count: int, commit: int) -> None:
         """An append with the next `entry_count` entries has gone out."""
@@ -111,17 +109,15 @@ class Progress:
         is_news = match_index > self.match
         self.match = max(self.match, match_index)
         self.next = max(self.next, self.match + 1)
-        match self.state:
-            case ProgressState.PROBE:
-                # A late acknowledgement of less than `match` says nothing about now.
-                if match_index == self.match:
-                    self.become_replicate()
-            case ProgressState.SNAPSHOT:
-                if is_news and self.match + 1 >= first_index:
-                    self.become_replicate()
-            case ProgressState.REPLICATE:
-                while self.inflight and self.inflight[0] <= match_index:
-                    self.inflight.popleft()
+        if self.state is ProgressState.REPLICATE:
+            while self.inflight and self.inflight[0] <= match_index:
+                self.inflight.popleft()
+        elif self.state is ProgressState.PROBE:
+            # A late acknowledgement of less than `match` says nothing about now.
+            if match_index == self.match:
+                self.become_replicate()
+        elif is_news and self.match + 1 >= first_index:
+            self.become_replicate()
 
     def reject(self, rejected_index: int, hint_index: int) -> None:
         """The member has no match at `rejected_index`; `hint_index` is the next candidate."""

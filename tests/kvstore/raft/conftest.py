@@ -4,8 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from .cluster import Cluster
+
+# Times of a machine that is busy say nothing about the core.
+settings.register_profile("raft", deadline=None)
+settings.load_profile("raft")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -39,6 +39,7 @@ def new_raft(
     voters: Sequence[int] = (1, 2, 3),
     learners: Sequence[int] = (),
     timeouts: Sequence[int] = (ELECTION_TICKS,),
+    heartbeat_ticks: int = 1,
     append_bytes_max: int = 1024 * 1024,
     inflight_appends_max: int = 256,
     uncommitted_bytes_max: int = 1024 * 1024,
@@ -50,6 +51,7 @@ def new_raft(
         Config(
             member_id=1,
             election_ticks=ELECTION_TICKS,
+            heartbeat_ticks=heartbeat_ticks,
             append_bytes_max=append_bytes_max,
             inflight_appends_max=inflight_appends_max,
             uncommitted_bytes_max=uncommitted_bytes_max,

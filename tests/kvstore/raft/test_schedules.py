@@ -35,31 +35,33 @@ class Schedule:
             inflight_appends_max=3,
         )
         self.numbers = count(1)
-        self.actions: list[tuple[Callable[[], None], int]] = [
-            (self.deliver, 50),
-            (self.tick, 15),
-            (self.begin, 25),
-            (self.end, 20),
-            (self.propose, 12),
-            (self.read, 6),
-            (self.lose, 3),
-            (self.repeat, 8),
-            (self.crash, 2),
-            (self.restart, 8),
-            (self.compact, 1),
-            (self.transfer, 1),
-            (self.unreachable, 1),
-            (self.cut, 1),
-            (self.isolate, 1),
-            (self.heal, 2),
-        ]
+        # Swarm testing: each schedule has faults of its own and lacks others, so that some are
+        # left alone long enough to get deep.
+        self.weights: dict[Callable[[], None], float] = {
+            self.deliver: 50,
+            self.tick: self.dice.choice([10, 30]),
+            self.begin: 25,
+            self.end: self.dice.choice([5, 20]),
+            self.propose: 12,
+            self.read: 6,
+            self.compact: self.dice.choice([0, 1, 3]),
+            self.lose: self.dice.choice([0, 3, 10]),
+            self.repeat: self.dice.choice([0, 8]),
+            self.crash: self.dice.choice([0, 1, 4]),
+            self.power_cut: self.dice.choice([0, 0, 1]),
+            self.restart: self.dice.choice([1, 4]),
+            self.transfer: self.dice.choice([0, 1]),
+            self.unreachable: self.dice.choice([0, 1]),
+            self.cut: self.dice.choice([0, 1]),
+            self.isolate: self.dice.choice([0, 2]),
+            self.heal: self.dice.choice([1, 3]),
+        }
 
     def _draw(self, member_id: int) -> Callable[[], int]:
         return lambda: self.dice.randrange(ELECTION_TICKS, 2 * ELECTION_TICKS)
 
     def step(self) -> None:
-        actions, weights = zip(*self.actions, strict=True)
-        self.dice.choices(actions, weights)[0]()
+        self.dice.choices(list(self.weights), list(self.weights.values()))[0]()
         while len(self.cluster.network) > FRAMES_MAX:
             self.lose()
         self.cluster.check()
@@ -127,7 +129,19 @@ class Schedule:
         if member.is_up:
             member.crash(records_kept=self.dice.randrange(4))
 
+    def power_cut(self) -> None:
+        """Everybody loses what was not synced, and the network what was under way."""
+        for member in self.cluster.running():
+            member.crash(records_kept=self.dice.randrange(2))
+        self.cluster.network.clear()
+        self.restart_all()
+
     def restart(self) -> None:
+        member = self.cluster[self._member_id()]
+        if not member.is_up:
+            member.restart()
+
+    def restart_all(self) -> None:
         for member in self.cluster.members.values():
             if not member.is_up:
                 member.restart()
@@ -158,7 +172,7 @@ class Schedule:
         """The trouble is over: within a few election timeouts everybody has everything."""
         cluster = self.cluster
         cluster.heal()
-        self.restart()
+        self.restart_all()
         for member in cluster.running():
             if member.ready is not None:
                 cluster.end(member)
