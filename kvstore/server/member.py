@@ -27,6 +27,7 @@ from kvstore.server.node import Node, NodeOptions
 from kvstore.server.quota import Quota
 from kvstore.server.snapshots import SnapshotKeeper
 from kvstore.storage.log_storage import Identity, LogStorage
+from kvstore.storage.wal import SEGMENT_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +49,25 @@ class Member:
     """A member that has recovered its state from the disk and is ready to run."""
 
     def __init__(
-        self, settings: Settings, spec: ClusterSpec, seams: Seams, tasks: asyncio.TaskGroup
+        self,
+        settings: Settings,
+        spec: ClusterSpec,
+        seams: Seams,
+        tasks: asyncio.TaskGroup,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        """Recover. Raises DataFolderError, WalCorruptError or DiskError; nothing runs then."""
+        """Recover. Raises DataFolderError, WalCorruptError or DiskError; nothing runs then.
+
+        `segment_bytes`: space reserved per WAL segment (simulated disks are small).
+        """
         self._settings = settings
         self._seams = seams
         self._storage = LogStorage.open(
-            seams.files, settings.data_dir, Identity(spec.cluster_id, spec.member_id)
+            seams.files,
+            settings.data_dir,
+            Identity(spec.cluster_id, spec.member_id),
+            segment_bytes=segment_bytes,
         )
         try:
             self.node = _node(settings, spec, seams, self._storage)

@@ -20,6 +20,7 @@ from kvstore.testing.simulation.rpc import Listener, SimulatedChannel
 
 _CLOCK_SKEW_MAX = 0.01  # clocks of real machines differ by far less
 _SYNC_SECONDS = 0.001
+_SEGMENT_BYTES = 32 * 1024  # small, so that a run sees many segments
 _FIRST_CLIENT_PROCESS = 1
 
 
@@ -86,7 +87,7 @@ class SimulatedMember:
             self._clock, self.files, self._transport, Random(self._random.getrandbits(64))
         )
         async with asyncio.TaskGroup() as tasks:
-            member = Member(self._settings, boot.spec, seams, tasks)
+            member = Member(self._settings, boot.spec, seams, tasks, segment_bytes=_SEGMENT_BYTES)
             member.node.on_applied.append(lambda: self._cluster.observe(member))
             self.member, self.listener = member, Listener(member.services)
             await member.run()

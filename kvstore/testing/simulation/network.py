@@ -33,7 +33,7 @@ class Network:
         self._random = random
         self._cut: set[tuple[int, int]] = set()
         self._arrivals: dict[tuple[int, int], float] = {}  # latest arrival per link
-        self._transports: dict[int, "SimulatedTransport"] = {}
+        self._transports: dict[int, SimulatedTransport] = {}
         self.trace = hashlib.sha256()
         self.delivered = 0
         self.lost = 0
