@@ -1,6 +1,7 @@
 """The Watch service over a real store and hub; the client is a call that records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,11 +11,11 @@ from kvstore.commands import Compact, DeleteRange, Put, Txn
 from kvstore.errors import KvError, NoLeaderError
 from kvstore.lease import Lessor
 from kvstore.mvcc.store import Store
-from kvstore.mvcc.types import Event, KeyValue
 from kvstore.mvcc.watch import WatchHub
-from kvstore.mvcc.watch_types import Batch
 from kvstore.pb import mvcc_pb2
 from kvstore.pb.rpc_pb2 import (
+    PutRequest,
+    PutResponse,
     ResponseHeader,
     WatchCancelRequest,
     WatchCreateRequest,
@@ -23,9 +24,8 @@ from kvstore.pb.rpc_pb2 import (
     WatchResponse,
 )
 from kvstore.seams import Clock, Timer
-from kvstore.server import watch_encoding
 from kvstore.server.watch import WatchService
-from kvstore.server.watch_encoding import EventEncoder
+from tests.kvstore.server.single import running
 
 
 class ManualTimer:
@@ -454,62 +454,27 @@ def test_stream_that_wants_a_leader_fails_when_it_is_gone_for_long(
     assert wanting.responses == []
 
 
-# Encoding.
-
-
-def key_value(key: bytes, value: bytes, revision: int) -> KeyValue:
-    return KeyValue(key, value, revision, revision, 0, 1)
-
-
-def parsed(batch: Batch) -> Iterator[WatchResponse]:
-    for response in EventEncoder().responses(header(9), batch):
-        yield WatchResponse.FromString(response)
-
-
-@pytest.mark.parametrize("watch_id", [0, 1, 127, 128, 2**63 - 1, -1, -(2**63)])
-def test_every_watch_id_survives_encoding(watch_id: int) -> None:
-    event = Event(key_value(b"k", b"x" * 1000, 9))
-    (response,) = parsed(Batch(watch_id, [event], False, False))
-    assert response.watch_id == watch_id
-    assert response.header == header(9)
-    assert response.events[0].kv.value == b"x" * 1000
-
-
-def test_large_revision_is_sent_in_fragments_below_the_limit() -> None:
-    limit = watch_encoding.FRAGMENT_BYTES_MAX
-    sizes = [limit // 2, limit // 4, limit // 2, 2 * limit, 10, 10]
-    events = [Event(key_value(b"%d" % n, b"x" * size, 9)) for n, size in enumerate(sizes)]
-    fragments = list(parsed(Batch(5, events, False, True)))
-    assert [len(fragment.events) for fragment in fragments] == [2, 1, 1, 2]
-    assert [fragment.fragment for fragment in fragments] == [True, True, True, False]
-    assert {fragment.watch_id for fragment in fragments} == {5}
-    keys = [event.kv.key for fragment in fragments for event in fragment.events]
-    assert keys == [b"0", b"1", b"2", b"3", b"4", b"5"]
-
-
-def test_large_revision_is_whole_for_who_takes_no_fragments() -> None:
-    limit = watch_encoding.FRAGMENT_BYTES_MAX
-    events = [Event(key_value(b"%d" % n, b"x" * limit, 9)) for n in range(3)]
-    (response,) = parsed(Batch(5, events, False, False))
-    assert len(response.events) == 3
-    assert not response.fragment
-
-
-def test_shared_events_are_encoded_once() -> None:
-    encoder = EventEncoder()
-    events = (Event(key_value(b"k", b"v", 9)),)
-    first = list(encoder.responses(header(9), Batch(1, events, False, False)))
-    second = list(encoder.responses(header(9), Batch(2, events, False, False)))
-    merged = list(encoder.responses(header(9), Batch(3, list(events), False, False)))
-    assert len(encoder._events) == 1
-    assert len(encoder._joined) == 1
-    for response in first + second + merged:
-        assert WatchResponse.FromString(response).events[0].kv.value == b"v"
-
-
 def test_txn_is_one_response(node: SoloNode, call: RecordingCall) -> None:
     call.create(b"a", b"z")
     node.machine.store.txn(Txn(success=(Put(b"b"), Put(b"a"))))
     node.publish()
     (response,) = call.take()[1:]
     assert [event.kv.key for event in response.events] == [b"b", b"a"]
+
+
+async def test_watch_on_a_real_member_reads_history_and_goes_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as member:
+        for value in (b"1", b"2"):
+            await member.call("KV/Put", PutRequest(key=b"k", value=value), PutResponse)
+        stream = member.stream("Watch/Watch", WatchResponse)
+        request = WatchCreateRequest(key=b"k", start_revision=2, prev_kv=True)
+        await stream.write(WatchRequest(create_request=request))
+        created = await stream.read()
+        assert (created.created, created.header.revision) == (True, 3)
+        assert revisions([await stream.read()]) == [2, 3]
+        await member.call("KV/Put", PutRequest(key=b"k", value=b"3"), PutResponse)
+        news = await stream.read()
+        assert (news.events[0].kv.value, news.events[0].prev_kv.value) == (b"3", b"2")
+        cancel = WatchCancelRequest(watch_id=created.watch_id)
+        await stream.write(WatchRequest(cancel_request=cancel))
+        assert (await stream.read()).canceled
