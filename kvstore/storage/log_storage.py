@@ -120,8 +120,7 @@ class LogStorage:
 
         `reset_log`: it came from a leader, and every entry appended before this call is void.
         """
-        replaced = self._marker
-        assert replaced is None or meta.index >= replaced.meta.index, "snapshots only go forward"
+        assert self._marker is None or meta.index >= self._marker.meta.index, "only forward"
         await self._remove_leftovers()
         # The marker of a reset begins a segment, so that all older ones can go.
         void_before = await self._wal.roll() if reset_log else 0
@@ -134,8 +133,7 @@ class LogStorage:
         self._marker = marker
         self._starts = {index: at for index, at in self._starts.items() if index > meta.index}
         await self._wal.drop_covered(meta, void_before=void_before)
-        if replaced is not None and replaced.meta != meta:
-            self._leftovers.add(self._path(replaced.meta))
+        self._leftovers |= self._snapshots_before(meta)
         await self._remove_leftovers()
 
     def close(self) -> None:
@@ -161,6 +159,12 @@ class LogStorage:
         unfinished = {name for name in names if name.endswith(records.TMP_SUFFIX)}
         self._leftovers = {f"{self._folder}/{name}" for name in finished | unfinished}
         self._leftovers |= set(self._wal.leftover_paths)
+
+    def _snapshots_before(self, meta: SnapshotMeta) -> set[str]:
+        """Older ones: replaced, or finished and never marked because the core had no need."""
+        marked = records.snapshot_name(meta)
+        names = filter(records.is_snapshot_name, self._files.list(self._folder))
+        return {f"{self._folder}/{name}" for name in names if name < marked}
 
     async def _before_rename(self) -> None:
         """A snapshot file without a WAL means that the WAL was lost: never make one.

@@ -335,11 +335,22 @@ async def test_two_snapshots_of_one_index_may_be_under_way() -> None:
     assert list(reopen(files).read_snapshot()) == [b"second"]
 
 
+async def test_a_finished_snapshot_that_was_never_marked_goes_with_the_next_one() -> None:
+    files = disk()
+    storage = open_log(files)
+    await write(storage, [entries(1, 5)])
+    unneeded = storage.create_snapshot(meta(3))
+    await unneeded.finish()
+    await snapshot(storage, 5, [b"needed"])
+    assert len(files.list(SNAP)) == 1
+    assert list(reopen(files).read_snapshot()) == [b"needed"]
+
+
 async def test_a_snapshot_never_goes_back() -> None:
     storage = open_log(disk())
     await write(storage, [entries(1, 5)])
     await snapshot(storage, 5)
-    with pytest.raises(AssertionError, match="forward"):
+    with pytest.raises(AssertionError, match="only forward"):
         await storage.mark_snapshot(meta(4), reset_log=False)
 
 
