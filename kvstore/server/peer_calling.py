@@ -5,6 +5,7 @@ signs of life. What cannot be sent soon is dropped: Raft repeats what matters.
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -234,7 +235,7 @@ class PeerLink:
         local = self._local
         try:
             called = await _call(local, url, lambda: _MessageCalling(local, self))
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             text = f"cannot reach member {self.peer_id:x} at {url}: {_words(error)}"
             local.journal.fault(Fault.UNREACHABLE, text, member=self.peer_id)
             self._drop_queue("the member cannot be reached")
@@ -296,8 +297,12 @@ class PeerLink:
         self._on_unreachable(self.peer_id)
 
 
-def _words(error: BaseException) -> str:
-    return "no answer in time" if isinstance(error, TimeoutError) and not str(error) else str(error)
+def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    return error.strerror or str(error) or "it closed the connection"
 
 
 # ---------------------------------------------------------------------- snapshots
@@ -358,7 +363,7 @@ async def send_snapshot(
     """Stream a snapshot; returns when the receiver has stored it. Raises ConnectionError."""
     try:
         called = await _call(local, url, lambda: _SnapshotCalling(local, peer_id))
-    except (OSError, TimeoutError) as error:
+    except OSError as error:
         raise ConnectionError(
             f"cannot send a snapshot to member {peer_id:x} at {url}: {_words(error)}"
         ) from error

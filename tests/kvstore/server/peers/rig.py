@@ -58,7 +58,7 @@ class Member:
             clock=LoopClock(),
             random=random.Random(member_id),
             idle_timeout_seconds=idle_timeout_seconds,
-            limits=limits,
+            limits=limits or Limits(connect_seconds=PATIENCE_SECONDS),
         )
         self.peers.set_peers({id_: [url] for id_, url in urls.items() if id_ != member_id})
 

@@ -44,10 +44,10 @@ def _refused_certificates(authority: Authority, folder: Path) -> dict[str, TlsFi
     own_ca = str(authority.ca_file)
     return {
         "foreign CA": msgspec.structs.replace(foreign, trusted_ca_file=own_ca),
-        "expired": authority.issue("m1", expires_in=timedelta(hours=-1)),
-        "wrong name": authority.issue("m1", hosts=("10.9.8.7",)),
+        "expired": authority.issue("expired", expires_in=timedelta(hours=-1)),
+        "wrong name": authority.issue("elsewhere", hosts=("10.9.8.7",), common_name="member"),
         "none": TlsFiles(trusted_ca_file=own_ca, is_client_cert_required=True),
-        "other CN": authority.issue("m1", common_name="somebody"),
+        "other CN": authority.issue("other-cn", common_name="somebody"),
     }
 
 

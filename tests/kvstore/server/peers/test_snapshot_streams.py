@@ -72,7 +72,7 @@ async def test_slow_consumer_holds_the_sender_back() -> None:
 
     async def counted() -> AsyncIterator[bytes]:
         nonlocal produced
-        async for chunk in chunks_of(400):
+        async for chunk in chunks_of(160):
             produced += 1
             yield chunk
 
@@ -88,10 +88,10 @@ async def test_slow_consumer_holds_the_sender_back() -> None:
             seen = produced
             for _ in range(200):
                 await asyncio.sleep(0.001)
-        assert produced < 200, "100 MiB must not lie in buffers"
+        assert produced < 120, "it must not all lie in buffers"
         may_read.set()
         await sending
-        assert len(two.snapshots[0][2]) == 400 * 256 * 1024
+        assert len(two.snapshots[0][2]) == 160 * 256 * 1024
 
 
 async def test_second_snapshot_at_a_time_is_refused() -> None:
