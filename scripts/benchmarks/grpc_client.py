@@ -1,0 +1,222 @@
+"""A lean gRPC client for loads: many calls on one HTTP/2 connection, little CPU per call.
+
+It sends what the benchmark needs (literal headers, DATA within the peer's windows) and reads no
+header values: a call with a message before its trailers counts as answered, one without as failed.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0x0, 0x1, 0x3, 0x4, 0x6, 0x7, 0x8
+_END_STREAM, _END_HEADERS, _ACK, _PADDED = 0x1, 0x4, 0x1, 0x8
+_FRAME_BYTES_MAX = 16_384
+_WINDOW_MAX = 2**31 - 1
+_TOP_UP_BYTES = 2**29
+_SETTINGS_INITIAL_WINDOW = 0x4
+_DEFAULT_WINDOW = 65_535
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def _literal(name: bytes, value: bytes) -> bytes:
+    """A header field without indexing (RFC 7541, 6.2.2); lengths below 127."""
+    return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+
+def headers(path: str) -> bytes:
+    """The header block of a call."""
+    fields = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", path.encode()),
+        (b":authority", b"bench"),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+    ]
+    return b"".join(_literal(name, value) for name, value in fields)
+
+
+def message(payload: bytes) -> bytes:
+    """gRPC's length-prefixed message."""
+    return struct.pack(">BI", 0, len(payload)) + payload
+
+
+class _Stream:
+    __slots__ = ("buffer", "on_end", "on_message", "window")
+
+    def __init__(
+        self,
+        window: int,
+        on_message: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.window = window
+        self.on_message = on_message
+        self.on_end = on_end
+        self.buffer = b""
+
+
+class GrpcConnection(asyncio.Protocol):
+    """One connection; calls are started with `open` and fed with `send`."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport
+        self._received = b""
+        self._streams: dict[int, _Stream] = {}
+        self._next_stream = 1
+        self._window = _DEFAULT_WINDOW
+        self._initial_window = _DEFAULT_WINDOW
+        self._unsent: deque[tuple[int, bytes, bool]] = deque()
+        self._consumed = 0
+        self._writes: list[bytes] = []
+        self.is_lost = False
+
+    # ------------------------------------------------------------------ calls
+
+    def open(
+        self, header_block: bytes, on_message: Callable[[bytes], None], on_end: Callable[[], None]
+    ) -> int:
+        """Start a call; returns its stream id."""
+        stream = self._next_stream
+        self._next_stream += 2
+        self._streams[stream] = _Stream(self._initial_window, on_message, on_end)
+        self._write(_frame(_HEADERS, _END_HEADERS, stream, header_block))
+        return stream
+
+    def send(self, stream: int, data: bytes, *, last: bool) -> None:
+        """Send message bytes on a call, as far as the windows allow now."""
+        self._unsent.append((stream, data, last))
+        self._send_unsent()
+
+    def _send_unsent(self) -> None:
+        while self._unsent:
+            stream_id, data, last = self._unsent[0]
+            stream = self._streams.get(stream_id)
+            if stream is None:
+                self._unsent.popleft()
+                continue
+            size = min(len(data), self._window, stream.window, _FRAME_BYTES_MAX)
+            if size == 0 and data:
+                return
+            self._unsent.popleft()
+            is_end = last and size == len(data)
+            self._write(_frame(_DATA, _END_STREAM if is_end else 0, stream_id, data[:size]))
+            self._window -= size
+            stream.window -= size
+            if size < len(data):
+                self._unsent.appendleft((stream_id, data[size:], last))
+
+    def _write(self, data: bytes) -> None:
+        if not self._writes:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._writes.append(data)
+
+    def _flush(self) -> None:
+        self._transport.write(b"".join(self._writes))
+        self._writes.clear()
+
+    # ------------------------------------------------------------------ asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say hello, with windows so large that the server never waits for us."""
+        self._transport = transport  # type: ignore[assignment]
+        settings = struct.pack(">HI", _SETTINGS_INITIAL_WINDOW, _WINDOW_MAX)
+        update = struct.pack(">I", _WINDOW_MAX - _DEFAULT_WINDOW)
+        self._write(_PREFACE + _frame(_SETTINGS, 0, 0, settings) + _frame(_WINDOW, 0, 0, update))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Every call fails."""
+        self.is_lost = True
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.on_end()
+
+    def data_received(self, data: bytes) -> None:
+        """Cut into frames."""
+        received = self._received + data if self._received else data
+        position, end = 0, len(received)
+        while end - position >= 9:
+            length = int.from_bytes(received[position : position + 3], "big")
+            if end - position < 9 + length:
+                break
+            kind, flags = received[position + 3], received[position + 4]
+            stream = int.from_bytes(received[position + 5 : position + 9], "big") & _WINDOW_MAX
+            self._on_frame(kind, flags, stream, received[position + 9 : position + 9 + length])
+            position += 9 + length
+        self._received = received[position:]
+
+    def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if kind == _DATA:
+            self._on_data(flags, stream_id, payload)
+        elif kind == _HEADERS:
+            if flags & _END_STREAM:
+                self._end(stream_id)
+        elif kind == _WINDOW:
+            self._on_window(stream_id, int.from_bytes(payload, "big"))
+        elif kind == _SETTINGS and not flags & _ACK:
+            self._on_settings(payload)
+        elif kind == _PING and not flags & _ACK:
+            self._write(_frame(_PING, _ACK, 0, payload))
+        elif kind == _RST:
+            self._end(stream_id)
+        elif kind == _GOAWAY:
+            self._transport.close()
+
+    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        assert not flags & _PADDED, "nobody pads"
+        self._consumed += len(payload)
+        if self._consumed > _TOP_UP_BYTES:
+            self._write(_frame(_WINDOW, 0, 0, struct.pack(">I", self._consumed)))
+            self._consumed = 0
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        buffer = stream.buffer + payload if stream.buffer else payload
+        while len(buffer) >= 5:
+            length = int.from_bytes(buffer[1:5], "big")
+            if len(buffer) < 5 + length:
+                break
+            stream.on_message(buffer[5 : 5 + length])
+            buffer = buffer[5 + length :]
+        stream.buffer = buffer
+        if flags & _END_STREAM:
+            self._end(stream_id)
+
+    def _on_window(self, stream_id: int, increment: int) -> None:
+        if stream_id == 0:
+            self._window += increment
+        elif stream_id in self._streams:
+            self._streams[stream_id].window += increment
+        self._send_unsent()
+
+    def _on_settings(self, payload: bytes) -> None:
+        for position in range(0, len(payload), 6):
+            identifier, value = struct.unpack_from(">HI", payload, position)
+            if identifier == _SETTINGS_INITIAL_WINDOW:
+                for stream in self._streams.values():
+                    stream.window += value - self._initial_window
+                self._initial_window = value
+        self._write(_frame(_SETTINGS, _ACK, 0))
+        self._send_unsent()
+
+    def _end(self, stream_id: int) -> None:
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            stream.on_end()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
+
+async def connect(endpoint: str) -> GrpcConnection:
+    """A connection to `host:port`."""
+    host, _, port = endpoint.rpartition(":")
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(GrpcConnection, host, int(port))
+    return connection
