@@ -145,7 +145,7 @@ async def _with_client(
                 show=lambda record: _write(render(record, form)),
                 say=lambda line: _write(line.encode(errors="surrogateescape") + b"\n"),
                 complain=_complain,
-                stdin=sys.stdin,
+                stdin=sys.stdin.buffer,
                 parse_operation=_operation,
             )
         )

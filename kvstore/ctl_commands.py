@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Session(msgspec.Struct, frozen=True):
     show: Callable[[Any], None]  # a record, in the form asked for
     say: Callable[[str], None]  # a line
     complain: Callable[[str], None]  # a line to stderr
-    stdin: TextIO
+    stdin: BinaryIO
     parse_operation: Callable[[list[str]], Operation]
 
 
@@ -58,7 +58,7 @@ def message_of(error: KvError) -> str:
 
 async def put(session: Session) -> None:
     """Write a key."""
-    command = put_operation(session.arguments, lambda: to_bytes(session.stdin.read()))
+    command = put_operation(session.arguments, session.stdin.read)
     session.show(await session.client.put(**_fields(command)))
 
 
@@ -93,9 +93,10 @@ async def txn(session: Session) -> None:
     session.show(await session.client.commit(Txn(compares, success, failure)))
 
 
-def _paragraph(stdin: TextIO) -> list[str]:
+def _paragraph(stdin: BinaryIO) -> list[str]:
     lines = []
-    for line in stdin:
+    for data in stdin:
+        line = data.decode(errors="surrogateescape")
         if not line.strip():
             break
         lines.append(line.rstrip("\n"))
