@@ -1,0 +1,131 @@
+"""`cluster` as a user has it: real processes, real signals, real sockets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HEALTHY_SECONDS_MAX = 120.0
+pytestmark = pytest.mark.timeout(400)
+
+
+def cluster(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cluster", *arguments, f"--data={folder}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def statuses(folder: Path) -> dict[str, dict[str, Any]]:
+    answer = cluster(folder, "status", "--json")
+    assert answer.returncode == 0, answer.stderr
+    return {member["name"]: member for member in json.loads(answer.stdout)}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HEALTHY_SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.2)
+
+
+def all_healthy(folder: Path) -> bool:
+    return all(member["state"] == "healthy" for member in statuses(folder).values())
+
+
+class Up:
+    """`cluster up` in front, until it says healthy."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cluster", "up", "--store-only", f"--data={folder}", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.printed = ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed += line
+            if line.strip() == "healthy":
+                return
+        raise AssertionError(f"it ended: {self.printed}")
+
+    def interrupt(self) -> str:
+        self.process.send_signal(signal.SIGINT)
+        rest, _ = self.process.communicate(timeout=60)
+        return rest
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    running = Up(tmp_path / "data", "--members=3")
+    yield running
+    if running.process.poll() is None:
+        running.interrupt()
+
+
+def test_members_are_killed_healed_paused_and_stopped(up: Up) -> None:
+    folder = up.folder
+    assert up.printed.count("leader") == 1
+    assert "etcdctl --endpoints=" in up.printed
+    assert "kvctl --endpoints=" in up.printed
+
+    # What died by itself is restarted …
+    pid = statuses(folder)["m1"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: statuses(folder)["m1"]["restarts"] == 1 and all_healthy(folder))
+
+    # … what was killed on purpose stays down until `start`.
+    assert cluster(folder, "kill", "m2").returncode == 0
+    until(lambda: statuses(folder)["m2"]["state"] == "stopped")
+    assert cluster(folder, "start", "m2").returncode == 0
+    until(lambda: all_healthy(folder))
+
+    assert cluster(folder, "pause", "m3").returncode == 0
+    assert statuses(folder)["m3"]["state"] == "paused"
+    assert cluster(folder, "resume", "m3").returncode == 0
+    until(lambda: all_healthy(folder))
+
+    unknown = cluster(folder, "kill", "m9")
+    assert unknown.returncode == 1
+    assert "m1, m2, m3" in unknown.stderr
+
+    pids = [member["pid"] for member in statuses(folder).values()]
+    assert cluster(folder, "down").returncode == 0
+    rest, _ = up.process.communicate(timeout=60)
+    assert "stopped" in rest
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert cluster(folder, "status").returncode == 1
+
+
+def test_a_cluster_comes_back_with_its_data_and_its_own_certificates(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = Up(folder, "--members=1", "--tls")
+    second_launcher = cluster(folder, "up", "--store-only")
+    assert second_launcher.returncode == 1
+    assert "cluster down" in second_launcher.stderr
+    assert "stopped" in first.interrupt()
+    index = None
+    again = Up(folder)
+    index = statuses(folder)["m1"]["raft_index"]
+    again.interrupt()
+    assert index > 1
+    assert "https://" in again.printed
+
+
+def test_nothing_runs_in_a_folder_without_a_cluster(tmp_path: Path) -> None:
+    answer = cluster(tmp_path, "status")
+    assert answer.returncode == 1
+    assert "cluster up" in answer.stderr

@@ -1,0 +1,34 @@
+from cluster import topology
+from cluster.topology import ClusterFile, TlsFiles
+
+
+def a_cluster(*, is_tls: bool = False) -> ClusterFile:
+    members = topology.members(3, topology.port_pairs(3), "/data")
+    return ClusterFile("token", members, is_tls)
+
+
+def test_the_first_three_members_get_etcds_ports() -> None:
+    assert [m.client_port for m in a_cluster().members] == [2379, 12379, 22379]
+
+
+def test_no_port_is_used_twice_or_lies_where_the_kernel_chooses() -> None:
+    ports = [port for pair in topology.port_pairs(9)[:9] for port in pair]
+    assert len(set(ports)) == len(ports)
+    assert max(ports) < 32768
+
+
+def test_every_member_knows_all_peers() -> None:
+    cluster = a_cluster()
+    for member in cluster.members:
+        arguments = topology.store_arguments(cluster, member, None)
+        (initial,) = [a for a in arguments if a.startswith("--initial-cluster=")]
+        assert all(f"{m.name}=http://127.0.0.1:{m.peer_port}" in initial for m in cluster.members)
+
+
+def test_certificates_make_every_url_https() -> None:
+    tls = TlsFiles("ca", "crt", "key")
+    cluster = a_cluster(is_tls=True)
+    arguments = topology.store_arguments(cluster, cluster.members[0], tls)
+    assert not any("http://" in argument for argument in arguments)
+    assert "--peer-client-cert-auth" in arguments
+    assert all("--cacert=ca" in line for line in topology.paste_lines(cluster, tls))
