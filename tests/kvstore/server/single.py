@@ -91,6 +91,10 @@ class Running:
         )()
 
 
+# Requests get five seconds and twice this: so that a busy machine cannot fail a test.
+PATIENT = "--election-timeout=40000"
+
+
 def settings_for(folder: Path, *flags: str) -> Settings:
     """The settings of a member that keeps its data in `folder`."""
     settings = config.load(["--data-dir", str(folder / "data"), *flags], {})

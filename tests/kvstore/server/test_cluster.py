@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import Message
 
 from kvstore.pb import rpc_pb2 as pb
-from tests.kvstore.server.single import Running, running
+from tests.kvstore.server.single import PATIENT, Running, running
 from tests.kvstore.server.test_kv import LEADER_WANTED, LONELY
 
 
@@ -21,7 +21,7 @@ async def member(tmp_path: Path) -> AsyncIterator[Running]:
         "--listen-client-urls=http://127.0.0.1:5",
         "--advertise-client-urls=http://127.0.0.1:5",
     )
-    async with running(tmp_path, *flags) as member:
+    async with running(tmp_path, PATIENT, *flags) as member:
         yield member
 
 

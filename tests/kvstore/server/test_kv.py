@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kvstore.pb import rpc_pb2 as pb
-from tests.kvstore.server.single import Running, running
+from tests.kvstore.server.single import PATIENT, Running, running
 
 LEADER_WANTED = [("hasleader", "true")]
 LONELY = (
@@ -17,7 +17,7 @@ LONELY = (
 
 @pytest.fixture
 async def member(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as member:
+    async with running(tmp_path, PATIENT) as member:
         yield member
 
 
@@ -204,7 +204,7 @@ async def test_without_a_leader_only_serializable_reads_are_served(tmp_path: Pat
 
 
 async def test_beyond_the_quota_puts_are_refused_until_it_is_disarmed(tmp_path: Path) -> None:
-    async with running(tmp_path, "--quota-backend-bytes=20000") as member:
+    async with running(tmp_path, PATIENT, "--quota-backend-bytes=20000") as member:
         no_space = ("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded")
         await _put(member, b"a", bytes(10_000))
         large = pb.PutRequest(key=b"b", value=bytes(10_000))
@@ -232,7 +232,7 @@ async def test_beyond_the_quota_puts_are_refused_until_it_is_disarmed(tmp_path: 
 
 
 async def test_a_txn_costs_its_larger_branch(tmp_path: Path) -> None:
-    async with running(tmp_path, "--quota-backend-bytes=20000") as member:
+    async with running(tmp_path, PATIENT, "--quota-backend-bytes=20000") as member:
         large = pb.RequestOp(request_put=pb.PutRequest(key=b"b", value=bytes(20_000)))
         nested = pb.RequestOp(request_txn=pb.TxnRequest(failure=[large]))
         for operation in (large, nested):

@@ -14,7 +14,7 @@ from kvstore.errors import DataFolderError
 from kvstore.pb import rpc_pb2 as pb
 from kvstore.server import backup
 from kvstore.server.grpc_calls import STREAM_BLOCKED_BYTES
-from tests.kvstore.server.single import Running, running
+from tests.kvstore.server.single import PATIENT, Running, running
 from tests.kvstore.server.test_kv import LEADER_WANTED, LONELY
 
 COMPACTED = ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted")
@@ -23,7 +23,7 @@ FUTURE = ("OUT_OF_RANGE", "etcdserver: mvcc: required revision is a future revis
 
 @pytest.fixture
 async def member(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as member:
+    async with running(tmp_path, PATIENT) as member:
         yield member
 
 
