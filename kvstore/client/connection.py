@@ -5,7 +5,7 @@ The rule of retries (`failures`): a request is sent again only when it is safe t
 the attempt before surely was not applied.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from kvstore.client.backoff import Backoff
@@ -73,19 +73,11 @@ class Connection:
         `is_read`: repeating it does no harm. Raises the typed KvError of the last failure; an
         UnavailableError tells in `may_have_been_applied` what is known of a write.
         """
-        deadline = self._deadline(timeout_seconds)
-        backoff = self.backoff()
-        while True:
-            endpoint = self.endpoint
-            seconds = self._attempt_seconds(deadline, is_read=is_read)
-            try:
-                return await self._attempt(endpoint, method, request, needs_leader, seconds)
-            except RpcFailure as failure:
-                delay = self._next_attempt(endpoint, failure, backoff, is_read=is_read)
-                if delay is None or self.clock.now() + delay >= deadline:
-                    raise error_from(failure, is_read=is_read) from None
-            if delay:
-                await self.clock.sleep(delay)
+
+        def attempt(endpoint: str, seconds: float) -> Awaitable[ResponseT]:
+            return self._attempt(endpoint, method, request, needs_leader, seconds)
+
+        return await self._until_answered(attempt, timeout_seconds, is_read=is_read)
 
     async def call_endpoint(
         self,
@@ -107,19 +99,11 @@ class Connection:
         self, method: Method[ResponseT], request: Any, *, timeout_seconds: float | None = None
     ) -> ResponseT:
         """Send one request on a stream of its own and return the first response; safe to repeat."""
-        deadline = self._deadline(timeout_seconds)
-        backoff = self.backoff()
-        while True:
-            endpoint = self.endpoint
-            seconds = self._attempt_seconds(deadline, is_read=True)
-            try:
-                return await self._exchange(endpoint, method, request, seconds)
-            except RpcFailure as failure:
-                delay = self._next_attempt(endpoint, failure, backoff, is_read=True)
-                if delay is None or self.clock.now() + delay >= deadline:
-                    raise error_from(failure, is_read=True) from None
-            if delay:
-                await self.clock.sleep(delay)
+
+        def attempt(endpoint: str, seconds: float) -> Awaitable[ResponseT]:
+            return self._exchange(endpoint, method, request, seconds)
+
+        return await self._until_answered(attempt, timeout_seconds, is_read=True)
 
     def stream(self, endpoint: str, method: Method[Any], *, needs_leader: bool = True) -> RpcStream:
         """Open a stream to an endpoint. Raises RpcFailure, then or at its use."""
@@ -140,6 +124,28 @@ class Connection:
         if channel is None:
             channel = self._channels[endpoint] = self._open_channel(endpoint)
         return channel
+
+    async def _until_answered(
+        self,
+        attempt: Callable[[str, float], Awaitable[ResponseT]],
+        timeout_seconds: float | None,
+        *,
+        is_read: bool,
+    ) -> ResponseT:
+        """Attempts on one endpoint after the other, within the time and the rule of retries."""
+        deadline = self.clock.now() + (timeout_seconds or self.request_timeout_seconds)
+        backoff = self.backoff()
+        while True:
+            endpoint = self.endpoint
+            seconds = self._attempt_seconds(deadline, is_read=is_read)
+            try:
+                return await attempt(endpoint, seconds)
+            except RpcFailure as failure:
+                delay = self._next_attempt(endpoint, failure, backoff, is_read=is_read)
+                if delay is None or self.clock.now() + delay >= deadline:
+                    raise error_from(failure, is_read=is_read) from None
+            if delay:
+                await self.clock.sleep(delay)
 
     async def _attempt(
         self,
@@ -162,19 +168,21 @@ class Connection:
         self, endpoint: str, method: Method[ResponseT], request: Any, timeout_seconds: float
     ) -> ResponseT:
         stream = self.stream(endpoint, method)
+        expires_at = self.clock.now() + timeout_seconds
         timer = self.clock.call_later(timeout_seconds, stream.cancel)
         try:
             await stream.send(request)
             response: ResponseT | None = await stream.receive()
+        except RpcFailure:
+            if self.clock.now() >= expires_at:
+                raise RpcFailure("DEADLINE_EXCEEDED", "no answer in time") from None
+            raise
         finally:
             timer.cancel()
             stream.cancel()
         if response is None:
             raise RpcFailure("UNAVAILABLE", "the stream ended without an answer")
         return response
-
-    def _deadline(self, timeout_seconds: float | None) -> float:
-        return self.clock.now() + (timeout_seconds or self.request_timeout_seconds)
 
     def _attempt_seconds(self, deadline: float, *, is_read: bool) -> float:
         """How long an attempt may take: all that is left, or half while a read can go elsewhere."""

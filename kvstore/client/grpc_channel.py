@@ -94,6 +94,10 @@ class GrpcChannel:
             return await ask(request, timeout=timeout_seconds, metadata=tuple(metadata))
         except grpc.aio.AioRpcError as error:
             raise _failure(error.code(), error.details()) from None
+        except asyncio.CancelledError:
+            if self._is_closed and not _is_task_cancelled():
+                raise RpcFailure("CANCELLED", "the client is closed") from None
+            raise
 
     async def _connected(self, timeout_seconds: float | None) -> None:
         """Wait for the connection: a call that fails here surely never left."""
@@ -173,9 +177,13 @@ class GrpcStream:
 
     def _raise_if_ended_here(self) -> None:
         """grpc raises CancelledError for a cancelled call as for a cancelled task: tell apart."""
-        task = asyncio.current_task()
-        if self._call.cancelled() and task is not None and not task.cancelling():
+        if self._call.cancelled() and not _is_task_cancelled():
             raise RpcFailure("CANCELLED", "the stream was cancelled") from None
+
+
+def _is_task_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _serialize(message: Any) -> bytes:

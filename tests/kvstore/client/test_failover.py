@@ -120,7 +120,7 @@ async def test_a_member_without_a_leader_is_left_by_watches_and_writes(
         for victim in victims:
             victim.kill()
         with pytest.raises(UnavailableError):
-            await client.put("unknown", "v", timeout_seconds=5)
+            await client.put("unknown", "v", timeout_seconds=3)
         for victim in victims:
             three.start_member(victim)
         await write(client, "n/", 5, first=5)
@@ -147,11 +147,11 @@ async def test_a_held_lease_survives_the_death_of_its_member(three: ClusterProce
     leader = leader_of(three)
     async with connect(starting_with(three, leader)) as client:
         renewals: asyncio.Queue[int] = asyncio.Queue()
-        lease = await client.leases.hold(10, on_renewed=renewals.put_nowait)
+        lease = await client.leases.hold(20, on_renewed=renewals.put_nowait)
         await client.put("k", "v", lease=lease.lease_id)
         leader.kill()
         async with asyncio.timeout(60):
-            for _ in range(3):
+            for _ in range(2):
                 await renewals.get()
         assert await client.get("k") is not None
         assert not lease.lost.is_set()
