@@ -9,7 +9,7 @@ import pytest
 from kvstore.errors import ConfigError
 from kvstore.server import command_line
 from kvstore.server.config import Printout, Settings, TlsFiles, load
-from kvstore.server.flags import FLAGS, Kind, Support
+from kvstore.server.flags import FLAGS, Flag, Kind, Support
 
 # etcd's help names Go's constant.
 _HELP_CONSTANTS = {"math.MaxUint32": "4294967295"}
@@ -54,7 +54,7 @@ def test_every_flag_is_taken_at_etcds_default() -> None:
 @pytest.mark.parametrize(
     "flag", [flag for flag in FLAGS.values() if flag.support is Support.REFUSED]
 )
-def test_unsupported_flag_is_refused_by_name(flag: command_line.Flag) -> None:
+def test_unsupported_flag_is_refused_by_name(flag: Flag) -> None:
     other = {Kind.BOOLEAN: "true", Kind.DURATION: "7s", Kind.URLS: "http://127.0.0.1:1"}
     value = "on" if flag.name == "proxy" else other.get(flag.kind, "something")
     with pytest.raises(ConfigError, match=f"^--{flag.name} is not supported yet: .+"):

@@ -119,5 +119,6 @@ async def test_names_are_not_compared_when_told_so(authority: Authority) -> None
     lax = msgspec.structs.replace(authority.issue("m2"), is_san_checked=False)
     one, two = Member(1, urls, tls=wrong), Member(2, urls, tls=lax)
     async with running(one, two):
+        await connected((one, 2))
         one.peers.send(2, [b"fine"])
         assert await two.frames_until(b"fine") == [b"fine"]

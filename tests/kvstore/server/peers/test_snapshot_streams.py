@@ -224,10 +224,10 @@ async def test_snapshot_that_is_not_whole_is_not_stored(
         reader, writer = await call(urls[2], purpose=Purpose.SNAPSHOT)
         await read_frame(reader)
         for part in parts:
-            is_chunk = isinstance(part, bytes)
-            writer.write(
-                peer_frames.chunk_frame(part) if is_chunk else peer_frames.record_frame(part)
-            )
+            if isinstance(part, bytes):
+                writer.write(peer_frames.chunk_frame(part))
+            else:
+                writer.write(peer_frames.record_frame(part))
         await read_to_end(reader)
         await until(lambda: not two.peers.is_receiving_snapshot())
         writer.close()
