@@ -48,7 +48,7 @@ def why_not_runnable(target: str) -> str | None:
     """None when the target's program starts, else what is wrong."""
     command = [*PROGRAMS[target], "--version"]
     try:
-        ended = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        ended = subprocess.run(command, capture_output=True, timeout=120, check=False)
     except FileNotFoundError:
         return f"{command[0]} is not installed"
     if ended.returncode != 0:
