@@ -242,6 +242,15 @@ class Raft:
         self._in_flight = ready
         return ready
 
+    def take_appends(self) -> tuple[Message, ...]:
+        """Messages that wait for no sync, also while a Ready is under way.
+
+        Heartbeats and their answers must flow while a disk is slow, or it costs the leadership.
+        """
+        appends = tuple(self.state.appends)
+        self.state.appends.clear()
+        return appends
+
     def stored(self, ready: Ready) -> None:
         """All of `ready` is durable: from now on a leader counts itself for it."""
         assert ready is self._in_flight, "not the Ready that is under way"

@@ -116,6 +116,7 @@ class Node:
         self.send_snapshot: Callable[[int], None] | None = None
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._is_syncing = False
         self._observed: tuple[int, bool] = (0, False)
         # Ids must not repeat those of an earlier run of this member: its log may still hold them.
         first_id = random.getrandbits(46) << 16
@@ -273,6 +274,7 @@ class Node:
             return
         if message.sender == sender and message.to == self.member_id:
             self.raft.step(message)
+            self._beat_while_syncing()
             self._wake.set()
 
     def on_unreachable(self, member_id: int) -> None:
@@ -291,11 +293,17 @@ class Node:
         self._schedule_tick()
         now = self.clock.now()
         self.raft.tick()
+        self._beat_while_syncing()
         self._proposals.expire(now)
         self._reads.tick(now)
         for callback in self.on_tick:
             callback(now)
         self._wake.set()
+
+    def _beat_while_syncing(self) -> None:
+        """A slow disk must not look like a dead member: heartbeats wait for no sync."""
+        if self._is_syncing:
+            self._send(self.raft.take_appends())
 
     def _submit(self) -> None:
         """Hand what was gathered since the last time to the core, as one batch."""
@@ -315,7 +323,9 @@ class Node:
             self.storage.append(ready.hard_state, ready.entries)
         self._send(ready.appends)  # a leader may send while it syncs …
         if ready.must_sync:
+            self._is_syncing = True
             await self.storage.sync()
+            self._is_syncing = False
         self._send(ready.promises)  # … but votes and acknowledgements wait for the sync
         self.raft.stored(ready)  # and only now does a leader count itself
         self._observe_leader()
