@@ -29,11 +29,6 @@ StartCluster = Callable[..., ClusterProcesses]
 _prefix_numbers = count(1)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rewrite-coverage", action="store_true", help="write COVERAGE.md anew")
-    parser.addoption("--target", choices=list(PROGRAMS), help="only this target (default: both)")
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "covers(*rows): rows of COVERAGE.md that this case proves (checked as it runs)"

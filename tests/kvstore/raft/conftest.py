@@ -13,12 +13,6 @@ settings.register_profile("raft", deadline=None)
 settings.load_profile("raft")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--rewrite-traces", action="store_true", help="record what the traces' clusters say"
-    )
-
-
 @pytest.fixture
 def new_cluster() -> Iterator[Callable[..., Cluster]]:
     """Makes clusters; on teardown all their invariants must hold."""

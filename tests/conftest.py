@@ -1,0 +1,11 @@
+"""Options of the suites (pytest reads them only here, whatever part is run)."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite-traces", action="store_true", help="record what the core's traces say"
+    )
+    parser.addoption("--rewrite-coverage", action="store_true", help="write COVERAGE.md anew")
+    parser.addoption("--target", choices=["etcd", "keelson"], help="conformance: only this target")
