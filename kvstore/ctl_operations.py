@@ -26,7 +26,7 @@ _SORT_ORDERS = {
 def put_operation(arguments: argparse.Namespace, read_value: Callable[[], bytes]) -> Put:
     """`put key [value]`; the value from stdin when it is not given."""
     words = [to_bytes(word) for word in arguments.positionals + arguments.rest]
-    if len(words) not in (1, 2) and not (len(words) > 2 and not arguments.rest):
+    if len(words) not in (1, 2):
         raise CtlError(
             EXIT_BAD_ARGUMENTS, "put command needs 1 argument and input from stdin or 2 arguments"
         )

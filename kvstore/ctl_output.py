@@ -220,6 +220,10 @@ def _json_header(header: Header) -> dict[str, Any]:
     )
 
 
+def _with_header(header: Header, **fields: Any) -> dict[str, Any]:
+    return _present(header=_json_header(header), **fields)
+
+
 def _json_kv(kv: KeyValue | None) -> dict[str, Any] | None:
     if kv is None:
         return None
@@ -234,21 +238,23 @@ def _json_kv(kv: KeyValue | None) -> dict[str, Any] | None:
 
 
 def _json_put(response: PutResponse) -> dict[str, Any]:
-    fields: dict[str, Any] = {"header": _json_header(response.header)}
-    if response.prev_kv is not None:
-        fields["prev_kv"] = _json_kv(response.prev_kv)
-    return fields
+    return _with_header(response.header, prev_kv=_json_kv(response.prev_kv))
 
 
 def _json_range(response: RangeResponse) -> dict[str, Any]:
-    return {"header": _json_header(response.header)} | _present(
-        kvs=[_json_kv(kv) for kv in response.kvs], more=response.more, count=response.count
+    return _with_header(
+        response.header,
+        kvs=[_json_kv(kv) for kv in response.kvs],
+        more=response.more,
+        count=response.count,
     )
 
 
 def _json_delete(response: DeleteResponse) -> dict[str, Any]:
-    return {"header": _json_header(response.header)} | _present(
-        deleted=response.deleted, prev_kvs=[_json_kv(kv) for kv in response.prev_kvs]
+    return _with_header(
+        response.header,
+        deleted=response.deleted,
+        prev_kvs=[_json_kv(kv) for kv in response.prev_kvs],
     )
 
 
@@ -265,9 +271,7 @@ def _json_txn(response: TxnResponse) -> dict[str, Any]:
         {"Response": {_TXN_NAMES[type(part)]: _JSON[type(part)](part)}}
         for part in response.responses
     ]
-    return {"header": _json_header(response.header)} | _present(
-        succeeded=response.succeeded, responses=parts
-    )
+    return _with_header(response.header, succeeded=response.succeeded, responses=parts)
 
 
 def _json_event(event: Event) -> dict[str, Any]:
@@ -319,7 +323,7 @@ def _json_member(member: Member) -> dict[str, Any]:
 
 def _json_members(response: MemberList) -> dict[str, Any]:
     members = [_json_member(member) for member in response.members]
-    return {"header": _json_header(response.header)} | _present(members=members)
+    return _with_header(response.header, members=members)
 
 
 def _json_alarm(alarm: AlarmMember) -> dict[str, Any]:
@@ -328,11 +332,12 @@ def _json_alarm(alarm: AlarmMember) -> dict[str, Any]:
 
 def _json_alarms(response: AlarmList) -> dict[str, Any]:
     alarms = [_json_alarm(alarm) for alarm in response.alarms]
-    return {"header": _json_header(response.header)} | _present(alarms=alarms)
+    return _with_header(response.header, alarms=alarms)
 
 
 def _json_status(status: Status) -> dict[str, Any]:
-    return {"header": _json_header(status.header)} | _present(
+    return _with_header(
+        status.header,
         version=status.version,
         dbSize=status.db_size,
         leader=status.leader,
@@ -346,8 +351,8 @@ def _json_status(status: Status) -> dict[str, Any]:
 
 
 def _json_hash(hash_kv: HashKv) -> dict[str, Any]:
-    return {"header": _json_header(hash_kv.header)} | _present(
-        hash=hash_kv.hash, compact_revision=hash_kv.compact_revision
+    return _with_header(
+        hash_kv.header, hash=hash_kv.hash, compact_revision=hash_kv.compact_revision
     )
 
 
@@ -365,7 +370,7 @@ _JSON: Mapping[type, Callable[[Any], Any]] = {
     RangeResponse: _json_range,
     DeleteResponse: _json_delete,
     TxnResponse: _json_txn,
-    CompactResponse: lambda response: {"header": _json_header(response.header)},
+    CompactResponse: lambda response: _with_header(response.header),
     WatchBatch: _json_watch,
     LeaseGrant: _json_grant,
     LeaseTimeToLive: _json_time_to_live,
