@@ -15,7 +15,7 @@ EXIT_ERROR = 1
 EXIT_BAD_CONNECTION = 2
 EXIT_INVALID_INPUT = 3
 EXIT_BAD_FEATURE = 4
-EXIT_INPUT_OUTPUT = 5
+EXIT_INTERRUPTED = 5  # a watch that the server ends; a file that cannot be written
 EXIT_BAD_ARGUMENTS = 128
 
 

@@ -17,7 +17,7 @@ from kvstore.ctl_arguments import (
     EXIT_BAD_ARGUMENTS,
     EXIT_BAD_CONNECTION,
     EXIT_ERROR,
-    EXIT_INPUT_OUTPUT,
+    EXIT_INTERRUPTED,
     EXIT_INVALID_INPUT,
     CtlError,
 )
@@ -133,7 +133,7 @@ async def watch(session: Session) -> None:
                 await _run_for_each(batch, arguments.rest)
     except CompactedError as error:
         session.complain(f"watch was canceled ({message_of(error)})")
-        raise CtlError(EXIT_ERROR, "watch is canceled by the server") from None
+        raise CtlError(EXIT_INTERRUPTED, "watch is canceled by the server") from None
 
 
 async def _run_for_each(batch: WatchBatch, command: list[str]) -> None:
@@ -352,7 +352,7 @@ def _whole_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         part.rename(path)
     except OSError as error:
-        raise CtlError(EXIT_INPUT_OUTPUT, f"could not write {part} ({error.strerror})") from None
+        raise CtlError(EXIT_INTERRUPTED, f"could not write {part} ({error.strerror})") from None
 
 
 async def alarm_list(session: Session) -> None:

@@ -23,7 +23,7 @@ from kvstore.testing.processes import ClusterProcesses
 from tests.kvstore.client.conftest import program
 
 ETCDCTL = shutil.which("etcdctl")
-SECONDS_MAX = 60  # for one command, on a crowded machine
+SECONDS_MAX = 90  # for one command, on a crowded machine
 
 needs_etcdctl = pytest.mark.skipif(ETCDCTL is None, reason="etcdctl is not installed")
 
@@ -32,7 +32,7 @@ class Tool:
     """kvctl or etcdctl as a process, pointed at a member."""
 
     def __init__(self, command: Sequence[str], endpoint: str) -> None:
-        self.command = [*command, f"--endpoints={endpoint}"]
+        self.command = [*command, f"--endpoints={endpoint}", "--command-timeout=60s"]
 
     def __call__(self, *words: str, stdin: bytes = b"") -> tuple[int, bytes]:
         """Exit code and standard output."""
