@@ -49,12 +49,24 @@ def propose(state: RaftState, data: Sequence[bytes]) -> bool:
 
 
 def _forward(state: RaftState, data: tuple[bytes, ...], added_bytes: int) -> bool:
+    """Send proposals to the leader, in messages no larger than its appends."""
     total_bytes = state.forwarded_bytes + added_bytes
-    if state.leader_id == NO_MEMBER or total_bytes > state.config.uncommitted_bytes_max:
+    is_too_much = state.forwarded_bytes and total_bytes > state.config.uncommitted_bytes_max
+    if state.leader_id == NO_MEMBER or is_too_much:
         return False
     state.forwarded_bytes = total_bytes
-    state.send(Propose(to=state.leader_id, sender=state.member_id, term=state.term, data=data))
+    start, size = 0, 0
+    for position, item in enumerate(data):
+        size += len(item) + ENTRY_OVERHEAD_BYTES
+        if position > start and size > state.config.append_bytes_max:
+            _send_proposals(state, data[start:position])
+            start, size = position, len(item) + ENTRY_OVERHEAD_BYTES
+    _send_proposals(state, data[start:])
     return True
+
+
+def _send_proposals(state: RaftState, data: tuple[bytes, ...]) -> None:
+    state.send(Propose(to=state.leader_id, sender=state.member_id, term=state.term, data=data))
 
 
 def on_propose(state: RaftState, message: Propose) -> None:

@@ -180,6 +180,21 @@ def test_transfer_can_be_redirected() -> None:
     assert only(sent, TimeoutNow).to == 2
 
 
+def test_the_best_successor_has_the_longest_log() -> None:
+    raft = new_raft(learners=(4,))
+    make_leader(raft)
+    for sender in (3, 4):
+        step(raft, AppendReply(to=1, sender=sender, term=1, match_index=1))
+    assert raft.best_successor() == 3
+
+
+def test_a_member_alone_has_no_successor() -> None:
+    raft = new_raft(voters=(1,))
+    raft.campaign()
+    drain(raft)
+    assert raft.best_successor() == 0
+
+
 def test_transferee_campaigns_without_a_pre_vote() -> None:
     raft = new_raft(term=1)
     step(raft, heartbeat(1))

@@ -123,6 +123,15 @@ def test_forwarded_bytes_are_bounded_until_they_are_sent() -> None:
     assert raft.propose([bytes(100)])
 
 
+def test_forwarded_proposals_travel_in_messages_no_larger_than_appends() -> None:
+    raft = new_raft(append_bytes_max=1000, uncommitted_bytes_max=2000)
+    step(raft, heartbeat(1))
+    assert raft.propose([bytes(400)] * 5 + [bytes(5000)])  # The first batch may be of any size.
+    sent = [message.data for message in all_of(drain(raft), Propose)]
+    assert [len(data) for data in sent] == [2, 2, 1, 1]
+    assert len(sent[-1][0]) == 5000
+
+
 def test_a_follower_drops_forwarded_proposals() -> None:
     raft = new_raft()
     step(raft, heartbeat(1))

@@ -42,6 +42,7 @@ class Schedule:
             self.tick: self.dice.choice([10, 30]),
             self.begin: 25,
             self.end: self.dice.choice([5, 20]),
+            self.send_meanwhile: 5,
             self.propose: 12,
             self.read: 6,
             self.compact: self.dice.choice([0, 1, 3]),
@@ -111,6 +112,12 @@ class Schedule:
         for member in self.cluster.running():
             if member.ready is not None and self.dice.random() < 0.7:
                 self.cluster.end(member)
+
+    def send_meanwhile(self) -> None:
+        """What needs no sync leaves while one is under way."""
+        for member in self.cluster.running():
+            if member.ready is not None:
+                self.cluster.network += member.raft.take_appends()
 
     def propose(self) -> None:
         member = self.cluster[self._member_id()]
