@@ -48,7 +48,13 @@ def read(
         revision = present
     if revision < compact_revision:
         raise CompactedError(revision, compact_revision)
-    past = revision if revision < present else None
+    return _read(index, log, command, present, revision if revision < present else None)
+
+
+def _read(
+    index: KeyIndex, log: RevisionLog, command: Range, present: int, past: int | None
+) -> RangeResult:
+    """Answer a range whose revision is the present one, or one of the past that is there."""
     if command.count_only:
         return RangeResult(present, (), False, _count(index, log, command, past))
     fetch_max = _fetch_max(command)

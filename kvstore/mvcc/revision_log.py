@@ -9,7 +9,7 @@ length of the last one has pinned the log as it was, for nothing, whatever happe
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from kvstore.mvcc.types import KeyValue
 
@@ -30,9 +30,11 @@ class RevisionLog:
 
     __slots__ = ("_cursor", "_length", "_segments")
 
-    def __init__(self) -> None:
-        self._segments: list[list[KeyValue]] = []
-        self._length = 0
+    def __init__(self, rows: Sequence[KeyValue] = ()) -> None:
+        """The log of versions given in its order."""
+        step = SEGMENT_ROWS_MAX
+        self._segments = [list(rows[at : at + step]) for at in range(0, len(rows), step)]
+        self._length = len(rows)
         self._cursor = 0  # position of the segment that the compaction under way looks at next
 
     def __len__(self) -> int:

@@ -40,7 +40,7 @@ NEVER_COMPACTED = -1
 HASH_SLICE_ROWS = 256
 """Versions hashed between two yields: some 0.5 ms."""
 
-ROW_OVERHEAD_BYTES = 250
+ROW_OVERHEAD_BYTES = 300
 """Memory of a version besides key and value: struct, integers, places in index and log."""
 
 HashKv = tuple[int, int, int]
@@ -70,27 +70,20 @@ class Store:
         self._sub = 0  # writes made by the operation under way
         self._events: list[Event] = []
         self._hashes_open = 0
-        self._log = RevisionLog()
-        self.size_bytes = 0
+        versions = list(rows)
+        self._log = RevisionLog(versions)
+        self._index = KeyIndex(versions)
+        self.size_bytes = sum(map(row_bytes, versions))
         """Accounted bytes of all versions."""
         self.live_bytes = 0
         """Accounted bytes of the newest versions of the keys that live."""
-        self._index = KeyIndex(map(self._logged, rows))
         for kv in self._index.newest.values():
-            self._count_live(kv)
+            if kv.version:
+                self.live_bytes += row_bytes(kv)
+                if kv.lease:
+                    leases.attach(kv.lease, kv.key)
         # A snapshot may have been taken before the compaction was through.
         self._is_compacting = compact_revision > NEVER_COMPACTED
-
-    def _logged(self, kv: KeyValue) -> KeyValue:
-        self._log.append(kv)
-        self.size_bytes += row_bytes(kv)
-        return kv
-
-    def _count_live(self, kv: KeyValue) -> None:
-        if kv.version:
-            self.live_bytes += row_bytes(kv)
-            if kv.lease:
-                self._leases.attach(kv.lease, kv.key)
 
     @property
     def key_count(self) -> int:
