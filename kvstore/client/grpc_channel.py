@@ -18,7 +18,7 @@ from kvstore.seams import RpcFailure
 
 CONNECT_SECONDS_MAX = 2.0  # TCP, TLS and HTTP/2 settings; a paused member answers none of them
 PING_SECONDS = 6  # etcd cuts off clients that ping more often than every 5 s
-PING_TIMEOUT_SECONDS = 3  # silence on a ping for this long: the connection is dead
+PING_TIMEOUT_SECONDS = 6  # silence on a ping: the connection is dead, or the machine beyond hope
 RECONNECT_SECONDS_MIN = 0.1
 RECONNECT_SECONDS_MAX = 1.0  # a restarted member is found again within this time
 
@@ -27,6 +27,7 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),  # the server refuses what is too large, by its own text
     ("grpc.keepalive_time_ms", PING_SECONDS * 1000),
     ("grpc.keepalive_timeout_ms", PING_TIMEOUT_SECONDS * 1000),
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_SECONDS * 1000),  # else 60 s, whatever is above
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.min_reconnect_backoff_ms", int(CONNECT_SECONDS_MAX * 1000)),
     ("grpc.initial_reconnect_backoff_ms", int(RECONNECT_SECONDS_MIN * 1000)),
