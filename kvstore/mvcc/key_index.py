@@ -127,7 +127,7 @@ class KeyIndex:
     def count(self, key: bytes, range_end: bytes) -> int:
         """Number of living keys in a range, without a walk."""
         if not range_end:
-            return self.get(key) is not None
+            return int(self.get(key) is not None)
         return _count_between(self._live, key, range_end)
 
     def candidate_count(self, key: bytes, range_end: bytes) -> int:
