@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from kvstore.pb import health_pb2, rpc_pb2
+from kvstore.pb.mvcc_pb2 import Event
 from kvstore.pb.rpc_pb2 import (
     Compare,
     DeleteRangeRequest,
@@ -350,3 +351,13 @@ def op_txn(
     return RequestOp(
         request_txn=TxnRequest(compare=compares, success=success, failure=failure),
     )
+
+
+def end_of(prefix: bytes) -> bytes:
+    """The end of a prefix's range (prefixes of this suite end in `/`)."""
+    return prefix[:-1] + b"0"
+
+
+def summary(events: Sequence[Event]) -> list[tuple[str, bytes, bytes]]:
+    """Type, key and value of each event."""
+    return [(Event.EventType.Name(e.type), e.kv.key, e.kv.value) for e in events]

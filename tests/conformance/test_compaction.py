@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.conformance.client import Client, op_range, refused
-from tests.conformance.test_range import end_of
+from tests.conformance.client import Client, end_of, op_range, refused
 
 covers = pytest.mark.covers
 COMPACTED = ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted")

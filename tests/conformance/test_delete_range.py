@@ -3,8 +3,7 @@
 import pytest
 
 from kvstore.pb.rpc_pb2 import LeaseGrantRequest
-from tests.conformance.client import Client, refused
-from tests.conformance.test_range import end_of
+from tests.conformance.client import Client, end_of, refused
 
 covers = pytest.mark.covers
 

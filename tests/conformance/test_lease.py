@@ -14,8 +14,7 @@ from kvstore.pb.rpc_pb2 import (
     LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse,
 )
-from tests.conformance.client import Client, KeepAliveStream, WatchStream, op_put, refused
-from tests.conformance.test_range import end_of
+from tests.conformance.client import Client, KeepAliveStream, WatchStream, end_of, op_put, refused
 
 covers = pytest.mark.covers
 NOT_FOUND = ("NOT_FOUND", "etcdserver: requested lease not found")

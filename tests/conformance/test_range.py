@@ -3,7 +3,7 @@
 import pytest
 
 from kvstore.pb.rpc_pb2 import RangeRequest
-from tests.conformance.client import Client, refused
+from tests.conformance.client import Client, end_of, refused
 
 covers = pytest.mark.covers
 NONE, ASCEND, DESCEND = RangeRequest.NONE, RangeRequest.ASCEND, RangeRequest.DESCEND
@@ -11,11 +11,6 @@ NONE, ASCEND, DESCEND = RangeRequest.NONE, RangeRequest.ASCEND, RangeRequest.DES
 
 def keys_of(response: object) -> list[bytes]:
     return [kv.key for kv in response.kvs]  # type: ignore[attr-defined]
-
-
-def end_of(prefix: bytes) -> bytes:
-    """The end of a prefix's range (prefixes of this suite end in `/`)."""
-    return prefix[:-1] + b"0"
 
 
 @pytest.fixture

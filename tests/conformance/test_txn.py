@@ -3,8 +3,7 @@
 import pytest
 
 from kvstore.pb.rpc_pb2 import Compare, LeaseGrantRequest, PutRequest, RequestOp
-from tests.conformance.client import Client, op_delete, op_put, op_range, op_txn, refused
-from tests.conformance.test_range import end_of
+from tests.conformance.client import Client, end_of, op_delete, op_put, op_range, op_txn, refused
 
 covers = pytest.mark.covers
 DUPLICATE = ("INVALID_ARGUMENT", "etcdserver: duplicate key given in txn request")

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from kvstore.pb.rpc_pb2 import Compare, LeaseGrantRequest
-from tests.conformance.client import Client
-from tests.conformance.test_range import end_of
+from tests.conformance.client import Client, end_of
 
 covers = pytest.mark.covers
 RESULTS = ("EQUAL", "GREATER", "LESS", "NOT_EQUAL")

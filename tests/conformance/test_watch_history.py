@@ -6,9 +6,7 @@ import pytest
 
 from kvstore.pb.mvcc_pb2 import Event
 from kvstore.pb.rpc_pb2 import WatchCreateRequest
-from tests.conformance.client import Client, WatchStream, op_delete, op_put
-from tests.conformance.test_range import end_of
-from tests.conformance.test_watch import summary
+from tests.conformance.client import Client, WatchStream, end_of, op_delete, op_put, summary
 
 covers = pytest.mark.covers
 OpenWatch = Callable[..., WatchStream]
