@@ -12,12 +12,9 @@ from kvstore.client import Client, connect
 from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
 
 _PROGRAMS = {"etcd": ETCD, "keelson": KEELSON}
-_FLAGS = (
-    "--experimental-watch-progress-notify-interval=1s",
-    # A crowded machine may hold a member up for seconds; only the tests' own faults shall count.
-    "--heartbeat-interval=300",
-    "--election-timeout=3000",
-)
+_FLAGS = ("--experimental-watch-progress-notify-interval=1s",)
+# A crowded machine may hold a member up for seconds; only the tests' own faults shall count.
+_PATIENCE = ("--heartbeat-interval=300", "--election-timeout=3000")
 
 
 def program() -> tuple[str, ...]:
@@ -29,12 +26,12 @@ def program() -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _members(count: int) -> Iterator[ClusterProcesses]:
+def _members(count: int, *flags: str) -> Iterator[ClusterProcesses]:
     """Members whose data is in memory where that is possible: no test here is about the disk."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with (
         tempfile.TemporaryDirectory(prefix="keelson-client-", dir=memory) as folder,
-        ClusterProcesses(program(), Path(folder), count=count, flags=_FLAGS) as cluster,
+        ClusterProcesses(program(), Path(folder), count=count, flags=flags) as cluster,
     ):
         yield cluster
 
@@ -42,13 +39,13 @@ def _members(count: int) -> Iterator[ClusterProcesses]:
 @pytest.fixture(scope="session")
 def single() -> Iterator[ClusterProcesses]:
     """One member for all tests that harm nobody; each keeps to keys of its own."""
-    yield from _members(1)
+    yield from _members(1, *_FLAGS)
 
 
 @pytest.fixture
 def three() -> Iterator[ClusterProcesses]:
     """Three members of one's own, to be killed and paused."""
-    yield from _members(3)
+    yield from _members(3, *_FLAGS, *_PATIENCE)
 
 
 @pytest.fixture
