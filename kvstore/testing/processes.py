@@ -27,7 +27,7 @@ ETCD = ("etcd",)
 KEELSON = (sys.executable, "-m", "kvstore")
 
 START_ATTEMPTS_MAX = 5  # another process may take a port between our probe and the member's bind
-READY_SECONDS_MAX = 90.0  # a cold start of three members on a crowded machine
+READY_SECONDS_MAX = 180.0  # a cold start of three members on a crowded machine
 STOP_SECONDS_MAX = 10.0  # SIGTERM: the member hands leadership over and syncs
 POLL_SECONDS = 0.02
 _PORTS = range(10_240, 32_000)  # below Linux's ephemeral range: outgoing connections don't collide

@@ -93,7 +93,7 @@ def test_lease_compares_with_the_lease_id(
 
 
 @pytest.mark.parametrize(
-    ("target", "field"),
+    ("name", "field"),
     [
         ("VERSION", "version"),
         ("CREATE", "create_revision"),
@@ -102,12 +102,12 @@ def test_lease_compares_with_the_lease_id(
     ],
 )
 def test_a_missing_key_compares_as_zero(
-    client: Client, prefix: bytes, target: str, field: str
+    client: Client, prefix: bytes, name: str, field: str
 ) -> None:
-    assert holds(client, prefix, "EQUAL", target, **{field: 0})
-    assert holds(client, prefix, "LESS", target, **{field: 1})
-    assert not holds(client, prefix, "GREATER", target, **{field: 0})
-    assert not holds(client, prefix, "NOT_EQUAL", target, **{field: 0})
+    assert holds(client, prefix, "EQUAL", name, **{field: 0})
+    assert holds(client, prefix, "LESS", name, **{field: 1})
+    assert not holds(client, prefix, "GREATER", name, **{field: 0})
+    assert not holds(client, prefix, "NOT_EQUAL", name, **{field: 0})
 
 
 @pytest.mark.parametrize("result", RESULTS)
