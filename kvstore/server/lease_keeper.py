@@ -99,7 +99,7 @@ class LeaseKeeper:
         """A question of a follower or an answer of the leader."""
         try:
             message = _decoder.decode(payload)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             logger.warning("peer %x sent a lease frame that is none: %s", sender, error)
             return
         if isinstance(message, LeaseAnswer):

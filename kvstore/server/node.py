@@ -18,6 +18,7 @@ from kvstore.commands import Command, Proposal
 from kvstore.errors import (
     BadLeaderTransfereeError,
     KvError,
+    MalformedRequestError,
     NotLeaderError,
     RequestTimeoutError,
     StoppedError,
@@ -269,7 +270,7 @@ class Node:
             return
         try:
             message = codec.decode(payload)
-        except msgspec.MsgspecError as error:
+        except MalformedRequestError as error:
             logger.warning("peer %x sent a frame that is no message: %s", sender, error)
             return
         if message.sender == sender and message.to == self.member_id:
