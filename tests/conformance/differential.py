@@ -36,7 +36,7 @@ from kvstore.pb.rpc_pb2 import (
     WatchRequest,
     WatchResponse,
 )
-from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
+from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses, MemberStartError
 from tests.conformance.client import Client, KeepAliveStream, Refused, refusal
 from tests.conformance.operations import (
     SERVER_CHOSEN,
@@ -116,7 +116,10 @@ class System:
         shortest = response.grantedTTL - oldest - TTL_TOLERANCE_SECONDS
         longest = response.grantedTTL - youngest + TTL_TOLERANCE_SECONDS
         if not shortest <= response.TTL <= longest:
-            raise Difference(f"TTL is not within {shortest:.1f} … {longest:.1f}: {response}")
+            endpoint = self.client.endpoint
+            raise Difference(
+                f"{endpoint}: TTL is not within {shortest:.1f} … {longest:.1f}: {response}"
+            )
         response.TTL = response.grantedTTL
 
     def start(self, operation: Operation, request: Message) -> Any:
@@ -382,8 +385,12 @@ class Pair:
         ]
 
     def __enter__(self) -> tuple[str, str]:
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(ClusterProcesses.start, self.clusters))
+        try:
+            with ThreadPoolExecutor() as threads:
+                list(threads.map(ClusterProcesses.start, self.clusters))
+        except MemberStartError:
+            self.__exit__()
+            raise
         return self.clusters[0].endpoints[0], self.clusters[1].endpoints[0]
 
     def __exit__(self, *_: object) -> None:
@@ -430,6 +437,7 @@ def differential(seed: int, count: int, setting: Setting) -> tuple[Mix, int, str
             return run.mix, run.watches.compared, None
         position, text = failure
         report = [f"seed {seed}, operation {position} of {count}: {text}"]
+        sys.stderr.write(f"{report[0]}\nlooking for the shortest failing tail …\n")
         tail = shortest_failing_tail(operations[: position + 1], folder, setting)
         if tail is None:
             report.append("no tail of it fails on empty stores")
