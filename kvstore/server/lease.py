@@ -14,7 +14,7 @@ from kvstore.errors import KvError, TooManyRequestsError
 from kvstore.lease import LeaseTimeToLive
 from kvstore.pb import rpc_pb2
 from kvstore.server import convert
-from kvstore.server.call import Call, Methods, StreamCall
+from kvstore.server.call import Call, Methods, StreamCall, require_leader
 from kvstore.server.lease_keeper import LeaseKeeper
 from kvstore.server.node import Node
 from kvstore.server.quota import LEASE_BYTES, Quota
@@ -53,6 +53,7 @@ class LeaseService:
 
     def grant(self, request: rpc_pb2.LeaseGrantRequest, call: Call) -> None:
         """Create a lease. A TTL below the least one is raised to it, also 0 and negative ones."""
+        require_leader(call, self._node.leader_id)
         if not self._quota.has_room(LEASE_BYTES):
             self._quota.refuse(call)
             return
@@ -74,6 +75,7 @@ class LeaseService:
 
     def revoke(self, request: rpc_pb2.LeaseRevokeRequest, call: Call) -> None:
         """End a lease and delete its keys."""
+        require_leader(call, self._node.leader_id)
 
         def done(result: Any) -> None:
             if isinstance(result, KvError):
@@ -90,6 +92,7 @@ class LeaseService:
 
     def time_to_live(self, request: rpc_pb2.LeaseTimeToLiveRequest, call: Call) -> None:
         """What the leader knows of a lease; TTL -1 when there is none."""
+        require_leader(call, self._node.leader_id)
 
         def done(result: LeaseTimeToLive | KvError | None) -> None:
             if isinstance(result, KvError):
@@ -110,6 +113,7 @@ class LeaseService:
 
     def leases(self, _request: rpc_pb2.LeaseLeasesRequest, call: Call) -> None:
         """All ids that this member knows of; as in etcd not linearizable."""
+        require_leader(call, self._node.leader_id)
         ids = self._node.machine.lessor.leases()
         statuses = [rpc_pb2.LeaseStatus(ID=lease_id) for lease_id in ids]
         call.reply(rpc_pb2.LeaseLeasesResponse(header=self._header(), leases=statuses))

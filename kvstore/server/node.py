@@ -157,8 +157,13 @@ class Node:
 
     @property
     def db_size(self) -> int:
-        """Bytes of the durable state: newest snapshot plus WAL."""
-        return self.storage.snapshot_bytes + self.storage.wal_bytes
+        """Bytes of the durable state: newest snapshot plus WAL.
+
+        Never less than what is in use, as clients of etcd may assume: the accounted bytes of many
+        small keys can exceed their records in the WAL.
+        """
+        durable_bytes = self.storage.snapshot_bytes + self.storage.wal_bytes
+        return max(durable_bytes, self.db_size_in_use)
 
     @property
     def db_size_in_use(self) -> int:

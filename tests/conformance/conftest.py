@@ -159,6 +159,7 @@ def fresh(start_cluster: StartCluster, connect: Callable[[str], Client]) -> Clie
 @pytest.fixture
 def followers(trio: ClusterProcesses, connect: Callable[[str], Client]) -> list[Client]:
     """Connections to the two followers of `trio`."""
+    trio.wait_ready()
     leader = trio.leader()
     return [connect(member.endpoint) for member in trio.members if member is not leader]
 
@@ -166,6 +167,7 @@ def followers(trio: ClusterProcesses, connect: Callable[[str], Client]) -> list[
 @pytest.fixture
 def leader(trio: ClusterProcesses, connect: Callable[[str], Client]) -> Client:
     """A connection to the leader of `trio`."""
+    trio.wait_ready()
     member = trio.leader()
     assert member is not None
     return connect(member.endpoint)
