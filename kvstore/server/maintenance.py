@@ -97,7 +97,7 @@ class MaintenanceService:
     def alarm(self, request: rpc_pb2.AlarmRequest, call: Call) -> None:
         """List, raise or disarm alarms."""
         require_leader(call, self._node.leader_id)
-        if request.action == AlarmAction.GET and request.alarm not in list(AlarmType):
+        if int(request.action) == AlarmAction.GET and int(request.alarm) not in set(AlarmType):
             call.reply(self._alarm_response(()))  # as in etcd: there are none of that kind
             return
         try:
