@@ -15,6 +15,10 @@ class ViolationError(AssertionError):
     """The history is impossible for a linearizable store, or a promise was broken."""
 
 
+class LostWriteError(ViolationError):
+    """A write was acknowledged, and it is not in the order of writes."""
+
+
 class Operation(msgspec.Struct, kw_only=True):
     """One call. `completed` is None while its outcome is unknown."""
 
@@ -62,7 +66,7 @@ def _check_acknowledged(operations: Sequence[Operation], writes: Sequence[Write]
             continue
         wanted = None if operation.kind == "delete" else operation.value
         if at.get((operation.revision, operation.key), b"\0missing") != wanted:
-            raise ViolationError(f"an acknowledged write is lost: {operation}")
+            raise LostWriteError(f"an acknowledged write is lost: {operation}")
 
 
 def _check_real_time(operations: Sequence[Operation]) -> None:

@@ -6,8 +6,8 @@ from kvstore.rpc_errors import PREFIXES, STATUSES, Status, error_of, status_of
 
 def _leaves(base: type[errors.KvError]) -> list[type[errors.KvError]]:
     """Every class under `base` that stands for one fault: leaves, and bases with a row."""
-    if base is errors.OperatorError:
-        return []
+    if base is errors.OperatorError or base.__module__ != errors.__name__:
+        return []  # never leaves a server
     subclasses = [leaf for child in base.__subclasses__() for leaf in _leaves(child)]
     return subclasses + ([base] if not subclasses or base in STATUSES else [])
 

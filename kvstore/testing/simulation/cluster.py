@@ -161,6 +161,11 @@ class SimulatedCluster:
         if known != state:
             raise ViolationError(f"states differ at index {machine.applied_index}")
 
+    def forget_observed(self) -> None:
+        """What comes is no continuation of what was: the disks have lied."""
+        self._states.clear()
+        self._leaders.clear()
+
     def _listener_of(self, member_id: int) -> Listener | None:
         return self._by_id[member_id].listener
 

@@ -31,7 +31,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     fault_gap_seconds: float = 3.0
     down_seconds_max: float = 4.0
     snapshot_count: int = 40
-    # Negative control: syncs return without making anything durable, and all members lose power.
+    # Negative control: syncs return without making anything durable, and at the end, with no other
+    # fault before, all members lose power.
     is_sync_removed: bool = False
 
 
@@ -68,16 +69,18 @@ class _Scenario:
     async def run(self) -> Report:
         cluster, plan = self._cluster, self._plan
         for member in cluster.members:
-            member.files.lies_about_sync = plan.is_sync_removed
             member.start()
+        if plan.is_sync_removed:
+            await self._remove_sync()
         cluster.network.faults.loss = plan.loss
         watching = asyncio.ensure_future(self._watch())
-        faults = asyncio.ensure_future(self._inject())
+        faults = asyncio.ensure_future(self._inject()) if not plan.is_sync_removed else None
         workers = [asyncio.ensure_future(self._work(n)) for n in range(plan.clients)]
         await asyncio.gather(*workers)
-        faults.cancel()
-        if plan.is_sync_removed:
+        if faults is None:
             await self._lose_power()
+        else:
+            faults.cancel()
         await self._heal()
         writes = await self._read_history()
         history.check(self._operations, writes)
@@ -185,7 +188,14 @@ class _Scenario:
         await asyncio.sleep(down_seconds)
         network.heal()
 
+    async def _remove_sync(self) -> None:
+        """Once all have started well: what a member is, is durable; what it acknowledges, not."""
+        await self._until_agreed()
+        for member in self._cluster.members:
+            member.files.lies_about_sync = True
+
     async def _lose_power(self) -> None:
+        self._cluster.forget_observed()
         for member in self._cluster.members:
             if member.is_alive:
                 self._report.crashes += 1
@@ -199,6 +209,9 @@ class _Scenario:
             member.files.lies_about_sync = False
             if not member.is_alive:
                 member.start()
+        await self._until_agreed()
+
+    async def _until_agreed(self) -> None:
         deadline = self._now() + _HEAL_SECONDS
         while not self._agree():
             self._cluster.check_alive()
