@@ -17,6 +17,7 @@ from kvstore.server.clock import LoopClock
 from kvstore.server.config import Settings
 from kvstore.server.front import Front, FrontLimits
 from kvstore.server.member import Member, Seams
+from kvstore.server.pages import MemberPages
 from kvstore.server.urls import parse_url
 from kvstore.storage.files import LocalFiles
 
@@ -112,6 +113,7 @@ def _front(settings: Settings, member: Member) -> Front:
             keepalive_interval_seconds=settings.grpc_keepalive_interval_seconds,
             keepalive_timeout_seconds=settings.grpc_keepalive_timeout_seconds,
         ),
+        MemberPages(member.node).get,
     )
 
 

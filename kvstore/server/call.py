@@ -28,7 +28,6 @@ class Service(NamedTuple):
 class Call(Protocol):
     """A unary call under way."""
 
-    peer: str
     deadline: float | None
     metadata: dict[str, str]
 
@@ -42,7 +41,6 @@ class Call(Protocol):
 class StreamCall(Protocol):
     """A streaming call under way. All callbacks run on the event loop."""
 
-    peer: str
     metadata: dict[str, str]
     on_request: Callable[[Any], None]  # a request message arrived
     on_half_closed: Callable[[], None]  # the client will send no more

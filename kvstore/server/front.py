@@ -1,11 +1,15 @@
 """The RPC front on grpc.aio: ports, TLS, limits, and which handler serves which method.
 
-Services are transport-free objects with a table of their methods; this mounts the tables. Only
-this module and `grpc_calls` know grpc.
+Services are transport-free objects with a table of their methods; this mounts the tables. grpc
+listens on a local socket without a name in the file system, behind the ports of `client_port`.
+Only this module and `grpc_calls` know grpc.
 """
 
-from collections.abc import Sequence
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import grpc
@@ -14,6 +18,7 @@ from google.protobuf.message import Message
 
 from kvstore.errors import ConfigError, UnknownMethodError
 from kvstore.server.call import Kind, Service
+from kvstore.server.client_port import ClientConnection, Page, Pages
 from kvstore.server.grpc_calls import Context, LiveCalls, set_status
 from kvstore.server.tls import FrontTls
 from kvstore.server.urls import Url
@@ -44,7 +49,11 @@ class Front:
         urls: Sequence[Url],
         tls: FrontTls | None = None,
         limits: FrontLimits | None = None,
+        pages: Pages | None = None,
     ) -> None:
+        """`pages` answers plain GETs; without it every one is not found."""
+        self._pages = pages or _no_pages
+        self._listeners: list[asyncio.Server] = []
         self._urls = urls
         self._tls = tls
         self._limits = limits or FrontLimits()
@@ -55,19 +64,49 @@ class Front:
 
     async def start(self) -> None:
         """Listen and serve. Raises ConfigError naming the address at fault."""
-        credentials = None if self._tls is None else _credentials(self._tls)
         server = grpc.aio.server(options=_options(self._limits))
         server.add_generic_rpc_handlers((self._handlers,))
-        self.ports = [_bind(server, url, credentials) for url in self._urls]
+        # Unguessable names: a local port, unlike these, would be open to every user at once.
+        inner = {is_tls: f"keelson-{secrets.token_hex(16)}" for is_tls in (False, True)}
+        server.add_insecure_port(f"unix-abstract:{inner[False]}")
+        if self._tls is not None:
+            server.add_secure_port(f"unix-abstract:{inner[True]}", _credentials(self._tls))
+        try:
+            for url in self._urls:
+                await self._listen(url, "\0" + inner[url.is_tls])
+        except ConfigError:
+            self._close_listeners()
+            raise
         await server.start()
         self._server = server
 
     async def stop(self) -> None:
         """Fail the calls under way with StoppedError, then close every connection."""
+        self._close_listeners()
         self._calls.stop()
         if self._server is not None:
             await self._server.stop(STOP_GRACE_SECONDS)
             self._server = None
+
+    async def _listen(self, url: Url, front_address: str) -> None:
+        if url.is_tls and self._tls is None:
+            raise ConfigError(
+                f"cannot listen on {url.text}: https needs --cert-file and --key-file"
+            )
+        try:
+            listener = await asyncio.get_running_loop().create_server(
+                lambda: ClientConnection(front_address, self._pages), url.host, url.port
+            )
+        except OSError as error:
+            reason = f"is the port in use? ({error})"
+            raise ConfigError(f"cannot listen on {url.text}: {reason}") from None
+        self._listeners.append(listener)
+        self.ports.append(listener.sockets[0].getsockname()[1])
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
 
 
 class _GenericHandlers(grpc.GenericRpcHandler):
@@ -114,8 +153,6 @@ def _handler(calls: LiveCalls, handler: Any, request_type: type[Message], kind: 
 
 def _options(limits: FrontLimits) -> list[tuple[str, int]]:
     return [
-        # A busy port must be an error: with SO_REUSEPORT two members would share its clients.
-        ("grpc.so_reuseport", 0),
         (
             "grpc.max_receive_message_length",
             min(limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES, _INT32_MAX),
@@ -137,24 +174,13 @@ def _milliseconds(seconds: float) -> int:
     return min(int(seconds * 1000), _INT32_MAX) or _INT32_MAX
 
 
-def _bind(server: grpc.aio.Server, url: Url, credentials: grpc.ServerCredentials | None) -> int:
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    address = f"{host}:{url.port}"
-    try:
-        if not url.is_tls:
-            return server.add_insecure_port(address)
-        if credentials is None:
-            raise ConfigError(
-                f"cannot listen on {url.text}: https needs --cert-file and --key-file"
-            )
-        return server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        raise ConfigError(f"cannot listen on {url.text}: is the port in use? ({error})") from None
-
-
 def _credentials(tls: FrontTls) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials(
         [(tls.private_key, tls.certificate_chain)],
         root_certificates=tls.trusted_ca,
         require_client_auth=tls.is_client_cert_required,
     )
+
+
+def _no_pages(_path: str, reply: Callable[[Page], None]) -> None:
+    reply(Page(HTTPStatus.NOT_FOUND, "text/plain", b"404 page not found\n"))

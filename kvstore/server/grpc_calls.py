@@ -58,7 +58,6 @@ class UnaryCall:
     def __init__(self, context: Context) -> None:
         loop = asyncio.get_running_loop()
         remaining = context.time_remaining()
-        self.peer = context.peer()
         self.deadline = None if remaining is None else loop.time() + remaining
         self.metadata = _metadata(context)
         self._outcome: asyncio.Future[bytes | KvError] = loop.create_future()
@@ -93,7 +92,6 @@ class BidirectionalCall:
     """
 
     def __init__(self, request_type: type[Message], context: Context) -> None:
-        self.peer = context.peer()
         self.metadata = _metadata(context)
         self.on_request: Callable[[Any], None] = _ignore
         self.on_half_closed: Callable[[], None] = _ignore

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
 from kvstore.errors import ConfigError
 from kvstore.server.config import TlsFiles
@@ -116,6 +114,9 @@ def _load_ca(context: ssl.SSLContext, files: TlsFiles, prefix: str) -> None:
 
 
 def _require_certificates(flag: str, path: str) -> None:
+    # Here, not above: it is a third of a member's start, and most need none of it.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         x509.load_pem_x509_certificates(_read(flag, path))
     except ValueError:
@@ -123,6 +124,8 @@ def _require_certificates(flag: str, path: str) -> None:
 
 
 def _require_key(flag: str, path: str) -> None:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
     try:
         serialization.load_pem_private_key(_read(flag, path), password=None)
     except TypeError:

@@ -389,13 +389,7 @@ def test_defrag(ctl: Etcdctl, single: ClusterProcesses, key: str) -> None:
 
 
 @pytest.mark.slow
-def test_check_datascale(
-    start_cluster: StartCluster, target: str, request: pytest.FixtureRequest
-) -> None:
-    if target == "keelson":
-        # A known gap, not a difference of meaning; strict, so that it is noticed when it closes.
-        reason = "grpc.aio's port speaks no HTTP/1.1, and the command reads /metrics there"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+def test_check_datascale(start_cluster: StartCluster) -> None:
     ctl = Etcdctl(start_cluster().endpoints)
     ended = ctl.run("check", "datascale", "--load=s", "--auto-compact", "--auto-defrag")
     assert ended.returncode == 0, ended.stdout + ended.stderr

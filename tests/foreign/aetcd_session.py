@@ -21,7 +21,7 @@ async def main() -> None:
 
         lease = await client.lease(30)
         await client.put(b"foreign2/leased", b"x", lease=lease)
-        assert 0 < (await lease.info()).ttl <= 30
+        assert 0 < await lease.remaining_ttl() <= 30
         await lease.refresh()
         await lease.revoke()
         assert await client.get(b"foreign2/leased") is None

@@ -30,10 +30,11 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterProcesse
 def test_a_foreign_client_works_unmodified(
     name: str, member: ClusterProcesses, tmp_path: Path
 ) -> None:
-    python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=300)
+    folder = tmp_path / "venv"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "--quiet", str(folder)], check=True, timeout=300)
     install = subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", *SESSIONS[name]],
+        [*uv, "pip", "install", "--quiet", "--python", str(folder), *SESSIONS[name]],
         capture_output=True,
         text=True,
         timeout=500,
@@ -44,7 +45,7 @@ def test_a_foreign_client_works_unmodified(
     host, _, port = member.endpoints[0].rpartition(":")
     session = Path(__file__).with_name(f"{name}_session.py")
     ended = subprocess.run(
-        [str(python), str(session), host, port],
+        [str(folder / "bin" / "python"), str(session), host, port],
         capture_output=True,
         text=True,
         timeout=120,

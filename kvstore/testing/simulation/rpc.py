@@ -123,7 +123,6 @@ class _UnaryCall:
     def __init__(
         self, channel: SimulatedChannel, answer: "asyncio.Future[bytes]", metadata: dict[str, str]
     ) -> None:
-        self.peer = "simulated"
         self.deadline: float | None = None
         self.metadata = metadata
         self.listener: Listener | None = None
@@ -171,7 +170,6 @@ class SimulatedStream:
     def __init__(
         self, channel: SimulatedChannel, method: str, response_type: Any, metadata: dict[str, str]
     ) -> None:
-        self.peer = "simulated"
         self.metadata = metadata
         self.on_request: Callable[[Any], None] = _ignore
         self.on_half_closed: Callable[[], None] = _ignore

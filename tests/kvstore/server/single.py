@@ -18,6 +18,7 @@ from kvstore.server.clock import LoopClock
 from kvstore.server.config import Settings
 from kvstore.server.front import Front
 from kvstore.server.member import Member, Seams
+from kvstore.server.pages import MemberPages
 from kvstore.server.urls import parse_url
 from kvstore.storage.files import LocalFiles
 
@@ -50,8 +51,9 @@ class NoPeers:
 class Running:
     """A member that runs, and a channel to it."""
 
-    def __init__(self, member: Member, channel: grpc.aio.Channel) -> None:
+    def __init__(self, member: Member, channel: grpc.aio.Channel, port: int) -> None:
         self.member = member
+        self.port = port
         self.node = member.node
         self.channel = channel
 
@@ -111,12 +113,13 @@ async def running(folder: Path, *flags: str) -> AsyncIterator[Running]:
     async with asyncio.TaskGroup() as tasks:
         seams = Seams(clock, files, NoPeers(), random.Random(1))
         member = Member(settings, spec, seams, tasks)
-        front = Front(member.services, [parse_url("http://127.0.0.1:0")])
+        pages = MemberPages(member.node).get
+        front = Front(member.services, [parse_url("http://127.0.0.1:0")], pages=pages)
         run = tasks.create_task(member.run())
         await front.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{front.ports[0]}") as channel:
-                yield Running(member, channel)
+                yield Running(member, channel, front.ports[0])
         finally:
             await front.stop()
             member.stop()

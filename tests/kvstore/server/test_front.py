@@ -162,7 +162,6 @@ async def test_a_call_knows_its_peer_deadline_and_metadata(
     with_deadline, without = echo.calls
     assert with_deadline.metadata["hasleader"] == "true"
     assert "hasleader" not in without.metadata
-    assert with_deadline.peer.startswith("ipv4:127.0.0.1:")
     assert with_deadline.deadline is not None
     assert now + 50 < with_deadline.deadline < now + 65
     assert without.deadline is None

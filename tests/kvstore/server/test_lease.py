@@ -154,7 +154,6 @@ class RecordingStream:
     """A client's keep-alive stream."""
 
     def __init__(self, service: LeaseService) -> None:
-        self.peer = "test"
         self.metadata: dict[str, str] = {}
         self.on_request: Callable[[Any], None] = lambda _: None
         self.on_half_closed: Callable[[], None] = lambda: None

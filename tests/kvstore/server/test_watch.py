@@ -120,7 +120,6 @@ class RecordingCall:
     """A client's stream: keeps what is sent; blocks after `room` responses."""
 
     def __init__(self, service: WatchService, **metadata: str) -> None:
-        self.peer = "test"
         self.metadata = metadata
         self.on_request: Callable[[Any], None] = lambda _: None
         self.on_half_closed: Callable[[], None] = lambda: None
