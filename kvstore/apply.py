@@ -2,10 +2,10 @@
 
 Pure and deterministic: no clock, no dice, nothing that differs from member to member may decide
 here, and a failed command is a result like any other (its error), never an exception. Snapshots
-of the whole state leave as bounded chunks and come back by `restore`.
+of the whole state leave as bounded chunks and come back by `restore`, at once or in slices.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
 import msgspec
@@ -239,32 +239,45 @@ class StateMachine:
 
     @classmethod
     def restore(cls, chunks: Iterable[bytes]) -> "StateMachine":
-        """The state machine of a whole snapshot, with no events."""
+        """The state machine of a whole snapshot, with no events, in one go."""
+        slices = cls.restore_slices(chunks)
+        while True:
+            try:
+                next(slices)
+            except StopIteration as done:
+                machine: StateMachine = done.value
+                return machine
+
+    @classmethod
+    def restore_slices(cls, chunks: Iterable[bytes]) -> Generator[None, None, "StateMachine"]:
+        """The same with a pause after each slice of work, to be driven while others are served."""
         records = _records(chunks)
         header = next(records)
         assert isinstance(header, _Header), "a snapshot starts with its header"
         leases: list[LeaseRecord] = []
-        batches: list[list[KeyValue]] = []
+        first_rows: list[_Record] = []
         for record in records:
-            if isinstance(record, _Leases):
-                leases += record.leases
-            else:
-                assert isinstance(record, _Rows), "a snapshot has one header"
-                batches.append(record.rows)
+            if not isinstance(record, _Leases):
+                first_rows.append(record)
+                break
+            leases += record.leases
         machine = cls()
         machine.applied_index = header.applied_index
         machine.members = header.members
         machine._set_alarms(frozenset(header.alarms))
         machine.lessor = Lessor.restore(leases)
         machine.store = Store(
-            machine.lessor,
-            revision=header.revision,
-            compact_revision=header.compact_revision,
-            rows=chain.from_iterable(batches),
+            machine.lessor, revision=header.revision, compact_revision=header.compact_revision
         )
+        yield from machine.store.load(map(_rows_of, chain(first_rows, records)))
         assert len(leases) == header.lease_count, "leases are missing"
         assert machine.store.row_count == header.row_count, "key-values are missing"
         return machine
+
+
+def _rows_of(record: _Record) -> list[KeyValue]:
+    assert isinstance(record, _Rows), "a snapshot is a header, leases, then key-values"
+    return record.rows
 
 
 def _may_put(command: Command) -> bool:

@@ -39,22 +39,27 @@ class KeyIndex:
 
     def __init__(self, rows: Iterable[KeyValue] = ()) -> None:
         """The index of versions given in revision order."""
-        newest: dict[bytes, KeyValue] = {}
-        older: dict[bytes, list[KeyValue]] = {}
+        self.newest: dict[bytes, KeyValue] = {}
+        self._older: dict[bytes, list[KeyValue]] = {}
+        self._live: SortedList[bytes] = SortedList()
+        self._dead: SortedList[bytes] = SortedList()
+        self.load(rows)
+        self.sort()
+
+    def load(self, rows: Iterable[KeyValue]) -> None:
+        """Add many versions, newer than those before; `sort` must follow before any other use."""
+        newest, older = self.newest, self._older
         for kv in rows:
             key = kv.key
             before = newest.get(key)
             if before is not None:
                 older.setdefault(key, []).append(before)
             newest[key] = kv
-        self.newest = newest
-        self._older = older
-        self._live: SortedList[bytes] = SortedList(
-            [key for key, kv in newest.items() if kv.version]
-        )
-        self._dead: SortedList[bytes] = SortedList(
-            [key for key, kv in newest.items() if not kv.version]
-        )
+
+    def sort(self) -> None:
+        """Put what was loaded in order, in one go: far quicker than a key at a time."""
+        self._live = SortedList([key for key, kv in self.newest.items() if kv.version])
+        self._dead = SortedList([key for key, kv in self.newest.items() if not kv.version])
 
     def __len__(self) -> int:
         """Number of keys that live now."""

@@ -9,7 +9,7 @@ length of the last one has pinned the log as it was, for nothing, whatever happe
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from kvstore.mvcc.types import KeyValue
 
@@ -30,11 +30,10 @@ class RevisionLog:
 
     __slots__ = ("_cursor", "_length", "_segments")
 
-    def __init__(self, rows: Sequence[KeyValue] = ()) -> None:
-        """The log of versions given in its order."""
-        step = SEGMENT_ROWS_MAX
-        self._segments = [list(rows[at : at + step]) for at in range(0, len(rows), step)]
-        self._length = len(rows)
+    def __init__(self) -> None:
+        """An empty log."""
+        self._segments: list[list[KeyValue]] = []
+        self._length = 0
         self._cursor = 0  # position of the segment that the compaction under way looks at next
 
     def __len__(self) -> int:
@@ -47,6 +46,18 @@ class RevisionLog:
             segments.append([])
         segments[-1].append(kv)
         self._length += 1
+
+    def extend(self, rows: list[KeyValue]) -> None:
+        """Add many versions, all newer than those before."""
+        position = 0
+        while position < len(rows):
+            if not self._segments or len(self._segments[-1]) >= SEGMENT_ROWS_MAX:
+                self._segments.append([])
+            last = self._segments[-1]
+            end = position + SEGMENT_ROWS_MAX - len(last)
+            last += rows[position:end]
+            position = end
+        self._length += len(rows)
 
     def since(self, revision: int) -> Iterator[KeyValue]:
         """Versions from `revision` on, as the log is at the call."""

@@ -40,6 +40,9 @@ NEVER_COMPACTED = -1
 HASH_SLICE_ROWS = 256
 """Versions hashed between two yields: some 0.5 ms."""
 
+LOAD_SLICE_ROWS = 2048
+"""Keys looked at between two pauses while a store is loaded: about a millisecond."""
+
 ROW_OVERHEAD_BYTES = 300
 """Memory of a version besides key and value: struct, integers, places in index and log."""
 
@@ -61,29 +64,41 @@ class Store:
         *,
         revision: int = FIRST_REVISION,
         compact_revision: int = NEVER_COMPACTED,
-        rows: Iterable[KeyValue] = (),
     ) -> None:
-        """An empty store, or one restored from `rows`, all versions in revision order."""
+        """An empty store; one that is to be restored has `load` called next."""
         self.revision = revision
         self.compact_revision = compact_revision
         self._leases = leases
         self._sub = 0  # writes made by the operation under way
         self._events: list[Event] = []
         self._hashes_open = 0
-        versions = list(rows)
-        self._log = RevisionLog(versions)
-        self._index = KeyIndex(versions)
-        self.size_bytes = sum(map(row_bytes, versions))
+        self._log = RevisionLog()
+        self._index = KeyIndex()
+        self.size_bytes = 0
         """Accounted bytes of all versions."""
         self.live_bytes = 0
         """Accounted bytes of the newest versions of the keys that live."""
-        for kv in self._index.newest.values():
+        # A snapshot may have been taken before the compaction was through.
+        self._is_compacting = compact_revision > NEVER_COMPACTED
+
+    def load(self, batches: Iterable[list[KeyValue]]) -> Iterator[None]:
+        """Fill an empty store with all versions, in revision order, pausing after each slice.
+
+        The leases must be there already. Until the last slice is done it is no store to use.
+        """
+        for rows in batches:
+            self._log.extend(rows)
+            self._index.load(rows)
+            self.size_bytes += sum(map(row_bytes, rows))
+            yield
+        for count, kv in enumerate(self._index.newest.values(), start=1):
             if kv.version:
                 self.live_bytes += row_bytes(kv)
                 if kv.lease:
-                    leases.attach(kv.lease, kv.key)
-        # A snapshot may have been taken before the compaction was through.
-        self._is_compacting = compact_revision > NEVER_COMPACTED
+                    self._leases.attach(kv.lease, kv.key)
+            if count % LOAD_SLICE_ROWS == 0:
+                yield
+        self._index.sort()
 
     @property
     def key_count(self) -> int:

@@ -173,9 +173,20 @@ class SnapshotKeeper:
         if self._taking is not None and not self._taking.done():
             await asyncio.wait([self._taking])
         await node.storage.mark_snapshot(meta, reset_log=True)
-        machine = StateMachine.restore(node.storage.read_snapshot())
+        machine = await self._restore()
         node.machine = machine
         node.watches.restored()
         node.applied_term = meta.term
         self._snapshot_index = meta.index
         assert machine.applied_index == meta.index, "the snapshot is not what its header says"
+
+    async def _restore(self) -> StateMachine:
+        """The newest snapshot's state, in slices: peers and clients are heard meanwhile."""
+        slices = StateMachine.restore_slices(self._node.storage.read_snapshot())
+        while True:
+            try:
+                next(slices)
+            except StopIteration as done:
+                machine: StateMachine = done.value
+                return machine
+            await self._node.clock.sleep(0)

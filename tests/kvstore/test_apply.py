@@ -49,7 +49,7 @@ from kvstore.errors import (
     LeaseNotFoundError,
     NoSpaceError,
 )
-from kvstore.mvcc import revision_log
+from kvstore.mvcc import revision_log, store
 from kvstore.mvcc.types import CompactResult, DeleteRangeResult, PutResult, TxnResult
 
 MEMBER, OTHER_MEMBER = 1, 2
@@ -284,12 +284,15 @@ def test_many_rows_and_leases_go_in_many_chunks(
     monkeypatch.setattr(apply, "ROWS_PER_CHUNK_MAX", 2)
     monkeypatch.setattr(apply, "LEASES_PER_CHUNK_MAX", 2)
     monkeypatch.setattr(revision_log, "SEGMENT_ROWS_MAX", 3)
+    monkeypatch.setattr(store, "LOAD_SLICE_ROWS", 2)
     for number in range(1, 6):
         member.apply(LeaseGrant(number, 60))
         member.apply(Put(b"k%d" % number, lease=number))
     chunks = list(member.machine.snapshot_chunks())
     # The header; leases 2 2 1; rows 2 1 | 2 (what a segment holds, in twos).
     assert len(chunks) == 1 + 3 + 3
+    # A pause after each of 3 batches of rows, and after keys 2 and 4.
+    assert len(list(StateMachine.restore_slices(chunks))) == 3 + 2
     restored = StateMachine.restore(chunks)
     assert restored.store.hash_kv(0) == member.machine.store.hash_kv(0)
     assert [restored.lessor.keys(number) for number in range(1, 6)] == [

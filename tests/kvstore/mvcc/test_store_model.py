@@ -124,12 +124,12 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.hashing = None
         records = [LeaseRecord(lease_id, 60) for lease_id in strategies.LEASES]
         self.lessor = Lessor.restore(records)
+        before = self.store
         self.store = Store(
-            self.lessor,
-            revision=self.store.revision,
-            compact_revision=self.store.compact_revision,
-            rows=chain.from_iterable(self.store.pinned_rows()),
+            self.lessor, revision=before.revision, compact_revision=before.compact_revision
         )
+        for _ in self.store.load(before.pinned_rows()):
+            pass
 
     @invariant()
     def leases_hold_the_keys_that_the_store_says(self) -> None:
