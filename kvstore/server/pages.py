@@ -69,6 +69,8 @@ class MemberPages:
             "etcd_mvcc_db_total_size_in_use_in_bytes": node.db_size_in_use,
             "etcd_debugging_mvcc_current_revision": store.revision,
             "etcd_debugging_mvcc_compact_revision": max(0, store.compact_revision),
+            "keelson_wal_bytes": node.storage.wal_bytes,
+            "keelson_snapshot_bytes": node.storage.snapshot_bytes,
             "process_resident_memory_bytes": int(pages[1]) * page_bytes,
             "process_virtual_memory_bytes": int(pages[0]) * page_bytes,
             "process_open_fds": sum(1 for _ in Path("/proc/self/fd").iterdir()),

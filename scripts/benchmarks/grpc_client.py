@@ -209,6 +209,10 @@ class GrpcConnection(asyncio.Protocol):
         if stream is not None:
             stream.on_end()
 
+    def pause_reading(self) -> None:
+        """Take no more bytes from the socket."""
+        self._transport.pause_reading()
+
     def close(self) -> None:
         """Hang up."""
         self._transport.close()
