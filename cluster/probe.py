@@ -34,17 +34,22 @@ async def probe(status: MemberStatus, tls: TlsFiles | None) -> MemberStatus:
     """Fill in role, term and health; what cannot be asked stays as it is."""
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS), _connect(status, tls) as member:
-            answer = await member.maintenance.status()
-            status = msgspec.structs.replace(
-                status,
-                role="leader" if answer.leader == answer.header.member_id else "follower",
-                term=answer.raft_term,
-                raft_index=answer.raft_applied_index,
-            )
+            status = _described(status, await member.maintenance.status())
             await member.get(b"\0")  # a linearizable read needs a quorum
+            # Again: the read may have waited for an election.
+            status = _described(status, await member.maintenance.status())
     except (KvError, TimeoutError, OSError):
         return status
     return msgspec.structs.replace(status, state="healthy")
+
+
+def _described(status: MemberStatus, answer: client.Status) -> MemberStatus:
+    return msgspec.structs.replace(
+        status,
+        role="leader" if answer.leader == answer.header.member_id else "follower",
+        term=answer.raft_term,
+        raft_index=answer.raft_applied_index,
+    )
 
 
 def _connect(status: MemberStatus, tls: TlsFiles | None) -> client.Client:

@@ -38,6 +38,7 @@ from kvstore.client.types import (
     KeyValue,
     PutResponse,
     RangeResponse,
+    Status,
     TxnResponse,
     WatchBatch,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "SnapshotCorruptError",
     "SortOrder",
     "SortTarget",
+    "Status",
     "Tls",
     "TxnResponse",
     "Value",

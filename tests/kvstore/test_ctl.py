@@ -157,7 +157,16 @@ def test_reads_print_what_etcdctl_prints(kvctl: Tool, etcdctl: Tool, line: str) 
         words.append("")
     expected = etcdctl(*words)
     assert expected[0] == 0
-    assert kvctl(*words) == expected
+    printed = kvctl(*words)
+    if "status" in line:
+        # etcd commits to its file every 100 ms: the size may have changed between the two.
+        expected, printed = _without_sizes(expected), _without_sizes(printed)
+    assert printed == expected
+
+
+def _without_sizes(printed: tuple[int, bytes]) -> tuple[int, bytes]:
+    text = re.sub(rb'("dbSize(InUse)?":)\d+|\b[\d.]+ kB', rb"\1N", printed[1])
+    return printed[0], re.sub(rb" +N +", b" N ", text)
 
 
 WRITES = [
