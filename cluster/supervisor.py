@@ -102,6 +102,8 @@ class Supervisor:
                 preexec_fn=_die_with_parent,
             )
         self.is_paused = False
+        if not self._is_wanted:
+            self._process.kill()  # `kill` came while it was being started
         await self._process.wait()
 
     async def _end(self) -> None:

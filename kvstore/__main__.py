@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+from typing import Any
 
 import uvloop
 
@@ -63,6 +64,16 @@ def _run(settings: Settings) -> int:
     return status
 
 
+def _on_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error in a callback. A broken invariant ends the process before it answers anybody:
+    what is on the disk is sound, what is in memory may not be."""
+    loop.default_exception_handler(context)
+    if isinstance(context.get("exception"), AssertionError) or context.get("is_fatal"):
+        logger.critical("the member cannot go on after this error; start it again")
+        logging.shutdown()
+        os._exit(1)
+
+
 def _leaves(group: BaseExceptionGroup[OperatorError]) -> list[BaseException]:
     leaves: list[BaseException] = []
     for failure in group.exceptions:
@@ -71,6 +82,7 @@ def _leaves(group: BaseExceptionGroup[OperatorError]) -> list[BaseException]:
 
 
 async def _serve(settings: Settings) -> None:
+    asyncio.get_running_loop().set_exception_handler(_on_stray_error)
     files = LocalFiles()
     clock, dice = LoopClock(), random.SystemRandom()
     boot = await bootstrap(files, settings)

@@ -232,9 +232,8 @@ class StateMachine:
             len(leases),
             self.store.row_count,
         )
-        records: Iterator[_Record] = chain(
-            (header,), _lease_batches(leases), _row_batches(self.store.pinned_rows())
-        )
+        rows = _row_batches(self.store.pinned_rows(), self.store.row_count)
+        records: Iterator[_Record] = chain((header,), _lease_batches(leases), rows)
         return chain.from_iterable(map(_chunks, records))
 
     @classmethod
@@ -298,7 +297,7 @@ def _lease_batches(leases: list[LeaseRecord]) -> Iterator[_Leases]:
         yield _Leases(leases[start : start + LEASES_PER_CHUNK_MAX])
 
 
-def _row_batches(segments: Iterator[list[KeyValue]]) -> Iterator[_Rows]:
+def _row_batches(segments: Iterator[list[KeyValue]], row_count: int) -> Iterator[_Rows]:
     for segment in segments:
         batch: list[KeyValue] = []
         batch_bytes = 0
@@ -310,6 +309,9 @@ def _row_batches(segments: Iterator[list[KeyValue]]) -> Iterator[_Rows]:
                 batch, batch_bytes = [], 0
         if batch:
             yield _Rows(batch)
+        row_count -= len(segment)
+    # Better no snapshot than one that cannot be restored, with the log before it dropped.
+    assert row_count == 0, "the pinned key-values have changed"
 
 
 def _chunks(record: _Record) -> Iterator[bytes]:

@@ -124,6 +124,10 @@ class MalformedRequestError(RequestError):
     """The bytes of the request are no message of the method's type."""
 
 
+class ResponseTooLargeError(RequestError):
+    """The answer does not fit into one message (protobuf: 2 GiB): ask for less at a time."""
+
+
 class WatchCanceledError(RequestError):
     """The member ended a watch stream."""
 

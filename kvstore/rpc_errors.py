@@ -32,6 +32,7 @@ from kvstore.errors import (
     RequestError,
     RequestTimeoutError,
     RequestTooLargeError,
+    ResponseTooLargeError,
     StoppedError,
     TooManyOperationsError,
     TooManyRequestsError,
@@ -90,6 +91,9 @@ STATUSES: dict[type[KvError], Status] = {
         "UNAVAILABLE", "etcdserver: request timed out, possibly due to connection lost"
     ),
     TooManyRequestsError: Status("RESOURCE_EXHAUSTED", "etcdserver: too many requests"),
+    ResponseTooLargeError: Status(
+        "RESOURCE_EXHAUSTED", "grpc: trying to send message larger than max (2147483647)"
+    ),
     StoppedError: Status("UNAVAILABLE", "etcdserver: server stopped"),
 }
 

@@ -91,6 +91,9 @@ class RevisionLog:
         before = self._segments[position - 1] if position else []
         if not kept:
             del self._segments[position]
+            if position and position == len(self._segments):
+                # It is the last one now and will grow: whoever pinned it as a whole must not see.
+                self._segments[-1] = list(before)
         elif position and len(before) + len(kept) <= SEGMENT_ROWS_MAX:
             # What many compactions leave of many segments must not stay many segments.
             self._segments[position - 1 : position + 1] = [before + kept]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from kvstore.raft import election, read_index, replication
+from kvstore.raft.progress import ProgressState
 from kvstore.raft.state import RaftState
 from kvstore.raft.types import (
     NO_MEMBER,
@@ -131,6 +132,13 @@ class Raft:
         state = self.state
         others = [member for member in state.voters if member != state.member_id]
         return max(others, key=lambda member: state.progress[member].match, default=NO_MEMBER)
+
+    def lags_behind(self, member: int, index: int) -> bool:
+        """Tell whether we lead and a member does not yet replicate from `index` on."""
+        progress = self.state.progress.get(member) if self.state.is_leader else None
+        if progress is None:
+            return False
+        return progress.state is not ProgressState.REPLICATE or progress.match < index
 
     def step(self, message: Message) -> None:  # noqa: C901 (one case per message, nothing else)
         """Take a message from another member (a snapshot: from our own driver)."""

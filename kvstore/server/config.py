@@ -21,7 +21,8 @@ _ELECTION_HEARTBEATS_MIN = 5
 _QUOTA_DEFAULT_BYTES = 2 * 1024**3
 _HOUR_SECONDS = 3600.0
 # gRPC's window for a message length is a signed 32-bit number; 512 KiB go to its overhead.
-_REQUEST_BYTES_MAX = 2**31 - 1 - 512 * 1024
+# A request travels between members in one frame of at most 64 MiB.
+_REQUEST_BYTES_MAX = 32 * 1024 * 1024
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,12 +66,11 @@ class Front:
         """Listen and serve. Raises ConfigError naming the address at fault."""
         server = grpc.aio.server(options=_options(self._limits))
         server.add_generic_rpc_handlers((self._handlers,))
-        # Unguessable names: a local port, unlike these, would be open to every user at once.
-        inner = {is_tls: f"keelson-{secrets.token_hex(16)}" for is_tls in (False, True)}
-        server.add_insecure_port(f"unix-abstract:{inner[False]}")
-        if self._tls is not None:
-            server.add_secure_port(f"unix-abstract:{inner[True]}", _credentials(self._tls))
+        # Every local user can find such a name: it must ask for no less than the port before it.
+        inner = {url.is_tls: f"keelson-{secrets.token_hex(16)}" for url in self._urls}
         try:
+            for is_tls, name in inner.items():
+                self._add_inner_port(server, f"unix-abstract:{name}", is_tls=is_tls)
             for url in self._urls:
                 await self._listen(url, "\0" + inner[url.is_tls])
         except ConfigError:
@@ -88,11 +87,15 @@ class Front:
             await self._server.stop(STOP_GRACE_SECONDS)
             self._server = None
 
+    def _add_inner_port(self, server: grpc.aio.Server, address: str, *, is_tls: bool) -> None:
+        if not is_tls:
+            server.add_insecure_port(address)
+        elif self._tls is not None:
+            server.add_secure_port(address, _credentials(self._tls))
+        else:
+            raise ConfigError("cannot listen on an https URL without --cert-file and --key-file")
+
     async def _listen(self, url: Url, front_address: str) -> None:
-        if url.is_tls and self._tls is None:
-            raise ConfigError(
-                f"cannot listen on {url.text}: https needs --cert-file and --key-file"
-            )
         try:
             listener = await asyncio.get_running_loop().create_server(
                 lambda: ClientConnection(front_address, self._pages), url.host, url.port

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 
-from kvstore.errors import KvError, MalformedRequestError, StoppedError
+from kvstore.errors import KvError, MalformedRequestError, ResponseTooLargeError, StoppedError
 from kvstore.rpc_errors import status_of
 
 # Both directions are bytes: parsing is ours, so that its errors get etcd's status.
@@ -33,10 +33,13 @@ def parse(request_type: type[Message], data: bytes) -> Any:
 
 
 def serialize(response: Any) -> bytes:
-    """The bytes of a response, which may be bytes already."""
+    """The bytes of a response, which may be bytes already. Raises ResponseTooLargeError."""
     if isinstance(response, bytes):
         return response
-    data: bytes = response.SerializeToString()
+    try:
+        data: bytes = response.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise ResponseTooLargeError(str(error)) from None
     return data
 
 
@@ -64,8 +67,12 @@ class UnaryCall:
 
     def reply(self, response: Any) -> None:
         """Answer with a message or its bytes."""
-        if not self._outcome.done():
+        if self._outcome.done():
+            return
+        try:
             self._outcome.set_result(serialize(response))
+        except ResponseTooLargeError as error:
+            self._outcome.set_result(error)
 
     def fail(self, error: KvError) -> None:
         """End with the status of `error`."""
@@ -117,7 +124,11 @@ class BidirectionalCall:
         """Queue one response message or its bytes."""
         if self._is_over:
             return
-        data = serialize(response)
+        try:
+            data = serialize(response)
+        except ResponseTooLargeError as error:
+            self.fail(error)
+            return
         self._outgoing.append(data)
         self._outgoing_bytes += len(data)
         if self._outgoing_bytes >= STREAM_BLOCKED_BYTES:

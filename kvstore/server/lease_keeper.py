@@ -115,11 +115,16 @@ class LeaseKeeper:
     def _serve(self, ask: LeaseAsk, answer: Callable[[LeaseAnswer], None]) -> None:
         """Answer as leader, after a quorum confirmed that we are: a deposed leader must not
         promise a TTL that its successor knows nothing of."""
+        node = self._node
         refusal = LeaseAnswer(ask.request_id, is_leader=False)
+        asked_at = node.clock.now()
 
         def confirmed(error: KvError | None) -> None:
-            lessor = self._node.machine.lessor
-            if error is not None or not lessor.is_primary:
+            lessor = node.machine.lessor
+            # A quorum followed us at some moment since; a successor extends leases by no more
+            # than an election timeout, so an older confirmation says nothing about its TTLs.
+            is_fresh = node.clock.now() - asked_at <= node.options.election_seconds
+            if error is not None or not (lessor.is_primary and node.is_leader and is_fresh):
                 answer(refusal)
             elif ask.is_renewal:
                 self._renew(ask, answer)

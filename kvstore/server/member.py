@@ -88,6 +88,7 @@ class Member:
             await self.node.run()
         finally:
             await transport.close()
+            await self._snapshots.close()
             self._storage.close()
 
     async def hand_over(self) -> None:

@@ -22,6 +22,7 @@ from kvstore.errors import (
     NotLeaderError,
     RequestTimeoutError,
     StoppedError,
+    TooManyRequestsError,
 )
 from kvstore.mvcc.watch import WatchHub
 from kvstore.raft import codec
@@ -49,6 +50,13 @@ _ENTRIES_PER_CLOCK_READ = 16
 # Entries kept in memory for followers that lag; who lags more gets a snapshot.
 LOG_BYTES_MAX = 64 * 1024 * 1024
 LOG_ENTRIES_MAX = 50_000
+# The same while a follower loads a snapshot: what comes after it must still be there then.
+HELD_BYTES_MAX = 512 * 1024 * 1024
+HELD_ENTRIES_MAX = 1_000_000
+
+# Bytes of proposals that may wait for a leader, and that go to the core as one batch.
+PENDING_BYTES_MAX = 64 * 1024 * 1024
+BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 # Granularity at which entries read from the disk are forgotten again.
 _RESTORED_BATCH = 1024
@@ -115,14 +123,16 @@ class Node:
         self.frame_handlers: dict[bytes, FrameHandler] = {}
         self.install_snapshot: Callable[[SnapshotMeta], Any] | None = None
         self.send_snapshot: Callable[[int], None] | None = None
+        self.log_holds: dict[int, int] = {}  # follower → index of the snapshot on its way
         self._wake = asyncio.Event()
         self._is_stopping = False
-        self._is_syncing = False
+        self._is_processing = False
         self._observed: tuple[int, bool] = (0, False)
         # Ids must not repeat those of an earlier run of this member: its log may still hold them.
         first_id = random.getrandbits(46) << 16
         self._proposals: Waiters[Any] = Waiters(first_id, options.request_timeout_seconds)
         self._pending: deque[tuple[int, bytes]] = deque()
+        self._pending_bytes = 0
         self._reads = ReadQueue(
             first_id,
             timeout_seconds=options.request_timeout_seconds,
@@ -186,7 +196,11 @@ class Node:
             done(error)
             return
         data = commands.encode(Proposal(self.member_id, request_id, command))
+        if self._pending_bytes + len(data) > PENDING_BYTES_MAX:
+            self._proposals.resolve(request_id, TooManyRequestsError())
+            return
         self._pending.append((request_id, data))
+        self._pending_bytes += len(data)
         self._wake.set()
 
     def propose_as_leader(self, command: Command) -> bool:
@@ -280,7 +294,7 @@ class Node:
             return
         if message.sender == sender and message.to == self.member_id:
             self.raft.step(message)
-            self._beat_while_syncing()
+            self._beat_while_processing()
             self._wake.set()
 
     def on_unreachable(self, member_id: int) -> None:
@@ -299,39 +313,53 @@ class Node:
         self._schedule_tick()
         now = self.clock.now()
         self.raft.tick()
-        self._beat_while_syncing()
+        self._beat_while_processing()
         self._proposals.expire(now)
         self._reads.tick(now)
         for callback in self.on_tick:
             callback(now)
         self._wake.set()
 
-    def _beat_while_syncing(self) -> None:
-        """A slow disk must not look like a dead member: heartbeats wait for no sync."""
-        if self._is_syncing:
+    def _beat_while_processing(self) -> None:
+        """A slow disk or much to apply must not look like a dead member: heartbeats wait for
+        neither. They promise nothing that is not durable."""
+        if self._is_processing:
             self._send(self.raft.take_appends())
 
     def _submit(self) -> None:
         """Hand what was gathered since the last time to the core, as one batch."""
         while self._pending and self._pending[0][0] not in self._proposals:
-            self._pending.popleft()  # timed out while there was no leader
-        if self._pending and self.raft.propose([data for _, data in self._pending]):
-            self._pending.clear()
+            self._drop_pending(1)  # timed out while there was no leader
+        while self._pending:
+            batch: list[bytes] = []
+            batch_bytes = 0
+            for _, data in self._pending:
+                batch.append(data)
+                batch_bytes += len(data)
+                if batch_bytes >= BATCH_BYTES_MAX:
+                    break
+            if not self.raft.propose(batch):
+                break
+            self._drop_pending(len(batch))
         self._reads.ask(self.clock.now(), self.raft.read_index)
 
+    def _drop_pending(self, count: int) -> None:
+        for _ in range(count):
+            self._pending_bytes -= len(self._pending.popleft()[1])
+
     async def _process(self, ready: Ready) -> None:
+        self._is_processing = True
         if ready.snapshot is not None:
             assert self.install_snapshot is not None
             await self.install_snapshot(ready.snapshot)
             self._log_sizes.clear()
             self._log_bytes = 0
+            self._publish()  # watchers have missed what the snapshot jumped over
         if ready.hard_state is not None or ready.entries:
             self.storage.append(ready.hard_state, ready.entries)
         self._send(ready.appends)  # a leader may send while it syncs …
         if ready.must_sync:
-            self._is_syncing = True
             await self.storage.sync()
-            self._is_syncing = False
         self._send(ready.promises)  # … but votes and acknowledgements wait for the sync
         self.raft.stored(ready)  # and only now does a leader count itself
         self._observe_leader()
@@ -345,6 +373,7 @@ class Node:
             assert self.send_snapshot is not None
             self.send_snapshot(member_id)
         self._compact_log(ready.entries)
+        self._is_processing = False
 
     def _send(self, messages: Sequence[Message]) -> None:
         if not messages:
@@ -408,8 +437,12 @@ class Node:
         """Bound the entries kept in memory, by bytes and by count."""
         self._count_log(entries)
         applied = self.machine.applied_index
+        kept_from = min([applied, *self._held_indexes()])
         compact_to = 0
         while self._log_sizes and self._log_sizes[0][0] < applied and self._is_log_too_large():
+            is_held = self._log_sizes[0][0] > kept_from
+            if is_held and not self._is_log_too_large(HELD_BYTES_MAX, HELD_ENTRIES_MAX):
+                break
             compact_to, size = self._log_sizes.popleft()
             self._log_bytes -= size
         if compact_to:
@@ -421,6 +454,18 @@ class Node:
             self._log_sizes.append((entries[-1].index, size))
             self._log_bytes += size
 
-    def _is_log_too_large(self) -> bool:
+    def _held_indexes(self) -> list[int]:
+        """Where the logs of followers that are being sent a snapshot will go on."""
+        if self.log_holds:
+            self.log_holds = {
+                member_id: index
+                for member_id, index in self.log_holds.items()
+                if self.raft.lags_behind(member_id, index)
+            }
+        return list(self.log_holds.values())
+
+    def _is_log_too_large(
+        self, bytes_max: int = LOG_BYTES_MAX, entries_max: int = LOG_ENTRIES_MAX
+    ) -> bool:
         entries = self.raft.last_index - self._log_sizes[0][0]
-        return self._log_bytes > LOG_BYTES_MAX or entries > LOG_ENTRIES_MAX
+        return self._log_bytes > bytes_max or entries > entries_max

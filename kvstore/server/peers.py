@@ -203,7 +203,12 @@ class TcpPeers(PeerTransport):
         if not task.cancelled() and task.exception() is not None:
             # A bug of ours: the loop's handler decides what becomes of the process.
             task.get_loop().call_exception_handler(
-                {"message": "peer transport failed", "exception": task.exception(), "task": task}
+                {
+                    "message": "peer transport failed",
+                    "exception": task.exception(),
+                    "task": task,
+                    "is_fatal": True,
+                }
             )
 
     def _tick(self) -> None:

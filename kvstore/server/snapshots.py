@@ -45,7 +45,9 @@ class SnapshotKeeper:
         self._entries_max = entries_max
         self._snapshot_index = node.machine.applied_index
         self._taking: asyncio.Task[None] | None = None
-        self._sending: set[int] = set()
+        # Taking one and installing one exclude each other: both move the marker in the WAL.
+        self._marking = asyncio.Lock()
+        self._sending: dict[int, asyncio.Task[None]] = {}
         self._receiving: SnapshotMeta | None = None
         node.on_applied.append(self._take_if_due)
         node.send_snapshot = self._send
@@ -77,8 +79,24 @@ class SnapshotKeeper:
         node = self._node
         return SnapshotMeta(node.machine.applied_index, node.applied_term, node.raft.membership)
 
+    async def close(self) -> None:
+        """Give up what is under way; only then may the storage be closed."""
+        tasks = [*self._sending.values()]
+        if self._taking is not None:
+            tasks.append(self._taking)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
     async def _take(self) -> None:
+        async with self._marking:
+            await self._take_and_mark()
+
+    async def _take_and_mark(self) -> None:
         node, meta = self._node, self._meta()
+        if meta.index == self._snapshot_index:
+            return  # one that was just installed says it all
         chunks = node.machine.snapshot_chunks()
         started = node.clock.now()
         writer = node.storage.create_snapshot(meta)
@@ -112,13 +130,13 @@ class SnapshotKeeper:
 
     def _send(self, member_id: int) -> None:
         if member_id not in self._sending:
-            self._sending.add(member_id)
-            self._tasks.create_task(self._stream_to(member_id))
+            self._sending[member_id] = self._tasks.create_task(self._stream_to(member_id))
 
     async def _stream_to(self, member_id: int) -> None:
         node, meta = self._node, self._meta()
         header = msgspec.msgpack.encode(SnapshotHeader(node.term, meta))
         chunks = node.machine.snapshot_chunks()
+        node.log_holds[member_id] = meta.index
         is_stored = False
         try:
             await node.transport.send_snapshot(member_id, header, self._in_slices(chunks))
@@ -127,7 +145,9 @@ class SnapshotKeeper:
         except (ConnectionError, TimeoutError) as error:
             logger.warning("peer %x did not take our snapshot: %s", member_id, error)
         finally:
-            self._sending.discard(member_id)
+            del self._sending[member_id]
+            if not is_stored:
+                node.log_holds.pop(member_id, None)
         node.raft.report_snapshot(member_id, meta.index, is_stored)
         node.wake()
 
@@ -145,7 +165,19 @@ class SnapshotKeeper:
         if header.meta.index <= node.raft.commit_index or header.term < node.raft.term:
             raise ConnectionRefusedError("the snapshot is not newer than what is here")
         self._receiving = header.meta
-        writer = node.storage.create_snapshot(header.meta)
+        try:
+            await self._store(stream, header.meta)
+            node.raft.step(
+                InstallSnapshot(
+                    to=node.member_id, sender=stream.sender, term=header.term, meta=header.meta
+                )
+            )
+        finally:
+            self._receiving = None
+        node.wake()
+
+    async def _store(self, stream: SnapshotStream, meta: SnapshotMeta) -> None:
+        writer = self._node.storage.create_snapshot(meta)
         try:
             unsynced = 0
             async for chunk in stream.chunks:
@@ -157,27 +189,18 @@ class SnapshotKeeper:
             await writer.finish()
         except BaseException:
             writer.abort()
-            self._receiving = None
             raise
-        node.raft.step(
-            InstallSnapshot(
-                to=node.member_id, sender=stream.sender, term=header.term, meta=header.meta
-            )
-        )
-        self._receiving = None
-        node.wake()
 
     async def _install(self, meta: SnapshotMeta) -> None:
         """Called by the node in its order of durability: marker, then the new state machine."""
         node = self._node
-        if self._taking is not None and not self._taking.done():
-            await asyncio.wait([self._taking])
-        await node.storage.mark_snapshot(meta, reset_log=True)
-        machine = await self._restore()
-        node.machine = machine
-        node.watches.restored()
-        node.applied_term = meta.term
-        self._snapshot_index = meta.index
+        async with self._marking:
+            await node.storage.mark_snapshot(meta, reset_log=True)
+            machine = await self._restore()
+            node.machine = machine
+            node.watches.restored()
+            node.applied_term = meta.term
+            self._snapshot_index = meta.index
         assert machine.applied_index == meta.index, "the snapshot is not what its header says"
 
     async def _restore(self) -> StateMachine:
