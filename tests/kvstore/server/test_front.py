@@ -398,3 +398,26 @@ async def test_a_client_without_our_cas_certificate_is_refused(echo: Echo, tmp_p
             await put(pair)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     await front.stop()
+
+
+async def test_what_is_behind_an_https_port_wants_a_certificate_as_well(
+    echo: Echo, tmp_path: Path
+) -> None:
+    """Every local user can read the names of abstract sockets."""
+    before = _abstract_names()
+    tls = load_front(Authority(tmp_path).issue("server"))
+    front = Front([Service(echo, METHODS)], [parse_url("https://127.0.0.1:0")], tls)
+    await front.start()
+    behind = _abstract_names() - before
+    assert behind
+    for name in behind:
+        async with grpc.aio.insecure_channel(f"unix-abstract:{name}") as channel:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await _unary(channel)(_put(b"k"), timeout=5)
+    assert not echo.calls
+    await front.stop()
+
+
+def _abstract_names() -> set[str]:
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return {line.rpartition("@")[2] for line in lines if "@keelson-" in line}
