@@ -26,15 +26,12 @@ class Incoming:
     def __init__(self, sender: int, meta: SnapshotMeta, chunks: list[bytes]) -> None:
         self.sender = sender
         self.header = msgspec.msgpack.encode(SnapshotHeader(meta.term, meta))
-        self._chunks = chunks
+        self.chunks = _each(chunks)
 
-    @property
-    def chunks(self) -> AsyncIterator[bytes]:
-        async def each() -> AsyncIterator[bytes]:
-            for chunk in self._chunks:
-                yield chunk
 
-        return each()
+async def _each(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 def _incoming(member: Running) -> Incoming:
