@@ -28,6 +28,7 @@ Pages = Callable[[str, Callable[[Page], None]], None]
 _GET = b"GET "
 _REQUEST_BYTES_MAX = 8 * 1024
 _REQUEST_SECONDS = 10.0
+_CLOSE_SECONDS = 5.0
 
 
 class ClientConnection(asyncio.Protocol):
@@ -138,6 +139,8 @@ class _Relay(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._client.close()
+        # What is written may still leave, but not wait for a client that reads no more.
+        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._client.abort)
 
     def pause_writing(self) -> None:
         self._client.pause_reading()

@@ -49,6 +49,7 @@ class LeaseKeeper:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._asks: dict[int, LeaseAsk] = {}  # forwarded, not answered yet
+        self._ask_again_at = 0.0
         self._waiters: Waiters[Any] = Waiters(
             node.random.getrandbits(46) << 16, node.request_timeout_seconds
         )
@@ -157,6 +158,10 @@ class LeaseKeeper:
         self._waiters.expire(now, RequestTimeoutError)
         for request_id in [r for r in self._asks if r not in self._waiters]:
             del self._asks[request_id]
+        if now >= self._ask_again_at:
+            # A frame was lost, or the leader refused; asking twice does no harm.
+            self._ask_again_at = now + self._node.options.election_seconds
+            self._ask_again()
         node = self._node
         if not node.machine.lessor.is_primary:
             return

@@ -47,7 +47,7 @@ METHODS: Methods = {
 # The level of etcd's API that we speak: clients choose by it what they may ask for.
 API_VERSION = "3.5.0"
 
-# A snapshot under way holds compaction off, so its client may not stop reading for longer.
+# A snapshot under way pins the memory of its moment: its client may not stop reading for longer.
 SNAPSHOT_STALL_SECONDS = 60.0
 
 
