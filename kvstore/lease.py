@@ -268,7 +268,7 @@ class Lessor:
 
         An expired lease stays expired: its revocation may already be in the log.
         """
-        self._date(now)
+        self.date(now)
         lease = self._leases.get(lease_id)
         if lease is None or self._deadlines[lease_id] <= now:
             return 0
@@ -278,7 +278,7 @@ class Lessor:
 
     def time_to_live(self, lease_id: int, now: float, *, keys: bool = True) -> LeaseTimeToLive:
         """What is left of a lease, in whole seconds, and its keys unless not wanted."""
-        self._date(now)
+        self.date(now)
         lease = self._leases.get(lease_id)
         if lease is None:
             return LeaseTimeToLive(lease_id, -1)
@@ -293,7 +293,7 @@ class Lessor:
         """
         if not self._is_primary:
             return []
-        self._date(now)
+        self.date(now)
         due = self._expiries.pop_due(now, limit)
         for lease_id in due:
             self._expiries.set(lease_id, now + REVOKE_RETRY_SECONDS)
@@ -307,7 +307,7 @@ class Lessor:
         """
         if not self._is_primary:
             return ()
-        self._date(now)
+        self.date(now)
         due = []
         for lease_id in self._checkpoints.pop_due(now, CHECKPOINTS_MAX):
             lease = self._leases[lease_id]
@@ -319,8 +319,12 @@ class Lessor:
             self._schedule_checkpoint(lease, now)
         return tuple(due)
 
-    def _date(self, now: float) -> None:
-        """Give the leases that were granted since the last call their deadlines."""
+    def date(self, now: float) -> None:
+        """Give the leases that were granted since the last call their deadlines.
+
+        Everything else here does so as well; whoever applies grants does it soonest. Raises
+        NotLeaderError.
+        """
         if not self._is_primary:
             raise NotLeaderError("only the leader knows how long leases last")
         for lease_id in self._undated:

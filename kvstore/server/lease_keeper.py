@@ -54,6 +54,7 @@ class LeaseKeeper:
             node.random.getrandbits(46) << 16, node.request_timeout_seconds
         )
         node.frame_handlers[LEASE_FRAME] = self
+        node.on_applied.append(self._date)
         node.on_tick.append(self._tick)
         node.on_leader_change.append(self._ask_again)
 
@@ -153,6 +154,10 @@ class LeaseKeeper:
         )
 
     # ------------------------------------------------------------------ time
+
+    def _date(self) -> None:
+        if self._node.machine.lessor.is_primary:
+            self._node.machine.lessor.date(self._node.clock.now())
 
     def _tick(self, now: float) -> None:
         self._waiters.expire(now, RequestTimeoutError)

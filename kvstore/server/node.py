@@ -37,6 +37,7 @@ from kvstore.raft.types import (
     SnapshotMeta,
 )
 from kvstore.seams import Clock, PeerTransport, Random
+from kvstore.server.log_window import LogWindow
 from kvstore.server.reads import ReadDone, ReadQueue
 from kvstore.server.waiters import Done, Waiters
 from kvstore.storage.log_storage import LogStorage
@@ -47,19 +48,9 @@ logger = logging.getLogger(__name__)
 APPLY_SLICE_SECONDS = 0.005
 # The clock is looked at once per so many entries.
 _ENTRIES_PER_CLOCK_READ = 16
-# Entries kept in memory for followers that lag; who lags more gets a snapshot.
-LOG_BYTES_MAX = 64 * 1024 * 1024
-LOG_ENTRIES_MAX = 50_000
-# The same while a follower loads a snapshot: what comes after it must still be there then.
-HELD_BYTES_MAX = 512 * 1024 * 1024
-HELD_ENTRIES_MAX = 1_000_000
-
 # Bytes of proposals that may wait for a leader, and that go to the core as one batch.
 PENDING_BYTES_MAX = 64 * 1024 * 1024
 BATCH_BYTES_MAX = 8 * 1024 * 1024
-
-# Granularity at which entries read from the disk are forgotten again.
-_RESTORED_BATCH = 1024
 
 _RAFT_FRAME = b"R"
 
@@ -123,7 +114,6 @@ class Node:
         self.frame_handlers: dict[bytes, FrameHandler] = {}
         self.install_snapshot: Callable[[SnapshotMeta], Any] | None = None
         self.send_snapshot: Callable[[int], None] | None = None
-        self.log_holds: dict[int, int] = {}  # follower → index of the snapshot on its way
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_processing = False
@@ -138,10 +128,7 @@ class Node:
             timeout_seconds=options.request_timeout_seconds,
             retry_seconds=options.election_seconds,
         )
-        self._log_sizes: deque[tuple[int, int]] = deque()  # (last index, bytes) per batch
-        self._log_bytes = 0
-        for start in range(0, len(restored.entries), _RESTORED_BATCH):
-            self._count_log(restored.entries[start : start + _RESTORED_BATCH])
+        self.log_window = LogWindow(restored.entries)
 
     # ------------------------------------------------------------------ what services use
 
@@ -352,8 +339,7 @@ class Node:
         if ready.snapshot is not None:
             assert self.install_snapshot is not None
             await self.install_snapshot(ready.snapshot)
-            self._log_sizes.clear()
-            self._log_bytes = 0
+            self.log_window.clear()
             self._publish()  # watchers have missed what the snapshot jumped over
         if ready.hard_state is not None or ready.entries:
             self.storage.append(ready.hard_state, ready.entries)
@@ -372,7 +358,8 @@ class Node:
         for member_id in ready.snapshots_wanted:
             assert self.send_snapshot is not None
             self.send_snapshot(member_id)
-        self._compact_log(ready.entries)
+        self.log_window.count(ready.entries)
+        self.log_window.compact(self.raft, self.machine.applied_index)
         self._is_processing = False
 
     def _send(self, messages: Sequence[Message]) -> None:
@@ -432,40 +419,3 @@ class Node:
         self._observed = observed
         for callback in list(self.on_leader_change):
             callback()
-
-    def _compact_log(self, entries: Sequence[Entry]) -> None:
-        """Bound the entries kept in memory, by bytes and by count."""
-        self._count_log(entries)
-        applied = self.machine.applied_index
-        kept_from = min([applied, *self._held_indexes()])
-        compact_to = 0
-        while self._log_sizes and self._log_sizes[0][0] < applied and self._is_log_too_large():
-            is_held = self._log_sizes[0][0] > kept_from
-            if is_held and not self._is_log_too_large(HELD_BYTES_MAX, HELD_ENTRIES_MAX):
-                break
-            compact_to, size = self._log_sizes.popleft()
-            self._log_bytes -= size
-        if compact_to:
-            self.raft.compact(compact_to)
-
-    def _count_log(self, entries: Sequence[Entry]) -> None:
-        if entries:
-            size = sum(len(entry.data) for entry in entries)
-            self._log_sizes.append((entries[-1].index, size))
-            self._log_bytes += size
-
-    def _held_indexes(self) -> list[int]:
-        """Where the logs of followers that are being sent a snapshot will go on."""
-        if self.log_holds:
-            self.log_holds = {
-                member_id: index
-                for member_id, index in self.log_holds.items()
-                if self.raft.lags_behind(member_id, index)
-            }
-        return list(self.log_holds.values())
-
-    def _is_log_too_large(
-        self, bytes_max: int = LOG_BYTES_MAX, entries_max: int = LOG_ENTRIES_MAX
-    ) -> bool:
-        entries = self.raft.last_index - self._log_sizes[0][0]
-        return self._log_bytes > bytes_max or entries > entries_max

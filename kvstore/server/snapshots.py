@@ -136,7 +136,7 @@ class SnapshotKeeper:
         node, meta = self._node, self._meta()
         header = msgspec.msgpack.encode(SnapshotHeader(node.term, meta))
         chunks = node.machine.snapshot_chunks()
-        node.log_holds[member_id] = meta.index
+        node.log_window.hold(member_id, meta.index)
         is_stored = False
         try:
             await node.transport.send_snapshot(member_id, header, self._in_slices(chunks))
@@ -147,7 +147,7 @@ class SnapshotKeeper:
         finally:
             del self._sending[member_id]
             if not is_stored:
-                node.log_holds.pop(member_id, None)
+                node.log_window.release(member_id)
         node.raft.report_snapshot(member_id, meta.index, is_stored)
         node.wake()
 

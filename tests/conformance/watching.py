@@ -21,6 +21,7 @@ from kvstore.pb.rpc_pb2 import (
 from tests.conformance.client import Client, WatchStream
 
 SETTLE_SECONDS_MAX = 30.0  # etcd syncs watchers of the past every 100 ms; machines may be busy
+SYSTEMS = ("etcd", "keelson")
 AUDIT_ID = 10_000
 PROBE_ID = 10_001
 Normalise = Callable[[Event], Event]
@@ -223,9 +224,16 @@ class Watches:
 
     def _compare(self, pair: tuple[Stream, Stream], watch_id: int, watcher: Watcher) -> None:
         got = []
-        for side, normalise in zip(pair, self.normalise, strict=True):
+        for name, side, normalise in zip(SYSTEMS, pair, self.normalise, strict=True):
             side.drain()
-            events = side.wait_for(watch_id, lambda got: len(got) >= watcher.expected)
+            try:
+                events = side.wait_for(watch_id, lambda got: len(got) >= watcher.expected)
+            except WatchDifference as short:
+                wanted = [event for event in self.history if watcher.wants(event)]
+                wanted = wanted[-watcher.expected :]
+                raise WatchDifference(
+                    f"{name}: {short}\nof {watcher}, which should have got {wanted}"
+                ) from None
             got.append([normalise(event) for event in events])
             side.events[watch_id] = []
         watcher.expected = 0
