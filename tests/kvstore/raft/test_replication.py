@@ -339,3 +339,14 @@ def test_a_member_alone_commits_with_its_own_disk() -> None:
     assert raft.commit_index == 1
     raft.stored(ready)
     assert raft.commit_index == 2
+
+
+def test_a_member_lags_behind_until_it_replicates_from_there() -> None:
+    raft = new_raft()
+    assert not raft.lags_behind(3, 1), "only a leader knows"
+    make_leader(raft)
+    assert raft.lags_behind(3, 1), "it is being probed"
+    step(raft, AppendReply(to=1, sender=3, term=1, match_index=1))
+    assert not raft.lags_behind(3, 1)
+    assert raft.lags_behind(3, 2)
+    assert not raft.lags_behind(9, 1), "no member"
