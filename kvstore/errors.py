@@ -108,6 +108,10 @@ class UnsupportedError(RequestError):
     """A part of the API that this version does not serve yet."""
 
 
+class LeaderTransferTimeoutError(RequestError):
+    """Leadership did not move in time. Not one to repeat blindly: it may move yet."""
+
+
 class UnknownMethodError(RequestError):
     """The request names an operation or method that does not exist."""
 

@@ -20,6 +20,7 @@ from kvstore.errors import (
     KvError,
     LeaderChangedError,
     LeaderFailureTimeoutError,
+    LeaderTransferTimeoutError,
     LeaseExistsError,
     LeaseNotFoundError,
     LeaseProvidedError,
@@ -78,6 +79,10 @@ STATUSES: dict[type[KvError], Status] = {
     BadLeaderTransfereeError: Status("FAILED_PRECONDITION", "etcdserver: bad leader transferee"),
     NotLeaderError: Status("FAILED_PRECONDITION", "etcdserver: not leader"),
     AuthNotEnabledError: Status("FAILED_PRECONDITION", "etcdserver: authentication is not enabled"),
+    # etcd has no code for this one: its clients do not repeat the call.
+    LeaderTransferTimeoutError: Status(
+        "UNKNOWN", "etcdserver: request timed out, leader transfer took too long"
+    ),
     WatchCanceledError: Status("CANCELLED", "etcdserver: watch canceled"),
     UnknownServiceError: Status("NOT_FOUND", "unknown service"),
     NoLeaderError: Status("UNAVAILABLE", "etcdserver: no leader"),

@@ -207,7 +207,9 @@ class MaintenanceService:
             else:
                 call.reply(rpc_pb2.MoveLeaderResponse(header=self._header()))
 
-        self._node.transfer_leadership(request.targetID, done)
+        self._node.transfer_leadership(
+            request.targetID, done, timeout_seconds=self._node.options.request_timeout_seconds
+        )
 
     def downgrade(self, _request: rpc_pb2.DowngradeRequest, _call: Call) -> None:
         """Refuse."""

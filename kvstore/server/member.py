@@ -98,7 +98,9 @@ class Member:
         if successor == NO_MEMBER:
             return
         done: asyncio.Future[KvError | None] = asyncio.get_running_loop().create_future()
-        node.transfer_leadership(successor, done.set_result)
+        node.transfer_leadership(
+            successor, done.set_result, timeout_seconds=2 * node.options.election_seconds
+        )
         error = await done
         if error is None:
             logger.info("handed leadership over to %x", node.leader_id)

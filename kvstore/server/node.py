@@ -18,9 +18,9 @@ from kvstore.commands import Command, Proposal
 from kvstore.errors import (
     BadLeaderTransfereeError,
     KvError,
+    LeaderTransferTimeoutError,
     MalformedRequestError,
     NotLeaderError,
-    RequestTimeoutError,
     StoppedError,
     TooManyRequestsError,
 )
@@ -209,10 +209,12 @@ class Node:
             return
         self._wake.set()
 
-    def transfer_leadership(self, to: int, done: Callable[[KvError | None], None]) -> None:
+    def transfer_leadership(
+        self, to: int, done: Callable[[KvError | None], None], *, timeout_seconds: float
+    ) -> None:
         """Hand leadership to another voter; `done(None)` once it leads.
 
-        Fails with NotLeaderError, BadLeaderTransfereeError or RequestTimeoutError.
+        Fails with NotLeaderError, BadLeaderTransfereeError or LeaderTransferTimeoutError.
         """
         if not self.is_leader:
             done(NotLeaderError())
@@ -233,9 +235,7 @@ class Node:
             if self.leader_id == to:
                 finish(None)
 
-        timer = self.clock.call_later(
-            2 * self.options.election_seconds, lambda: finish(RequestTimeoutError())
-        )
+        timer = self.clock.call_later(timeout_seconds, lambda: finish(LeaderTransferTimeoutError()))
         self.on_leader_change.append(look)
         self.raft.transfer_leadership(to)
         self._wake.set()

@@ -1,5 +1,6 @@
 """The Maintenance service on one real member, over a real connection."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -142,6 +143,12 @@ async def test_the_hash_changes_with_the_state_and_only_then(member: Running) ->
         response = await member.call("Maintenance/Hash", pb.HashRequest(), pb.HashResponse)
         return int(response.hash)
 
+    published = asyncio.Event()  # the member's own name is an entry too, soon after the start
+    member.node.on_applied.append(lambda: published.set() if member.node.machine.members else None)
+    await _put(member, b"a")
+    async with asyncio.timeout(60):
+        if not member.node.machine.members:
+            await published.wait()
     before = await value()
     assert await value() == before
     await _put(member, b"k")
