@@ -87,7 +87,11 @@ class Files(Protocol):
         """Bytes of a file from `offset`; all of the rest when `count` is negative."""
 
     def create(self, path: str, *, preallocate: int = 0) -> AppendFile:
-        """Create an empty file (it must not exist), with space reserved for it in bytes."""
+        """Create an empty file (it must not exist).
+
+        `preallocate` bytes of space are reserved for it now or with its first sync, which fails
+        when they cannot be had.
+        """
 
     def open_append(self, path: str, *, size: int) -> AppendFile:
         """Open a file to append after its first `size` bytes; what lies behind is zeroed.

@@ -20,6 +20,7 @@ from kvstore.errors import DataFolderError, DiskError
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+_WAIT_SECONDS = 0.1  # between looks whether a thread has ended
 
 _REMEDIES = {
     errno.ENOSPC: "free space on this disk, then start the member again; it goes on where it was",
@@ -59,6 +60,13 @@ class _Worker:
         """Run a function in the thread after what is queued; nobody waits."""
         self._calls.put(function)
 
+    def wait(self) -> None:
+        """Block until what is queued now has run."""
+        is_done = threading.Event()
+        self._calls.put(is_done.set)
+        while self._thread.is_alive() and not is_done.wait(_WAIT_SECONDS):
+            pass
+
     def stop(self) -> None:
         """End the thread once its queue is empty, and wait for it."""
         self._calls.put(None)
@@ -95,11 +103,12 @@ def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
 class LocalAppendFile:
     """A file descriptor that is only appended to; implements `AppendFile`."""
 
-    def __init__(self, fd: int, path: str, size: int, worker: _Worker) -> None:
+    def __init__(self, fd: int, path: str, size: int, worker: _Worker, *, reserve: int = 0) -> None:
         self._fd = fd
         self._path = path
         self._size = size
         self._worker = worker
+        self._reserve = reserve  # bytes of space to ask for before the first write
         self._queued: list[bytes] = []
         self._failure: DiskError | None = None
         self._is_closed = False
@@ -132,6 +141,9 @@ class LocalAppendFile:
         if self._failure is not None:
             raise self._failure
         try:
+            if self._reserve:
+                os.posix_fallocate(self._fd, 0, self._reserve)
+                self._reserve = 0
             _write_all(self._fd, b"".join(queued))
             os.fdatasync(self._fd)
         except OSError as error:
@@ -178,17 +190,13 @@ class LocalFiles:
             raise disk_error("read", path, error) from error
 
     def create(self, path: str, *, preallocate: int = 0) -> LocalAppendFile:
-        """See `Files.create`."""
+        """See `Files.create`; space is reserved with the first sync, in the thread."""
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
         except OSError as error:
             raise disk_error("create", path, error) from error
-        try:
-            if preallocate:
-                os.posix_fallocate(fd, 0, preallocate)
-        except OSError as error:
-            _give_up(fd, "reserve space for", path, error)
-        return LocalAppendFile(fd, path, 0, self._log_worker if preallocate else self._bulk_worker)
+        worker = self._log_worker if preallocate else self._bulk_worker
+        return LocalAppendFile(fd, path, 0, worker, reserve=preallocate)
 
     def open_append(self, path: str, *, size: int) -> LocalAppendFile:
         """See `Files.open_append`.
@@ -226,7 +234,10 @@ class LocalFiles:
         await self._bulk_worker.call(lambda: _guarded("sync", path, lambda: _sync_folder(path)))
 
     def lock(self, path: str) -> Callable[[], None]:
-        """See `Files.lock`: flock, which the kernel releases when the process ends in any way."""
+        """See `Files.lock`: flock, which the kernel releases when the process ends in any way.
+
+        The release first waits for the threads: nothing of ours may touch the folder after it.
+        """
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         except OSError as error:
@@ -239,7 +250,13 @@ class LocalFiles:
                 f"{path} is locked: another process runs on this data folder; stop it, "
                 f"or give this member a --data-dir of its own"
             ) from error
-        return lambda: os.close(fd)
+
+        def release() -> None:
+            self._log_worker.wait()
+            self._bulk_worker.wait()
+            os.close(fd)
+
+        return release
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""

@@ -143,6 +143,37 @@ async def test_a_cancelled_sync_does_not_close_the_file_beneath_its_write(
     again.close()
 
 
+async def test_the_lock_is_released_only_when_nothing_is_under_way(
+    files: LocalFiles, tmp_path: Path
+) -> None:
+    """A rename whose waiter was cancelled still runs: the next owner must not meet it."""
+    release = files.lock(str(tmp_path / "lock"))
+    files.create(str(tmp_path / "a")).close()
+    gate = threading.Event()
+    files._bulk_worker.post(lambda: _wait_for(gate))
+    renaming = asyncio.ensure_future(files.rename(str(tmp_path / "a"), str(tmp_path / "b")))
+    await asyncio.sleep(0)
+    renaming.cancel()
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    with pytest.raises(DataFolderError):
+        files.lock(str(tmp_path / "lock"))
+    gate.set()
+    releasing.join()
+    assert files.list(str(tmp_path)) == ["b", "lock"]
+    files.lock(str(tmp_path / "lock"))()
+
+
+async def test_reserved_space_that_cannot_be_had_fails_the_first_sync(
+    files: LocalFiles, tmp_path: Path
+) -> None:
+    file = files.create(str(tmp_path / "file"), preallocate=1 << 62)
+    file.append(b"x")
+    with pytest.raises(DiskError, match="cannot write"):
+        await file.sync()
+    file.close()
+
+
 async def test_renames_and_removals_are_seen(files: LocalFiles, tmp_path: Path) -> None:
     files.create(str(tmp_path / "a")).close()
     await files.rename(str(tmp_path / "a"), str(tmp_path / "b"))
