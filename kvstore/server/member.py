@@ -68,6 +68,7 @@ class Member:
             settings.data_dir,
             Identity(spec.cluster_id, spec.member_id),
             segment_bytes=segment_bytes,
+            salt=seams.random.getrandbits(32),
         )
         try:
             self.node = _node(settings, spec, seams, self._storage)

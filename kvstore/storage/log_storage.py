@@ -46,9 +46,15 @@ class LogStorage:
 
     @classmethod
     def open(
-        cls, files: Files, folder: str, identity: Identity, *, segment_bytes: int = SEGMENT_BYTES
+        cls,
+        files: Files,
+        folder: str,
+        identity: Identity,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        salt: int = 0,
     ) -> Self:
-        """Lock the data folder and recover.
+        """Lock the data folder and recover. `salt`: 32 random bits, for a log that begins now.
 
         Raises DataFolderError when the folder is in use or another member's, WalCorruptError when
         it is damaged, DiskError when the disk refuses. Checks everything before it changes
@@ -59,7 +65,9 @@ class LogStorage:
         files.make_folder(f"{member}/snap")
         unlock = files.lock(f"{member}/lock")
         try:
-            wal, replay = Wal.open(files, f"{member}/wal", identity, segment_bytes=segment_bytes)
+            wal, replay = Wal.open(
+                files, f"{member}/wal", identity, segment_bytes=segment_bytes, salt=salt
+            )
             storage = cls(files, f"{member}/snap", wal, replay)
             storage._check_snapshots()
             wal.repair()

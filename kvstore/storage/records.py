@@ -55,7 +55,8 @@ class SegmentHeader(msgspec.Struct, frozen=True, array_like=True):
     """First frame of a segment: all that recovery needs of the segments before it.
 
     `first_index` follows the last entry of the log at the time. `position` counts the bytes of
-    all records before; `chain` is the crc that the first record continues.
+    all records before; `chain` is the crc that the first record continues. `salt` is the WAL's
+    (see `frames`): chosen with its first segment, and passed on to every later one.
     """
 
     version: int
@@ -67,6 +68,7 @@ class SegmentHeader(msgspec.Struct, frozen=True, array_like=True):
     chain: int
     hard_state: HardState
     snapshot: SnapshotMarker | None
+    salt: int = 0
 
 
 class SnapshotHeader(msgspec.Struct, frozen=True, array_like=True):

@@ -51,6 +51,7 @@ class Replay:
         self.hard_state = HardState()
         self.snapshot: SnapshotMarker | None = None
         self.chain = 0
+        self.salt = 0
         self.position = 0
         self.void_before = 0  # segments of a lower sequence hold nothing but voided entries
         self.identity = identity
@@ -69,13 +70,13 @@ class Replay:
         reader = FrameReader(data)
         header = self._header(name, reader)
         start = reader.offset
-        reader.chain = header.chain
+        reader.chain, reader.salt = header.chain, header.salt
         for kind, payload in reader:
             try:
                 self._record(name, reader.offset, kind, payload)
             except msgspec.DecodeError as error:
                 _refuse(name, reader.offset, f"a record of kind {kind} is unreadable ({error})")
-        self.chain = reader.chain
+        self.chain, self.salt = reader.chain, reader.salt
         self.position = header.position + reader.offset - start
         if not is_zero(data, reader.offset, len(data)):
             _check_tail(name, data, reader, is_last=is_last)
@@ -181,10 +182,10 @@ def _check_tail(name: str, data: bytes, reader: FrameReader, *, is_last: bool) -
     offset = reader.offset
     if not is_last:
         _refuse(name, offset, "the record there is damaged, and newer segments follow")
-    proof = first_proof_of_sync(data, offset)
+    proof = first_proof_of_sync(data, offset, reader.salt)
     if proof is not None:
         _refuse(name, offset, f"the record there is damaged; good ones follow at {proof}")
-    if was_written_whole(data, offset, reader.chain):
+    if was_written_whole(data, offset, reader.chain, reader.salt):
         _refuse(name, offset, "the record there is complete, but its checksum is wrong")
 
 

@@ -45,12 +45,20 @@ class Wal:
     """The log of one member. Every method but `append` and `mark` may wait for the disk."""
 
     def __init__(
-        self, files: Files, folder: str, identity: Identity, *, segment_bytes: int, replay: Replay
+        self,
+        files: Files,
+        folder: str,
+        identity: Identity,
+        *,
+        segment_bytes: int,
+        salt: int,
+        replay: Replay,
     ) -> None:
         self._files = files
         self._folder = folder
         self._identity = identity
         self._segment_bytes = segment_bytes
+        self._salt = salt
         self._segments: list[_Segment] = []
         self.leftover_paths: list[str] = []
         """Files of an earlier life that nothing needs; the owner removes them."""
@@ -68,9 +76,18 @@ class Wal:
 
     @classmethod
     def open(
-        cls, files: Files, folder: str, identity: Identity, *, segment_bytes: int = SEGMENT_BYTES
+        cls,
+        files: Files,
+        folder: str,
+        identity: Identity,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        salt: int = 0,
     ) -> tuple[Self, Replay]:
-        """Replay what is there. Changes nothing on the disk (see `repair`)."""
+        """Replay what is there; `salt` is that of a WAL that begins now.
+
+        Changes nothing on the disk (see `repair`).
+        """
         segments, leftovers = _find_segments(files, folder)
         replay = Replay(identity)
         end = 0
@@ -78,7 +95,8 @@ class Wal:
             path = f"{folder}/{segment.name}"
             is_last = segment is segments[-1]
             end = replay.segment(path, files.read(path), is_last=is_last)
-        wal = cls(files, folder, identity, segment_bytes=segment_bytes, replay=replay)
+        salt = replay.salt if segments else salt
+        wal = cls(files, folder, identity, segment_bytes=segment_bytes, salt=salt, replay=replay)
         wal._segments, wal._end = segments, end
         if replay.snapshot is not None:
             leftovers += wal._take_covered(replay.snapshot.meta, replay.void_before)
@@ -159,7 +177,7 @@ class Wal:
     def _gather(self, kind: RecordKind, payload: bytes) -> None:
         head = self._head
         stamp = kind if self._gathered else kind | FIRST_OF_BATCH
-        frame, head.chain = encode_frame(stamp, payload, head.chain)
+        frame, head.chain = encode_frame(stamp, payload, head.chain, self._salt)
         head.position += len(frame)
         self._gathered.append(frame)
 
@@ -209,6 +227,7 @@ class Wal:
             chain=written.chain,
             hard_state=written.hard_state,
             snapshot=written.snapshot,
+            salt=self._salt,
         )
         stamp = RecordKind.SEGMENT_HEADER | FIRST_OF_BATCH
         frame, _ = encode_frame(stamp, records.encode(header), 0)

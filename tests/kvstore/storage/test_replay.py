@@ -33,7 +33,7 @@ def segment(first: SegmentHeader, *contents: tuple[int, bytes]) -> bytes:
     frame, _ = encode_frame(RecordKind.SEGMENT_HEADER | FIRST_OF_BATCH, records.encode(first), 0)
     frames, chain = [frame], first.chain
     for kind, payload in contents:
-        frame, chain = encode_frame(kind | FIRST_OF_BATCH, payload, chain)
+        frame, chain = encode_frame(kind | FIRST_OF_BATCH, payload, chain, first.salt)
         frames.append(frame)
     return b"".join(frames)
 
@@ -52,6 +52,19 @@ def test_replaying_twice_gives_the_same() -> None:
     data = segment(header(), appended(*entries(1, 3)), appended(*entries(4, 4)))
     assert replayed(data).recovery() == replayed(data).recovery()
     assert replayed(data).recovery().entries == entries(1, 4)
+
+
+def test_a_value_that_looks_like_a_frame_does_not_make_a_torn_tail_damage() -> None:
+    """Who does not know the salt cannot forge the proof that a batch was followed by another."""
+    decoy, _ = encode_frame(RecordKind.APPEND | FIRST_OF_BATCH, b"a client's value", 0)
+    batch = appended(entry(1)), appended(Entry(2, 1, bytes(600) + decoy + bytes(600)))
+    whole = segment(header(salt=0x5EC0DE), *batch)
+    assert decoy in whole
+    torn = whole[:-400] + bytes(400)
+    assert replayed(torn).recovery().entries == entries(1, 1)
+    guessed = segment(header(), *batch)[:-400] + bytes(400)
+    with pytest.raises(WalCorruptError, match="good ones follow"):
+        replayed(guessed)
 
 
 def test_a_gap_between_records_is_refused() -> None:
