@@ -378,11 +378,11 @@ class NeverEarly(RuleBasedStateMachine):
         for kind, lease_id, seconds in self.log[self.applied[member] : up_to]:
             if kind == "grant" and not lessor.has(lease_id):
                 lessor.grant(lease_id, seconds)
-                if lessor.is_primary:
+                if member == self.leader:  # one just elected applies what it is to answer for
                     self.told[lease_id] = self.now + seconds
             elif kind == "revoke" and lessor.has(lease_id):
                 lessor.revoke(lease_id)
-                if lessor.is_primary:
+                if member == self.leader:
                     self.told.pop(lease_id)
                     self.unanswered.pop(lease_id, None)
             elif kind == "checkpoint":
@@ -456,6 +456,7 @@ class NeverEarly(RuleBasedStateMachine):
         """A prefix of what was under way survives in the new leader's log."""
         self.members[self.leader].demote()
         self.unanswered.clear()
+        self.apply(member, len(self.log))  # what the leader before has answered for
         self.log += self.proposed[:survive]
         self.proposed.clear()
         self.leader = member
