@@ -15,6 +15,7 @@ from kvstore.errors import (
     NoLeaderError,
     RequestTimeoutError,
     StoppedError,
+    TooManyRequestsError,
     UnknownMethodError,
     UnsupportedError,
 )
@@ -50,6 +51,9 @@ API_VERSION = "3.5.0"
 # A snapshot under way pins the memory of its moment: its client may not stop reading for longer.
 SNAPSHOT_STALL_SECONDS = 60.0
 
+# Hashes and snapshots walk the whole state, and pin it: so many of a member's at a time.
+SCANS_MAX = 8
+
 
 class SnapshotTask(Protocol):
     """A snapshot being made durable; an asyncio task is one."""
@@ -70,6 +74,7 @@ class MaintenanceService:
     def __init__(self, node: Node, snapshot_now: Callable[[], SnapshotTask]) -> None:
         self._node = node
         self._snapshot_now = snapshot_now
+        self._scans = 0
 
     # ------------------------------------------------------------------ status and alarms
 
@@ -148,7 +153,7 @@ class MaintenanceService:
                 rpc_pb2.HashKVResponse(header=header, hash=value, compact_revision=compact_revision)
             )
 
-        self._in_slices(self._node.machine.store.hash_slices(request.revision), reply)
+        self._scan(lambda: self._node.machine.store.hash_slices(request.revision), reply)
 
     def hash(self, _request: rpc_pb2.HashRequest, call: Call) -> None:
         """CRC-32C of the whole state: equal on members that have applied the same entries."""
@@ -158,16 +163,37 @@ class MaintenanceService:
         def reply(value: int) -> None:
             call.reply(rpc_pb2.HashResponse(header=header, hash=value))
 
-        self._in_slices(_crc(self._node.machine.snapshot_chunks()), reply)
+        self._scan(lambda: _crc(self._node.machine.snapshot_chunks()), reply)
 
-    def _in_slices(self, work: Generator[None, None, Any], done: Callable[[Any], None]) -> None:
-        """Run a generator to its end. Its first step is taken now: what it raises is raised."""
-        try:
-            next(work)
-        except StopIteration as end:
-            done(end.value)
-        else:
-            self._node.clock.call_later(0, lambda: self._in_slices(work, done))
+    def _scan(
+        self, begin: Callable[[], Generator[None, None, Any]], done: Callable[[Any], None]
+    ) -> None:
+        """Run a generator, a step per turn of the loop. Its first is taken now: what it raises is
+        raised. TooManyRequestsError when enough of them run."""
+
+        def step() -> None:
+            try:
+                next(work)
+            except StopIteration as end:
+                self._end_scan()
+                done(end.value)
+            except BaseException:
+                self._end_scan()
+                raise
+            else:
+                self._node.clock.call_later(0, step)
+
+        self._check_room()
+        work = begin()
+        self._scans += 1
+        step()
+
+    def _check_room(self) -> None:
+        if self._scans >= SCANS_MAX:
+            raise TooManyRequestsError
+
+    def _end_scan(self) -> None:
+        self._scans -= 1
 
     # ------------------------------------------------------------------ disk
 
@@ -176,7 +202,14 @@ class MaintenanceService:
 
         def on_request(_request: rpc_pb2.SnapshotRequest) -> None:
             call.on_request = _ignore
-            _SnapshotStream(self._node, call).step()
+            try:
+                self._check_room()
+            except TooManyRequestsError as error:
+                call.fail(error)
+                return
+            stream = _SnapshotStream(self._node, call, self._end_scan)
+            self._scans += 1
+            stream.step()
 
         call.on_request = on_request
 
@@ -222,9 +255,10 @@ class MaintenanceService:
 class _SnapshotStream:
     """One snapshot on its way to a client: a piece per turn of the loop, while it reads."""
 
-    def __init__(self, node: Node, call: StreamCall) -> None:
+    def __init__(self, node: Node, call: StreamCall, on_over: Callable[[], None]) -> None:
         self._node = node
         self._call = call
+        self._on_over = on_over
         self._blobs = backup.blobs(node.machine.snapshot_chunks())
         self._is_over = False
         # How large the snapshot gets is known at its end only; clients show it as progress.
@@ -256,9 +290,12 @@ class _SnapshotStream:
         self._close()
 
     def _close(self) -> None:
+        if self._is_over:
+            return
         self._is_over = True
         self._stall.cancel()
         self._blobs.close()
+        self._on_over()
 
 
 def _ignore(_request: rpc_pb2.SnapshotRequest) -> None:

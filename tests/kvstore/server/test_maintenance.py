@@ -15,6 +15,7 @@ from kvstore.errors import DataFolderError
 from kvstore.pb import rpc_pb2 as pb
 from kvstore.server import backup
 from kvstore.server.grpc_calls import STREAM_BLOCKED_BYTES
+from kvstore.server.maintenance import SCANS_MAX
 from tests.kvstore.server.single import PATIENT, Running, running
 from tests.kvstore.server.test_kv import LEADER_WANTED, LONELY
 
@@ -195,6 +196,30 @@ async def test_a_snapshot_waits_for_its_reader_and_shows_the_state_of_its_start(
     file = first.blob + b"".join(response.blob for response in await _snapshot(stream))
     restored = StateMachine.restore(backup.chunks_of(file))
     assert restored.store.range(Range(b"\0", b"\0", count_only=True)).count == 8
+
+
+async def test_snapshots_and_hashes_at_a_time_are_bounded(member: Running) -> None:
+    """Each pins the state of its start; readers that stop must not add up."""
+    for number in range(24):
+        await _put(member, b"%d" % number, bytes(1_000_000))
+    streams = []
+    for _ in range(SCANS_MAX):
+        streams.append(member.stream("Maintenance/Snapshot", pb.SnapshotResponse))
+        await streams[-1].write(pb.SnapshotRequest())
+        await streams[-1].read()  # and no more: the rest waits for its reader
+    refused = ("RESOURCE_EXHAUSTED", "etcdserver: too many requests")
+    assert await member.status("Maintenance/Hash", pb.HashRequest(), pb.HashResponse) == refused
+    assert (
+        await member.status("Maintenance/HashKV", pb.HashKVRequest(), pb.HashKVResponse) == refused
+    )
+    one_more = member.stream("Maintenance/Snapshot", pb.SnapshotResponse)
+    await one_more.write(pb.SnapshotRequest())
+    with pytest.raises(grpc.aio.AioRpcError, match="too many requests"):
+        await one_more.read()
+    for stream in streams:
+        assert await _snapshot(stream)
+    for _ in range(2 * SCANS_MAX):
+        await member.call("Maintenance/Hash", pb.HashRequest(), pb.HashResponse)
 
 
 async def test_defragment_makes_a_snapshot_and_drops_the_log_before_it(member: Running) -> None:
