@@ -11,7 +11,7 @@ import argparse
 import shutil
 import sys
 
-from benchmarks import catch_up, restart, slow_watcher, stall, store
+from benchmarks import catch_up, observe, restart, slow_watcher, stall, store
 
 
 def main() -> int:
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="stall: snapshots")
     parser.add_argument("--mebibytes", type=int, default=1024, help="slow-watcher: events")
     options = parser.parse_args()
+    print(observe.machine(), flush=True)
     match options.what:
         case "store":
             if shutil.which("etcd") is None:

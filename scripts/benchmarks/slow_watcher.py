@@ -15,7 +15,7 @@ from kvstore.testing.processes import KEELSON, ClusterProcesses, MemberProcess
 
 _VALUE = bytes(64 * 1024)
 _PER_MEBIBYTE = 16
-_WARM_UP_MEBIBYTES = 256
+_WARM_UP_SHARE = 0.25
 _KEYS = 64
 _COMPACT_SECONDS = 0.25
 _OTHER_CLIENTS = 8
@@ -31,7 +31,7 @@ def run(mebibytes: int) -> None:
 
 
 async def _run(member: MemberProcess, mebibytes: int) -> None:
-    await _load(member, _WARM_UP_MEBIBYTES)
+    await _load(member, int(mebibytes * _WARM_UP_SHARE))
     rss, p99 = await _load(member, mebibytes)
     print(f"without: RSS at most {rss:.0f} MiB, others' p99 {p99:.1f} ms", flush=True)
     before = observe.rss_mib(member.pid)
