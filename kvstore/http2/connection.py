@@ -1,7 +1,7 @@
 """One connection of a client: frames in, calls to streams, frames out. Pure.
 
 `feed` takes bytes as they come; streams are made by `open_stream` as calls begin, and told what
-happens by their `on_…` methods. What is to be written waits in `sender`. A fault of the peer ends
+happens by their methods. What is to be written waits in `sender`. A fault of the peer ends
 its stream or its connection, and nothing else: `is_closing` says that the driver should write what
 is left and close. Sections are those of RFC 9113.
 """
@@ -51,7 +51,7 @@ class Connection:
         self.now = now
         self.is_closing = False
         self.streams: dict[int, Stream] = {}
-        self.sender = Sender(totals, on_output, self._on_sent)
+        self.sender = Sender(totals, on_output, self._on_sent, self._on_writable)
         self.receiver = Receiver(limits_, totals, self.sender)
         self._open_stream = open_stream
         self._buffer = b""
@@ -70,18 +70,6 @@ class Connection:
         self._last_ping = -float("inf")
         self._last_heard = now
         self._keepalive_sent: float | None = None
-        self._handlers = {
-            protocol.DATA: self._on_data,
-            protocol.HEADERS: self._on_headers,
-            protocol.PRIORITY: self._on_priority,
-            protocol.RST_STREAM: self._on_reset,
-            protocol.SETTINGS: self._on_settings,
-            protocol.PUSH_PROMISE: self._on_push_promise,
-            protocol.PING: self._on_ping,
-            protocol.GOAWAY: self._on_goaway,
-            protocol.WINDOW_UPDATE: self._on_window_update,
-            protocol.CONTINUATION: self._on_continuation,
-        }
         self.sender.put(
             frames.settings(
                 (
@@ -103,6 +91,9 @@ class Connection:
         self._keepalive_sent = None
         try:
             self._feed(self._buffer + data if self._buffer else data)
+            if self.sender.held_bytes > limits.HELD_BYTES_MAX:
+                text = "too much to answer for one who does not read"
+                raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, text)
         except ConnectionFaultError as fault:
             self._fail(fault)
 
@@ -168,12 +159,12 @@ class Connection:
             self._has_settings = True
         if self._block is not None and kind != protocol.CONTINUATION:
             raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "a block was interrupted")  # 6.10
-        handler = self._handlers.get(kind)
+        handler = _HANDLERS.get(kind)
         if handler is None:
             self._count_idle_frame()  # of a kind to be ignored, section 4.1
             return
         try:
-            handler(flags, stream_id, payload)
+            handler(self, flags, stream_id, payload)
         except StreamFaultError as fault:
             self._fail_stream(stream_id, fault)
 
@@ -273,6 +264,7 @@ class Connection:
             stream.deadline = self.now + head.timeout_seconds
         self.streams[stream_id] = stream
         self.totals.streams += 1
+        stream.begun()
         if ends_stream:
             self._half_close(stream)
 
@@ -287,10 +279,12 @@ class Connection:
 
     def _half_close(self, stream: Stream) -> None:
         stream.is_half_closed = True
+        if stream.received and stream.is_blocked:
+            return  # requests wait until answers are read, and the end waits behind them
         if stream.received:
             stream.end("INTERNAL", "the request ends within a message")
         elif not stream.is_ended:
-            stream.on_half_closed()
+            stream.half_closed()
 
     def _on_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
         self._count_idle_frame()  # deprecated, section 5.3.2
@@ -412,6 +406,16 @@ class Connection:
             self.sender.put(frames.reset(stream.id, ErrorCode.NO_ERROR))
         self._close(stream)
 
+    def _on_writable(self, stream: Stream) -> None:
+        """The peer reads again: what it asked for meanwhile comes next."""
+        stream.writable()
+        if stream.received is not None and not stream.is_ended:
+            self.receiver.resume(stream)
+            if stream.is_half_closed and not stream.is_over:
+                self._half_close(stream)
+        if not stream.is_half_closed and not stream.is_over:
+            self.receiver.refill(stream)
+
     def _close(self, stream: Stream) -> None:
         stream.is_over = stream.is_ended = True
         del self.streams[stream.id]
@@ -419,7 +423,7 @@ class Connection:
         self.receiver.drop(stream)
         if stream.queue:
             self.sender.drop_queue(stream)
-        stream.on_closed()
+        stream.closed()
 
     def _forget(self, stream_id: int) -> None:
         self._forgotten[stream_id] = None
@@ -446,6 +450,20 @@ class Connection:
         if interval and now - self._last_heard >= interval:
             self._keepalive_sent = now
             self.sender.put(frames.ping(_KEEPALIVE_PAYLOAD, is_ack=False))
+
+
+_HANDLERS = {
+    protocol.DATA: Connection._on_data,
+    protocol.HEADERS: Connection._on_headers,
+    protocol.PRIORITY: Connection._on_priority,
+    protocol.RST_STREAM: Connection._on_reset,
+    protocol.SETTINGS: Connection._on_settings,
+    protocol.PUSH_PROMISE: Connection._on_push_promise,
+    protocol.PING: Connection._on_ping,
+    protocol.GOAWAY: Connection._on_goaway,
+    protocol.WINDOW_UPDATE: Connection._on_window_update,
+    protocol.CONTINUATION: Connection._on_continuation,
+}
 
 
 class _Block:

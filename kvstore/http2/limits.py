@@ -26,6 +26,11 @@ PROCESS_STREAMS_MAX: Final = 400_000
 STREAM_BLOCKED_BYTES: Final = 1024 * 1024
 STREAM_WRITABLE_BYTES: Final = STREAM_BLOCKED_BYTES // 4
 
+# Bodies handed to the transport at a time: what it does not take stays where it is counted.
+BATCH_BYTES_MAX: Final = 1024 * 1024
+# Frames for a client that does not read, beyond those that windows hold back.
+HELD_BYTES_MAX: Final = 4 * 1024 * 1024
+
 # Streams that a client opens and resets before they are answered (rapid reset, CVE-2023-44487).
 RESETS_BURST: Final = 2_000
 RESETS_PER_SECOND: Final = 200.0

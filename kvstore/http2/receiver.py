@@ -53,28 +53,38 @@ class Receiver:
         """Hand whole messages to the stream, keep what is left."""
         if stream.is_ended:
             return
-        if stream.received is None:
+        if stream.received is None and not stream.is_blocked:
             size = len(body) - MESSAGE_PREFIX_BYTES
             if size >= 0 and body[0] == 0 and int.from_bytes(body[1:5]) == size:
                 if size <= self._limits.message_bytes_max:
-                    stream.on_message(body[MESSAGE_PREFIX_BYTES:])
+                    stream.message_received(body[MESSAGE_PREFIX_BYTES:])
                 else:
                     self._refuse_size(stream, size)
                 return
+        if stream.received is None:
             stream.received = bytearray()
         stream.received += body
         self._count(len(body))
         self._split(stream, stream.received)
 
+    def resume(self, stream: Stream) -> None:
+        """Go on with what came while the stream was blocked."""
+        if stream.received is not None:
+            self._split(stream, stream.received)
+
     def _split(self, stream: Stream, received: bytearray) -> None:
         at = 0
-        while len(received) - at >= MESSAGE_PREFIX_BYTES and not stream.is_ended:
+        while (
+            len(received) - at >= MESSAGE_PREFIX_BYTES
+            and not stream.is_ended
+            and not stream.is_blocked
+        ):
             start = at + MESSAGE_PREFIX_BYTES
             size = int.from_bytes(received[at + 1 : start])
             if not self._may_be(stream, received[at], size) or start + size > len(received):
                 break
             at = start + size
-            stream.on_message(bytes(received[start:at]))
+            stream.message_received(bytes(received[start:at]))
         if stream.is_over:
             return  # and what there was is dropped
         del received[:at]

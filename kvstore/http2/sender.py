@@ -11,6 +11,7 @@ from typing import Final
 from kvstore.http2 import frames, hpack
 from kvstore.http2.grpc import MESSAGE_PREFIX_BYTES, RESPONSE_HEADERS, TRAILERS_OK, prefixed
 from kvstore.http2.limits import (
+    BATCH_BYTES_MAX,
     SENDING_BYTES_MAX,
     STREAM_BLOCKED_BYTES,
     STREAM_WRITABLE_BYTES,
@@ -37,22 +38,31 @@ class Sender:
     """Frames on their way to one peer."""
 
     def __init__(
-        self, totals: Totals, on_output: Callable[[], None], on_sent: Callable[[Stream], None]
+        self,
+        totals: Totals,
+        on_output: Callable[[], None],
+        on_sent: Callable[[Stream], None],
+        on_writable: Callable[[Stream], None],
     ) -> None:
-        """`on_output`: there is something to `take`. `on_sent`: a stream's last frame is out."""
+        """`on_output`: there is something to `take`. `on_sent`: a stream's last frame is out.
+        `on_writable`: a stream is no longer blocked."""
         self.window = WINDOW_DEFAULT
         self.initial_window = WINDOW_DEFAULT
         self.frame_bytes_max = FRAME_BYTES_DEFAULT
         self.queued_bytes = 0
         self.is_paused = False
+        self.held_bytes = 0
+        """What was put since the transport is full."""
         self.has_sent = False
         """Headers or data since somebody last cleared it: pings are judged by that."""
         self._totals = totals
         self._on_output = on_output
         self._on_sent = on_sent
+        self._on_writable = on_writable
         self._out: list[bytes] = []
         self._ready: OrderedDict[int, Stream] = OrderedDict()  # with data, and a window for it
         self._block_prefix = b""
+        self._data_bytes = 0  # of bodies in `_out`
 
     @property
     def is_full(self) -> bool:
@@ -60,14 +70,19 @@ class Sender:
         return self.queued_bytes >= SENDING_BYTES_MAX or self._totals.is_sending_full
 
     def take(self) -> bytes:
-        """The bytes to write now."""
+        """The bytes to write now; there may be more after them."""
         out, self._out = self._out, []
-        return b"".join(out)
+        self._data_bytes = 0
+        taken = b"".join(out)
+        self.pump()
+        return taken
 
     def put(self, frame: bytes) -> None:
         """A frame that no window holds back."""
         if not self._out:
             self._on_output()
+        if self.is_paused:
+            self.held_bytes += len(frame)
         self._out.append(frame)
 
     # ------------------------------------------------------------------ answers
@@ -175,6 +190,7 @@ class Sender:
     def resume(self) -> None:
         """The transport takes bytes again."""
         self.is_paused = False
+        self.held_bytes = 0
         self.pump()
 
     def credit(self, increment: int) -> None:
@@ -215,7 +231,12 @@ class Sender:
     def pump(self) -> None:
         """Send of what waits as much as the windows allow, a frame a stream in turn."""
         writable = []
-        while self._ready and self.window > 0 and not self.is_paused:
+        while (
+            self._ready
+            and self.window > 0
+            and not self.is_paused
+            and self._data_bytes < BATCH_BYTES_MAX
+        ):
             stream_id, stream = self._ready.popitem(last=False)
             self._send_from(stream)
             if stream.queue and stream.send_window > 0:
@@ -228,7 +249,7 @@ class Sender:
                 self._on_sent(stream)
         for stream in writable:
             if not stream.is_ended:
-                stream.on_writable()
+                self._on_writable(stream)
 
     def _send_from(self, stream: Stream) -> None:
         queue = stream.queue
@@ -242,6 +263,7 @@ class Sender:
         self.window -= size
         stream.send_window -= size
         self._count(stream, -size)
+        self._data_bytes += size
         self.has_sent = True
         self.put(frames.data(stream.id, data))
 

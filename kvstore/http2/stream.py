@@ -1,8 +1,8 @@
 """One call as the connection sees it; the server's calls derive from it. Pure.
 
-The peer's half comes in by the `on_…` methods, which the server overrides; ours goes out by
-`answer` (the whole of a unary call) or `send` and `end`. After the end nothing is sent, and
-nothing comes in but `on_closed`.
+The peer's half comes in by methods which the server overrides; ours goes out by `answer` (the
+whole of a unary call) or `send` and `end`. After the end nothing is sent, and nothing comes in but
+`closed`.
 """
 
 from collections import deque
@@ -55,16 +55,19 @@ class Stream:
 
     # ------------------------------------------------------------------ what comes in
 
-    def on_message(self, message: bytes) -> None:
+    def begun(self) -> None:
+        """The call was accepted."""
+
+    def message_received(self, message: bytes) -> None:
         """One message of the peer."""
 
-    def on_half_closed(self) -> None:
+    def half_closed(self) -> None:
         """The peer has sent its last message."""
 
-    def on_writable(self) -> None:
+    def writable(self) -> None:
         """`is_blocked` went back to False."""
 
-    def on_closed(self) -> None:
+    def closed(self) -> None:
         """The stream is over, whoever ended it."""
 
     # ------------------------------------------------------------------ what goes out

@@ -1,17 +1,21 @@
-"""The client port: tells plain HTTP from gRPC by the first bytes of a connection.
+"""One client's connection: plain HTTP or gRPC over HTTP/2, told apart by its first bytes.
 
-gRPC and TLS go on, unread, to the front's own socket; a `GET` gets a page and the end of the
-connection. So one port serves clients, `/metrics` and `/health`, as etcd's does. Bounded both
-ways: whoever does not read stops the other side's reading.
+Drives `http2.Connection` with what the transport gives, and writes once for all that a turn of the
+loop has made. A plain `GET` gets a page and the end of the connection, as on etcd's client port.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
+
+from kvstore.http2.connection import Connection
+from kvstore.http2.protocol import PREFACE
+
+if TYPE_CHECKING:
+    from kvstore.server.front import Front
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -27,89 +31,122 @@ Pages = Callable[[str, Callable[[Page], None]], None]
 
 _GET = b"GET "
 _REQUEST_BYTES_MAX = 8 * 1024
-_REQUEST_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 
 
 class ClientConnection(asyncio.Protocol):
-    """One accepted connection, until it is known what it is and then until it ends."""
+    """One accepted connection, until it ends."""
 
-    def __init__(self, front_address: str, pages: Pages) -> None:
-        self._front_address = front_address
-        self._pages = pages
+    def __init__(self, front: "Front") -> None:
+        self.http2: Connection | None = None
+        self.opened_at = 0.0
+        self._front = front
+        self._loop = front.loop
         self._first = b""
-        self._opening: asyncio.Task[None] | None = None
-        self._front: _Relay | None = None
+        self._is_feeding = False
+        self._is_paused = False
+        self._has_page = False
+
+    # ------------------------------------------------------------------ the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Nothing is known yet."""
+        """Nothing is known yet; `tick` sees to it that something soon is."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
-        # A connection that says nothing is gRPC's business only once it has said something.
-        self._timer = asyncio.get_running_loop().call_later(_REQUEST_SECONDS, self._transport.abort)
+        self.opened_at = self._loop.time()
+        self._front.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
-        if self._front is not None:
-            self._front.write(data)
-            return
-        self._first += data
-        if self._opening is not None:
-            return  # read before reading could be paused
-        if not self._first.startswith(_GET[: len(self._first)]):
-            self._timer.cancel()
-            self._transport.pause_reading()
-            self._opening = asyncio.get_running_loop().create_task(self._open())
-        elif b"\r\n\r\n" in self._first:
-            self._timer.cancel()
-            self._answer()
-        elif len(self._first) > _REQUEST_BYTES_MAX:
-            self._transport.abort()
+        if self.http2 is None:
+            self._first += data
+            if self._first.startswith(_GET[: len(self._first)]):
+                self._on_page_bytes()
+                return
+            if len(self._first) < len(PREFACE) and PREFACE.startswith(self._first):
+                return
+            data, self._first = self._first, b""
+            self.http2 = self._front.open_connection(self._on_output)
+        self._is_feeding = True
+        try:
+            self.http2.feed(data, self._loop.time())
+        finally:
+            self._is_feeding = False
+            self._flush()
 
     def eof_received(self) -> bool:
         """The client will send no more: an HTTP client may still wait for its page."""
-        return self._front is None and self._first.startswith(_GET)
+        return self.http2 is None and self._first.startswith(_GET)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client has gone."""
-        self._timer.cancel()
-        if self._opening is not None:
-            self._opening.cancel()
-        if self._front is not None:
-            self._front.close()
+        self._front.connections.discard(self)
+        if self.http2 is not None:
+            self.http2.lost()
 
     def pause_writing(self) -> None:
         """The client does not read."""
-        if self._front is not None:
-            self._front.pause_reading()
+        self._is_paused = True
+        if self.http2 is not None:
+            self.http2.sender.pause()
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        if self._front is not None:
-            self._front.resume_reading()
+        self._is_paused = False
+        if self.http2 is not None:
+            self.http2.sender.resume()
+            self._flush()
 
-    async def _open(self) -> None:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.setblocking(False)
-        try:
-            # Not left to uvloop, which knows no address that begins with a NUL.
-            connection.connect(self._front_address)
-        except OSError:
-            connection.close()
-            self._transport.abort()  # the front has stopped, or cannot take more
+    # ------------------------------------------------------------------ the front's side
+
+    def tick(self, now: float, first_bytes_seconds: float) -> None:
+        """Time passes."""
+        if self.http2 is not None:
+            self.http2.tick(now)
+            self._flush()
+        elif not self._has_page and now - self.opened_at >= first_bytes_seconds:
+            self._transport.abort()
+
+    def drain(self) -> None:
+        """Write what is left and close; whoever does not read it in time is cut off."""
+        if self.http2 is not None:
+            self.http2.drain()
+            self._flush()
+        self._close()
+
+    # ------------------------------------------------------------------ writing
+
+    def _on_output(self) -> None:
+        if not self._is_feeding:
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        http2 = self.http2
+        assert http2 is not None
+        while data := http2.sender.take():
+            self._transport.write(data)
+            if self._is_paused:
+                break
+        if http2.is_closing:
+            self._close()
+
+    def _close(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.close()
+            self._loop.call_later(_CLOSE_SECONDS, self._transport.abort)
+
+    # ------------------------------------------------------------------ plain HTTP
+
+    def _on_page_bytes(self) -> None:
+        if self._has_page:
             return
-        _, front = await asyncio.get_running_loop().create_unix_connection(
-            lambda: _Relay(self._transport), sock=connection
-        )
-        front.write(self._first)
-        self._first = b""
-        self._front = front
-        self._transport.resume_reading()
+        if b"\r\n\r\n" in self._first:
+            self._has_page = True
+            path = self._first.split(b" ", 2)[1].partition(b"?")[0]
+            self._front.pages(path.decode("latin-1"), self._send_page)
+        elif len(self._first) > _REQUEST_BYTES_MAX:
+            self._transport.abort()
 
-    def _answer(self) -> None:
-        path = self._first.split(b" ", 2)[1].partition(b"?")[0]
-        self._pages(path.decode("latin-1"), self._send)
-
-    def _send(self, page: Page) -> None:
+    def _send_page(self, page: Page) -> None:
         if self._transport.is_closing():
             return
         status = HTTPStatus(page.status)
@@ -118,32 +155,4 @@ class ClientConnection(asyncio.Protocol):
             f"Content-Length: {len(page.body)}\r\nConnection: close\r\n\r\n"
         )
         self._transport.write(head.encode() + page.body)
-        self._transport.close()
-
-
-class _Relay(asyncio.Protocol):
-    """The way from the front back to one client."""
-
-    def __init__(self, client: asyncio.Transport) -> None:
-        self._client = client
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        front = cast(asyncio.Transport, transport)
-        self.write = front.write
-        self.close = front.close
-        self.pause_reading = front.pause_reading
-        self.resume_reading = front.resume_reading
-
-    def data_received(self, data: bytes) -> None:
-        self._client.write(data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._client.close()
-        # What is written may still leave, but not wait for a client that reads no more.
-        asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._client.abort)
-
-    def pause_writing(self) -> None:
-        self._client.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._client.resume_reading()
+        self._close()

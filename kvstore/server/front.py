@@ -1,32 +1,33 @@
-"""The RPC front on grpc.aio: ports, TLS, limits, and which handler serves which method.
+"""The RPC front: client ports, TLS, limits, and the clock of all connections.
 
-Services are transport-free objects with a table of their methods; this mounts the tables. grpc
-listens on a local socket without a name in the file system, behind the ports of `client_port`.
-Only this module and `grpc_calls` know grpc.
+Services are transport-free objects with a table of their methods; `calls` mounts the tables on the
+streams of `http2`. One timer serves all connections.
 """
 
 import asyncio
-import secrets
+import ssl
 from collections.abc import Callable, Sequence
-from functools import partial
 from http import HTTPStatus
-from typing import Any
 
-import grpc
 import msgspec
-from google.protobuf.message import Message
 
-from kvstore.errors import ConfigError, UnknownMethodError
-from kvstore.server.call import Kind, Service
+from kvstore.errors import ConfigError, StoppedError
+from kvstore.http2.connection import Connection
+from kvstore.http2.limits import Limits, Totals
+from kvstore.server.call import Service
+from kvstore.server.calls import Router
 from kvstore.server.client_port import ClientConnection, Page, Pages
-from kvstore.server.grpc_calls import Context, LiveCalls, set_status
-from kvstore.server.tls import FrontTls
 from kvstore.server.urls import Url
 
 # gRPC's own limit leaves room around a request of the largest size (etcd's overhead).
 MESSAGE_OVERHEAD_BYTES = 512 * 1024
 # Time that calls which were failed at the end have to reach their clients.
 STOP_GRACE_SECONDS = 1.0
+# A connection has so long to say what it is, TLS handshake and first bytes each.
+FIRST_BYTES_SECONDS = 10.0
+# Connections of a process; those beyond are closed as they come.
+CONNECTIONS_MAX = 50_000
+_TICK_SECONDS = 0.5
 _INT32_MAX = 2**31 - 1
 
 
@@ -47,58 +48,72 @@ class Front:
         self,
         services: Sequence[Service],
         urls: Sequence[Url],
-        tls: FrontTls | None = None,
+        tls: ssl.SSLContext | None = None,
         limits: FrontLimits | None = None,
         pages: Pages | None = None,
     ) -> None:
         """`pages` answers plain GETs; without it every one is not found."""
-        self._pages = pages or _no_pages
-        self._listeners: list[asyncio.Server] = []
+        self.pages = pages or _no_pages
+        self.ports: list[int] = []  # as bound, in the order of the URLs (one may ask for port 0)
+        self.connections: set[ClientConnection] = set()
+        self.totals = Totals()
+        self._router = Router(services)
         self._urls = urls
         self._tls = tls
-        self._limits = limits or FrontLimits()
-        self._calls = LiveCalls()
-        self._handlers = _GenericHandlers(services, self._calls)
-        self._server: grpc.aio.Server | None = None
-        self.ports: list[int] = []  # as bound, in the order of the URLs (one may ask for port 0)
+        self._limits = _http2_limits(limits or FrontLimits())
+        self._listeners: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen and serve. Raises ConfigError naming the address at fault."""
-        server = grpc.aio.server(options=_options(self._limits))
-        server.add_generic_rpc_handlers((self._handlers,))
-        # Every local user can find such a name: it must ask for no less than the port before it.
-        inner = {url.is_tls: f"keelson-{secrets.token_hex(16)}" for url in self._urls}
+        self.loop = asyncio.get_running_loop()
         try:
-            for is_tls, name in inner.items():
-                self._add_inner_port(server, f"unix-abstract:{name}", is_tls=is_tls)
             for url in self._urls:
-                await self._listen(url, "\0" + inner[url.is_tls])
+                await self._listen(url)
         except ConfigError:
             self._close_listeners()
             raise
-        await server.start()
-        self._server = server
+        self._tick()
 
     async def stop(self) -> None:
         """Fail the calls under way with StoppedError, then close every connection."""
         self._close_listeners()
-        self._calls.stop()
-        if self._server is not None:
-            await self._server.stop(STOP_GRACE_SECONDS)
-            self._server = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._router.is_stopping = True
+        for connection in list(self.connections):
+            if connection.http2 is not None:
+                for stream in list(connection.http2.streams.values()):
+                    stream.fail(StoppedError())  # type: ignore[attr-defined]
+            connection.drain()
+        deadline = self.loop.time() + STOP_GRACE_SECONDS
+        while self.connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
 
-    def _add_inner_port(self, server: grpc.aio.Server, address: str, *, is_tls: bool) -> None:
-        if not is_tls:
-            server.add_insecure_port(address)
-        elif self._tls is not None:
-            server.add_secure_port(address, _credentials(self._tls))
-        else:
+    def open_connection(self, on_output: Callable[[], None]) -> Connection:
+        """The HTTP/2 side of a connection whose first bytes have come."""
+        now = self.loop.time()
+        return Connection(self._limits, self.totals, self._router.open, on_output, now)
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        for connection in list(self.connections):
+            connection.tick(now, FIRST_BYTES_SECONDS)
+        self._timer = self.loop.call_later(_TICK_SECONDS, self._tick)
+
+    async def _listen(self, url: Url) -> None:
+        if url.is_tls and self._tls is None:
             raise ConfigError("cannot listen on an https URL without --cert-file and --key-file")
-
-    async def _listen(self, url: Url, front_address: str) -> None:
         try:
-            listener = await asyncio.get_running_loop().create_server(
-                lambda: ClientConnection(front_address, self._pages), url.host, url.port
+            listener = await self.loop.create_server(
+                lambda: ClientConnection(self),
+                url.host,
+                url.port,
+                ssl=self._tls if url.is_tls else None,
+                ssl_handshake_timeout=FIRST_BYTES_SECONDS if url.is_tls else None,
+                backlog=1024,
             )
         except OSError as error:
             reason = f"is the port in use? ({error})"
@@ -112,76 +127,13 @@ class Front:
         self._listeners.clear()
 
 
-class _GenericHandlers(grpc.GenericRpcHandler):
-    """Finds the handler of a method by its full name."""
-
-    def __init__(self, services: Sequence[Service], calls: LiveCalls) -> None:
-        self._handlers: dict[str, Any] = {}
-        for service in services:
-            for name, (attribute, request_type, kind) in service.methods.items():
-                assert name not in self._handlers, f"two services serve {name}"
-                handler = getattr(service.handlers, attribute)
-                self._handlers[name] = _handler(calls, handler, request_type, kind)
-        self._services = {name.split("/")[1] for name in self._handlers}
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """The handler of one call; a method that is not there gets one that says so."""
-        name = handler_call_details.method
-        handler = self._handlers.get(name)
-        if handler is not None:
-            return handler
-        _, _, path = name.partition("/")
-        service, _, method = path.rpartition("/")
-        text = f"method {method} for service {service}"
-        if service not in self._services:
-            text = f"service {service}"
-        # As a stream: it is answered before any request of the client has arrived.
-        refuse: Any = partial(_refuse, UnknownMethodError(text))
-        return grpc.stream_stream_rpc_method_handler(refuse)
-
-
-async def _refuse(error: UnknownMethodError, _requests: Any, context: Context) -> None:
-    set_status(context, error)
-
-
-def _handler(calls: LiveCalls, handler: Any, request_type: type[Message], kind: Kind) -> Any:
-    # Any: grpc's stubs describe the behaviours of the threaded server only.
-    behaviour: Any
-    if kind == "unary":
-        behaviour = partial(calls.serve_unary, handler, request_type)
-        return grpc.unary_unary_rpc_method_handler(behaviour)
-    behaviour = partial(calls.serve_stream, handler, request_type)
-    return grpc.stream_stream_rpc_method_handler(behaviour)
-
-
-def _options(limits: FrontLimits) -> list[tuple[str, int]]:
-    return [
-        (
-            "grpc.max_receive_message_length",
-            min(limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES, _INT32_MAX),
-        ),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", min(limits.concurrent_streams_max, _INT32_MAX)),
-        ("grpc.keepalive_time_ms", _milliseconds(limits.keepalive_interval_seconds)),
-        ("grpc.keepalive_timeout_ms", _milliseconds(limits.keepalive_timeout_seconds)),
-        ("grpc.keepalive_permit_without_calls", 0),
-        (
-            "grpc.http2.min_ping_interval_without_data_ms",
-            _milliseconds(limits.keepalive_min_interval_seconds),
-        ),
-    ]
-
-
-def _milliseconds(seconds: float) -> int:
-    """0 turns keep-alive off, as in etcd; gRPC says it with the largest number."""
-    return min(int(seconds * 1000), _INT32_MAX) or _INT32_MAX
-
-
-def _credentials(tls: FrontTls) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(tls.private_key, tls.certificate_chain)],
-        root_certificates=tls.trusted_ca,
-        require_client_auth=tls.is_client_cert_required,
+def _http2_limits(limits: FrontLimits) -> Limits:
+    return Limits(
+        message_bytes_max=min(limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES, _INT32_MAX),
+        streams_max=min(limits.concurrent_streams_max, STREAMS_MAX),
+        ping_interval_min_seconds=limits.keepalive_min_interval_seconds,
+        keepalive_interval_seconds=limits.keepalive_interval_seconds,
+        keepalive_timeout_seconds=limits.keepalive_timeout_seconds,
     )
 
 

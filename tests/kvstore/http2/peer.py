@@ -66,28 +66,28 @@ class Call(Stream):
         self.messages: list[bytes] = []
         self.happened: list[str] = []
 
-    def on_message(self, message: bytes) -> None:
-        super().on_message(message)
+    def message_received(self, message: bytes) -> None:
+        super().message_received(message)
         self.messages.append(message)
 
-    def on_half_closed(self) -> None:
-        super().on_half_closed()
+    def half_closed(self) -> None:
+        super().half_closed()
         self.happened.append("half-closed")
 
-    def on_writable(self) -> None:
-        super().on_writable()
+    def writable(self) -> None:
+        super().writable()
         self.happened.append("writable")
 
-    def on_closed(self) -> None:
-        super().on_closed()
+    def closed(self) -> None:
+        super().closed()
         self.happened.append("closed")
 
 
 class Answering(Call):
     """Answers a unary call with its own message."""
 
-    def on_half_closed(self) -> None:
-        super().on_half_closed()
+    def half_closed(self) -> None:
+        super().half_closed()
         self.answer(self.messages[0])
 
 
@@ -129,7 +129,10 @@ class Peer:
         self.connection.feed(b"".join(data), self.now)
 
     def take(self) -> list[Frame]:
-        return parse(self.connection.sender.take())
+        taken = b""
+        while data := self.connection.sender.take():
+            taken += data
+        return parse(taken)
 
     def headers(self, stream_id: int, fields: Any = REQUEST, *, flags: int = END_HEADERS) -> bytes:
         return frame(HEADERS, flags, stream_id, self.encoder.encode(fields))
@@ -156,7 +159,7 @@ class Peer:
         self.send(frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in pairs)))
 
     def fields(self, answer: Frame) -> dict[str, str]:
-        return dict(self.decoder.decode(answer.payload))
+        return {str(name): str(value) for name, value in self.decoder.decode(answer.payload)}
 
     def fault(self) -> ErrorCode | None:
         """Why the server closes the connection; None while it does not."""

@@ -226,7 +226,7 @@ def test_calls_of_one_connection_that_end_together_at_their_deadlines() -> None:
     """Ending one may end another: what is over is not ended again."""
     peer = Peer()
     calls = [peer.begin([*REQUEST, ("grpc-timeout", "1S")]) for _ in range(3)]
-    calls[0].on_closed = lambda: calls[2].end("CANCELLED")  # type: ignore[method-assign]
+    calls[0].closed = lambda: calls[2].end("CANCELLED")  # type: ignore[method-assign]
     peer.connection.tick(peer.now + 2)
     assert all(call.is_over for call in calls)
 

@@ -161,13 +161,14 @@ def test_a_blocked_stream_that_has_ended_is_not_told() -> None:
     call.end()
     peer.window(0, WINDOW_MAX - WINDOW_DEFAULT)
     peer.window(call.id, WINDOW_MAX - WINDOW_DEFAULT)
+    peer.take()
     assert call.happened == ["closed"]
 
 
 def test_a_writable_stream_may_send_at_once() -> None:
     class Eager(Call):
-        def on_writable(self) -> None:
-            super().on_writable()
+        def writable(self) -> None:
+            super().writable()
             self.send(b"more")
 
     peer = Peer(call_type=Eager)

@@ -16,7 +16,7 @@ TYPE = (b"content-type", b"application/grpc")
 
 def decoded(block: bytes | None) -> dict[str, str]:
     assert block is not None
-    return dict(oracle.Decoder().decode(block))
+    return {str(name): str(value) for name, value in oracle.Decoder().decode(block)}
 
 
 def test_a_head_says_path_metadata_and_time() -> None:

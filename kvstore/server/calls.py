@@ -1,0 +1,207 @@
+"""`Call` and `StreamCall` on streams of HTTP/2: messages parsed, errors made statuses.
+
+No task and no future: a handler is called when the request is there, and what it says goes out.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from google.protobuf.message import DecodeError, EncodeError, Message
+
+from kvstore.errors import (
+    KvError,
+    MalformedRequestError,
+    ResponseTooLargeError,
+    StoppedError,
+    UnknownMethodError,
+)
+from kvstore.http2.connection import Connection
+from kvstore.http2.grpc import Head
+from kvstore.http2.stream import Stream
+from kvstore.rpc_errors import status_of
+from kvstore.server.call import Service
+
+
+def serialize(response: Any) -> bytes:
+    """The bytes of a response, which may be bytes already. Raises ResponseTooLargeError."""
+    if isinstance(response, bytes):
+        return response
+    try:
+        data: bytes = response.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise ResponseTooLargeError(str(error)) from None
+    return data
+
+
+def _parse(request_type: type[Message], data: bytes) -> Any:
+    try:
+        return request_type.FromString(data)
+    except DecodeError as error:
+        raise MalformedRequestError(str(error)) from None
+
+
+class _CallBase(Stream):
+    __slots__ = ()
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the client sent along; not to be changed."""
+        return self.head.metadata
+
+    def fail(self, error: KvError) -> None:
+        """End with the status of `error`; what is queued is dropped."""
+        status = status_of(error)
+        self.end(status.code, status.text, drop_queue=True)
+
+
+class UnaryCall(_CallBase):
+    """One request, one answer."""
+
+    __slots__ = ("_handler", "_message", "_request_type")
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream_id: int,
+        head: Head,
+        handler: Callable[[Any, Any], None],
+        request_type: type[Message],
+    ) -> None:
+        super().__init__(connection, stream_id, head)
+        self._handler = handler
+        self._request_type = request_type
+        self._message: bytes | None = None
+
+    def message_received(self, message: bytes) -> None:
+        """The request; there is one."""
+        if self._message is not None:
+            self.end("INTERNAL", "a unary call has one request")
+        self._message = message
+
+    def half_closed(self) -> None:
+        """The request is whole: do it."""
+        if self._message is None:
+            self.end("INTERNAL", "a unary call without its request")
+            return
+        try:
+            self._handler(_parse(self._request_type, self._message), self)
+        except KvError as error:
+            self.fail(error)
+        self._message = b""  # it may be large, and the answer may take its time
+
+    def reply(self, response: Any) -> None:
+        """Answer with a message or its bytes; ignored when the call is over."""
+        try:
+            self.answer(serialize(response))
+        except ResponseTooLargeError as error:
+            self.fail(error)
+
+
+def _ignore(*_: Any) -> None:
+    """What a stream does with what its handler does not listen to."""
+
+
+class BidirectionalCall(_CallBase):
+    """Requests go to `on_request` in order, responses to the client as it reads."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream_id: int,
+        head: Head,
+        handler: Callable[[Any], None],
+        request_type: type[Message],
+    ) -> None:
+        super().__init__(connection, stream_id, head)
+        self.on_request: Callable[[Any], None] = _ignore
+        self.on_half_closed: Callable[[], None] = _ignore
+        self.on_closed: Callable[[], None] = _ignore
+        self.on_writable: Callable[[], None] = _ignore
+        self._handler = handler
+        self._request_type = request_type
+
+    def begun(self) -> None:
+        """Let the handler listen."""
+        try:
+            self._handler(self)
+        except KvError as error:
+            self.fail(error)
+
+    def message_received(self, message: bytes) -> None:
+        """One request."""
+        try:
+            self.on_request(_parse(self._request_type, message))
+        except KvError as error:
+            self.fail(error)
+
+    def half_closed(self) -> None:
+        """The client sends no more."""
+        self.on_half_closed()
+
+    def writable(self) -> None:
+        """The client reads again."""
+        self.on_writable()
+
+    def closed(self) -> None:
+        """The call is over, whoever ended it."""
+        self.on_closed()
+
+    def send(self, response: Any) -> None:
+        """Send one message or its bytes."""
+        try:
+            super().send(serialize(response))
+        except ResponseTooLargeError as error:
+            self.fail(error)
+
+
+class RefusedCall(_CallBase):
+    """A call that is over as it begins."""
+
+    def __init__(
+        self, connection: Connection, stream_id: int, head: Head, error: KvError
+    ) -> None:
+        super().__init__(connection, stream_id, head)
+        self._error = error
+
+    def begun(self) -> None:
+        """Say why."""
+        self.fail(self._error)
+
+
+class _Route(NamedTuple):
+    call_type: type[UnaryCall] | type[BidirectionalCall]
+    handler: Any
+    request_type: type[Message]
+
+
+_Opened: TypeAlias = UnaryCall | BidirectionalCall | RefusedCall
+
+
+class Router:
+    """Which handler serves which method."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self.is_stopping = False
+        self._routes: dict[str, _Route] = {}
+        for service in services:
+            for name, (attribute, request_type, kind) in service.methods.items():
+                assert name not in self._routes, f"two services serve {name}"
+                call_type = UnaryCall if kind == "unary" else BidirectionalCall
+                handler = getattr(service.handlers, attribute)
+                self._routes[name] = _Route(call_type, handler, request_type)
+        self._services = {name.split("/")[1] for name in self._routes}
+
+    def open(self, connection: Connection, stream_id: int, head: Head) -> _Opened:
+        """The call that begins; one for a method that is not there says so."""
+        route = self._routes.get(head.path)
+        if route is None:
+            return RefusedCall(connection, stream_id, head, self._unknown(head.path))
+        if self.is_stopping:
+            return RefusedCall(connection, stream_id, head, StoppedError())
+        return route.call_type(connection, stream_id, head, route.handler, route.request_type)
+
+    def _unknown(self, name: str) -> UnknownMethodError:
+        service, _, method = name.removeprefix("/").rpartition("/")
+        if service in self._services:
+            return UnknownMethodError(f"method {method} for service {service}")
+        return UnknownMethodError(f"service {service}")
