@@ -142,17 +142,18 @@ class KeyIndex:
         return self.count(key, range_end) + _count_between(self._dead, key, range_end)
 
     def outlives(self, kv: KeyValue, revision: int) -> bool:
-        """Tell whether a compaction at `revision`, not before `kv`, keeps it.
+        """Tell whether a compaction at `revision`, not before `kv`, leaves it to readers.
 
-        Kept is the newest version up to that revision, unless it is a tombstone.
+        That is the newest version up to that revision, unless it is a tombstone.
         """
         return kv.version != 0 and self.version_at(kv.key, revision) is kv
 
     def compact(self, kv: KeyValue, revision: int) -> bool:
-        """Like `outlives`, and forget what the compaction drops of this key.
+        """Forget what the compaction drops of a version's key; tell whether the version stays.
 
-        The first call for a key drops all of it at once, so a key with a long history costs one
-        bisection a version and no repeated shifting.
+        What readers see stays, and a tombstone of that very revision: who watches from there on
+        must get to know of it. The first call for a key drops all of it at once, so a key with a
+        long history costs one bisection a version and no repeated shifting.
         """
         key = kv.key
         newest = self.newest.get(key)
@@ -162,20 +163,26 @@ class KeyIndex:
         if newest.mod_revision <= revision:
             if older is not None:
                 del self._older[key]
-            if not newest.version:
+            if not _stays(newest, revision):
                 del self.newest[key]
                 self._dead.remove(key)
-            return newest is kv and newest.version != 0
+                return False
+            return newest is kv
         if older is None:
             return False
         position = bisect_right(older, revision, key=_mod_revision)
         if position == 0:
             return False
         survivor = older[position - 1]
-        del older[: position - 1 if survivor.version else position]
+        stays = _stays(survivor, revision)
+        del older[: position - 1 if stays else position]
         if not older:
             del self._older[key]
-        return survivor is kv and survivor.version != 0
+        return stays and survivor is kv
+
+
+def _stays(kv: KeyValue, revision: int) -> bool:
+    return kv.version != 0 or kv.mod_revision == revision
 
 
 def _between(keys: "SortedList[bytes]", key: bytes, range_end: bytes) -> Iterator[bytes]:

@@ -172,7 +172,8 @@ class Store:
     def compact(self, command: Compact) -> CompactResult:
         """Forget what was before a revision: at once for readers, in slices for the memory.
 
-        Kept is, for each key, the newest version up to that revision unless it is a tombstone.
+        Kept is, for each key, the newest version up to that revision, unless it is a tombstone
+        of an earlier one.
         """
         revision = command.revision
         if revision <= self.compact_revision:
@@ -265,9 +266,9 @@ class Store:
     def events_since(self, revision: int) -> Iterator[Event]:
         """History in revision order, from `revision` up to the revision at the call.
 
-        The compact revision itself may be asked for: what the compaction keeps of it is there.
-        The version before an event is left out where it is compacted. A compaction beyond the
-        next event ends an iteration under way with CompactedError, as asking anew would.
+        The compact revision itself may be asked for: no event of it is lost (etcd 3.4 forgets
+        its deletes). The version before an event is left out where it is compacted. A compaction
+        beyond the next event ends an iteration under way with CompactedError, as asking anew would.
         """
         if revision < self.compact_revision:
             raise CompactedError(revision, self.compact_revision)
@@ -278,10 +279,10 @@ class Store:
             revision = kv.mod_revision
             if revision < self.compact_revision:
                 raise CompactedError(revision, self.compact_revision)
-            if revision > self.compact_revision:
-                yield Event(kv, self._index.get_at(kv.key, revision - 1))
-            elif self._index.outlives(kv, self.compact_revision):
+            if revision == self.compact_revision or kv.version == 1:
                 yield Event(kv)
+            else:
+                yield Event(kv, self._index.get_at(kv.key, revision - 1))
 
     # Inside of an operation.
 
@@ -351,8 +352,8 @@ class Store:
 
     def _write(self, kv: KeyValue) -> None:
         # The previous key-value of an event is the one before its revision, not before its
-        # place in the txn.
-        before = self._index.get_at(kv.key, self.revision)
+        # place in the txn; a key that is created has none, whatever the same txn deleted.
+        before = None if kv.version == 1 else self._index.get_at(kv.key, self.revision)
         self._index.add(kv)
         self._log.append(kv)
         self._events.append(Event(kv, before))

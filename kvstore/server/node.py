@@ -6,7 +6,6 @@ nowhere else. Decisions about consensus live in `kvstore.raft`, about data in `k
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -22,7 +21,6 @@ from kvstore.errors import (
     MalformedRequestError,
     NotLeaderError,
     StoppedError,
-    TooManyRequestsError,
 )
 from kvstore.mvcc.watch import WatchHub
 from kvstore.raft import codec
@@ -38,8 +36,9 @@ from kvstore.raft.types import (
 )
 from kvstore.seams import Clock, PeerTransport, Random
 from kvstore.server.log_window import LogWindow
+from kvstore.server.proposals import Proposals
 from kvstore.server.reads import ReadDone, ReadQueue
-from kvstore.server.waiters import Done, Waiters
+from kvstore.server.waiters import Done
 from kvstore.storage.log_storage import LogStorage
 
 logger = logging.getLogger(__name__)
@@ -48,9 +47,6 @@ logger = logging.getLogger(__name__)
 APPLY_SLICE_SECONDS = 0.005
 # The clock is looked at once per so many entries.
 _ENTRIES_PER_CLOCK_READ = 16
-# Bytes of proposals that may wait for a leader, and that go to the core as one batch.
-PENDING_BYTES_MAX = 64 * 1024 * 1024
-BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 _RAFT_FRAME = b"R"
 
@@ -120,9 +116,7 @@ class Node:
         self._observed: tuple[int, bool] = (0, False)
         # Ids must not repeat those of an earlier run of this member: its log may still hold them.
         first_id = random.getrandbits(46) << 16
-        self._proposals: Waiters[Any] = Waiters(first_id, options.request_timeout_seconds)
-        self._pending: deque[tuple[int, bytes]] = deque()
-        self._pending_bytes = 0
+        self._proposals = Proposals(member_id, first_id, options.request_timeout_seconds)
         self._reads = ReadQueue(
             first_id,
             timeout_seconds=options.request_timeout_seconds,
@@ -177,17 +171,7 @@ class Node:
         if self._is_stopping:
             done(StoppedError())
             return
-        try:
-            request_id = self._proposals.add(self.clock.now(), done)
-        except KvError as error:
-            done(error)
-            return
-        data = commands.encode(Proposal(self.member_id, request_id, command))
-        if self._pending_bytes + len(data) > PENDING_BYTES_MAX:
-            self._proposals.resolve(request_id, TooManyRequestsError())
-            return
-        self._pending.append((request_id, data))
-        self._pending_bytes += len(data)
+        self._proposals.add(self.clock.now(), command, done)
         self._wake.set()
 
     def propose_as_leader(self, command: Command) -> bool:
@@ -315,24 +299,8 @@ class Node:
 
     def _submit(self) -> None:
         """Hand what was gathered since the last time to the core, as one batch."""
-        while self._pending and self._pending[0][0] not in self._proposals:
-            self._drop_pending(1)  # timed out while there was no leader
-        while self._pending:
-            batch: list[bytes] = []
-            batch_bytes = 0
-            for _, data in self._pending:
-                batch.append(data)
-                batch_bytes += len(data)
-                if batch_bytes >= BATCH_BYTES_MAX:
-                    break
-            if not self.raft.propose(batch):
-                break
-            self._drop_pending(len(batch))
+        self._proposals.submit(self.raft.propose, self.raft.term)
         self._reads.ask(self.clock.now(), self.raft.read_index)
-
-    def _drop_pending(self, count: int) -> None:
-        for _ in range(count):
-            self._pending_bytes -= len(self._pending.popleft()[1])
 
     async def _process(self, ready: Ready) -> None:
         self._is_processing = True
@@ -340,6 +308,7 @@ class Node:
             assert self.install_snapshot is not None
             await self.install_snapshot(ready.snapshot)
             self.log_window.clear()
+            self._proposals.on_snapshot()
             self._publish()  # watchers have missed what the snapshot jumped over
         if ready.hard_state is not None or ready.entries:
             self.storage.append(ready.hard_state, ready.entries)
@@ -388,7 +357,9 @@ class Node:
 
     def _apply_entry(self, entry: Entry) -> None:
         assert entry.index == self.machine.applied_index + 1, "a gap in the committed entries"
-        self.applied_term = entry.term
+        if entry.term > self.applied_term:
+            self.applied_term = entry.term
+            self._proposals.on_term_applied(entry.term)
         if entry.kind is not EntryKind.NORMAL or not entry.data:
             self.machine.skip(entry.index)
             if self.is_leader and entry.term == self.term:

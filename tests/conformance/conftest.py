@@ -54,7 +54,7 @@ def why_not_runnable(target: str) -> str | None:
     return None
 
 
-@pytest.fixture(scope="session", params=list(PROGRAMS))
+@pytest.fixture(scope="package", params=list(PROGRAMS))
 def target(request: pytest.FixtureRequest) -> str:
     """`etcd` or `keelson`."""
     name = str(request.param)
@@ -67,7 +67,7 @@ def target(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server_folder() -> Iterator[Path]:
     """Data folders; in memory where the system has such a place: durability is tested elsewhere."""
     shared_memory = Path("/dev/shm")
@@ -91,7 +91,7 @@ def _clusters(target: str, folder: Path) -> Iterator[StartCluster]:
         cluster.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_shared_cluster(target: str, server_folder: Path) -> Iterator[StartCluster]:
     yield from _clusters(target, server_folder)
 
@@ -102,13 +102,13 @@ def start_cluster(target: str, server_folder: Path) -> Iterator[StartCluster]:
     yield from _clusters(target, server_folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def single(start_shared_cluster: StartCluster) -> ClusterProcesses:
     """The one member that most cases share."""
     return start_shared_cluster()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_trio(start_shared_cluster: StartCluster) -> ClusterProcesses:
     return start_shared_cluster(members=3, flags=PATIENCE)
 
@@ -139,7 +139,7 @@ def connect() -> Iterator[Callable[[str], Client]]:
         client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_client(single: ClusterProcesses) -> Iterator[Client]:
     client = Client(single.endpoints[0])
     yield client

@@ -302,6 +302,9 @@ class Run:
     def _watch(self, stream: int, request: WatchRequest) -> str | None:
         if request.HasField("cancel_request"):
             self.watches.settle(self.position.revision)
+        create, compacted = request.create_request, self.position.compact_revision
+        if compacted == create.start_revision and self.watches.has_delete_at(compacted):
+            create.start_revision += 1  # etcd 3.4.23 has forgotten that event (etcd issue 18089)
         for side in self.watches.pairs[stream]:
             side.send(request)
         match request.WhichOneof("request_union"):

@@ -53,6 +53,18 @@ def test_a_negative_start_is_below_every_compaction(
     assert (cancelled.canceled, cancelled.compact_revision) == (True, compacted)
 
 
+@pytest.mark.oracle_fault("forgets a delete at the compact revision (issue 18089)")
+def test_a_start_at_the_compact_revision_sees_its_delete(
+    client: Client, watch: WatchStream, prefix: bytes
+) -> None:
+    client.put(prefix, b"1")
+    compacted = client.delete(prefix).header.revision
+    client.put(prefix, b"2")
+    client.compact(compacted, physical=True)
+    watch.created(prefix, start_revision=compacted)
+    assert summary(watch.events(2)) == [("DELETE", prefix, b""), ("PUT", prefix, b"2")]
+
+
 def test_a_start_after_the_last_write_waits_for_the_next(
     client: Client, watch: WatchStream, prefix: bytes
 ) -> None:

@@ -208,6 +208,13 @@ class Watches:
             side.forget(PROBE_ID)
         self.may_be_unsynced = False
 
+    def has_delete_at(self, revision: int) -> bool:
+        """Tell whether the history (up to the last compaction at least) has a delete there."""
+        return any(
+            event.kv.mod_revision == revision and event.type == Event.DELETE
+            for event in self.history
+        )
+
     def _extend_history(self, revision: int) -> None:
         known = self.history[-1].kv.mod_revision if self.history else 1
         if known >= revision:

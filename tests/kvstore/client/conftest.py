@@ -37,7 +37,7 @@ def _members(count: int, *flags: str) -> Iterator[ClusterProcesses]:
         cluster.kill()  # a clean stop takes etcd ten seconds when others are gone
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def single() -> Iterator[ClusterProcesses]:
     """One member for all tests that harm nobody; each keeps to keys of its own."""
     yield from _members(1, *_FLAGS)

@@ -130,21 +130,22 @@ class Model:
 
     def events_at(self, revision: int) -> list[Event]:
         return [
-            Event(kv, self.states[revision - 1].get(kv.key))
+            Event(kv, None if kv.version == 1 else self.states[revision - 1].get(kv.key))
             for kv in self.rows
             if kv.mod_revision == revision
         ]
 
     def _previous(self, kv: KeyValue) -> KeyValue | None:
         before = kv.mod_revision - 1
-        return None if before < self.compact_revision else self.states[before].get(kv.key)
+        is_unknown = kv.version == 1 or before < self.compact_revision
+        return None if is_unknown else self.states[before].get(kv.key)
 
     def kept_rows(self) -> list[KeyValue]:
         kept = self.states[max(0, self.compact_revision)]
         return [
             kv
             for kv in self.rows
-            if kv.mod_revision > self.compact_revision or kept.get(kv.key) is kv
+            if kv.mod_revision >= self.compact_revision or kept.get(kv.key) is kv
         ]
 
     def hash_kv(self, revision: int) -> tuple[int, int, int]:
@@ -157,6 +158,8 @@ class Model:
         data = b"key"
         for kv in self.kept_rows():
             is_old = kv.mod_revision <= self.compact_revision
+            if is_old and kv.is_tombstone:
+                continue  # it stays for watchers, but etcd 3.4 drops and does not hash it
             if kv.mod_revision > revision or (is_old and visible and visible.get(kv.key) is not kv):
                 continue
             data += kv.mod_revision.to_bytes(8, "big") + b"_" + kv.sub.to_bytes(8, "big")

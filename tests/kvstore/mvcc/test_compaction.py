@@ -17,6 +17,7 @@ from kvstore.errors import (
 from kvstore.lease import Lessor
 from kvstore.mvcc import revision_log
 from kvstore.mvcc.store import Store
+from kvstore.mvcc.types import Event
 
 from .steps import (
     LEASE,
@@ -42,14 +43,17 @@ def test_a_compact_revision_only_grows_up_to_the_present(store: Store) -> None:
     assert get(store, b"a", 3) is not None
 
 
-def test_compaction_keeps_the_newest_version_unless_it_is_a_tombstone(store: Store) -> None:
+def test_compaction_keeps_the_newest_version_unless_it_is_an_old_tombstone(store: Store) -> None:
     put_all(store, b"a", b"b", b"a", b"c", b"a")  # revisions 2 … 6
     store.delete_range(DeleteRange(b"c"))
     store.delete_range(DeleteRange(b"b"))
     store.compact(Compact(7))
     finish_compaction(store)
-    assert rows_of(store) == [(b"b", 3), (b"a", 6), (b"b", 8)]
-    assert store.row_count == 3
+    assert rows_of(store) == [(b"b", 3), (b"a", 6), (b"c", 7), (b"b", 8)]
+    store.compact(Compact(8))
+    finish_compaction(store)
+    assert rows_of(store) == [(b"a", 6), (b"b", 8)]
+    assert store.row_count == 2
 
 
 def test_a_generation_before_the_compaction_goes_without_the_one_after(store: Store) -> None:
@@ -58,22 +62,31 @@ def test_a_generation_before_the_compaction_goes_without_the_one_after(store: St
     put_all(store, b"a", b"b", b"b")
     store.compact(Compact(4))
     finish_compaction(store)
-    assert rows_of(store) == [(b"a", 5), (b"b", 6), (b"b", 7)]
+    assert rows_of(store) == [(b"a", 4), (b"b", 4), (b"a", 5), (b"b", 6), (b"b", 7)]
     assert keys_of(store.range(Range(b"a", b"\0", revision=4))) == []
+    store.compact(Compact(5))
+    finish_compaction(store)
+    assert rows_of(store) == [(b"a", 5), (b"b", 6), (b"b", 7)]
+    assert keys_of(store.range(Range(b"a", b"\0", revision=5))) == [b"a"]
     assert keys_of(store.range(Range(b"a", b"\0", revision=6))) == [b"a", b"b"]
 
 
-def test_a_compaction_of_everything_leaves_the_revision(store: Store) -> None:
+def test_a_compaction_of_everything_leaves_the_revision_and_its_deletes(store: Store) -> None:
     put_all(store, b"a")
     store.delete_range(DeleteRange(b"a"))
+    [_, delete] = store.take_events()
     store.compact(Compact(3))
     assert store.is_compacting
     assert store.compact_slice(1) is True
     assert store.compact_slice(1) is False
     assert not store.is_compacting
-    assert (store.row_count, store.size_bytes, store.key_count) == (0, 0, 0)
-    assert (store.revision, list(store.events_since(3))) == (3, [])
+    assert (store.row_count, store.key_count, store.revision) == (1, 0, 3)
+    assert list(store.events_since(3)) == [Event(delete.kv)]
     assert store.put(Put(b"a")).revision == 4
+    store.delete_range(DeleteRange(b"a"))
+    store.compact(Compact(5))
+    finish_compaction(store)
+    assert rows_of(store) == [(b"a", 5)]
 
 
 def test_compaction_waits_while_a_hash_is_taken(

@@ -7,6 +7,7 @@ from kvstore.commands import (
     DeleteRange,
     Put,
     Range,
+    Txn,
 )
 from kvstore.errors import (
     CompactedError,
@@ -15,9 +16,9 @@ from kvstore.errors import (
 )
 from kvstore.lease import Lessor
 from kvstore.mvcc.store import FIRST_REVISION, NEVER_COMPACTED, Store
-from kvstore.mvcc.types import DeleteRangeResult, KeyValue, PutResult, RangeResult
+from kvstore.mvcc.types import DeleteRangeResult, Event, KeyValue, PutResult, RangeResult
 
-from .steps import LEASE, MISSING_LEASE, OTHER_LEASE, get, put_all, run
+from .steps import LEASE, MISSING_LEASE, OTHER_LEASE, finish_compaction, get, put_all, rows_of, run
 
 
 def test_an_empty_store_is_at_revision_1(store: Store) -> None:
@@ -127,11 +128,26 @@ def test_history_starts_at_the_compact_revision(store: Store) -> None:
     assert second == events[3]
 
 
-def test_a_deletion_at_the_compact_revision_is_not_history(store: Store) -> None:
+def test_a_deletion_at_the_compact_revision_is_history(store: Store) -> None:
+    """Who lists at a revision and watches from there on must not miss it (etcd issue 18089)."""
     put_all(store, b"a", b"b")
     store.delete_range(DeleteRange(b"a"))
+    [*_, delete] = store.take_events()
     store.compact(Compact(4))
-    assert list(store.events_since(4)) == []
+    assert list(store.events_since(4)) == [Event(delete.kv)]
+    finish_compaction(store)
+    assert list(store.events_since(4)) == [Event(delete.kv)]
+    assert rows_of(store) == [(b"b", 3), (b"a", 4)]
+
+
+def test_a_key_that_is_created_has_no_version_before_it(store: Store) -> None:
+    """Even where the same txn deleted it first, as in etcd."""
+    put_all(store, b"a")
+    run(store, Txn(success=(DeleteRange(b"a"), Put(b"a"))))
+    [first, delete, created] = store.take_events()
+    assert (delete.kv.mod_revision, created.kv.mod_revision) == (3, 3)
+    assert (delete.prev, created.prev) == (first.kv, None)
+    assert list(store.events_since(3)) == [delete, created]
 
 
 def test_a_compaction_ends_an_iteration_that_it_overtakes(store: Store) -> None:

@@ -159,9 +159,8 @@ class Guarantees(RuleBasedStateMachine):
         if client.got:
             assert first > client.got[-1].kv.mod_revision, "a revision came in two batches"
         seen = self.expected(client, first, last)
-        got = [event for event in batch.events if not self.may_be_forgotten(client, event)]
-        assert [event.kv for event in got] == [event.kv for event in seen]
-        for event, known in zip(got, seen, strict=True):
+        assert [event.kv for event in batch.events] == [event.kv for event in seen]
+        for event, known in zip(batch.events, seen, strict=True):
             if event.prev is None:
                 is_compacted = event.kv.mod_revision <= self.store.compact_revision
                 assert known.prev is None or is_compacted
@@ -173,16 +172,8 @@ class Guarantees(RuleBasedStateMachine):
         return [
             event
             for event in self.all_events()
-            if first <= event.kv.mod_revision <= last
-            and client.wants(event)
-            and not self.may_be_forgotten(client, event)
+            if first <= event.kv.mod_revision <= last and client.wants(event)
         ]
-
-    def may_be_forgotten(self, client: Client, event: Event) -> bool:
-        """etcd does not show deletions at the compact revision to who starts to watch there."""
-        revision = event.kv.mod_revision
-        is_at_start = revision == client.start and revision in self.compactions
-        return is_at_start and event.kv.is_tombstone
 
     def all_events(self) -> list[Event]:
         return self.events + self.store._events
@@ -202,8 +193,7 @@ class Guarantees(RuleBasedStateMachine):
         for client in self.clients.values():
             if not client.is_over:
                 expected = self.expected(client, 0, self.store.revision)
-                got = [event for event in client.got if not self.may_be_forgotten(client, event)]
-                assert [event.kv for event in got] == [event.kv for event in expected]
+                assert [event.kv for event in client.got] == [event.kv for event in expected]
         assert not self.hub._holding
 
 
