@@ -157,9 +157,7 @@ class BidirectionalCall(_CallBase):
 class RefusedCall(_CallBase):
     """A call that is over as it begins."""
 
-    def __init__(
-        self, connection: Connection, stream_id: int, head: Head, error: KvError
-    ) -> None:
+    def __init__(self, connection: Connection, stream_id: int, head: Head, error: KvError) -> None:
         super().__init__(connection, stream_id, head)
         self._error = error
 
@@ -174,7 +172,7 @@ class _Route(NamedTuple):
     request_type: type[Message]
 
 
-_Opened: TypeAlias = UnaryCall | BidirectionalCall | RefusedCall
+AnyCall: TypeAlias = UnaryCall | BidirectionalCall | RefusedCall
 
 
 class Router:
@@ -191,7 +189,7 @@ class Router:
                 self._routes[name] = _Route(call_type, handler, request_type)
         self._services = {name.split("/")[1] for name in self._routes}
 
-    def open(self, connection: Connection, stream_id: int, head: Head) -> _Opened:
+    def open(self, connection: Connection, stream_id: int, head: Head) -> AnyCall:
         """The call that begins; one for a method that is not there says so."""
         route = self._routes.get(head.path)
         if route is None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from kvstore.errors import KvError
 from kvstore.http2.connection import Connection
 from kvstore.http2.protocol import PREFACE
+from kvstore.server.calls import AnyCall
 
 if TYPE_CHECKING:
     from kvstore.server.front import Front
@@ -53,7 +55,7 @@ class ClientConnection(asyncio.Protocol):
         """Nothing is known yet; `tick` sees to it that something soon is."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         self.opened_at = self._loop.time()
-        self._front.connections.add(self)
+        self._front.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
@@ -79,7 +81,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client has gone."""
-        self._front.connections.discard(self)
+        self._front.closed(self)
         if self.http2 is not None:
             self.http2.lost()
 
@@ -105,6 +107,16 @@ class ClientConnection(asyncio.Protocol):
             self._flush()
         elif not self._has_page and now - self.opened_at >= first_bytes_seconds:
             self._transport.abort()
+
+    def abort(self) -> None:
+        """Close now; what is not written is lost."""
+        self._transport.abort()
+
+    def fail_calls(self, error: KvError) -> None:
+        """End every call under way."""
+        if self.http2 is not None:
+            for stream in list(self.http2.streams.values()):
+                cast(AnyCall, stream).fail(error)
 
     def drain(self) -> None:
         """Write what is left and close; whoever does not read it in time is cut off."""

@@ -5,6 +5,7 @@ streams of `http2`. One timer serves all connections.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -27,6 +28,8 @@ STOP_GRACE_SECONDS = 1.0
 FIRST_BYTES_SECONDS = 10.0
 # Connections of a process; those beyond are closed as they come.
 CONNECTIONS_MAX = 50_000
+# Streams of one connection, whatever the operator allows.
+STREAMS_MAX = 100_000
 _TICK_SECONDS = 0.5
 _INT32_MAX = 2**31 - 1
 
@@ -55,7 +58,8 @@ class Front:
         """`pages` answers plain GETs; without it every one is not found."""
         self.pages = pages or _no_pages
         self.ports: list[int] = []  # as bound, in the order of the URLs (one may ask for port 0)
-        self.connections: set[ClientConnection] = set()
+        self._connections: set[ClientConnection] = set()
+        self._all_closed: asyncio.Event | None = None
         self.totals = Totals()
         self._router = Router(services)
         self._urls = urls
@@ -81,16 +85,28 @@ class Front:
         if self._timer is not None:
             self._timer.cancel()
         self._router.is_stopping = True
-        for connection in list(self.connections):
-            if connection.http2 is not None:
-                for stream in list(connection.http2.streams.values()):
-                    stream.fail(StoppedError())  # type: ignore[attr-defined]
+        for connection in list(self._connections):
+            connection.fail_calls(StoppedError())
             connection.drain()
-        deadline = self.loop.time() + STOP_GRACE_SECONDS
-        while self.connections and self.loop.time() < deadline:
-            await asyncio.sleep(0.01)
-        for connection in list(self.connections):
+        if self._connections:
+            self._all_closed = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_GRACE_SECONDS):
+                    await self._all_closed.wait()
+        for connection in list(self._connections):
             connection.abort()
+
+    def opened(self, connection: ClientConnection) -> None:
+        """A client has connected; beyond the limit it is closed."""
+        self._connections.add(connection)
+        if len(self._connections) > CONNECTIONS_MAX:
+            connection.abort()
+
+    def closed(self, connection: ClientConnection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        if not self._connections and self._all_closed is not None:
+            self._all_closed.set()
 
     def open_connection(self, on_output: Callable[[], None]) -> Connection:
         """The HTTP/2 side of a connection whose first bytes have come."""
@@ -99,7 +115,7 @@ class Front:
 
     def _tick(self) -> None:
         now = self.loop.time()
-        for connection in list(self.connections):
+        for connection in list(self._connections):
             connection.tick(now, FIRST_BYTES_SECONDS)
         self._timer = self.loop.call_later(_TICK_SECONDS, self._tick)
 

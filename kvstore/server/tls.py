@@ -1,4 +1,4 @@
-"""Certificates: SSL contexts for the peer port, PEM bytes for the RPC front.
+"""Certificates: SSL contexts for the peer port and for the client port.
 
 Files are read once, at the start; every fault in them is a ConfigError that names the flag. Who a
 certificate belongs to is judged here, too; which host names count is the caller's knowledge.
@@ -19,15 +19,6 @@ from kvstore.server.config import TlsFiles
 PeerCertificate = dict[str, Any]
 
 
-class FrontTls(msgspec.Struct, frozen=True):
-    """PEM bytes for the client port."""
-
-    certificate_chain: bytes
-    private_key: bytes
-    trusted_ca: bytes | None
-    is_client_cert_required: bool
-
-
 class PeerTls(msgspec.Struct, frozen=True):
     """Both ends of the peer port, and whom it lets in besides checking the chain.
 
@@ -41,17 +32,11 @@ class PeerTls(msgspec.Struct, frozen=True):
     is_san_checked: bool = True
 
 
-def load_front(files: TlsFiles) -> FrontTls:
-    """Material for the client port: `--cert-file --key-file --trusted-ca-file`."""
-    _server_context(files, "")  # the same checks as for members: a pair that fits, a real CA
-    return FrontTls(
-        certificate_chain=_read("--cert-file", files.cert_file),
-        private_key=_read("--key-file", files.key_file),
-        trusted_ca=_read("--trusted-ca-file", files.trusted_ca_file)
-        if files.trusted_ca_file
-        else None,
-        is_client_cert_required=files.is_client_cert_required,
-    )
+def load_front(files: TlsFiles) -> ssl.SSLContext:
+    """The context of the client port: `--cert-file --key-file --trusted-ca-file`."""
+    context = _server_context(files, "")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
 
 
 def load_peers(files: TlsFiles | None) -> PeerTls:

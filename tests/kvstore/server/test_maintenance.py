@@ -12,9 +12,9 @@ import pytest
 from kvstore.apply import StateMachine
 from kvstore.commands import Range
 from kvstore.errors import DataFolderError
+from kvstore.http2.limits import STREAM_BLOCKED_BYTES
 from kvstore.pb import rpc_pb2 as pb
 from kvstore.server import backup
-from kvstore.server.grpc_calls import STREAM_BLOCKED_BYTES
 from kvstore.server.maintenance import SCANS_MAX
 from tests.kvstore.server.single import PATIENT, Running, running
 from tests.kvstore.server.test_kv import LEADER_WANTED, LONELY
