@@ -196,7 +196,11 @@ def _one_connection(
     def open_stream(connection: Connection, stream_id: int, head: Head) -> Stream:
         return call_type(connection, stream_id, head)
 
-    limits = Limits(message_bytes_max=_MESSAGE_BYTES_MAX, streams_max=20)
+    limits = Limits(
+        message_bytes_max=_MESSAGE_BYTES_MAX,
+        streams_max=20,
+        ping_interval_min_seconds=dice.choice((0.0, 5.0)),
+    )
     connection = Connection(limits, totals, open_stream, lambda: None, now)
     report.connections += 1
     data = client.greeting()
