@@ -25,6 +25,8 @@ from kvstore.server.urls import Url
 
 # gRPC's own limit leaves room around a request of the largest size (etcd's overhead).
 MESSAGE_OVERHEAD_BYTES = 512 * 1024
+# Calls that the loop has not come to yet; then they are refused.
+PENDING_CALLS_MAX = 50_000
 # Time that calls which were failed at the end have to reach their clients.
 STOP_GRACE_SECONDS = 1.0
 _INT32_MAX = 2**31 - 1
@@ -161,6 +163,9 @@ def _options(limits: FrontLimits) -> list[tuple[str, int]]:
             min(limits.request_bytes_max + MESSAGE_OVERHEAD_BYTES, _INT32_MAX),
         ),
         ("grpc.max_send_message_length", -1),
+        # Or calls beyond a thousand that wait for a busy loop would be cancelled at random.
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
         ("grpc.max_concurrent_streams", min(limits.concurrent_streams_max, _INT32_MAX)),
         ("grpc.keepalive_time_ms", _milliseconds(limits.keepalive_interval_seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(limits.keepalive_timeout_seconds)),
