@@ -17,6 +17,7 @@ from kvstore.testing.processes import KEELSON, ClusterProcesses, MemberProcess
 _WRITES_PER_SECOND = 500
 _APPLIED = "etcd_server_proposals_applied_total"
 _SECONDS_MAX = 300.0
+_STATUS_SECONDS = 30.0
 
 
 def run(keys: int) -> None:
@@ -31,7 +32,7 @@ def run(keys: int) -> None:
 async def _run(cluster: ClusterProcesses, keys: int) -> None:
     leader = cluster.leader()
     assert leader is not None
-    before = leader.status()
+    before = leader.status(_STATUS_SECONDS)
     writer = await Writer.open(leader.endpoint)
     await writer.send_all(fill.key_puts(range(keys)))
     writing = asyncio.ensure_future(writer.send_steadily(_puts(), per_second=_WRITES_PER_SECOND))
@@ -44,7 +45,7 @@ async def _run(cluster: ClusterProcesses, keys: int) -> None:
     seconds = time.perf_counter() - began
     rate = (writer.answered - answered) / seconds
     writing.cancel()
-    after = leader.status()
+    after = leader.status(_STATUS_SECONDS)
     assert before is not None
     assert after is not None
     print(f"{keys} keys; wiped {victim.name} caught up after {seconds:.1f} s")

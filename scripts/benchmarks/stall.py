@@ -79,16 +79,15 @@ async def _measure(
 async def _take_snapshot(endpoint: str) -> None:
     """Defragment: our store answers it with a durable snapshot."""
     connection = await connect(endpoint)
-    done = asyncio.Event()
-    call = connection.open(headers("/etcdserverpb.Maintenance/Defragment"), _ignore, done.set)
+    done, answers = asyncio.Event(), list[bytes]()
+    call = connection.open(
+        headers("/etcdserverpb.Maintenance/Defragment"), answers.append, done.set
+    )
     request = rpc_pb2.DefragmentRequest().SerializeToString()
     connection.send(call, message(request), last=True)
     await done.wait()
     connection.close()
-
-
-def _ignore(_: bytes) -> None:
-    """The response says nothing."""
+    assert answers, "the member refused to take a snapshot: see its log"
 
 
 async def _look(
