@@ -417,6 +417,8 @@ class Connection:
             self.receiver.refill(stream)
 
     def _close(self, stream: Stream) -> None:
+        if stream.is_over:
+            return  # another stream's end was its end, too
         stream.is_over = stream.is_ended = True
         del self.streams[stream.id]
         self.totals.streams -= 1

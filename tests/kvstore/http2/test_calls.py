@@ -337,6 +337,15 @@ def test_a_lost_connection_ends_its_calls() -> None:
     assert peer.take() == []
 
 
+def test_calls_may_end_one_another_when_the_connection_is_lost() -> None:
+    peer = Peer()
+    first, second = peer.begin(), peer.begin()
+    first.closed = lambda: peer.connection.reset(second, ErrorCode.CANCEL)  # type: ignore[method-assign]
+    peer.connection.lost()
+    assert second.happened == ["closed"]
+    assert peer.totals.streams == 0
+
+
 def test_a_silent_peer_is_asked_and_then_left() -> None:
     limits = Limits(keepalive_interval_seconds=10, keepalive_timeout_seconds=3)
     peer = Peer(limits)
