@@ -6,7 +6,7 @@ range or a count at the current revision costs a bisection and never looks at a 
 answer; a read in the past merges both.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from operator import attrgetter
@@ -149,40 +149,39 @@ class KeyIndex:
         return kv.version != 0 and self.version_at(kv.key, revision) is kv
 
     def compact(self, kv: KeyValue, revision: int) -> bool:
-        """Forget what the compaction drops of a version's key; tell whether the version stays.
+        """Forget what a compaction drops of the key of a version before `revision`; tell whether
+        that version stays.
 
-        What readers see stays, and a tombstone of that very revision: who watches from there on
-        must get to know of it. The first call for a key drops all of it at once, so a key with a
-        long history costs one bisection a version and no repeated shifting.
+        It stays if it is what readers see at the revision. Versions of that very revision all
+        stay, tombstones too: who watches from there on must get to know of them. The first call
+        for a key drops all of it at once, so a key with a long history costs one bisection a
+        version and no repeated shifting.
         """
         key = kv.key
         newest = self.newest.get(key)
         if newest is None:
             return False
         older = self._older.get(key)
-        if newest.mod_revision <= revision:
+        if newest.mod_revision < revision:
             if older is not None:
                 del self._older[key]
-            if not _stays(newest, revision):
+            if not newest.version:
                 del self.newest[key]
                 self._dead.remove(key)
                 return False
             return newest is kv
         if older is None:
             return False
-        position = bisect_right(older, revision, key=_mod_revision)
+        position = bisect_left(older, revision, key=_mod_revision)
         if position == 0:
             return False
         survivor = older[position - 1]
-        stays = _stays(survivor, revision)
+        following = older[position] if position < len(older) else newest
+        stays = survivor.version != 0 and following.mod_revision != revision
         del older[: position - 1 if stays else position]
         if not older:
             del self._older[key]
         return stays and survivor is kv
-
-
-def _stays(kv: KeyValue, revision: int) -> bool:
-    return kv.version != 0 or kv.mod_revision == revision
 
 
 def _between(keys: "SortedList[bytes]", key: bytes, range_end: bytes) -> Iterator[bytes]:

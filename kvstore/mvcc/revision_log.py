@@ -78,15 +78,15 @@ class RevisionLog:
         self._cursor = 0
 
     def compact_segment(self, revision: int, keep: Callable[[KeyValue], bool]) -> int:
-        """Filter the next segment's versions up to `revision`.
+        """Filter the next segment's versions before `revision`.
 
         Returns how many versions it looked at; 0 when the compaction is complete.
         """
         position = self._cursor
-        if position == len(self._segments) or _first_revision(self._segments[position]) > revision:
+        if position == len(self._segments) or _first_revision(self._segments[position]) >= revision:
             return 0
         segment = self._segments[position]
-        kept = [kv for kv in segment if kv.mod_revision > revision or keep(kv)]
+        kept = [kv for kv in segment if kv.mod_revision >= revision or keep(kv)]
         self._length -= len(segment) - len(kept)
         before = self._segments[position - 1] if position else []
         if not kept:

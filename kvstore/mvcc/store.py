@@ -173,7 +173,7 @@ class Store:
         """Forget what was before a revision: at once for readers, in slices for the memory.
 
         Kept is, for each key, the newest version up to that revision, unless it is a tombstone
-        of an earlier one.
+        of an earlier one; and all that was written at that very revision.
         """
         revision = command.revision
         if revision <= self.compact_revision:

@@ -9,6 +9,7 @@ from kvstore.commands import (
     DeleteRange,
     Put,
     Range,
+    Txn,
 )
 from kvstore.errors import (
     CompactedError,
@@ -17,7 +18,7 @@ from kvstore.errors import (
 from kvstore.lease import Lessor
 from kvstore.mvcc import revision_log
 from kvstore.mvcc.store import Store
-from kvstore.mvcc.types import Event
+from kvstore.mvcc.types import Event, KeyValue
 
 from .steps import (
     LEASE,
@@ -26,6 +27,7 @@ from .steps import (
     keys_of,
     put_all,
     rows_of,
+    run,
 )
 
 
@@ -71,14 +73,59 @@ def test_a_generation_before_the_compaction_goes_without_the_one_after(store: St
     assert keys_of(store.range(Range(b"a", b"\0", revision=6))) == [b"a", b"b"]
 
 
+def test_what_is_before_a_deletion_goes_with_it(store: Store) -> None:
+    put_all(store, b"a", b"b", b"c", b"d")  # revisions 2 … 5
+    store.delete_range(DeleteRange(b"a", b"e"))
+    put_all(store, b"b", b"c", b"c", b"x")  # one anew, one twice anew, one never again
+    store.compact(Compact(7))
+    finish_compaction(store)
+    assert rows_of(store) == [(b"b", 7), (b"c", 8), (b"c", 9), (b"x", 10)]
+    assert keys_of(store.range(Range(b"a", b"\0", revision=7))) == [b"b"]
+    assert store.row_count == 4
+
+
+def test_a_version_that_is_replaced_at_the_compact_revision_goes(store: Store) -> None:
+    put_all(store, b"a", b"b", b"a", b"b", b"a")
+    store.compact(Compact(4))
+    finish_compaction(store)
+    assert rows_of(store) == [(b"b", 3), (b"a", 4), (b"b", 5), (b"a", 6)]
+
+
+def test_all_of_the_compact_revision_stays(store: Store) -> None:
+    put_all(store, b"a", b"b")
+    run(store, Txn(success=(DeleteRange(b"a"), Put(b"a"))), DeleteRange(b"b"))
+    events = store.take_events()[2:]
+    put_all(store, b"a")
+    store.compact(Compact(4))
+    for _ in range(2):  # what readers see does not depend on how far it has come
+        assert list(store.events_since(4))[:3] == [Event(event.kv) for event in events]
+        finish_compaction(store)
+    assert rows_of(store) == [(b"a", 4), (b"a", 4), (b"b", 4), (b"a", 5)]
+    assert [kv.value for kv in store.range(Range(b"a", b"\0", revision=4)).kvs] == [b""]
+
+
+def test_a_log_whose_end_is_dropped_leaves_what_was_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revision_log, "SEGMENT_ROWS_MAX", 2)
+    log = revision_log.RevisionLog()
+    rows = [KeyValue(b"%d" % number, b"", 2, number, 0, 1) for number in range(2, 7)]
+    log.extend(rows[:2])
+    log.extend(rows[2:])
+    pinned = log.pinned()
+    log.start_compaction()
+    while log.compact_segment(100, lambda kv: kv.mod_revision < 4):
+        pass
+    log.append(KeyValue(b"new", b"", 2, 7, 0, 1))
+    assert [kv.mod_revision for segment in pinned for kv in segment] == [2, 3, 4, 5, 6]
+    assert [kv.mod_revision for kv in log.since(0)] == [2, 3, 7]
+
+
 def test_a_compaction_of_everything_leaves_the_revision_and_its_deletes(store: Store) -> None:
     put_all(store, b"a")
     store.delete_range(DeleteRange(b"a"))
     [_, delete] = store.take_events()
     store.compact(Compact(3))
     assert store.is_compacting
-    assert store.compact_slice(1) is True
-    assert store.compact_slice(1) is False
+    finish_compaction(store)
     assert not store.is_compacting
     assert (store.row_count, store.key_count, store.revision) == (1, 0, 3)
     assert list(store.events_since(3)) == [Event(delete.kv)]
