@@ -5,6 +5,7 @@ loop has made. A plain `GET` gets a page and the end of the connection, as on et
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
@@ -33,7 +34,7 @@ Pages = Callable[[str, Callable[[Page], None]], None]
 
 _GET = b"GET "
 _REQUEST_BYTES_MAX = 8 * 1024
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0  # for the last bytes to leave, and for the client to hang up
 
 
 class ClientConnection(asyncio.Protocol):
@@ -48,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_feeding = False
         self._is_paused = False
         self._has_page = False
+        self._is_closing = False
 
     # ------------------------------------------------------------------ the transport's side
 
@@ -59,6 +61,8 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
+        if self._is_closing:
+            return
         if self.http2 is None:
             self._first += data
             if self._first.startswith(_GET[: len(self._first)]):
@@ -142,9 +146,20 @@ class ClientConnection(asyncio.Protocol):
             self._close()
 
     def _close(self) -> None:
-        if not self._transport.is_closing():
+        """Say that we are done, and let the client hang up.
+
+        To close at once would make the kernel reset the connection if bytes are still coming, and
+        the client would never read why. What comes meanwhile is thrown away.
+        """
+        if self._is_closing:
+            return
+        self._is_closing = True
+        if self._transport.can_write_eof():
+            with contextlib.suppress(OSError):  # asyncio's own says so when the client has gone
+                self._transport.write_eof()
+        else:
             self._transport.close()
-            self._loop.call_later(_CLOSE_SECONDS, self._transport.abort)
+        self._loop.call_later(_CLOSE_SECONDS, self._transport.abort)
 
     # ------------------------------------------------------------------ plain HTTP
 
