@@ -9,9 +9,10 @@ from typing import Any
 import grpc
 import pytest
 
-from kvstore.errors import ConfigError, NoLeaderError, StoppedError
+from kvstore.errors import ConfigError, NoLeaderError, ResponseTooLargeError, StoppedError
 from kvstore.http2.limits import STREAM_BLOCKED_BYTES
 from kvstore.pb import mvcc_pb2, rpc_pb2
+from kvstore.server import calls
 from kvstore.server.call import Call, Methods, Service, StreamCall
 from kvstore.server.config import TlsFiles
 from kvstore.server.front import Front, FrontLimits
@@ -214,6 +215,42 @@ async def test_a_message_beyond_the_limit_is_refused(echo: Echo) -> None:
         assert "larger than max" in text
         await _unary(channel)(rpc_pb2.PutRequest(value=value[:-100]))
     await front.stop()
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_a_unary_call_has_one_request(
+    channel: grpc.aio.Channel, echo: Echo, count: int
+) -> None:
+    call: Any = channel.stream_stream(PUT)()
+    for _ in range(count):
+        await call.write(_put(b"k").SerializeToString())
+    await call.done_writing()
+    code, _ = await _status(call.read())
+    assert code == "INTERNAL"
+    assert not echo.calls
+
+
+async def test_a_response_beyond_all_limits_is_a_status(
+    channel: grpc.aio.Channel, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> bytes:
+        raise ResponseTooLargeError("2 GiB")
+
+    monkeypatch.setattr(calls, "serialize", refuse)
+    code, _ = await _status(_unary(channel)(_put(b"k")))
+    assert code == "RESOURCE_EXHAUSTED"
+    stream = _stream(channel)
+    await stream.write(_put(b"a"))
+    await echo.seen.wait()
+    await _until_called(echo)
+    echo.streams[0].send(_response(1))
+    assert (await _status(stream.read()))[0] == "RESOURCE_EXHAUSTED"
+
+
+async def _until_called(echo: Echo) -> None:
+    async with asyncio.timeout(60):
+        while not echo.requests:  # noqa: ASYNC110 - the service's own record tells
+            await asyncio.sleep(0.01)
 
 
 async def test_a_large_response_is_no_problem(channel: grpc.aio.Channel, echo: Echo) -> None:
