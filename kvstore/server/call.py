@@ -1,6 +1,6 @@
 """One RPC as a handler sees it: no transport, no task.
 
-A front (grpc.aio now, our own HTTP/2 later, the simulation's) creates calls and hands them to
+A front (our own HTTP/2, or the simulation's) creates calls and hands them to
 handlers. Unary: the handler calls `reply` or `fail` exactly once, now or from a callback. Streams:
 `send` any number of times, then `end` or `fail`; `on_request` and `on_closed` are set by the
 handler. A KvError that a handler raises while it is called ends the call like `fail`.
