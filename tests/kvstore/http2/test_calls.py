@@ -109,6 +109,13 @@ def test_padding_and_priority_are_skipped() -> None:
     assert peer.calls[1].happened == ["half-closed"]
 
 
+def test_padding_alone_is_skipped() -> None:
+    peer = Peer()
+    block = peer.encoder.encode(REQUEST)
+    peer.send(frame(HEADERS, END_HEADERS | PADDED, 1, b"\x02" + block + b"\0" * 2))
+    assert peer.calls[1].head.path == "/test.Echo/Put"
+
+
 def test_a_block_may_come_in_continuations() -> None:
     peer = Peer()
     block = peer.encoder.encode(REQUEST)

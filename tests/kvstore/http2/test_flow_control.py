@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kvstore.http2.limits import (
+    HELD_BYTES_MAX,
     RECEIVING_BYTES_MAX,
     SENDING_BYTES_MAX,
     STREAM_BLOCKED_BYTES,
@@ -19,6 +20,7 @@ from kvstore.http2.protocol import (
     END_STREAM,
     FRAME_BYTES_DEFAULT,
     HEADERS,
+    PING,
     WINDOW_DEFAULT,
     WINDOW_MAX,
     WINDOW_UPDATE,
@@ -308,6 +310,59 @@ def test_who_does_not_read_gets_no_credit_for_more_requests() -> None:
     assert [f for f in peer.take() if f.stream_id == call.id] == []
     peer.data(call, message(bytes(16_000 - 5)))
     assert peer.stream_fault(call.id) is ErrorCode.FLOW_CONTROL_ERROR
+
+
+class Shouting(Call):
+    """Answers every request with more than its client reads."""
+
+    def message_received(self, message: bytes) -> None:
+        super().message_received(message)
+        self.send(bytes(2 * STREAM_BLOCKED_BYTES))
+
+
+def test_requests_wait_while_their_answers_are_not_read() -> None:
+    peer = Peer(call_type=Shouting)
+    call = peer.begin()
+    peer.data(call, message(b"one") + message(b"two"))
+    peer.data(call, message(b"three")[:3])
+    peer.data(call, message(b"three")[3:] + message(b"four"), is_last=True)
+    assert call.messages == [b"one"]
+    assert call.happened == []
+    for number in range(2, 5):
+        while len(call.messages) < number:
+            peer.window(0, 500_000)
+            peer.window(call.id, 500_000)
+            peer.take()
+    assert call.messages == [b"one", b"two", b"three", b"four"]
+    while "half-closed" not in call.happened:
+        peer.window(0, 500_000)
+        peer.window(call.id, 500_000)
+        peer.take()
+    assert peer.totals.receiving_bytes == 0
+
+
+def test_a_blocked_stream_that_has_nothing_waiting_goes_on() -> None:
+    peer = Peer(call_type=Shouting)
+    call = peer.begin()
+    peer.data(call, message(b"one"))
+    assert call.is_blocked
+    peer.window(0, 2**24)
+    peer.window(call.id, 2**24)
+    peer.take()
+    peer.data(call, message(b"two"))
+    assert call.messages == [b"one", b"two"]
+
+
+def test_who_goes_on_asking_and_does_not_read_is_closed() -> None:
+    peer = Peer(Limits(ping_interval_min_seconds=0.0))
+    peer.connection.sender.pause()
+    sent = 0
+    while not peer.connection.is_closing:
+        peer.now += 1.0
+        peer.send(frame(PING, 0, 0, bytes(8)) * 150)
+        sent += 150 * 17
+        assert sent < 2 * HELD_BYTES_MAX
+    assert peer.fault() is ErrorCode.ENHANCE_YOUR_CALM
 
 
 def test_6_9_1_more_than_the_window_of_the_connection() -> None:

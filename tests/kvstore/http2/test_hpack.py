@@ -44,6 +44,7 @@ def test_huffman_strings_are_decoded(text: bytes) -> None:
     [
         (b"\xff\xff\xff\xff", "end-of-string symbol within"),
         (b"\x00\x3f\xff\xff\xff", "end-of-string symbol within"),
+        (b"\x07\xff\xff\xff\xf8", "end-of-string symbol within"),
         (b"\x1f\xff", "padding"),  # eight bits of it
         (b"\x18", "padding"),  # of other bits than ones
     ],
