@@ -1,4 +1,4 @@
-"""`python -m kvstore.testing`: simulate seeds, torture real processes."""
+"""`python -m kvstore.testing`: simulate seeds, torture real processes, fuzz the front."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kvstore.testing import torture
+from kvstore.testing import fuzz_http2, torture
 from kvstore.testing.history import LostWriteError, ViolationError
 from kvstore.testing.simulation import scenario
 
@@ -16,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "simulate":
         return _simulate(options)
+    if options.command == "fuzz-http2":
+        return _fuzz(options)
     return _torture(options)
 
 
@@ -36,7 +38,23 @@ def _parser() -> argparse.ArgumentParser:
     torment.add_argument("--rounds", type=int, default=20)
     torment.add_argument("--writers", type=int, default=64)
     torment.add_argument("--folder", type=Path, help="data folder (default: a temporary one)")
+    fuzz = commands.add_parser("fuzz-http2", help="hostile clients against the front's pure half")
+    fuzz.add_argument("--seed", type=int, default=1)
+    fuzz.add_argument("--inputs", type=int, default=1_000_000)
     return parser
+
+
+def _fuzz(options: argparse.Namespace) -> int:
+    """What escapes is a finding: its traceback, and how to repeat it."""
+    started = time.monotonic()
+    again = f"python -m kvstore.testing fuzz-http2 --seed {options.seed} --inputs {options.inputs}"
+    try:
+        report = fuzz_http2.run(options.seed, options.inputs)
+    except Exception:
+        print(f"repeat: {again}", file=sys.stderr)
+        raise
+    print(f"{report} ({time.monotonic() - started:.0f} s)")
+    return 0
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -1,0 +1,487 @@
+"""One connection of a client: frames in, calls to streams, frames out. Pure.
+
+`feed` takes bytes as they come; streams are made by `open_stream` as calls begin, and told what
+happens by their methods. What is to be written waits in `sender`. A fault of the peer ends
+its stream or its connection, and nothing else: `is_closing` says that the driver should write what
+is left and close. Sections are those of RFC 9113.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from kvstore.http2 import frames, grpc, limits, protocol
+from kvstore.http2.grpc import Head
+from kvstore.http2.hpack import Decoder
+from kvstore.http2.limits import Bucket, Limits, Totals
+from kvstore.http2.protocol import (
+    FRAME_BYTES_DEFAULT,
+    FRAME_HEADER_BYTES,
+    PREFACE,
+    STREAM_ID_MAX,
+    WINDOW_DEFAULT,
+    WINDOW_MAX,
+    ConnectionFaultError,
+    ErrorCode,
+    SettingCode,
+    StreamFaultError,
+)
+from kvstore.http2.receiver import Receiver
+from kvstore.http2.sender import Sender
+from kvstore.http2.stream import Stream
+
+OpenStream: TypeAlias = "Callable[[Connection, int, Head], Stream]"
+
+_KEEPALIVE_PAYLOAD = b"keelson\0"
+
+
+class Connection:
+    """The server's end. Times are seconds of the driver's clock, given with each call."""
+
+    def __init__(
+        self,
+        limits_: Limits,
+        totals: Totals,
+        open_stream: OpenStream,
+        on_output: Callable[[], None],
+        now: float,
+    ) -> None:
+        """`on_output` is called when there is something to write where there was nothing."""
+        self.limits = limits_
+        self.totals = totals
+        self.now = now
+        self.is_closing = False
+        self.streams: dict[int, Stream] = {}
+        self.sender = Sender(totals, on_output, self._on_sent, self._on_writable)
+        self.receiver = Receiver(limits_, totals, self.sender)
+        self._open_stream = open_stream
+        self._buffer = b""
+        self._is_greeted = False
+        self._has_settings = False
+        self._decoder = Decoder()
+        self._known_heads: dict[bytes, Head] = {}
+        self._known_generation = 0
+        self._block: _Block | None = None
+        self._last_id = 0
+        self._drained_id = STREAM_ID_MAX  # streams beyond are refused
+        self._forgotten: dict[int, None] = {}
+        self._resets = Bucket(limits.RESETS_BURST, limits.RESETS_PER_SECOND, now)
+        self._idle_frames = Bucket(limits.IDLE_FRAMES_BURST, limits.IDLE_FRAMES_PER_SECOND, now)
+        self._ping_strikes = 0
+        self._last_ping = -float("inf")
+        self._last_heard = now
+        self._keepalive_sent: float | None = None
+        self.sender.put(
+            frames.settings(
+                (
+                    (SettingCode.MAX_CONCURRENT_STREAMS, limits_.streams_max),
+                    (SettingCode.INITIAL_WINDOW_SIZE, limits_.stream_window),
+                    (SettingCode.MAX_HEADER_LIST_SIZE, limits.HEADER_LIST_BYTES_MAX),
+                )
+            )
+            + frames.window_update(0, self.receiver.window - WINDOW_DEFAULT)
+        )
+
+    # ------------------------------------------------------------------ the driver's side
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Bytes of the peer. Never raises for what they are."""
+        if self.is_closing:
+            return
+        self.now = self._last_heard = now
+        self._keepalive_sent = None
+        try:
+            self._feed(self._buffer + data if self._buffer else data)
+            if self.sender.held_bytes > limits.HELD_BYTES_MAX:
+                text = "too much to answer for one who does not read"
+                raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, text)
+        except ConnectionFaultError as fault:
+            self._fail(fault)
+
+    def tick(self, now: float) -> None:
+        """Time passes: deadlines of calls, keep-alive (gRPC A9)."""
+        if self.is_closing:
+            return
+        self.now = now
+        timed = [s for s in self.streams.values() if s.deadline is not None and s.deadline <= now]
+        for stream in timed:
+            stream.end("DEADLINE_EXCEEDED", "context deadline exceeded", drop_queue=True)
+        self._keep_alive(now)
+
+    def drain(self) -> None:
+        """Take no new streams (section 6.8); those under way may end."""
+        if not self.is_closing and self._drained_id == STREAM_ID_MAX:
+            self._drained_id = self._last_id
+            self.sender.put(frames.goaway(self._last_id, ErrorCode.NO_ERROR, "the member stops"))
+
+    def lost(self) -> None:
+        """The transport is gone: every call ends."""
+        self.is_closing = True
+        for stream in list(self.streams.values()):
+            self._close(stream)
+
+    def reset(self, stream: Stream, code: ErrorCode) -> None:
+        """End one stream of ours without a status."""
+        if not stream.is_over:
+            self._forget(stream.id)
+            self._close(stream)
+            self.sender.put(frames.reset(stream.id, code))
+
+    # ------------------------------------------------------------------ frames
+
+    def _feed(self, data: bytes) -> None:
+        if not self._is_greeted:
+            if not data.startswith(PREFACE[: len(data)]):
+                raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "no preface")  # 3.4
+            if len(data) < len(PREFACE):
+                self._buffer = data
+                return
+            self._is_greeted = True
+            data = data[len(PREFACE) :]
+        at, size = 0, len(data)
+        unpack = frames.unpack_header
+        while size - at >= FRAME_HEADER_BYTES:
+            high, low, kind, flags, stream_id = unpack(data, at)
+            length = high << 8 | low
+            if length > FRAME_BYTES_DEFAULT:
+                raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "too large")  # 4.2
+            end = at + FRAME_HEADER_BYTES + length
+            if end > size:
+                break
+            payload = data[at + FRAME_HEADER_BYTES : end]
+            at = end
+            self._on_frame(kind, flags, stream_id & STREAM_ID_MAX, payload)
+        self._buffer = data[at:]
+
+    def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if not self._has_settings:
+            if kind != protocol.SETTINGS or flags & protocol.ACK:
+                raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "no settings first")  # 3.4
+            self._has_settings = True
+        if self._block is not None and kind != protocol.CONTINUATION:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "a block was interrupted")  # 6.10
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            self._count_idle_frame()  # of a kind to be ignored, section 4.1
+            return
+        try:
+            handler(self, flags, stream_id, payload)
+        except StreamFaultError as fault:
+            self._fail_stream(stream_id, fault)
+
+    def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        self.receiver.count(len(payload))
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._check_closed(stream_id)
+            return
+        if stream.is_half_closed:
+            raise StreamFaultError(ErrorCode.STREAM_CLOSED, "DATA after the end")  # 5.1
+        is_last = flags & protocol.END_STREAM
+        if not payload and not is_last:
+            self._count_idle_frame()
+        self.receiver.count_stream(stream, len(payload))
+        body = frames.unpadded(flags, payload) if flags & protocol.PADDED else payload
+        stream.is_half_closed = bool(is_last)
+        self.receiver.deliver(stream, body)
+        if is_last:
+            self._half_close(stream)
+        elif not stream.is_over:
+            self.receiver.refill(stream)
+
+    def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if not stream_id & 1:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "not a client's stream")  # 5.1.1
+        if flags & (protocol.PADDED | protocol.PRIORITIZED):
+            payload = frames.unpadded(flags, payload)
+            if flags & protocol.PRIORITIZED:
+                if len(payload) < 5:
+                    raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "half a priority")
+                payload = payload[5:]
+        ends_stream = bool(flags & protocol.END_STREAM)
+        if flags & protocol.END_HEADERS:
+            self._on_block(stream_id, payload, ends_stream=ends_stream)
+        else:
+            self._block = _Block(stream_id, payload, ends_stream=ends_stream)
+
+    def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        block = self._block
+        if block is None or block.stream_id != stream_id:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "nothing to continue")  # 6.10
+        block.add(payload)
+        if flags & protocol.END_HEADERS:
+            self._block = None
+            self._on_block(stream_id, bytes(block.data), ends_stream=block.ends_stream)
+
+    def _on_block(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._on_trailers(stream, block, ends_stream=ends_stream)
+        elif stream_id <= self._last_id:
+            self._decoder.decode(block)  # or the tables would be out of step
+            self._check_closed(stream_id)
+        else:
+            self._last_id = stream_id
+            head = self._head(block)
+            if self._may_open(stream_id):
+                self._begin(stream_id, head, ends_stream=ends_stream)
+
+    def _head(self, block: bytes) -> Head:
+        """What a block stands for; the same bytes mean the same as long as the table stands."""
+        head = self._known_heads.get(block)
+        if head is not None:
+            return head
+        decoder = self._decoder
+        fields = decoder.decode(block)
+        if decoder.generation != self._known_generation:
+            self._known_generation = decoder.generation
+            self._known_heads.clear()
+            return grpc.head_of(fields)
+        head = grpc.head_of(fields)
+        if len(self._known_heads) < limits.REMEMBERED_BLOCKS_MAX:
+            self._known_heads[block] = head
+        return head
+
+    def _may_open(self, stream_id: int) -> bool:
+        if stream_id > self._drained_id:
+            return False  # the peer was told, section 6.8
+        if (
+            len(self.streams) >= self.limits.streams_max
+            or self.totals.streams >= limits.PROCESS_STREAMS_MAX
+            or self.sender.is_full
+        ):
+            raise StreamFaultError(ErrorCode.REFUSED_STREAM, "too much under way")  # 8.7
+        return True
+
+    def _begin(self, stream_id: int, head: Head, *, ends_stream: bool) -> None:
+        if head.refusal is not None:
+            self.sender.refuse(stream_id, head.refusal)
+            if not ends_stream:
+                self._forget(stream_id)
+                self.sender.put(frames.reset(stream_id, ErrorCode.NO_ERROR))  # 8.1
+            return
+        stream = self._open_stream(self, stream_id, head)
+        if head.timeout_seconds is not None:
+            stream.deadline = self.now + head.timeout_seconds
+        self.streams[stream_id] = stream
+        self.totals.streams += 1
+        stream.begun()
+        if ends_stream:
+            self._half_close(stream)
+
+    def _on_trailers(self, stream: Stream, block: bytes, *, ends_stream: bool) -> None:
+        fields = self._decoder.decode(block)
+        if stream.is_half_closed:
+            raise StreamFaultError(ErrorCode.STREAM_CLOSED, "HEADERS after the end")  # 5.1
+        if not ends_stream:
+            raise StreamFaultError(ErrorCode.PROTOCOL_ERROR, "trailers that end nothing")  # 8.1
+        grpc.check_trailers(fields)
+        self._half_close(stream)
+
+    def _half_close(self, stream: Stream) -> None:
+        stream.is_half_closed = True
+        if stream.received and stream.is_blocked:
+            return  # requests wait until answers are read, and the end waits behind them
+        if stream.received:
+            stream.end("INTERNAL", "the request ends within a message")
+        elif not stream.is_ended:
+            stream.half_closed()
+
+    def _on_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        self._count_idle_frame()  # deprecated, section 5.3.2
+        if not stream_id:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "PRIORITY of no stream")  # 6.3
+        if len(payload) != 5:
+            raise StreamFaultError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of another size")  # 6.3
+
+    def _on_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM")  # 6.4
+        self._check_not_idle(stream_id)
+        stream = self.streams.get(stream_id)
+        if not self._resets.take(self.now):
+            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
+        if stream is not None:
+            self._close(stream)
+
+    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        self._count_idle_frame()
+        if stream_id:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "SETTINGS of a stream")  # 6.5
+        if flags & protocol.ACK:
+            if payload:
+                raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "an ACK of more")  # 6.5
+            return
+        for code, value in frames.parse_settings(payload):
+            self._apply_setting(code, value)
+        self.sender.put(frames.SETTINGS_ACK)
+
+    def _apply_setting(self, code: int, value: int) -> None:
+        """Section 6.5.2. Unknown ones are ignored; limits on what servers begin mean nothing."""
+        if code == SettingCode.HEADER_TABLE_SIZE:
+            self.sender.table_size(value)
+        elif code == SettingCode.ENABLE_PUSH:
+            if value > 1:
+                raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH")
+        elif code == SettingCode.INITIAL_WINDOW_SIZE:
+            if value > WINDOW_MAX:
+                raise ConnectionFaultError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE")
+            self.sender.resize_windows(value, self.streams.values())
+        elif code == SettingCode.MAX_FRAME_SIZE:
+            if not FRAME_BYTES_DEFAULT <= value <= protocol.FRAME_BYTES_MAX:
+                raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE")
+            self.sender.frame_bytes_max = value
+
+    def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "a client's push")  # 8.4
+
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "PING of a stream")  # 6.7
+        if len(payload) != 8:
+            raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "PING")  # 6.7
+        self._count_idle_frame()
+        if not flags & protocol.ACK:
+            self.sender.put(frames.ping(payload, is_ack=True))
+            self._judge_ping()
+
+    def _judge_ping(self) -> None:
+        """gRPC A8: who pings too often between answers is told to go."""
+        if self.sender.has_sent:
+            self.sender.has_sent = False
+            self._ping_strikes = 0
+            self._last_ping = self.now
+            return
+        interval = self.limits.ping_interval_min_seconds
+        if not self.streams:
+            interval = max(interval, limits.IDLE_PING_INTERVAL_SECONDS)
+        if self.now - self._last_ping < interval:
+            self._ping_strikes += 1
+        self._last_ping = self.now
+        if self._ping_strikes > limits.PING_STRIKES_MAX and self.limits.ping_interval_min_seconds:
+            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+
+    def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "GOAWAY of a stream")  # 6.8
+        if len(payload) < 8:
+            raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY")  # 6.8
+        self._count_idle_frame()  # it begins no more streams, or so it says; the rest goes on
+
+    def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE")  # 6.9
+        increment = int.from_bytes(payload) & WINDOW_MAX
+        if not stream_id:
+            if not increment:
+                raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "an update of none")  # 6.9
+            self.sender.credit(increment)
+            return
+        self._check_not_idle(stream_id)
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            if not increment:
+                raise StreamFaultError(ErrorCode.PROTOCOL_ERROR, "an update of none")  # 6.9
+            self.sender.credit_stream(stream, increment)
+
+    # ------------------------------------------------------------------ ends
+
+    def _check_not_idle(self, stream_id: int) -> None:
+        if not stream_id or stream_id > self._last_id or not stream_id & 1:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "an idle stream")  # 5.1
+
+    def _check_closed(self, stream_id: int) -> None:
+        """Bear what was sent before the peer knew that we had ended the stream (section 5.1)."""
+        self._check_not_idle(stream_id)
+        if stream_id not in self._forgotten and stream_id <= self._drained_id:
+            raise ConnectionFaultError(ErrorCode.STREAM_CLOSED, "a closed stream")
+
+    def _count_idle_frame(self) -> None:
+        if not self._idle_frames.take(self.now):
+            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many idle frames")
+
+    def _on_sent(self, stream: Stream) -> None:
+        """Our half is over; so is the peer's, if it means to send more (section 8.1)."""
+        if not stream.is_half_closed:
+            self._forget(stream.id)
+            self.sender.put(frames.reset(stream.id, ErrorCode.NO_ERROR))
+        self._close(stream)
+
+    def _on_writable(self, stream: Stream) -> None:
+        """The peer reads again: what it asked for meanwhile comes next."""
+        stream.writable()
+        if stream.received is not None and not stream.is_ended:
+            self.receiver.resume(stream)
+            if stream.is_half_closed and not stream.is_over:
+                self._half_close(stream)
+        if not stream.is_half_closed and not stream.is_over:
+            self.receiver.refill(stream)
+
+    def _close(self, stream: Stream) -> None:
+        if stream.is_over:
+            return  # another stream's end was its end, too
+        stream.is_over = stream.is_ended = True
+        del self.streams[stream.id]
+        self.totals.streams -= 1
+        self.receiver.drop(stream)
+        if stream.queue:
+            self.sender.drop_queue(stream)
+        stream.closed()
+
+    def _forget(self, stream_id: int) -> None:
+        self._forgotten[stream_id] = None
+        if len(self._forgotten) > limits.FORGOTTEN_STREAMS_MAX:
+            del self._forgotten[next(iter(self._forgotten))]
+
+    def _fail_stream(self, stream_id: int, fault: StreamFaultError) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._close(stream)
+        self._forget(stream_id)
+        self.sender.put(frames.reset(stream_id, fault.code))
+
+    def _fail(self, fault: ConnectionFaultError) -> None:
+        self.sender.put(frames.goaway(self._last_id, fault.code, fault.reason))
+        self.lost()
+
+    def _keep_alive(self, now: float) -> None:
+        if self._keepalive_sent is not None:
+            if now - self._keepalive_sent >= self.limits.keepalive_timeout_seconds:
+                self._fail(ConnectionFaultError(ErrorCode.NO_ERROR, "no answer to a ping"))
+            return
+        interval = self.limits.keepalive_interval_seconds
+        if interval and now - self._last_heard >= interval:
+            self._keepalive_sent = now
+            self.sender.put(frames.ping(_KEEPALIVE_PAYLOAD, is_ack=False))
+
+
+_HANDLERS = {
+    protocol.DATA: Connection._on_data,
+    protocol.HEADERS: Connection._on_headers,
+    protocol.PRIORITY: Connection._on_priority,
+    protocol.RST_STREAM: Connection._on_reset,
+    protocol.SETTINGS: Connection._on_settings,
+    protocol.PUSH_PROMISE: Connection._on_push_promise,
+    protocol.PING: Connection._on_ping,
+    protocol.GOAWAY: Connection._on_goaway,
+    protocol.WINDOW_UPDATE: Connection._on_window_update,
+    protocol.CONTINUATION: Connection._on_continuation,
+}
+
+
+class _Block:
+    """A header block that comes in several frames."""
+
+    __slots__ = ("data", "ends_stream", "frames", "stream_id")
+
+    def __init__(self, stream_id: int, data: bytes, *, ends_stream: bool) -> None:
+        self.stream_id = stream_id
+        self.data = bytearray(data)
+        self.ends_stream = ends_stream
+        self.frames = 0
+
+    def add(self, payload: bytes) -> None:
+        """One CONTINUATION; without an end they are a flood (CVE-2024-27316)."""
+        self.frames += 1
+        self.data += payload
+        if self.frames > limits.CONTINUATIONS_MAX or len(self.data) > limits.HEADER_BLOCK_BYTES_MAX:
+            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")

@@ -1,0 +1,151 @@
+"""Clients that mean harm: each is stopped by a bound of its own, and costs nobody else anything."""
+
+import pytest
+
+from kvstore.http2.limits import (
+    CONTINUATIONS_MAX,
+    HEADER_BLOCK_BYTES_MAX,
+    IDLE_FRAMES_BURST,
+    PING_STRIKES_MAX,
+    RESETS_BURST,
+    Bucket,
+    Limits,
+)
+from kvstore.http2.protocol import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    ErrorCode,
+)
+from tests.kvstore.http2.peer import REQUEST, Answering, Peer, frame, message
+
+CALM = ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_a_bucket_refills() -> None:
+    bucket = Bucket(2, 1.0, 0.0)
+    assert [bucket.take(0.0) for _ in range(3)] == [True, True, False]
+    assert bucket.take(5.0)
+
+
+def test_rapid_reset() -> None:
+    peer = Peer()
+    sent = 0
+    while not peer.connection.is_closing:
+        call = peer.begin()
+        peer.send(frame(RST_STREAM, 0, call.id, ErrorCode.CANCEL.to_bytes(4)))
+        sent += 1
+        assert sent <= RESETS_BURST + 1
+    assert peer.fault() is CALM
+    assert peer.totals.streams == 0
+
+
+def test_resets_in_the_course_of_things_are_borne() -> None:
+    peer = Peer()
+    for _ in range(3 * RESETS_BURST):
+        peer.now += 0.01
+        call = peer.begin()
+        peer.send(frame(RST_STREAM, 0, call.id, ErrorCode.CANCEL.to_bytes(4)))
+    assert peer.fault() is None
+
+
+@pytest.mark.parametrize("payload", [b"", b"x" * 16_000])
+def test_continuations_without_end(payload: bytes) -> None:
+    peer = Peer()
+    peer.send(frame(HEADERS, 0, 1, b""))
+    sent = 0
+    while not peer.connection.is_closing:
+        sent += 1
+        assert sent <= CONTINUATIONS_MAX + 1
+        assert sent * len(payload) <= HEADER_BLOCK_BYTES_MAX + len(payload)
+        peer.send(frame(CONTINUATION, 0, 1, payload))
+    assert peer.fault() is CALM
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        frame(SETTINGS),
+        frame(PRIORITY, 0, 1, bytes(5)),
+        frame(DATA, 0, 1),
+        frame(0xEE, 0, 0, b"?"),
+        frame(PING, 1, 0, bytes(8)),
+        frame(0x7, 0, 0, bytes(8)),
+    ],
+    ids=["settings", "priority", "empty DATA", "unknown", "ping ACK", "goaway"],
+)
+def test_frames_that_say_nothing(flood: bytes) -> None:
+    peer = Peer()
+    peer.begin()
+    for _ in range(IDLE_FRAMES_BURST - 10):
+        peer.send(flood)
+    assert not peer.connection.is_closing
+    for _ in range(20):
+        peer.send(flood)
+    assert peer.fault() is CALM
+
+
+def test_pings_too_often_without_a_call() -> None:
+    peer = Peer()
+    for _ in range(PING_STRIKES_MAX + 1):
+        peer.now += 60.0
+        assert peer.fault() is None
+        peer.send(frame(PING, 0, 0, bytes(8)))
+    peer.now += 60.0
+    peer.send(frame(PING, 0, 0, bytes(8)))
+    assert peer.fault() is CALM
+
+
+def test_pings_are_judged_by_the_interval_while_a_call_is_under_way() -> None:
+    peer = Peer(Limits(ping_interval_min_seconds=5.0))
+    peer.begin()
+    for _ in range(100):
+        peer.now += 5.0
+        peer.send(frame(PING, 0, 0, bytes(8)))
+    assert peer.fault() is None
+    for _ in range(PING_STRIKES_MAX + 1):
+        peer.now += 1.0
+        peer.send(frame(PING, 0, 0, bytes(8)))
+    assert peer.fault() is CALM
+
+
+def test_pings_that_follow_answers_are_welcome() -> None:
+    """gRPC's clients measure the bandwidth-delay product by them."""
+    peer = Peer(call_type=Answering)
+    for _ in range(1_000):
+        call = peer.begin()
+        peer.data(call, message(b"x"), is_last=True)
+        peer.send(frame(PING, 0, 0, bytes(8)))
+        peer.now += 0.01
+    assert peer.fault() is None
+
+
+def test_the_policy_for_pings_may_be_off() -> None:
+    peer = Peer(Limits(ping_interval_min_seconds=0.0))
+    for _ in range(100):
+        peer.send(frame(PING, 0, 0, bytes(8)))
+    assert peer.fault() is None
+
+
+def test_a_bomb_in_a_header_block_ends_the_connection() -> None:
+    peer = Peer()
+    fields = [*REQUEST, ("x", "y" * 3_900)]
+    peer.begin(fields)
+    block = peer.encoder.encode(fields)
+    peer.send(frame(HEADERS, END_HEADERS | END_STREAM, 3, block + b"\xbe" * 10_000))
+    assert peer.fault() is CALM
+
+
+def test_idle_streams_cost_no_more_than_their_bookkeeping() -> None:
+    peer = Peer()
+    for _ in range(10_000):
+        peer.begin()
+        peer.take()
+    assert peer.totals.streams == 10_000
+    assert (peer.totals.receiving_bytes, peer.totals.sending_bytes) == (0, 0)
