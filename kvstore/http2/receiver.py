@@ -69,8 +69,8 @@ class Receiver:
 
     def resume(self, stream: Stream) -> None:
         """Go on with what came while the stream was blocked."""
-        if stream.received is not None:
-            self._split(stream, stream.received)
+        assert stream.received is not None
+        self._split(stream, stream.received)
 
     def _split(self, stream: Stream, received: bytearray) -> None:
         at = 0
