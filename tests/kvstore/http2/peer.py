@@ -44,13 +44,12 @@ def frame(kind: int, flags: int = 0, stream_id: int = 0, payload: bytes = b"") -
 
 
 def parse(data: bytes) -> list[Frame]:
-    found = []
-    while data:
-        length = int.from_bytes(data[:3])
-        kind, flags, stream_id = struct.unpack(">BBI", data[3:9])
-        found.append(Frame(kind, flags, stream_id, data[9 : 9 + length]))
-        assert len(found[-1].payload) == length, "whole frames only"
-        data = data[9 + length :]
+    found, at = [], 0
+    while at < len(data):
+        high, low, kind, flags, stream_id = struct.unpack_from(">BHBBI", data, at)
+        at += 9 + (high << 16 | low)
+        assert at <= len(data), "whole frames only"
+        found.append(Frame(kind, flags, stream_id, data[at - (high << 16 | low) : at]))
     return found
 
 
