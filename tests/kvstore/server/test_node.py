@@ -80,8 +80,12 @@ def seconds_to_first_campaign(seed: int, *flags: str) -> float:
     async def measure() -> float:
         clock = SimulatedClock()
         async with a_member(clock, *ONE_OF_THREE, *flags, seed=seed) as member:
-            while member.node.raft.role is Role.FOLLOWER:
-                await asyncio.sleep(HEARTBEAT / 2)
+            campaigned = asyncio.Event()
+            raft = member.node.raft
+            member.node.on_tick.append(
+                lambda _: campaigned.set() if raft.role is not Role.FOLLOWER else None
+            )
+            await campaigned.wait()
             return clock.now()
 
     return loop.run(measure)
