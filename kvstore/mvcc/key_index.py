@@ -46,15 +46,21 @@ class KeyIndex:
         self.load(rows)
         self.sort()
 
-    def load(self, rows: Iterable[KeyValue]) -> None:
-        """Add many versions, newer than those before; `sort` must follow before any other use."""
+    def load(self, rows: Iterable[KeyValue]) -> int:
+        """Add many versions, newer than those before; `sort` must follow before any other use.
+
+        Returns the bytes of their keys and values.
+        """
         newest, older = self.newest, self._older
+        size = 0
         for kv in rows:
             key = kv.key
+            size += len(key) + len(kv.value)
             before = newest.get(key)
             if before is not None:
                 older.setdefault(key, []).append(before)
             newest[key] = kv
+        return size
 
     def sort(self) -> None:
         """Put what was loaded in order, in one go: far quicker than a key at a time."""

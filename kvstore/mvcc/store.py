@@ -88,8 +88,7 @@ class Store:
         """
         for rows in batches:
             self._log.extend(rows)
-            self._index.load(rows)
-            self.size_bytes += sum(map(row_bytes, rows))
+            self.size_bytes += self._index.load(rows) + len(rows) * ROW_OVERHEAD_BYTES
             yield
         for count, kv in enumerate(self._index.newest.values(), start=1):
             if kv.version:
@@ -334,8 +333,7 @@ class Store:
                 self._leases.detach(before.lease, kv.key)
         if kv.lease:
             self._leases.attach(kv.lease, kv.key)
-        self.live_bytes += row_bytes(kv)
-        self._write(kv)
+        self.live_bytes += self._write(kv, before)
         return PutResult(main, before if command.prev_kv else None)
 
     def _delete_range(self, command: DeleteRange) -> DeleteRangeResult:
@@ -348,17 +346,22 @@ class Store:
         self.live_bytes -= row_bytes(kv)
         if kv.lease:
             self._leases.detach(kv.lease, kv.key)
-        self._write(KeyValue(kv.key, b"", 0, self.revision + 1, self._sub, 0))
+        self._write(KeyValue(kv.key, b"", 0, self.revision + 1, self._sub, 0), kv)
 
-    def _write(self, kv: KeyValue) -> None:
-        # The previous key-value of an event is the one before its revision, not before its
-        # place in the txn; a key that is created has none, whatever the same txn deleted.
-        before = None if kv.version == 1 else self._index.get_at(kv.key, self.revision)
+    def _write(self, kv: KeyValue, before: KeyValue | None) -> int:
+        """Add a version behind the living one `before`; returns its accounted bytes."""
+        if before is not None and before.mod_revision > self.revision:
+            # The previous key-value of an event is the one before its revision, not before its
+            # place in the txn.
+            before = self._index.get_at(kv.key, self.revision)
         self._index.add(kv)
         self._log.append(kv)
+        # A key that is created has no previous one, whatever the same txn deleted.
         self._events.append(Event(kv, before))
-        self.size_bytes += row_bytes(kv)
+        size = row_bytes(kv)
+        self.size_bytes += size
         self._sub += 1
+        return size
 
 
 def _birth_or_death(kv: KeyValue) -> int:

@@ -147,6 +147,7 @@ def _node(settings: Settings, spec: ClusterSpec, seams: Seams, storage: LogStora
         heartbeat_seconds=heartbeat,
         election_ticks=election_ticks,
         request_timeout_seconds=_REQUEST_SECONDS + 2 * settings.election_timeout_seconds,
+        advances_first_election=settings.initial_election_tick_advance,
     )
     raft = Raft(
         Config(member_id=spec.member_id, election_ticks=election_ticks),

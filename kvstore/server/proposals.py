@@ -79,8 +79,9 @@ class Proposals:
         ]
         for request_id, data in reversed(lost):
             del self._submitted[request_id]
-            self._pending.appendleft((request_id, data))
-            self._pending_bytes += len(data)
+            if request_id in self._waiters:  # or nobody expects it any more
+                self._pending.appendleft((request_id, data))
+                self._pending_bytes += len(data)
 
     def on_snapshot(self) -> None:
         """The state jumped ahead: what was submitted may be in it, and is never sent again."""

@@ -154,13 +154,12 @@ class Model:
         if revision > self.revision:
             raise FutureRevisionError(revision, self.revision)
         revision = revision or self.revision
-        visible = self.states[max(0, revision)]
+        # What is kept for watchers only, at the compact revision, is nothing that etcd 3.4 hashes.
+        visible = self.states[max(0, revision)] or self.states[max(0, self.compact_revision)]
         data = b"key"
         for kv in self.kept_rows():
             is_old = kv.mod_revision <= self.compact_revision
-            if is_old and kv.is_tombstone:
-                continue  # it stays for watchers, but etcd 3.4 drops and does not hash it
-            if kv.mod_revision > revision or (is_old and visible and visible.get(kv.key) is not kv):
+            if kv.mod_revision > revision or (is_old and visible.get(kv.key) is not kv):
                 continue
             data += kv.mod_revision.to_bytes(8, "big") + b"_" + kv.sub.to_bytes(8, "big")
             data += b"t" * kv.is_tombstone

@@ -115,6 +115,19 @@ def test_what_has_timed_out_is_not_sent(bench: Bench) -> None:
     assert isinstance(bench.results[2], StoppedError)
 
 
+def test_what_was_lost_and_has_timed_out_is_not_sent_again(bench: Bench) -> None:
+    """Also behind one that still waits: what is sent again comes after what is newer."""
+    bench.add(now=0.0)
+    bench.submit(1)
+    bench.add(now=5.0)
+    assert bench.submit(2) == [[101]]
+    bench.queue.on_term_applied(2)
+    assert bench.submit(2) == [[100]]
+    bench.queue.expire(8.0)
+    bench.queue.on_term_applied(3)
+    assert bench.submit(3) == [[101]]
+
+
 def test_batches_and_what_waits_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposals, "BATCH_BYTES_MAX", 1000)
     monkeypatch.setattr(proposals, "PENDING_BYTES_MAX", 5000)

@@ -1,0 +1,102 @@
+"""Time as the node tells it to the core: the first election, late and missed ticks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+
+from kvstore.raft.types import Role
+from kvstore.seams import Timer
+from kvstore.server import config
+from kvstore.server.bootstrap import bootstrap
+from kvstore.server.member import Member, Seams
+from kvstore.testing.simulation import loop
+from kvstore.testing.simulation.clock import SimulatedClock
+from kvstore.testing.simulation.disk import SimulatedFiles
+
+from .single import NoPeers
+
+HEARTBEAT = 0.1
+ALONE = ("--initial-cluster=m1=http://m1:2380",)
+ONE_OF_THREE = ("--initial-cluster=m1=http://m1:2380,m2=http://m2:2380,m3=http://m3:2380",)
+
+
+class LateClock(SimulatedClock):
+    """Timers go off late, as on a busy loop: `late` says by how much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late = 0.0
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        return super().call_later(seconds + self.late, callback)
+
+
+@asynccontextmanager
+async def a_member(clock: SimulatedClock, *flags: str, seed: int = 1) -> AsyncIterator[Member]:
+    advertised = "--initial-advertise-peer-urls=http://m1:2380"
+    settings = config.load(["--name=m1", "--data-dir=m1", advertised, *flags], {})
+    assert isinstance(settings, config.Settings)
+    files = SimulatedFiles(Random(1), clock, sync_seconds=0.001)
+    spec = (await bootstrap(files, settings)).spec
+    async with asyncio.TaskGroup() as tasks:
+        seams = Seams(clock, files, NoPeers(), Random(seed))
+        member = Member(settings, spec, seams, tasks, segment_bytes=32 * 1024)
+        run = tasks.create_task(member.run())
+        yield member
+        member.stop()
+        await run
+
+
+def ticks_within(seconds: float, clock: LateClock, *, late: float) -> int:
+    """How many ticks a member counts while every timer is late."""
+
+    async def count() -> int:
+        ticks: list[float] = []
+        async with a_member(clock, *ALONE) as member:
+            member.node.on_tick.append(ticks.append)
+            clock.late = late
+            await asyncio.sleep(seconds)
+        return len(ticks)
+
+    return loop.run(count)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.03, 0.09])
+def test_a_loop_that_is_a_little_late_does_not_slow_the_ticks_down(late: float) -> None:
+    assert ticks_within(10.0, LateClock(), late=late) == pytest.approx(100, abs=2)
+
+
+def test_ticks_that_were_missed_altogether_are_not_made_up_for() -> None:
+    """A process that slept must hear the messages that queued up before it thinks of elections."""
+    late = 1.0
+    count = ticks_within(10.0, LateClock(), late=late)
+    assert count == pytest.approx(10.0 / (HEARTBEAT + late), abs=2)
+
+
+def seconds_to_first_campaign(seed: int, *flags: str) -> float:
+    async def measure() -> float:
+        clock = SimulatedClock()
+        async with a_member(clock, *ONE_OF_THREE, *flags, seed=seed) as member:
+            campaigned = asyncio.Event()
+            raft = member.node.raft
+            member.node.on_tick.append(
+                lambda _: campaigned.set() if raft.role is not Role.FOLLOWER else None
+            )
+            await campaigned.wait()
+            return clock.now()
+
+    return loop.run(measure)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_at_the_start_a_member_waits_for_a_leader_for_a_heartbeat_at_least(seed: int) -> None:
+    assert HEARTBEAT <= seconds_to_first_campaign(seed) <= 12 * HEARTBEAT
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_the_advance_it_waits_for_a_whole_election_timeout(seed: int) -> None:
+    seconds = seconds_to_first_campaign(seed, "--initial-election-tick-advance=false")
+    assert 10 * HEARTBEAT <= seconds <= 21 * HEARTBEAT
