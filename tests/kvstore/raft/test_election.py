@@ -254,15 +254,16 @@ def test_time_that_nobody_noticed_counts_for_a_follower_and_the_next_tick_campai
     raft.pass_over(3 * ELECTION_TICKS)
     assert raft.silence_ticks == 3 * ELECTION_TICKS
     assert is_role(raft, Role.FOLLOWER)
-    tick(raft)
+    tick(raft, 1)
     assert is_role(raft, Role.PRE_CANDIDATE)
     assert raft.silence_ticks == 0
 
 
 def test_time_that_nobody_noticed_deposes_no_leader() -> None:
-    raft = make_leader()
+    raft = new_raft(term=1)
+    make_leader(raft)
     before = raft.silence_ticks
     raft.pass_over(3 * ELECTION_TICKS)
     assert raft.silence_ticks == before
-    tick(raft)
+    tick(raft, 1)
     assert is_role(raft, Role.LEADER)
