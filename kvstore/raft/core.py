@@ -103,6 +103,19 @@ class Raft:
         if state.is_leader:
             replication.tick_leader(state)
 
+    @property
+    def silence_ticks(self) -> int:
+        """Ticks since a leader was heard, a vote given or a campaign begun (leaders: as it is)."""
+        return self.state.election_elapsed
+
+    def pass_over(self, ticks: int) -> None:
+        """Count ticks that nobody noticed as silence of the leader; the next tick may campaign.
+
+        A leader is not concerned: who has answered it is known by real ticks only.
+        """
+        if not self.state.is_leader:
+            self.state.election_elapsed += ticks
+
     def campaign(self) -> None:
         """Try to become the leader now instead of after the election timeout."""
         if self.state.is_promotable and not self.state.is_leader:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from kvstore.testing import fuzz_http2, torture
 from kvstore.testing.history import LostWriteError, ViolationError
+from kvstore.testing.processes import ETCD, KEELSON
 from kvstore.testing.simulation import scenario
+
+_PROGRAMS = {"ours": KEELSON, "etcd": ETCD}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     torment.add_argument("--faults", choices=("kill", "kill-all"), default="kill")
     torment.add_argument("--rounds", type=int, default=20)
     torment.add_argument("--writers", type=int, default=64)
+    torment.add_argument(
+        "--members",
+        choices=tuple(_PROGRAMS),
+        default="ours",
+        help="etcd's: how soon it serves again on the same machine",
+    )
     torment.add_argument("--folder", type=Path, help="data folder (default: a temporary one)")
     fuzz = commands.add_parser("fuzz-http2", help="hostile clients against the front's pure half")
     fuzz.add_argument("--seed", type=int, default=1)
@@ -97,7 +106,11 @@ def _torture(options: argparse.Namespace) -> int:
         folder = options.folder or Path(temporary) / "cluster"
         try:
             report = torture.run(
-                folder, faults=options.faults, rounds=options.rounds, writers=options.writers
+                folder,
+                faults=options.faults,
+                rounds=options.rounds,
+                writers=options.writers,
+                program=_PROGRAMS[options.members],
             )
         except ViolationError as violation:
             print(f"a promise is broken: {violation}", file=sys.stderr)

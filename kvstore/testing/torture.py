@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import time
 from base64 import b64decode
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,14 +52,21 @@ class Report(msgspec.Struct, kw_only=True):
         )
 
 
-def run(folder: Path, *, faults: str, rounds: int, writers: int) -> Report:
+def run(
+    folder: Path,
+    *,
+    faults: str,
+    rounds: int,
+    writers: int,
+    program: Sequence[str] = KEELSON,
+) -> Report:
     """Torture a fresh three-member cluster in `folder`. Raises ViolationError on a lost write.
 
-    `faults`: `kill` (the leader) or `kill-all`.
+    `faults`: `kill` (the leader) or `kill-all`. `program`: whose members; etcd's, to compare with.
     """
     if shutil.which("etcdctl") is None:
         raise KvError("etcdctl is not installed: it reads back what was acknowledged")
-    with ClusterProcesses(KEELSON, folder, count=3) as cluster:
+    with ClusterProcesses(program, folder, count=3) as cluster:
         return asyncio.run(_Torture(cluster, faults, rounds, writers).run())
 
 

@@ -247,3 +247,23 @@ def test_candidates_vote_for_nobody_else() -> None:
 def test_timeouts_shorter_than_a_leader_is_trusted_are_a_bug() -> None:
     with pytest.raises(AssertionError, match="shorter"):
         new_raft(timeouts=(ELECTION_TICKS - 1,))
+
+
+def test_time_that_nobody_noticed_counts_for_a_follower_and_the_next_tick_campaigns() -> None:
+    raft = new_raft(term=1)
+    raft.pass_over(3 * ELECTION_TICKS)
+    assert raft.silence_ticks == 3 * ELECTION_TICKS
+    assert is_role(raft, Role.FOLLOWER)
+    tick(raft, 1)
+    assert is_role(raft, Role.PRE_CANDIDATE)
+    assert raft.silence_ticks == 0
+
+
+def test_time_that_nobody_noticed_deposes_no_leader() -> None:
+    raft = new_raft(term=1)
+    make_leader(raft)
+    before = raft.silence_ticks
+    raft.pass_over(3 * ELECTION_TICKS)
+    assert raft.silence_ticks == before
+    tick(raft, 1)
+    assert is_role(raft, Role.LEADER)

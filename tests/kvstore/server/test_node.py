@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from kvstore.raft.types import Role
+from kvstore.raft.types import Heartbeat, Role
 from kvstore.seams import Timer
 from kvstore.server import config
 from kvstore.server.bootstrap import bootstrap
@@ -24,14 +24,17 @@ ONE_OF_THREE = ("--initial-cluster=m1=http://m1:2380,m2=http://m2:2380,m3=http:/
 
 
 class LateClock(SimulatedClock):
-    """Timers go off late, as on a busy loop: `late` says by how much."""
+    """Timers go off late, as on a busy loop: `late` says by how much, `pause` the next tick's."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.late = 0.0
+        self.late = self.pause = 0.0
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        return super().call_later(seconds + self.late, callback)
+        late = self.late
+        if 0 < seconds < 2 * HEARTBEAT:
+            late, self.pause = late + self.pause, 0.0
+        return super().call_later(seconds + late, callback)
 
 
 @asynccontextmanager
@@ -74,6 +77,40 @@ def test_ticks_that_were_missed_altogether_are_not_made_up_for() -> None:
     late = 1.0
     count = ticks_within(10.0, LateClock(), late=late)
     assert count == pytest.approx(10.0 / (HEARTBEAT + late), abs=2)
+
+
+async def next_tick(member: Member) -> None:
+    ticked = asyncio.Event()
+    member.node.on_tick.append(lambda _: ticked.set())
+    await ticked.wait()
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_missed_ticks_count_once_a_leader_had_the_time_to_be_heard(is_heard: bool) -> None:
+    """After a pause, what the leader sent is read first; only its silence makes up for time."""
+
+    async def pause() -> list[int]:
+        clock = LateClock()
+        flags = (*ONE_OF_THREE, "--election-timeout=10000")
+        silences = []
+        async with a_member(clock, *flags) as member:
+            node = member.node
+            await next_tick(member)
+            before = node.raft.silence_ticks
+            clock.pause = 3.05
+            for _ in range(3):
+                await next_tick(member)
+                silences.append(node.raft.silence_ticks - before)
+                if is_heard and len(silences) == 2:
+                    leader = max(node.raft.membership.voters)
+                    sender = leader if leader != node.member_id else leader - 1
+                    beat = Heartbeat(to=node.member_id, sender=sender, term=1, commit=0)
+                    node.raft.step(beat)
+                    before = 0
+        return silences
+
+    silences = loop.run(pause)
+    assert silences == ([1, 2, 1] if is_heard else [1, 2, 33])
 
 
 def seconds_to_first_campaign(seed: int, *flags: str) -> float:
