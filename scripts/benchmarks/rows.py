@@ -86,7 +86,7 @@ def _unary(load: Load, clients: int, *, is_on_leader: bool = False) -> Row:
 def _watch(count: int, watchers: int) -> Row:
     return Row(
         f"watch {count} streams x {watchers}",
-        "watch",
+        f"watch x {watchers}",
         count,
         lambda target, plan: streams.run_watch(
             target, streams=count, watchers=watchers, seconds=plan.seconds
