@@ -135,7 +135,7 @@ async def fill(endpoints: Sequence[str]) -> None:
 
 
 async def compact(endpoints: Sequence[str]) -> None:
-    """Forget all history, so that no measurement pays for what an earlier one wrote."""
+    """Forget all history; returns once the first member is rid of it."""
     async with connected(endpoints[:1], 1) as [connection]:
         # A revision of our own: to compact the same one twice is an error.
         put = rpc_pb2.PutRequest(key=b"compacted").SerializeToString()

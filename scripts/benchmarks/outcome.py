@@ -33,6 +33,11 @@ class Outcome(msgspec.Struct, frozen=True):
     members_cpu_seconds: float  # summed over the members
     generator_cpu: float  # share of one core
 
+    @classmethod
+    def nothing(cls) -> "Outcome":
+        """A measurement that could not be made."""
+        return cls(0.0, math.inf, math.inf, 0, 1, 0.0, 0.0, 0.0)
+
     @property
     def cpu_us(self) -> float:
         """The members' CPU microseconds for one completion."""

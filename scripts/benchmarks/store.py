@@ -110,12 +110,18 @@ class _Comparison:
                 ours = await self._measure(self._ours, row)
                 etcd = await self._measure(self._etcd, row)
             pairs.append((etcd, ours))
+        for cluster in (self._etcd, self._ours):
+            await _forget_history(cluster)
         return reporting.row_report(row, pairs, BARS.get(row.name, NO_BAR))
 
     async def _measure(self, cluster: ClusterProcesses, row: Row) -> Outcome:
-        outcome = await row.measure(await _target(cluster, is_leader=row.is_on_leader), self._plan)
-        await loads.compact(cluster.endpoints)
-        return outcome
+        """One measurement; a system that fails as a whole has a rate of nothing."""
+        try:
+            target = await _target(cluster, is_leader=row.is_on_leader)
+            return await row.measure(target, self._plan)
+        except OSError as error:  # also what is lost or late
+            print(f"{row.name}: {cluster.folder.name} fails: {error!r}", flush=True)
+            return Outcome.nothing()
 
     async def _count_syncs(self, folder: Path) -> None:
         try:
@@ -136,6 +142,14 @@ class _Comparison:
             print(f"RSS of {system}'s members: {told} MiB", flush=True)
 
 
+async def _forget_history(cluster: ClusterProcesses) -> None:
+    """No row pays for what an earlier one wrote."""
+    try:
+        await loads.compact(cluster.endpoints)
+    except OSError as error:
+        print(f"{cluster.folder.name} does not compact: {error!r}", flush=True)
+
+
 async def _target(cluster: ClusterProcesses, *, is_leader: bool = False) -> Target:
     """All members, or the leader alone; the CPU of all counts in either case."""
     pids = [member.pid for member in cluster.members]
@@ -143,7 +157,7 @@ async def _target(cluster: ClusterProcesses, *, is_leader: bool = False) -> Targ
         return Target(cluster.endpoints, pids)
     leader = await asyncio.to_thread(cluster.leader)
     if leader is None:
-        raise RuntimeError(f"no member of {cluster.folder.name} leads")
+        raise ConnectionError(f"no member of {cluster.folder.name} leads")
     return Target([leader.endpoint], pids)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -28,12 +29,15 @@ _PUTS_OWED_MAX = 128
 
 async def run_watch(target: Target, *, streams: int, watchers: int, seconds: float) -> Outcome:
     """All watchers of all streams watch one key; puts of it go on, events are counted."""
-    async with loads.connected(target.endpoints, min(streams, CONNECTIONS_MAX)) as connections:
-        counter = _EventCounter(streams * watchers)
-        _watch(connections, streams, watchers, counter.on_message)
+    counter = _EventCounter(streams * watchers)
+    async with (
+        loads.connected(target.endpoints, min(streams, CONNECTIONS_MAX)) as watching,
+        loads.connected(target.endpoints, _PUTS_UNDER_WAY) as putting,
+    ):
+        _watch(watching, streams, watchers, counter.on_message)
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             await reached(lambda: counter.created >= streams * watchers)
-        return await _FanOut(target, connections, counter).run(seconds)
+        return await _FanOut(target, putting, counter).run(seconds)
 
 
 def _watch(
@@ -57,7 +61,8 @@ class _EventCounter:
         self.watchers = watchers
         self.created = 0
         self.events = 0
-        self.on_events: Callable[[], None] = lambda: None
+        self.wake_at = math.inf  # events
+        self.wake: Callable[[], None] = lambda: None
         self._last = b""
         self._last_events = 0
 
@@ -69,7 +74,8 @@ class _EventCounter:
                 return
             self._last, self._last_events = data, len(response.events)
         self.events += self._last_events
-        self.on_events()
+        if self.events >= self.wake_at:
+            self.wake()
 
 
 class _FanOut:
@@ -91,14 +97,15 @@ class _FanOut:
     async def run(self, seconds: float) -> Outcome:
         """Events within the time; those that never come afterwards are failures."""
         self._end = self._meter.began + seconds
-        self._counter.on_events = self._put_more
+        self._counter.wake = self._put_more
         self._put_more()
         await asyncio.sleep(self._end - time.perf_counter())
         outcome = self._meter.outcome(self._counter.events)
         deadline = time.perf_counter() + ANSWER_SECONDS_MAX
         await reached(lambda: self._is_drained() or time.perf_counter() > deadline)
-        lost = self._owed() + self._under_way
-        return outcome if not lost else _failed(outcome, lost)
+        # Too many events are as wrong as too few.
+        failures = self._meter.failures + self._under_way + abs(self._owed())
+        return msgspec.structs.replace(outcome, failures=failures)
 
     def _owed(self) -> int:
         """Events that are not here yet."""
@@ -108,12 +115,13 @@ class _FanOut:
         return self._under_way == 0 and self._owed() <= 0
 
     def _put_more(self) -> None:
-        owed_max = _PUTS_OWED_MAX * self._counter.watchers
-        while (
-            self._under_way < _PUTS_UNDER_WAY
-            and self._owed() < owed_max
-            and time.perf_counter() < self._end
-        ):
+        counter = self._counter
+        counter.wake_at = math.inf
+        while self._under_way < _PUTS_UNDER_WAY and time.perf_counter() < self._end:
+            awaited = (self._put - _PUTS_OWED_MAX + 1) * counter.watchers
+            if counter.events < awaited:
+                counter.wake_at = awaited
+                return
             self._start()
 
     def _start(self) -> None:
@@ -134,10 +142,6 @@ class _FanOut:
             next(self._connections).call(self._block, self._request, on_end)
         except ConnectionError:
             self._end = began  # no more puts: what is owed will be missed
-
-
-def _failed(outcome: Outcome, more: int) -> Outcome:
-    return msgspec.structs.replace(outcome, failures=outcome.failures + more)
 
 
 async def reached(condition: Callable[[], bool]) -> None:
