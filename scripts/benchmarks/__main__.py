@@ -1,6 +1,7 @@
-"""`scripts/bench WHAT`: figures of this machine; nothing here passes or fails.
+"""`scripts/bench WHAT`: figures of this machine.
 
-store          ours beside Debian's etcd, three members each, one run, ratios
+store          ours beside Debian's etcd, three members each, one run, ratios; exit status 1 when
+               one of them misses its bar (`below`), the only thing here that passes or fails
 restart        kill -9 with many keys and the longest WAL: time until it serves again
 stall          the event loop's longest pause while a snapshot is taken under writes
 catch-up       a wiped follower takes a snapshot under load
@@ -8,34 +9,24 @@ slow-watcher   a gigabyte of events past a watcher that never reads
 """
 
 import argparse
+import importlib
 import shutil
 import sys
+from pathlib import Path
 
 from benchmarks import catch_up, observe, restart, slow_watcher, stall, store
+from benchmarks.rows import FULL, QUICK
+
+_WHATS = ("store", "restart", "stall", "catch-up", "slow-watcher")
 
 
 def main() -> int:
     """Print what was asked for."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    whats = ("store", "restart", "stall", "catch-up", "slow-watcher")
-    parser.add_argument("what", choices=whats)
-    parser.add_argument("--pairs", type=int, default=3, help="store: measurements of each load")
-    parser.add_argument("--seconds", type=float, default=2.0, help="store: per measurement")
-    parser.add_argument("--keys", type=int, default=1_000_000, help="restart, stall, catch-up")
-    parser.add_argument("--runs", type=int, default=3, help="stall: snapshots")
-    parser.add_argument("--mebibytes", type=int, default=1024, help="slow-watcher: events")
-    options = parser.parse_args()
+    options = _parser().parse_args()
+    if options.what == "store":
+        return _store(options)
     print(observe.machine(), flush=True)
     match options.what:
-        case "store":
-            if shutil.which("etcd") is None:
-                print("etcd is not installed: there is nothing to compare with", file=sys.stderr)
-                return 1
-            store.run(options.pairs, options.seconds)
         case "restart":
             restart.run(options.keys)
         case "stall":
@@ -45,6 +36,69 @@ def main() -> int:
         case _:
             slow_watcher.run(options.mebibytes)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=_WHATS)
+    plan = parser.add_mutually_exclusive_group()
+    plan.add_argument(
+        "--quick",
+        dest="plan",
+        action="store_const",
+        const=QUICK,
+        default=QUICK,
+        help=f"store: {QUICK.pairs} pairs of {QUICK.seconds:g} s a row, the default",
+    )
+    plan.add_argument(
+        "--full",
+        dest="plan",
+        action="store_const",
+        const=FULL,
+        help=f"store: {FULL.pairs} pairs of {FULL.seconds:g} s a row",
+    )
+    parser.add_argument("--only", metavar="TEXT", default="", help="store: rows so named")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="store: all measurements")
+    parser.add_argument(
+        "--plot", metavar="FILE.png", type=Path, help="store: rate and p99 against clients"
+    )
+    parser.add_argument("--keys", type=int, default=1_000_000, help="restart, stall, catch-up")
+    parser.add_argument("--runs", type=int, default=3, help="stall: snapshots")
+    parser.add_argument("--mebibytes", type=int, default=1024, help="slow-watcher: events")
+    return parser
+
+
+def _store(options: argparse.Namespace) -> int:
+    """Compare; what is missing for it shows before the first measurement, not after the last."""
+    choice = store.Choice.named(options.only)
+    if not choice:
+        return _refuse(f"no row's name contains {options.only!r}")
+    if shutil.which("etcd") is None:
+        return _refuse("etcd is not installed: there is nothing to compare with")
+    try:
+        plot = importlib.import_module("benchmarks.plot") if options.plot else None
+    except ModuleNotFoundError as error:
+        return _refuse(f"--plot needs {error.name}, which is not installed (extra dev)")
+    for path in (options.json, options.plot):
+        if path is not None and not path.absolute().parent.is_dir():
+            return _refuse(f"there is no folder {path.parent}")
+    machine = observe.machine()
+    print(machine, flush=True)
+    report = store.run(choice, options.plan, machine)
+    if options.json:
+        report.write_json(options.json)
+    if plot:
+        plot.write(report, options.plot)
+    return 1 if report.is_below else 0
+
+
+def _refuse(reason: str) -> int:
+    print(f"scripts/bench: {reason}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -56,21 +56,15 @@ class Writer:
         """Send one request; its answer is only counted."""
         method, data = request
         block = self._headers.setdefault(method, headers(method))
-        is_answered = False
 
-        def on_message(_: bytes) -> None:
-            nonlocal is_answered
-            is_answered = True
-
-        def on_end() -> None:
+        def on_end(is_answered: bool) -> None:
             self.under_way -= 1
             self.answered += is_answered
             self.failed += not is_answered
             self._done.set()
 
         self.under_way += 1
-        stream = self._connection.open(block, on_message, on_end)
-        self._connection.send(stream, message(data), last=True)
+        self._connection.call(block, message(data), on_end)
 
     async def send_all(self, requests: Iterable[Request], *, under_way_max: int = 16) -> None:
         """Send all, so many at a time, and wait for the last answer."""

@@ -17,10 +17,21 @@ _WINDOW_MAX = 2**31 - 1
 _TOP_UP_BYTES = 2**29
 _SETTINGS_INITIAL_WINDOW = 0x4
 _DEFAULT_WINDOW = 65_535
+_HEAD = struct.Struct(">BHBBI")  # a length of 24 bits, kind, flags, stream
+_PREFIX_BYTES = 5  # of a gRPC message: compressed or not, length
+
+ANSWER_SECONDS_MAX = 60.0
+
+OnMessage = Callable[[bytes], None]
+OnEnd = Callable[[bool], None]  # told whether a message came: an answer, not only a status
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+    return _head(kind, flags, stream, len(payload)) + payload
+
+
+def _head(kind: int, flags: int, stream: int, length: int) -> bytes:
+    return _HEAD.pack(length >> 16, length & 0xFFFF, kind, flags, stream)
 
 
 def _literal(name: bytes, value: bytes) -> bytes:
@@ -47,18 +58,38 @@ def message(payload: bytes) -> bytes:
 
 
 class _Stream:
-    __slots__ = ("buffer", "on_end", "on_message", "window")
+    __slots__ = ("is_answered", "missing", "on_end", "on_message", "parts", "window")
 
-    def __init__(
-        self,
-        window: int,
-        on_message: Callable[[bytes], None],
-        on_end: Callable[[], None],
-    ) -> None:
+    def __init__(self, window: int, on_message: OnMessage | None, on_end: OnEnd) -> None:
         self.window = window
         self.on_message = on_message
         self.on_end = on_end
-        self.buffer = b""
+        self.is_answered = False
+        self.parts: list[bytes] = []  # of a message that is not whole yet
+        self.missing = 0  # bytes of it
+
+    def feed(self, data: bytes) -> None:
+        """Cut into messages."""
+        if self.parts:
+            self.parts.append(data)
+            self.missing -= len(data)
+            if self.missing > 0:
+                return
+            data = b"".join(self.parts)
+            self.parts.clear()
+        position, end, needed = 0, len(data), _PREFIX_BYTES
+        while end - position >= _PREFIX_BYTES:
+            needed = _PREFIX_BYTES + int.from_bytes(data[position + 1 : position + 5], "big")
+            if end - position < needed:
+                break
+            self.is_answered = True
+            if self.on_message is not None:
+                self.on_message(data[position + _PREFIX_BYTES : position + needed])
+            position += needed
+            needed = _PREFIX_BYTES
+        if position < end:
+            self.parts.append(data[position:])
+            self.missing = needed - (end - position)
 
 
 class GrpcConnection(asyncio.Protocol):
@@ -71,17 +102,30 @@ class GrpcConnection(asyncio.Protocol):
         self._next_stream = 1
         self._window = _DEFAULT_WINDOW
         self._initial_window = _DEFAULT_WINDOW
-        self._unsent: deque[tuple[int, bytes, bool]] = deque()
+        self._unsent: deque[tuple[int, memoryview, bool]] = deque()
         self._consumed = 0
         self._writes: list[bytes] = []
         self.is_lost = False
 
     # ------------------------------------------------------------------ calls
 
-    def open(
-        self, header_block: bytes, on_message: Callable[[bytes], None], on_end: Callable[[], None]
-    ) -> int:
+    def call(self, header_block: bytes, data: bytes, on_end: OnEnd) -> None:
+        """A unary call whose answer is not looked into: the cheapest there is."""
+        room = min(self._window, self._initial_window, _FRAME_BYTES_MAX)
+        if self._unsent or len(data) > room or self.is_lost:
+            self.send(self.open(header_block, None, on_end), data, last=True)
+            return
+        stream = self._next_stream
+        self._next_stream += 2
+        self._window -= len(data)
+        self._streams[stream] = _Stream(self._initial_window - len(data), None, on_end)
+        opened = _head(_HEADERS, _END_HEADERS, stream, len(header_block)) + header_block
+        self._write(opened + _head(_DATA, _END_STREAM, stream, len(data)) + data)
+
+    def open(self, header_block: bytes, on_message: OnMessage | None, on_end: OnEnd) -> int:
         """Start a call; returns its stream id."""
+        if self.is_lost:
+            raise ConnectionResetError("the member hung up")
         stream = self._next_stream
         self._next_stream += 2
         self._streams[stream] = _Stream(self._initial_window, on_message, on_end)
@@ -90,7 +134,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def send(self, stream: int, data: bytes, *, last: bool) -> None:
         """Send message bytes on a call, as far as the windows allow now."""
-        self._unsent.append((stream, data, last))
+        self._unsent.append((stream, memoryview(data), last))
         self._send_unsent()
 
     def _send_unsent(self) -> None:
@@ -105,7 +149,8 @@ class GrpcConnection(asyncio.Protocol):
                 return
             self._unsent.popleft()
             is_end = last and size == len(data)
-            self._write(_frame(_DATA, _END_STREAM if is_end else 0, stream_id, data[:size]))
+            flag = _END_STREAM if is_end else 0
+            self._write(_frame(_DATA, flag, stream_id, data[:size].tobytes()))
             self._window -= size
             stream.window -= size
             if size < len(data):
@@ -134,20 +179,20 @@ class GrpcConnection(asyncio.Protocol):
         self.is_lost = True
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.on_end()
+            stream.on_end(False)
 
     def data_received(self, data: bytes) -> None:
         """Cut into frames."""
         received = self._received + data if self._received else data
         position, end = 0, len(received)
-        while end - position >= 9:
-            length = int.from_bytes(received[position : position + 3], "big")
-            if end - position < 9 + length:
+        while end - position >= _HEAD.size:
+            high, low, kind, flags, stream = _HEAD.unpack_from(received, position)
+            begin = position + _HEAD.size
+            after = begin + (high << 16 | low)
+            if after > end:
                 break
-            kind, flags = received[position + 3], received[position + 4]
-            stream = int.from_bytes(received[position + 5 : position + 9], "big") & _WINDOW_MAX
-            self._on_frame(kind, flags, stream, received[position + 9 : position + 9 + length])
-            position += 9 + length
+            self._on_frame(kind, flags, stream & _WINDOW_MAX, received[begin:after])
+            position = after
         self._received = received[position:]
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
@@ -176,14 +221,8 @@ class GrpcConnection(asyncio.Protocol):
         stream = self._streams.get(stream_id)
         if stream is None:
             return
-        buffer = stream.buffer + payload if stream.buffer else payload
-        while len(buffer) >= 5:
-            length = int.from_bytes(buffer[1:5], "big")
-            if len(buffer) < 5 + length:
-                break
-            stream.on_message(buffer[5 : 5 + length])
-            buffer = buffer[5 + length :]
-        stream.buffer = buffer
+        if payload:
+            stream.feed(payload)
         if flags & _END_STREAM:
             self._end(stream_id)
 
@@ -207,7 +246,7 @@ class GrpcConnection(asyncio.Protocol):
     def _end(self, stream_id: int) -> None:
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
-            stream.on_end()
+            stream.on_end(stream.is_answered)
 
     def pause_reading(self) -> None:
         """Take no more bytes from the socket."""
@@ -224,3 +263,20 @@ async def connect(endpoint: str) -> GrpcConnection:
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(GrpcConnection, host, int(port))
     return connection
+
+
+async def ask(connection: GrpcConnection, method: str, data: bytes) -> bytes:
+    """One unary call with its answer."""
+    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def on_message(received: bytes) -> None:
+        answer.set_result(received)
+
+    def on_end(is_answered: bool) -> None:
+        if not is_answered:
+            answer.set_exception(ConnectionError(f"{method} failed"))
+
+    stream = connection.open(headers(method), on_message, on_end)
+    connection.send(stream, message(data), last=True)
+    async with asyncio.timeout(ANSWER_SECONDS_MAX):
+        return await answer

@@ -10,6 +10,7 @@ import uvloop
 from benchmarks import fill, loads, observe
 from benchmarks.fill import Writer
 from benchmarks.grpc_client import GrpcConnection, connect, headers, message
+from benchmarks.outcome import Target
 from kvstore.pb import rpc_pb2
 from kvstore.testing.processes import KEELSON, ClusterProcesses, MemberProcess
 
@@ -52,9 +53,10 @@ async def _load(member: MemberProcess, mebibytes: int) -> tuple[float, float]:
     )
     compacting = asyncio.ensure_future(_compact(member))
     highest, slices = 0.0, []
+    target = Target([member.endpoint])
     while not writing.done():
         highest = max(highest, observe.rss_mib(member.pid))
-        slices.append(await loads.run(loads.PUT, [member.endpoint], _OTHER_CLIENTS, 1.0))
+        slices.append(await loads.run(loads.PUT, target, _OTHER_CLIENTS, 1.0))
     await writing
     compacting.cancel()
     assert writer.failed == 0, f"{writer.failed} writes failed"
@@ -82,7 +84,9 @@ async def _watch_without_reading(member: MemberProcess) -> GrpcConnection:
     connection = await connect(member.endpoint)
     created = asyncio.Event()
     stream = connection.open(
-        headers("/etcdserverpb.Watch/Watch"), lambda _: created.set(), created.set
+        headers("/etcdserverpb.Watch/Watch"),
+        lambda _: created.set(),
+        lambda _: created.set(),
     )
     create = rpc_pb2.WatchCreateRequest(key=b"large/", range_end=b"large0")
     request = rpc_pb2.WatchRequest(create_request=create).SerializeToString()

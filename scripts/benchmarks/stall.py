@@ -81,7 +81,7 @@ async def _take_snapshot(endpoint: str) -> None:
     connection = await connect(endpoint)
     done, answers = asyncio.Event(), list[bytes]()
     call = connection.open(
-        headers("/etcdserverpb.Maintenance/Defragment"), answers.append, done.set
+        headers("/etcdserverpb.Maintenance/Defragment"), answers.append, lambda _: done.set()
     )
     request = rpc_pb2.DefragmentRequest().SerializeToString()
     connection.send(call, message(request), last=True)
