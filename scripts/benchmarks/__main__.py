@@ -6,6 +6,8 @@ restart        kill -9 with many keys and the longest WAL: time until it serves 
 stall          the event loop's longest pause while a snapshot is taken under writes
 catch-up       a wiped follower takes a snapshot under load
 slow-watcher   a gigabyte of events past a watcher that never reads
+hostile        attacks on the client port, and what honest clients notice
+memory         a member full of keys beside etcd's; connections that only wait
 """
 
 import argparse
@@ -14,10 +16,19 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks import catch_up, observe, restart, slow_watcher, stall, store
+from benchmarks import (
+    catch_up,
+    hostile,
+    memory,
+    observe,
+    restart,
+    slow_watcher,
+    stall,
+    store,
+)
 from benchmarks.rows import FULL, QUICK
 
-_WHATS = ("store", "restart", "stall", "catch-up", "slow-watcher")
+_WHATS = ("store", "restart", "stall", "catch-up", "slow-watcher", "hostile", "memory")
 
 
 def main() -> int:
@@ -33,6 +44,10 @@ def main() -> int:
             stall.run(options.keys, options.runs)
         case "catch-up":
             catch_up.run(options.keys)
+        case "hostile":
+            hostile.run()
+        case "memory":
+            memory.run(options.keys)
         case _:
             slow_watcher.run(options.mebibytes)
     return 0
@@ -66,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plot", metavar="FILE.png", type=Path, help="store: rate and p99 against clients"
     )
-    parser.add_argument("--keys", type=int, default=1_000_000, help="restart, stall, catch-up")
+    parser.add_argument(
+        "--keys", type=int, default=1_000_000, help="restart, stall, catch-up, memory"
+    )
     parser.add_argument("--runs", type=int, default=3, help="stall: snapshots")
     parser.add_argument("--mebibytes", type=int, default=1024, help="slow-watcher: events")
     return parser

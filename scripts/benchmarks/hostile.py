@@ -125,13 +125,6 @@ async def _honest(endpoint: str, over: asyncio.Event, *, seconds: float = _SECON
 
 async def _put(connection: GrpcConnection) -> bool:
     done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    answered = False
-
-    def on_message(_: bytes) -> None:
-        nonlocal answered
-        answered = True
-
-    stream = connection.open(headers(PUT.method), on_message, lambda: done.set_result(answered))
     request = rpc_pb2.PutRequest(key=b"honest", value=bytes(256)).SerializeToString()
-    connection.send(stream, message(request), last=True)
+    connection.call(headers(PUT.method), message(request), done.set_result)
     return await done
