@@ -39,6 +39,14 @@ def test_find_by_term_skips_exactly_what_cannot_match(
         assert log.term(found) <= term
 
 
+def test_find_by_term_says_when_nothing_here_qualifies() -> None:
+    """The answer lies below the compaction point: what follows it is all of later terms."""
+    log = new_log(1, 3, 3, 4, compacted=3)
+    assert log.find_by_term(4, 2) == 2
+    assert log.find_by_term(3, 2) == 2
+    assert log.find_by_term(4, 3) == 3
+
+
 @given(term_lists, term_lists, st.integers(0, 12), st.integers(0, 12))
 def test_merge_leaves_the_leaders_prefix_and_truncates_only_conflicts(
     ours: list[int], leaders: list[int], previous: int, count: int
