@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from kvstore.http2 import frames, grpc, limits, protocol
 from kvstore.http2.grpc import Head
-from kvstore.http2.hpack import Decoder
-from kvstore.http2.limits import Bucket, Limits, Totals
+from kvstore.http2.heads import Block, Heads
+from kvstore.http2.limits import Bucket, Limits
+from kvstore.http2.pings import KEEPALIVE_PAYLOAD, Pings
 from kvstore.http2.protocol import (
     FRAME_BYTES_DEFAULT,
     FRAME_HEADER_BYTES,
@@ -28,10 +29,9 @@ from kvstore.http2.protocol import (
 from kvstore.http2.receiver import Receiver
 from kvstore.http2.sender import Sender
 from kvstore.http2.stream import Stream
+from kvstore.http2.totals import Totals
 
 OpenStream: TypeAlias = "Callable[[Connection, int, Head], Stream]"
-
-_KEEPALIVE_PAYLOAD = b"keelson\0"
 
 
 class Connection:
@@ -57,19 +57,16 @@ class Connection:
         self._buffer = b""
         self._is_greeted = False
         self._has_settings = False
-        self._decoder = Decoder()
-        self._known_heads: dict[bytes, Head] = {}
-        self._known_generation = 0
-        self._block: _Block | None = None
+        self._heads = Heads()
+        self._block: Block | None = None
         self._last_id = 0
         self._drained_id = STREAM_ID_MAX  # streams beyond are refused
         self._forgotten: dict[int, None] = {}
+        self._forgotten_below = 0  # what is older may have been one of them
         self._resets = Bucket(limits.RESETS_BURST, limits.RESETS_PER_SECOND, now)
         self._idle_frames = Bucket(limits.IDLE_FRAMES_BURST, limits.IDLE_FRAMES_PER_SECOND, now)
-        self._ping_strikes = 0
-        self._last_ping = -float("inf")
-        self._last_heard = now
-        self._keepalive_sent: float | None = None
+        self._pings = Pings(limits_, now)
+        totals.enter(self)
         self.sender.put(
             frames.settings(
                 (
@@ -81,21 +78,39 @@ class Connection:
             + frames.window_update(0, self.receiver.window - WINDOW_DEFAULT)
         )
 
+    @property
+    def stream_count(self) -> int:
+        """See `Holder`."""
+        return len(self.streams)
+
+    @property
+    def receiving_bytes(self) -> int:
+        """See `Holder`."""
+        return self.receiver.held_bytes
+
+    @property
+    def sending_bytes(self) -> int:
+        """See `Holder`."""
+        return self.sender.queued_bytes
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether no call is under way and all that was answered is taken."""
+        return not self.streams and self.sender.is_empty
+
     # ------------------------------------------------------------------ the driver's side
 
     def feed(self, data: bytes, now: float) -> None:
         """Bytes of the peer. Never raises for what they are."""
         if self.is_closing:
             return
-        self.now = self._last_heard = now
-        self._keepalive_sent = None
+        self.now = now
+        self._pings.heard(now)
         try:
             self._feed(self._buffer + data if self._buffer else data)
-            if self.sender.held_bytes > limits.HELD_BYTES_MAX:
-                text = "too much to answer for one who does not read"
-                raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, text)
         except ConnectionFaultError as fault:
             self._fail(fault)
+        self.totals.relieve()
 
     def tick(self, now: float) -> None:
         """Time passes: deadlines of calls, keep-alive (gRPC A9)."""
@@ -104,8 +119,16 @@ class Connection:
         self.now = now
         timed = [s for s in self.streams.values() if s.deadline is not None and s.deadline <= now]
         for stream in timed:
-            stream.end("DEADLINE_EXCEEDED", "context deadline exceeded", drop_queue=True)
-        self._keep_alive(now)
+            if stream.is_ended:
+                self.reset(stream, ErrorCode.CANCEL)  # the answer is there, and nobody takes it
+            else:
+                stream.end("DEADLINE_EXCEEDED", "context deadline exceeded", drop_queue=True)
+        try:
+            if self._pings.is_due(now):
+                self.sender.put(frames.ping(KEEPALIVE_PAYLOAD, is_ack=False))
+        except ConnectionFaultError as fault:
+            self._fail(fault)
+        self.totals.relieve()
 
     def drain(self) -> None:
         """Take no new streams (section 6.8); those under way may end."""
@@ -116,8 +139,13 @@ class Connection:
     def lost(self) -> None:
         """The transport is gone: every call ends."""
         self.is_closing = True
+        self.totals.leave(self)
         for stream in list(self.streams.values()):
             self._close(stream)
+
+    def give_up(self) -> None:
+        """End: this connection holds most of what the process has too little of."""
+        self._fail(ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "the server is full"))
 
     def reset(self, stream: Stream, code: ErrorCode) -> None:
         """End one stream of ours without a status."""
@@ -150,6 +178,9 @@ class Connection:
             payload = data[at + FRAME_HEADER_BYTES : end]
             at = end
             self._on_frame(kind, flags, stream_id & STREAM_ID_MAX, payload)
+            if self.sender.held_bytes > limits.HELD_BYTES_MAX:
+                text = "too much to answer for one who does not read"
+                raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, text)
         self._buffer = data[at:]
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
@@ -177,15 +208,18 @@ class Connection:
         if stream.is_half_closed:
             raise StreamFaultError(ErrorCode.STREAM_CLOSED, "DATA after the end")  # 5.1
         is_last = flags & protocol.END_STREAM
-        if not payload and not is_last:
-            self._count_idle_frame()
         self.receiver.count_stream(stream, len(payload))
         body = frames.unpadded(flags, payload) if flags & protocol.PADDED else payload
         stream.is_half_closed = bool(is_last)
         self.receiver.deliver(stream, body)
         if is_last:
             self._half_close(stream)
-        elif not stream.is_over:
+            return
+        # A first part may be small: some clients send a message's prefix by itself.
+        is_middle = stream.received is not None and len(stream.received) > len(body)
+        if len(body) < limits.CRUMB_BYTES and (is_middle or not body):
+            self._count_idle_frame()
+        if not stream.is_over:
             self.receiver.refill(stream)
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
@@ -201,7 +235,7 @@ class Connection:
         if flags & protocol.END_HEADERS:
             self._on_block(stream_id, payload, ends_stream=ends_stream)
         else:
-            self._block = _Block(stream_id, payload, ends_stream=ends_stream)
+            self._block = Block(stream_id, payload, ends_stream=ends_stream)
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
         block = self._block
@@ -217,38 +251,18 @@ class Connection:
         if stream is not None:
             self._on_trailers(stream, block, ends_stream=ends_stream)
         elif stream_id <= self._last_id:
-            self._decoder.decode(block)  # or the tables would be out of step
+            self._heads.fields(block)  # or the tables would be out of step
             self._check_closed(stream_id)
         else:
             self._last_id = stream_id
-            head = self._head(block)
+            head = self._heads.head(block)
             if self._may_open(stream_id):
                 self._begin(stream_id, head, ends_stream=ends_stream)
-
-    def _head(self, block: bytes) -> Head:
-        """What a block stands for; the same bytes mean the same as long as the table stands."""
-        head = self._known_heads.get(block)
-        if head is not None:
-            return head
-        decoder = self._decoder
-        fields = decoder.decode(block)
-        if decoder.generation != self._known_generation:
-            self._known_generation = decoder.generation
-            self._known_heads.clear()
-            return grpc.head_of(fields)
-        head = grpc.head_of(fields)
-        if len(self._known_heads) < limits.REMEMBERED_BLOCKS_MAX:
-            self._known_heads[block] = head
-        return head
 
     def _may_open(self, stream_id: int) -> bool:
         if stream_id > self._drained_id:
             return False  # the peer was told, section 6.8
-        if (
-            len(self.streams) >= self.limits.streams_max
-            or self.totals.streams >= limits.PROCESS_STREAMS_MAX
-            or self.sender.is_full
-        ):
+        if len(self.streams) >= self.limits.streams_max or self.sender.is_full:
             raise StreamFaultError(ErrorCode.REFUSED_STREAM, "too much under way")  # 8.7
         return True
 
@@ -264,12 +278,14 @@ class Connection:
             stream.deadline = self.now + head.timeout_seconds
         self.streams[stream_id] = stream
         self.totals.streams += 1
+        if head.size > limits.SMALL_HEAD_BYTES:
+            self.receiver.hold(stream, head.size)
         stream.begun()
         if ends_stream:
             self._half_close(stream)
 
     def _on_trailers(self, stream: Stream, block: bytes, *, ends_stream: bool) -> None:
-        fields = self._decoder.decode(block)
+        fields = self._heads.fields(block)
         if stream.is_half_closed:
             raise StreamFaultError(ErrorCode.STREAM_CLOSED, "HEADERS after the end")  # 5.1
         if not ends_stream:
@@ -291,6 +307,7 @@ class Connection:
         if not stream_id:
             raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "PRIORITY of no stream")  # 6.3
         if len(payload) != 5:
+            self._check_not_idle(stream_id)  # or we would reset what never was
             raise StreamFaultError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of another size")  # 6.3
 
     def _on_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
@@ -298,10 +315,11 @@ class Connection:
             raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM")  # 6.4
         self._check_not_idle(stream_id)
         stream = self.streams.get(stream_id)
-        if not self._resets.take(self.now):
-            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
-        if stream is not None:
-            self._close(stream)
+        if stream is None:
+            self._count_idle_frame()  # it crossed our own end of the stream
+            return
+        self._count_reset()
+        self._close(stream)
 
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         self._count_idle_frame()
@@ -311,8 +329,17 @@ class Connection:
             if payload:
                 raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "an ACK of more")  # 6.5
             return
+        window = None
         for code, value in frames.parse_settings(payload):
-            self._apply_setting(code, value)
+            if code == SettingCode.INITIAL_WINDOW_SIZE:
+                window = value
+                if value > WINDOW_MAX:
+                    raise ConnectionFaultError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE")
+            else:
+                self._apply_setting(code, value)
+        if window is not None:  # the last one counts: each costs a walk over all streams
+            self._count_idle_frame(1 + len(self.streams) // limits.STREAMS_PER_IDLE_FRAME)
+            self.sender.resize_windows(window, self.streams.values())
         self.sender.put(frames.SETTINGS_ACK)
 
     def _apply_setting(self, code: int, value: int) -> None:
@@ -322,10 +349,6 @@ class Connection:
         elif code == SettingCode.ENABLE_PUSH:
             if value > 1:
                 raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH")
-        elif code == SettingCode.INITIAL_WINDOW_SIZE:
-            if value > WINDOW_MAX:
-                raise ConnectionFaultError(ErrorCode.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE")
-            self.sender.resize_windows(value, self.streams.values())
         elif code == SettingCode.MAX_FRAME_SIZE:
             if not FRAME_BYTES_DEFAULT <= value <= protocol.FRAME_BYTES_MAX:
                 raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE")
@@ -339,26 +362,16 @@ class Connection:
             raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "PING of a stream")  # 6.7
         if len(payload) != 8:
             raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "PING")  # 6.7
-        self._count_idle_frame()
-        if not flags & protocol.ACK:
-            self.sender.put(frames.ping(payload, is_ack=True))
-            self._judge_ping()
-
-    def _judge_ping(self) -> None:
-        """gRPC A8: who pings too often between answers is told to go."""
-        if self.sender.has_sent:
-            self.sender.has_sent = False
-            self._ping_strikes = 0
-            self._last_ping = self.now
+        if flags & protocol.ACK:
+            self._count_idle_frame()
             return
-        interval = self.limits.ping_interval_min_seconds
-        if not self.streams:
-            interval = max(interval, limits.IDLE_PING_INTERVAL_SECONDS)
-        if self.now - self._last_ping < interval:
-            self._ping_strikes += 1
-        self._last_ping = self.now
-        if self._ping_strikes > limits.PING_STRIKES_MAX and self.limits.ping_interval_min_seconds:
-            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+        self.sender.put(frames.ping(payload, is_ack=True))
+        if self.sender.has_sent:  # clients measure the way with a ping for what comes
+            self.sender.has_sent = False
+            self._pings.welcome(self.now)
+        else:
+            self._count_idle_frame()
+            self._pings.judge(self.now, has_calls=bool(self.streams))
 
     def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
@@ -371,6 +384,8 @@ class Connection:
         if len(payload) != 4:
             raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE")  # 6.9
         increment = int.from_bytes(payload) & WINDOW_MAX
+        if increment < limits.CRUMB_BYTES:
+            self._count_idle_frame()
         if not stream_id:
             if not increment:
                 raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "an update of none")  # 6.9
@@ -392,12 +407,17 @@ class Connection:
     def _check_closed(self, stream_id: int) -> None:
         """Bear what was sent before the peer knew that we had ended the stream (section 5.1)."""
         self._check_not_idle(stream_id)
-        if stream_id not in self._forgotten and stream_id <= self._drained_id:
+        is_remembered = stream_id in self._forgotten or stream_id < self._forgotten_below
+        if not is_remembered and stream_id <= self._drained_id:
             raise ConnectionFaultError(ErrorCode.STREAM_CLOSED, "a closed stream")
 
-    def _count_idle_frame(self) -> None:
-        if not self._idle_frames.take(self.now):
+    def _count_idle_frame(self, count: int = 1) -> None:
+        if not self._idle_frames.take(self.now, count):
             raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many idle frames")
+
+    def _count_reset(self) -> None:
+        if not self._resets.take(self.now):
+            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
 
     def _on_sent(self, stream: Stream) -> None:
         """Our half is over; so is the peer's, if it means to send more (section 8.1)."""
@@ -430,9 +450,12 @@ class Connection:
     def _forget(self, stream_id: int) -> None:
         self._forgotten[stream_id] = None
         if len(self._forgotten) > limits.FORGOTTEN_STREAMS_MAX:
-            del self._forgotten[next(iter(self._forgotten))]
+            oldest = next(iter(self._forgotten))
+            del self._forgotten[oldest]
+            self._forgotten_below = max(self._forgotten_below, oldest + 1)
 
     def _fail_stream(self, stream_id: int, fault: StreamFaultError) -> None:
+        self._count_reset()
         stream = self.streams.get(stream_id)
         if stream is not None:
             self._close(stream)
@@ -442,16 +465,6 @@ class Connection:
     def _fail(self, fault: ConnectionFaultError) -> None:
         self.sender.put(frames.goaway(self._last_id, fault.code, fault.reason))
         self.lost()
-
-    def _keep_alive(self, now: float) -> None:
-        if self._keepalive_sent is not None:
-            if now - self._keepalive_sent >= self.limits.keepalive_timeout_seconds:
-                self._fail(ConnectionFaultError(ErrorCode.NO_ERROR, "no answer to a ping"))
-            return
-        interval = self.limits.keepalive_interval_seconds
-        if interval and now - self._last_heard >= interval:
-            self._keepalive_sent = now
-            self.sender.put(frames.ping(_KEEPALIVE_PAYLOAD, is_ack=False))
 
 
 _HANDLERS = {
@@ -466,22 +479,3 @@ _HANDLERS = {
     protocol.WINDOW_UPDATE: Connection._on_window_update,
     protocol.CONTINUATION: Connection._on_continuation,
 }
-
-
-class _Block:
-    """A header block that comes in several frames."""
-
-    __slots__ = ("data", "ends_stream", "frames", "stream_id")
-
-    def __init__(self, stream_id: int, data: bytes, *, ends_stream: bool) -> None:
-        self.stream_id = stream_id
-        self.data = bytearray(data)
-        self.ends_stream = ends_stream
-        self.frames = 0
-
-    def add(self, payload: bytes) -> None:
-        """One CONTINUATION; without an end they are a flood (CVE-2024-27316)."""
-        self.frames += 1
-        self.data += payload
-        if self.frames > limits.CONTINUATIONS_MAX or len(self.data) > limits.HEADER_BLOCK_BYTES_MAX:
-            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")

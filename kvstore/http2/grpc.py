@@ -41,6 +41,7 @@ class Head(msgspec.Struct, frozen=True):
     timeout_seconds: float | None
     encoding: str  # of compressed messages; "identity": there are none
     refusal: bytes | None  # the whole answer's header block, when this is no call of gRPC
+    size: int  # in bytes, as header lists count
 
 
 def head_of(fields: Sequence[Field]) -> Head:
@@ -64,6 +65,7 @@ def head_of(fields: Sequence[Field]) -> Head:
         timeout_seconds=seconds,
         encoding=metadata.get("grpc-encoding", "identity"),
         refusal=refusal,
+        size=sum(map(hpack.field_bytes, fields)),
     )
 
 
@@ -122,6 +124,8 @@ CODES: Final = (
 )
 _NUMBERS: Final = {name: b"%d" % number for number, name in enumerate(CODES)}
 
+# Percent signs and all, a message stays within a frame of any peer.
+_TEXT_CHARACTERS_MAX: Final = 1024
 _PLAIN_TEXT: Final = re.compile(rb"[!-$&-~]([ -$&-~]*[!-$&-~])?")
 _PERCENT: Final = [
     bytes((byte,)) if _PLAIN_TEXT.fullmatch(bytes((byte,))) else b"%%%02X" % byte
@@ -148,7 +152,7 @@ def trailers_only(code: str, text: str) -> bytes:
 def _status(code: str, text: str) -> list[Field]:
     fields: list[Field] = [(b"grpc-status", _NUMBERS[code])]
     if text:
-        fields.append((b"grpc-message", percent_encoded(text)))
+        fields.append((b"grpc-message", percent_encoded(text[:_TEXT_CHARACTERS_MAX])))
     return fields
 
 

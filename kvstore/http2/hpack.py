@@ -8,7 +8,7 @@ long as the table stays as it is.
 from typing import Final, TypeAlias
 
 from kvstore.http2.huffman import HuffmanError, decode
-from kvstore.http2.limits import HEADER_LIST_BYTES_MAX
+from kvstore.http2.limits import HEADER_FIELDS_MAX, HEADER_LIST_BYTES_MAX
 from kvstore.http2.protocol import ConnectionFaultError, ErrorCode
 
 Field: TypeAlias = tuple[bytes, bytes]
@@ -118,7 +118,7 @@ class Decoder:
                 field, at = self._literal(block, at, 4)
             fields.append(field)
             room -= field_bytes(field)
-            if room < 0:
+            if room < 0 or len(fields) > HEADER_FIELDS_MAX:
                 raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too long a header list")
         return fields
 

@@ -10,8 +10,12 @@ from kvstore.http2.protocol import WINDOW_MAX
 # clients send some hundred bytes in one frame; who sends CONTINUATIONs without end is stopped.
 HEADER_BLOCK_BYTES_MAX: Final = 32 * 1024
 CONTINUATIONS_MAX: Final = 16
-# Fields once decoded: a small block can stand for a long list (RFC 7541, 7.3).
-HEADER_LIST_BYTES_MAX: Final = 64 * 1024
+# Fields once decoded: a small block can stand for a long list (RFC 7541, 7.3). As much as a block:
+# what we say that we bear, we bear.
+HEADER_LIST_BYTES_MAX: Final = HEADER_BLOCK_BYTES_MAX
+HEADER_FIELDS_MAX: Final = 128
+# A longer list is counted like a message that is not complete, for as long as its call lasts.
+SMALL_HEAD_BYTES: Final = 1024
 
 # Bytes of requests that are not complete yet, and of responses that wait for their reader.
 RECEIVING_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -28,15 +32,21 @@ STREAM_WRITABLE_BYTES: Final = STREAM_BLOCKED_BYTES // 4
 
 # Bodies handed to the transport at a time: what it does not take stays where it is counted.
 BATCH_BYTES_MAX: Final = 1024 * 1024
-# Frames for a client that does not read, beyond those that windows hold back.
+# Frames that wait to be written, beyond those that windows hold back.
 HELD_BYTES_MAX: Final = 4 * 1024 * 1024
 
-# Streams that a client opens and resets before they are answered (rapid reset, CVE-2023-44487).
+# Streams that a client opens and resets before they are answered (rapid reset, CVE-2023-44487),
+# or makes us reset (CVE-2025-8671).
 RESETS_BURST: Final = 2_000
 RESETS_PER_SECOND: Final = 200.0
-# Frames that cost an answer or nothing but our time: pings, settings, empty DATA, priorities.
+# Frames that cost an answer or nothing but our time: pings that follow no answer of ours, settings,
+# priorities, crumbs of messages and of windows.
 IDLE_FRAMES_BURST: Final = 2_000
 IDLE_FRAMES_PER_SECOND: Final = 200.0
+# A part of a message, or of a window, that is smaller is a crumb.
+CRUMB_BYTES: Final = 64
+# A change of all windows counts once more for so many streams.
+STREAMS_PER_IDLE_FRAME: Final = 50
 
 # Streams that we reset lately: what the client had sent before it knew is no fault of its.
 FORGOTTEN_STREAMS_MAX: Final = 4_096
@@ -64,22 +74,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.message_bytes_max + 64 * 1024, WINDOW_MAX)
 
 
-class Totals:
-    """What all connections of a process cost together."""
-
-    __slots__ = ("receiving_bytes", "sending_bytes", "streams")
-
-    def __init__(self) -> None:
-        self.streams = 0
-        self.receiving_bytes = 0
-        self.sending_bytes = 0
-
-    @property
-    def is_sending_full(self) -> bool:
-        """Tell whether responses that nobody reads take all that they may."""
-        return self.sending_bytes >= PROCESS_SENDING_BYTES_MAX
-
-
 class Bucket:
     """So many at once, and so many a second in the long run."""
 
@@ -91,9 +85,9 @@ class Bucket:
         self._per_second = per_second
         self._since = now
 
-    def take(self, now: float) -> bool:
-        """Count one; False when it is one too many."""
+    def take(self, now: float, count: int = 1) -> bool:
+        """Count; False when it is too many."""
         self._left = min(self._burst, self._left + (now - self._since) * self._per_second)
         self._since = now
-        self._left -= 1
+        self._left -= count
         return self._left >= 0

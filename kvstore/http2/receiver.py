@@ -9,10 +9,11 @@ from typing import Final
 
 from kvstore.http2 import frames, limits
 from kvstore.http2.grpc import MESSAGE_PREFIX_BYTES
-from kvstore.http2.limits import Limits, Totals
+from kvstore.http2.limits import Limits
 from kvstore.http2.protocol import ConnectionFaultError, ErrorCode, StreamFaultError
 from kvstore.http2.sender import Sender
 from kvstore.http2.stream import Stream
+from kvstore.http2.totals import Totals
 
 CONNECTION_WINDOW: Final = 16 * 1024 * 1024
 
@@ -25,7 +26,9 @@ class Receiver:
         self._limits = limits_
         self._totals = totals
         self._sender = sender
-        self._received_bytes = 0  # of messages that are not complete
+        self.held_bytes = 0
+        """Of messages that are not complete, and of long heads."""
+        self._held_bytes_max = max(limits.RECEIVING_BYTES_MAX, 2 * limits_.message_bytes_max)
 
     def count(self, size: int) -> None:
         """DATA came, padding and all, for whatever stream (RFC 9113, 6.9.1)."""
@@ -94,21 +97,28 @@ class Receiver:
         elif self._is_full:
             stream.end("RESOURCE_EXHAUSTED", "grpc: too many requests are incomplete")
 
+    def hold(self, stream: Stream, size: int) -> None:
+        """A head that is long costs as much as a message of its size."""
+        stream.head_bytes = size
+        self._count(size)
+        if self._is_full:
+            raise StreamFaultError(ErrorCode.REFUSED_STREAM, "too much is under way")  # 8.7
+
     def drop(self, stream: Stream) -> None:
-        """Forget what there is of a message."""
+        """Forget what there is of a message, and the head."""
+        if stream.head_bytes:
+            self._count(-stream.head_bytes)
+            stream.head_bytes = 0
         if stream.received is not None:
             self._count(-len(stream.received))
             stream.received = None
 
     @property
     def _is_full(self) -> bool:
-        return (
-            self._received_bytes > limits.RECEIVING_BYTES_MAX
-            or self._totals.receiving_bytes > limits.PROCESS_RECEIVING_BYTES_MAX
-        )
+        return self.held_bytes > self._held_bytes_max
 
     def _count(self, size: int) -> None:
-        self._received_bytes += size
+        self.held_bytes += size
         self._totals.receiving_bytes += size
 
     def _may_be(self, stream: Stream, flag: int, size: int) -> bool:

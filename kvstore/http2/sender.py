@@ -15,7 +15,6 @@ from kvstore.http2.limits import (
     SENDING_BYTES_MAX,
     STREAM_BLOCKED_BYTES,
     STREAM_WRITABLE_BYTES,
-    Totals,
 )
 from kvstore.http2.protocol import (
     FRAME_BYTES_DEFAULT,
@@ -26,6 +25,7 @@ from kvstore.http2.protocol import (
     StreamFaultError,
 )
 from kvstore.http2.stream import Stream
+from kvstore.http2.totals import Totals
 
 # A unary answer is three frames, most of whose bytes are the same each time.
 _HEADERS_START: Final = frames.headers(0, RESPONSE_HEADERS, ends_stream=False)[:5]
@@ -51,8 +51,6 @@ class Sender:
         self.frame_bytes_max = FRAME_BYTES_DEFAULT
         self.queued_bytes = 0
         self.is_paused = False
-        self.held_bytes = 0
-        """What was put since the transport is full."""
         self.has_sent = False
         """Headers or data since somebody last cleared it: pings are judged by that."""
         self._totals = totals
@@ -62,17 +60,28 @@ class Sender:
         self._out: list[bytes] = []
         self._ready: OrderedDict[int, Stream] = OrderedDict()  # with data, and a window for it
         self._block_prefix = b""
+        self._out_bytes = 0
         self._data_bytes = 0  # of bodies in `_out`
 
     @property
     def is_full(self) -> bool:
         """Tell whether so much waits that no more should be taken on."""
-        return self.queued_bytes >= SENDING_BYTES_MAX or self._totals.is_sending_full
+        return self.queued_bytes >= SENDING_BYTES_MAX
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits, neither for a window nor to be taken."""
+        return not self._out and not self.queued_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """Of frames that no window holds back, and that nobody has taken yet."""
+        return self._out_bytes - self._data_bytes
 
     def take(self) -> bytes:
         """The bytes to write now; there may be more after them."""
         out, self._out = self._out, []
-        self._data_bytes = 0
+        self._data_bytes = self._out_bytes = 0
         taken = b"".join(out)
         self.pump()
         return taken
@@ -81,8 +90,7 @@ class Sender:
         """A frame that no window holds back."""
         if not self._out:
             self._on_output()
-        if self.is_paused:
-            self.held_bytes += len(frame)
+        self._out_bytes += len(frame)
         self._out.append(frame)
 
     # ------------------------------------------------------------------ answers
@@ -98,11 +106,13 @@ class Sender:
             or self._ready
             or self.is_paused
             or self._block_prefix
+            or self._data_bytes > BATCH_BYTES_MAX
         ):
             self.message(stream, message)
             self.end(stream, TRAILERS_OK)
             return
         self.window -= size
+        self._data_bytes += size
         self.has_sent = True
         stream_id = stream.id.to_bytes(4)
         self.put(
@@ -139,8 +149,10 @@ class Sender:
             and size <= stream.send_window
             and not self._ready
             and not self.is_paused
+            and self._data_bytes <= BATCH_BYTES_MAX
         ):
             self.window -= size
+            self._data_bytes += size
             stream.send_window -= size
             self.has_sent = True
             self.put(frames.data(stream.id, data))
@@ -153,7 +165,8 @@ class Sender:
             self._ready[stream.id] = stream
         # If this sends anything, nothing was ready before: no other stream is called from here.
         self.pump()
-        if stream.queued_bytes >= STREAM_BLOCKED_BYTES or (stream.queue and self.is_full):
+        is_full = self.is_full or self._totals.is_sending_full
+        if stream.queued_bytes >= STREAM_BLOCKED_BYTES or (stream.queue and is_full):
             stream.is_blocked = True
 
     def end(self, stream: Stream, block: bytes) -> None:
@@ -190,7 +203,6 @@ class Sender:
     def resume(self) -> None:
         """The transport takes bytes again."""
         self.is_paused = False
-        self.held_bytes = 0
         self.pump()
 
     def credit(self, increment: int) -> None:

@@ -24,6 +24,7 @@ class Stream:
         "final_block",
         "has_headers",
         "head",
+        "head_bytes",
         "id",
         "is_blocked",
         "is_ended",
@@ -40,6 +41,7 @@ class Stream:
         self.connection = connection
         self.id = stream_id
         self.head = head
+        self.head_bytes = 0  # that count, if it is a long one
         self.receive_window = connection.limits.stream_window
         self.send_window = connection.sender.initial_window
         self.received: bytearray | None = None  # of a message that is not complete

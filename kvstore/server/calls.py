@@ -3,6 +3,7 @@
 No task and no future: a handler is called when the request is there, and what it says goes out.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,6 +14,7 @@ from kvstore.errors import (
     MalformedRequestError,
     ResponseTooLargeError,
     StoppedError,
+    TooManyRequestsError,
     UnknownMethodError,
 )
 from kvstore.http2.connection import Connection
@@ -20,6 +22,11 @@ from kvstore.http2.grpc import Head
 from kvstore.http2.stream import Stream
 from kvstore.rpc_errors import status_of
 from kvstore.server.call import Service
+
+logger = logging.getLogger(__name__)
+
+# Of a path that nobody serves so much is told back.
+_PATH_CHARACTERS_MAX = 128
 
 
 def serialize(response: Any) -> bytes:
@@ -53,6 +60,21 @@ class _CallBase(Stream):
         status = status_of(error)
         self.end(status.code, status.text, drop_queue=True)
 
+    def _run(self, handler: Callable[..., None], *arguments: Any) -> None:
+        """Call a handler; what it raises ends this call, and no other of the connection.
+
+        A broken invariant goes on: it ends the process before it answers anybody.
+        """
+        try:
+            handler(*arguments)
+        except KvError as error:
+            self.fail(error)
+        except AssertionError:
+            raise
+        except Exception:
+            logger.exception("a handler of %s failed", self.head.path)
+            self.end("UNKNOWN", "the server failed to handle the call", drop_queue=True)
+
 
 class UnaryCall(_CallBase):
     """One request, one answer."""
@@ -83,14 +105,22 @@ class UnaryCall(_CallBase):
         if self._message is None:
             self.end("INTERNAL", "a unary call without its request")
             return
-        try:
-            self._handler(_parse(self._request_type, self._message), self)
-        except KvError as error:
-            self.fail(error)
+        self._run(self._handle, self._message)
         self._message = b""  # it may be large, and the answer may take its time
 
+    def _handle(self, message: bytes) -> None:
+        self._handler(_parse(self._request_type, message), self)
+
     def reply(self, response: Any) -> None:
-        """Answer with a message or its bytes; ignored when the call is over."""
+        """Answer with a message or its bytes; ignored when the call is over.
+
+        A client that reads nothing of what it got gets no more, and an error that is short.
+        """
+        if self.is_ended:
+            return
+        if self.connection.sender.is_full:
+            self.fail(TooManyRequestsError())
+            return
         try:
             self.answer(serialize(response))
         except ResponseTooLargeError as error:
@@ -122,29 +152,26 @@ class BidirectionalCall(_CallBase):
 
     def begun(self) -> None:
         """Let the handler listen."""
-        try:
-            self._handler(self)
-        except KvError as error:
-            self.fail(error)
+        self._run(self._handler, self)
 
     def message_received(self, message: bytes) -> None:
         """One request."""
-        try:
-            self.on_request(_parse(self._request_type, message))
-        except KvError as error:
-            self.fail(error)
+        self._run(self._on_message, message)
+
+    def _on_message(self, message: bytes) -> None:
+        self.on_request(_parse(self._request_type, message))
 
     def half_closed(self) -> None:
         """The client sends no more."""
-        self.on_half_closed()
+        self._run(self.on_half_closed)
 
     def writable(self) -> None:
         """The client reads again."""
-        self.on_writable()
+        self._run(self.on_writable)
 
     def closed(self) -> None:
         """The call is over, whoever ended it."""
-        self.on_closed()
+        self._run(self.on_closed)
 
     def send(self, response: Any) -> None:
         """Send one message or its bytes."""
@@ -199,6 +226,7 @@ class Router:
         return route.call_type(connection, stream_id, head, route.handler, route.request_type)
 
     def _unknown(self, name: str) -> UnknownMethodError:
+        name = name[:_PATH_CHARACTERS_MAX]
         service, _, method = name.removeprefix("/").rpartition("/")
         if service in self._services:
             return UnknownMethodError(f"method {method} for service {service}")

@@ -34,6 +34,7 @@ Pages = Callable[[str, Callable[[Page], None]], None]
 
 _GET = b"GET "
 _REQUEST_BYTES_MAX = 8 * 1024
+_PAGE_SECONDS = 30.0  # that a page may take beyond the time for its request
 _CLOSE_SECONDS = 1.0  # for the last bytes to leave, and for the client to hang up
 
 
@@ -49,7 +50,9 @@ class ClientConnection(asyncio.Protocol):
         self._is_feeding = False
         self._is_paused = False
         self._has_page = False
+        self._is_draining = False
         self._is_closing = False
+        self._is_lost = False
 
     # ------------------------------------------------------------------ the transport's side
 
@@ -61,7 +64,7 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
-        if self._is_closing:
+        if self._is_closing or self._has_page:
             return
         if self.http2 is None:
             self._first += data
@@ -85,6 +88,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client has gone."""
+        self._is_lost = True
         self._front.closed(self)
         if self.http2 is not None:
             self.http2.lost()
@@ -109,8 +113,10 @@ class ClientConnection(asyncio.Protocol):
         if self.http2 is not None:
             self.http2.tick(now)
             self._flush()
-        elif not self._has_page and now - self.opened_at >= first_bytes_seconds:
-            self._transport.abort()
+        else:
+            seconds = first_bytes_seconds + (_PAGE_SECONDS if self._has_page else 0.0)
+            if now - self.opened_at >= seconds:
+                self._transport.abort()
 
     def abort(self) -> None:
         """Close now; what is not written is lost."""
@@ -123,11 +129,13 @@ class ClientConnection(asyncio.Protocol):
                 cast(AnyCall, stream).fail(error)
 
     def drain(self) -> None:
-        """Write what is left and close; whoever does not read it in time is cut off."""
-        if self.http2 is not None:
+        """Close once all is answered and written; the front cuts off who does not read it."""
+        self._is_draining = True
+        if self.http2 is None:
+            self._close()
+        else:
             self.http2.drain()
             self._flush()
-        self._close()
 
     # ------------------------------------------------------------------ writing
 
@@ -138,11 +146,11 @@ class ClientConnection(asyncio.Protocol):
     def _flush(self) -> None:
         http2 = self.http2
         assert http2 is not None
-        while data := http2.sender.take():
+        if self._is_lost or self._is_closing:
+            return
+        while (http2.is_closing or not self._is_paused) and (data := http2.sender.take()):
             self._transport.write(data)
-            if self._is_paused:
-                break
-        if http2.is_closing:
+        if http2.is_closing or (self._is_draining and http2.is_done):
             self._close()
 
     def _close(self) -> None:

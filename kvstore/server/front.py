@@ -6,6 +6,7 @@ streams of `http2`. One timer serves all connections.
 
 import asyncio
 import contextlib
+import resource
 import ssl
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -14,7 +15,8 @@ import msgspec
 
 from kvstore.errors import ConfigError, StoppedError
 from kvstore.http2.connection import Connection
-from kvstore.http2.limits import Limits, Totals
+from kvstore.http2.limits import Limits
+from kvstore.http2.totals import Totals
 from kvstore.server.call import Service
 from kvstore.server.calls import Router
 from kvstore.server.client_port import ClientConnection, Page, Pages
@@ -28,6 +30,8 @@ STOP_GRACE_SECONDS = 1.0
 FIRST_BYTES_SECONDS = 10.0
 # Connections of a process; those beyond are closed as they come.
 CONNECTIONS_MAX = 50_000
+# Descriptors that clients must leave for the WAL, snapshots and peers.
+RESERVED_FILES = 256
 # Streams of one connection, whatever the operator allows.
 STREAMS_MAX = 100_000
 _TICK_SECONDS = 0.5
@@ -71,6 +75,7 @@ class Front:
     async def start(self) -> None:
         """Listen and serve. Raises ConfigError naming the address at fault."""
         self.loop = asyncio.get_running_loop()
+        self._connections_max = _connections_max()
         try:
             for url in self._urls:
                 await self._listen(url)
@@ -99,7 +104,7 @@ class Front:
     def opened(self, connection: ClientConnection) -> None:
         """A client has connected; beyond the limit it is closed."""
         self._connections.add(connection)
-        if len(self._connections) > CONNECTIONS_MAX:
+        if self._router.is_stopping or len(self._connections) > self._connections_max:
             connection.abort()
 
     def closed(self, connection: ClientConnection) -> None:
@@ -114,10 +119,10 @@ class Front:
         return Connection(self._limits, self.totals, self._router.open, on_output, now)
 
     def _tick(self) -> None:
+        self._timer = self.loop.call_later(_TICK_SECONDS, self._tick)
         now = self.loop.time()
         for connection in list(self._connections):
             connection.tick(now, FIRST_BYTES_SECONDS)
-        self._timer = self.loop.call_later(_TICK_SECONDS, self._tick)
 
     async def _listen(self, url: Url) -> None:
         if url.is_tls and self._tls is None:
@@ -141,6 +146,15 @@ class Front:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+
+def _connections_max() -> int:
+    """As many as the process may open files, which is raised as far as it goes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files_max = CONNECTIONS_MAX if hard == resource.RLIM_INFINITY else hard - RESERVED_FILES
+    return max(1, min(CONNECTIONS_MAX, files_max))
 
 
 def _http2_limits(limits: FrontLimits) -> Limits:

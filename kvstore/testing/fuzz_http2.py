@@ -13,8 +13,9 @@ import msgspec
 from kvstore.http2 import frames, grpc, hpack, protocol
 from kvstore.http2.connection import Connection
 from kvstore.http2.grpc import Head
-from kvstore.http2.limits import BATCH_BYTES_MAX, Limits, Totals
+from kvstore.http2.limits import BATCH_BYTES_MAX, Limits
 from kvstore.http2.stream import Stream
+from kvstore.http2.totals import Totals
 
 _INPUTS_PER_CONNECTION_MAX = 200
 _MESSAGE_BYTES_MAX = 4_096

@@ -7,7 +7,7 @@ import hpack
 
 from kvstore.http2.connection import Connection
 from kvstore.http2.grpc import Head
-from kvstore.http2.limits import Limits, Totals
+from kvstore.http2.limits import Limits
 from kvstore.http2.protocol import (
     DATA,
     END_HEADERS,
@@ -21,6 +21,7 @@ from kvstore.http2.protocol import (
     ErrorCode,
 )
 from kvstore.http2.stream import Stream
+from kvstore.http2.totals import Totals
 
 REQUEST = [
     (":method", "POST"),
@@ -87,7 +88,7 @@ class Answering(Call):
 
     def half_closed(self) -> None:
         super().half_closed()
-        self.answer(self.messages[0])
+        self.answer(self.messages[0] if self.messages else b"")
 
 
 class Peer:

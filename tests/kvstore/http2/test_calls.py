@@ -5,12 +5,13 @@ import struct
 import pytest
 
 from kvstore.http2 import grpc
-from kvstore.http2.limits import Limits
+from kvstore.http2.limits import REMEMBERED_BLOCKS_MAX, SMALL_HEAD_BYTES, Limits
 from kvstore.http2.protocol import (
     ACK,
     DATA,
     END_HEADERS,
     END_STREAM,
+    FRAME_BYTES_DEFAULT,
     GOAWAY,
     HEADERS,
     PADDED,
@@ -96,7 +97,16 @@ def test_not_more_blocks_are_remembered_than_the_limit() -> None:
     for number in range(200):
         fields = [*REQUEST, ("x-number", str(number))]
         peer.begin([(name, value, True) for name, value in fields])  # never put into the table
-    assert len(peer.connection._known_heads) == 64
+    assert 0 < len(peer.connection._heads._known) <= REMEMBERED_BLOCKS_MAX
+    fields = [*REQUEST, ("x-long", "y" * SMALL_HEAD_BYTES)]
+    block = [(name, value, True) for name, value in fields]
+    assert peer.begin(block).head is not peer.begin(block).head  # nor long ones
+
+
+def test_a_status_fits_into_a_frame_of_any_peer() -> None:
+    peer = Peer()
+    peer.begin().end("INTERNAL", "€" * 100_000)
+    assert max(len(answer.payload) for answer in peer.take()) <= FRAME_BYTES_DEFAULT
 
 
 def test_padding_and_priority_are_skipped() -> None:

@@ -5,9 +5,11 @@ import pytest
 from kvstore.http2.limits import (
     CONTINUATIONS_MAX,
     HEADER_BLOCK_BYTES_MAX,
+    HEADER_FIELDS_MAX,
     IDLE_FRAMES_BURST,
     PING_STRIKES_MAX,
     RESETS_BURST,
+    STREAMS_PER_IDLE_FRAME,
     Bucket,
     Limits,
 )
@@ -22,6 +24,7 @@ from kvstore.http2.protocol import (
     RST_STREAM,
     SETTINGS,
     ErrorCode,
+    SettingCode,
 )
 from tests.kvstore.http2.peer import REQUEST, Answering, Peer, frame, message
 
@@ -116,14 +119,95 @@ def test_pings_are_judged_by_the_interval_while_a_call_is_under_way() -> None:
 
 
 def test_pings_that_follow_answers_are_welcome() -> None:
-    """gRPC's clients measure the bandwidth-delay product by them."""
+    """gRPC's clients measure the bandwidth-delay product by them, as often as anything comes."""
     peer = Peer(call_type=Answering)
-    for _ in range(1_000):
+    for _ in range(3 * IDLE_FRAMES_BURST):
         call = peer.begin()
         peer.data(call, message(b"x"), is_last=True)
         peer.send(frame(PING, 0, 0, bytes(8)))
-        peer.now += 0.01
+        peer.now += 0.0002
     assert peer.fault() is None
+
+
+def test_resets_that_cross_our_own_ends_are_no_rapid_resets() -> None:
+    peer = Peer()
+    for _ in range(2 * RESETS_BURST):
+        peer.now += 0.006
+        call = peer.begin()
+        call.end("UNAVAILABLE", "etcdserver: no leader")
+        peer.send(frame(RST_STREAM, 0, call.id, ErrorCode.CANCEL.to_bytes(4)))
+    assert peer.fault() is None
+
+
+def test_who_makes_us_reset_stream_after_stream_is_stopped() -> None:
+    """CVE-2025-8671: the handler has begun, and the client's fault ends it."""
+    peer = Peer()
+    sent = 0
+    while not peer.connection.is_closing:
+        peer.window(peer.begin().id, 0)
+        sent += 1
+        assert sent <= RESETS_BURST + 1
+    assert peer.fault() is CALM
+
+
+def test_crumbs_of_windows() -> None:
+    peer = Peer()
+    call = peer.begin()
+    sent = 0
+    while not peer.connection.is_closing:
+        peer.window(call.id, 1)
+        sent += 1
+        assert sent <= IDLE_FRAMES_BURST + 1
+    assert peer.fault() is CALM
+
+
+def test_crumbs_of_messages() -> None:
+    peer = Peer()
+    call = peer.begin()
+    sent = 0
+    while not peer.connection.is_closing:
+        peer.data(call, b"\0")  # four of five are the middle of a message without content
+        sent += 1
+        assert sent <= 2 * IDLE_FRAMES_BURST
+    assert peer.fault() is CALM
+
+
+def test_small_messages_are_no_crumbs_nor_are_prefixes_by_themselves() -> None:
+    peer = Peer()
+    call = peer.begin()
+    for _ in range(2 * IDLE_FRAMES_BURST):
+        peer.data(call, message(b"x"))
+        peer.data(call, message(b"yz")[:5])
+        peer.data(call, b"yz")
+    assert peer.fault() is None
+    assert len(call.messages) == 4 * IDLE_FRAMES_BURST
+
+
+def test_changes_of_all_windows_cost_by_the_streams_that_they_touch() -> None:
+    peer = Peer()
+    for _ in range(10 * STREAMS_PER_IDLE_FRAME):
+        peer.begin()
+    sent = 0
+    while not peer.connection.is_closing:
+        peer.settings((SettingCode.INITIAL_WINDOW_SIZE, 70_000 + sent))
+        sent += 1
+        assert sent <= IDLE_FRAMES_BURST // 11 + 1
+    assert peer.fault() is CALM
+
+
+def test_answers_that_no_window_holds_back_are_bounded_within_one_feed() -> None:
+    peer = Peer()
+    flood = b"".join(
+        peer.headers(stream_id, [("x-not", "a call")]) for stream_id in range(1, 400_000, 2)
+    )
+    peer.send(flood)
+    assert peer.fault() is CALM
+
+
+def test_more_fields_than_anybody_needs_end_the_connection() -> None:
+    peer = Peer()
+    peer.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x82" * (HEADER_FIELDS_MAX + 1)))
+    assert peer.fault() is CALM
 
 
 def test_the_policy_for_pings_may_be_off() -> None:

@@ -7,7 +7,6 @@ from kvstore.http2.limits import (
     RECEIVING_BYTES_MAX,
     STREAM_BLOCKED_BYTES,
     Limits,
-    Totals,
 )
 from kvstore.http2.protocol import (
     DATA,
@@ -16,7 +15,7 @@ from kvstore.http2.protocol import (
     ErrorCode,
 )
 from kvstore.http2.receiver import CONNECTION_WINDOW
-from tests.kvstore.http2.peer import Call, Peer, frame, message
+from tests.kvstore.http2.peer import REQUEST, Call, Peer, frame, message
 
 
 def test_no_message_waits_for_credit_halfway() -> None:
@@ -150,10 +149,28 @@ def test_requests_that_are_never_complete_are_bounded() -> None:
     assert peer.totals.receiving_bytes == 0
 
 
-def test_requests_of_all_connections_that_are_never_complete_are_bounded() -> None:
-    totals = Totals()
-    peer = Peer(totals=totals)
+def test_long_heads_of_calls_under_way_count_like_messages() -> None:
+    peer = Peer()
+    fields = [*REQUEST, ("authorization", "x" * 10_000)]
+    kept = peer.begin(fields)
+    size = peer.totals.receiving_bytes
+    assert size > 10_000
+    peer.connection.receiver.held_bytes = RECEIVING_BYTES_MAX - size
+    peer.begin(fields)
+    beyond = peer.next_id()
+    peer.send(peer.headers(beyond, fields))
+    assert peer.stream_fault(beyond) is ErrorCode.REFUSED_STREAM
+    peer.begin()  # a short one
+    peer.connection.reset(kept, ErrorCode.CANCEL)
+    peer.begin(fields)
+    peer.connection.lost()
+    assert peer.totals.receiving_bytes == 0
+
+
+def test_larger_messages_than_usual_may_be_allowed() -> None:
+    peer = Peer(Limits(message_bytes_max=2 * RECEIVING_BYTES_MAX))
     call = peer.begin()
-    totals.receiving_bytes = 2**29
-    peer.data(call, message(bytes(100))[:50])
-    assert peer.fields(peer.take()[0])["grpc-status"] == "8"
+    peer.data(call, message(bytes(16_000))[:8_000])
+    peer.connection.receiver.held_bytes += RECEIVING_BYTES_MAX
+    peer.data(call, message(bytes(16_000))[8_000:])
+    assert len(call.messages) == 1

@@ -237,21 +237,40 @@ def test_8_7_streams_beyond_the_limit_are_refused_and_may_be_tried_again() -> No
     assert peer.totals.streams == 2
 
 
-def test_all_connections_together_have_a_limit_of_streams() -> None:
+def test_5_1_what_was_on_its_way_to_a_stream_that_we_ended_is_borne_however_many_there_were() -> (
+    None
+):
     peer = Peer()
-    peer.totals.streams = 400_000
-    peer.send(peer.headers(1))
-    assert peer.stream_fault(1) is ErrorCode.REFUSED_STREAM
-
-
-def test_streams_reset_long_ago_are_not_remembered() -> None:
-    peer = Peer()
-    for _ in range(FORGOTTEN_STREAMS_MAX + 1):
+    closed = peer.begin(flags=END_HEADERS | END_STREAM)
+    closed.answer(b"")
+    for _ in range(FORGOTTEN_STREAMS_MAX + 10):
         peer.connection.reset(peer.begin(), ErrorCode.CANCEL)
-    peer.data(3, b"")
-    assert peer.fault() is None
-    peer.data(1, b"")
+    first = closed.id + 2
+    for stream_id in (first, first + 8, first + 2 * FORGOTTEN_STREAMS_MAX):
+        peer.data(stream_id, b"late")
+        assert peer.fault() is None
+
+
+def test_5_1_data_of_a_stream_that_ended_on_both_sides_is_a_fault() -> None:
+    peer = Peer()
+    closed = peer.begin(flags=END_HEADERS | END_STREAM)
+    closed.answer(b"")
+    peer.data(closed, b"late")
     assert peer.fault() is ErrorCode.STREAM_CLOSED
+
+
+def test_6_3_a_priority_of_another_size_for_a_stream_that_never_was() -> None:
+    peer = Peer()
+    peer.send(frame(PRIORITY, 0, 7, bytes(4)))
+    assert peer.fault() is ErrorCode.PROTOCOL_ERROR
+
+
+def test_6_5_3_the_last_of_two_initial_windows_counts() -> None:
+    peer = Peer()
+    call = peer.begin()
+    code = SettingCode.INITIAL_WINDOW_SIZE
+    peer.settings((code, 0), (code, 7), (code, 3))
+    assert call.send_window == 3
 
 
 def test_a_fault_ends_every_call_and_says_why() -> None:

@@ -1,0 +1,56 @@
+"""Header blocks of one connection: those that come in pieces, and what they stand for. Pure."""
+
+from kvstore.http2 import grpc, limits
+from kvstore.http2.grpc import Head
+from kvstore.http2.hpack import Decoder, Field
+from kvstore.http2.protocol import ConnectionFaultError, ErrorCode
+
+
+class Heads:
+    """The decoder of a connection, and the heads that it need not decode again."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._known: dict[bytes, Head] = {}
+        self._generation = 0
+
+    def fields(self, block: bytes) -> list[Field]:
+        """The fields of a block: each has to be decoded, or the tables would be out of step."""
+        return self._decoder.decode(block)
+
+    def head(self, block: bytes) -> Head:
+        """What a block stands for; the same bytes mean the same as long as the table stands."""
+        head = self._known.get(block)
+        if head is not None:
+            return head
+        decoder = self._decoder
+        fields = decoder.decode(block)
+        if decoder.generation != self._generation:
+            self._generation = decoder.generation
+            self._known.clear()
+            return grpc.head_of(fields)
+        head = grpc.head_of(fields)
+        if head.size <= limits.SMALL_HEAD_BYTES:
+            if len(self._known) >= limits.REMEMBERED_BLOCKS_MAX:
+                self._known.clear()
+            self._known[block] = head
+        return head
+
+
+class Block:
+    """A header block that comes in several frames."""
+
+    __slots__ = ("data", "ends_stream", "frames", "stream_id")
+
+    def __init__(self, stream_id: int, data: bytes, *, ends_stream: bool) -> None:
+        self.stream_id = stream_id
+        self.data = bytearray(data)
+        self.ends_stream = ends_stream
+        self.frames = 0
+
+    def add(self, payload: bytes) -> None:
+        """One CONTINUATION; without an end they are a flood (CVE-2024-27316)."""
+        self.frames += 1
+        self.data += payload
+        if self.frames > limits.CONTINUATIONS_MAX or len(self.data) > limits.HEADER_BLOCK_BYTES_MAX:
+            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
