@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kvstore.http2.limits import (
+    BATCH_BYTES_MAX,
     SENDING_BYTES_MAX,
     STREAM_BLOCKED_BYTES,
     STREAM_WRITABLE_BYTES,
@@ -356,3 +357,32 @@ def test_a_table_of_another_size_is_acknowledged_in_the_next_block() -> None:
     peer.settings((SettingCode.HEADER_TABLE_SIZE, 4096))
     peer.send(peer.headers(3, REQUEST), frame(DATA, END_STREAM, 3, message(b"x")))
     assert peer.take()[1].payload[0] != 0x20
+
+
+def test_an_answer_that_nobody_takes_goes_when_its_deadline_passes() -> None:
+    peer = Peer()
+    call = peer.begin([*REQUEST, ("grpc-timeout", "5S")], flags=HALF_CLOSED)
+    call.answer(bytes(10 * WINDOW_DEFAULT))
+    peer.take()
+    assert peer.totals.sending_bytes > 0
+    peer.connection.tick(peer.now + 6.0)
+    assert peer.stream_fault(call.id) is ErrorCode.CANCEL
+    assert peer.totals.sending_bytes == peer.totals.streams == 0
+
+
+def test_a_batch_is_bounded_however_large_the_windows_are() -> None:
+    peer = Peer()
+    peer.settings((SettingCode.INITIAL_WINDOW_SIZE, 2**30), (SettingCode.MAX_FRAME_SIZE, 2**20))
+    peer.window(0, 2**30)
+    call = peer.begin()
+    while not call.is_blocked:
+        call.send(bytes(2**20 - 100))
+    taken = []
+    while data := peer.connection.sender.take():
+        taken.append(len(data))
+    assert len(taken) > 1
+    assert max(taken) <= BATCH_BYTES_MAX + 2**20 + 100
+    for _ in range(5):
+        peer.begin(flags=HALF_CLOSED).answer(bytes(2**20 - 100))
+    taken = [len(peer.connection.sender.take()) for _ in range(3)]
+    assert max(taken) <= BATCH_BYTES_MAX + 2**20 + 1_000

@@ -1,19 +1,21 @@
 """The front over real connections, with a small service of the test's own."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
 
 from kvstore.errors import ConfigError, NoLeaderError, ResponseTooLargeError, StoppedError
-from kvstore.http2.limits import STREAM_BLOCKED_BYTES
+from kvstore.http2.limits import SENDING_BYTES_MAX, STREAM_BLOCKED_BYTES
 from kvstore.pb import mvcc_pb2, rpc_pb2
 from kvstore.server import calls
 from kvstore.server.call import Call, Methods, Service, StreamCall
+from kvstore.server.calls import UnaryCall
 from kvstore.server.config import TlsFiles
 from kvstore.server.front import Front, FrontLimits
 from kvstore.server.tls import load_front
@@ -48,6 +50,8 @@ class Echo:
         self.seen.set()
         if request.key == b"raise":
             raise NoLeaderError
+        if request.key == b"break":
+            raise ZeroDivisionError
         if request.key == b"fail":
             call.fail(NoLeaderError())
         elif request.key == b"bytes":
@@ -62,6 +66,8 @@ class Echo:
             self.requests.append(request.key)
             if request.key == b"raise":
                 raise NoLeaderError
+            if request.key == b"break":
+                raise ZeroDivisionError
             self.seen.set()
 
         call.on_request = on_request
@@ -372,6 +378,58 @@ async def test_requests_of_a_blocked_stream_wait(channel: grpc.aio.Channel, echo
 
 
 # ---------------------------------------------------------------------- start and stop
+
+
+async def test_a_handler_that_breaks_ends_its_call_and_no_other(
+    channel: grpc.aio.Channel, echo: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = _unary(channel)(rpc_pb2.PutRequest(key=b"wait"))
+    await echo.seen.wait()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await _unary(channel)(rpc_pb2.PutRequest(key=b"break"))
+    assert caught.value.code() is grpc.StatusCode.UNKNOWN
+    stream = _raw_stream(channel)
+    await stream.write(rpc_pb2.PutRequest(key=b"break").SerializeToString())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert caught.value.code() is grpc.StatusCode.UNKNOWN
+    assert "ZeroDivisionError" in caplog.text
+    echo.calls[0].reply(_response(1))
+    assert (await waiting).header.revision == 1
+
+
+async def test_a_client_that_reads_nothing_gets_no_more_answers(
+    channel: grpc.aio.Channel, echo: Echo
+) -> None:
+    waiting = _unary(channel)(rpc_pb2.PutRequest(key=b"wait"))
+    await echo.seen.wait()
+    sender = cast(UnaryCall, echo.calls[0]).connection.sender
+    sender.queued_bytes += SENDING_BYTES_MAX
+    echo.calls[0].reply(_response(1))
+    sender.queued_bytes -= SENDING_BYTES_MAX
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await waiting
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_stop_lets_answers_that_are_on_their_way_arrive(echo: Echo) -> None:
+    front = await _serve(echo)
+    options = [("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{front.ports[0]}", options) as channel:
+        waiting = _unary(channel)(rpc_pb2.PutRequest(key=b"wait"))
+        await echo.seen.wait()
+        large = rpc_pb2.PutResponse(prev_kv=mvcc_pb2.KeyValue(value=bytes(20_000_000)))
+        echo.calls[0].reply(large)
+        await front.stop()
+        assert len((await waiting).prev_kv.value) == 20_000_000
+
+
+async def test_who_connects_while_it_stops_is_closed(front: Front) -> None:
+    front._router.is_stopping = True
+    reader, writer = await asyncio.open_connection("127.0.0.1", front.ports[0])
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_stop_fails_what_is_under_way(echo: Echo) -> None:

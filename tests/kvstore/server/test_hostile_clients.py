@@ -15,6 +15,7 @@ from kvstore.http2 import frames, hpack, protocol
 from kvstore.http2 import grpc as grpc_frames
 from kvstore.http2.limits import RESETS_BURST
 from kvstore.pb import rpc_pb2
+from kvstore.server import client_port
 from kvstore.server import front as front_module
 from kvstore.server.call import Call, Methods, Service, StreamCall
 from kvstore.server.front import Front
@@ -207,15 +208,39 @@ async def test_a_tls_handshake_that_stands_still_is_closed(
 
 
 async def test_connections_beyond_the_limit_are_closed(
-    front: Front, monkeypatch: pytest.MonkeyPatch
+    echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(front_module, "CONNECTIONS_MAX", 5)
+    front = Front([Service(echo, METHODS)], [parse_url("http://127.0.0.1:0")])
+    await front.start()
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(5):
             await stack.enter_async_context(_raw(front))
         beyond = await stack.enter_async_context(_raw(front))
         assert await beyond.until_closed() == b""
     await _is_served(front)
+    await front.stop()
+
+
+async def test_what_follows_a_get_is_thrown_away_and_a_page_has_its_time(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_module, "FIRST_BYTES_SECONDS", 0.5)
+    monkeypatch.setattr(client_port, "_PAGE_SECONDS", 0.5)
+    asked: list[str] = []
+    url = parse_url("http://127.0.0.1:0")
+    front = Front([Service(echo, METHODS)], [url], pages=lambda path, _: asked.append(path))
+    await front.start()
+    before = _rss_bytes()
+    async with _raw(front, greets=False) as raw:
+        await raw.send(b"GET /slow HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                await raw.send(bytes(1024 * 1024))
+        assert _rss_bytes() - before < 32 * 1024 * 1024
+        await raw.until_closed()
+    assert asked == ["/slow"]
+    await front.stop()
 
 
 async def test_many_idle_streams_on_many_connections_are_cheap(front: Front) -> None:
