@@ -270,10 +270,11 @@ async def ask(connection: GrpcConnection, method: str, data: bytes) -> bytes:
     answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def on_message(received: bytes) -> None:
-        answer.set_result(received)
+        if not answer.done():  # it may have been given up
+            answer.set_result(received)
 
     def on_end(is_answered: bool) -> None:
-        if not is_answered:
+        if not is_answered and not answer.done():
             answer.set_exception(ConnectionError(f"{method} failed"))
 
     stream = connection.open(headers(method), on_message, on_end)
