@@ -25,6 +25,8 @@ from kvstore.server.call import Service
 
 logger = logging.getLogger(__name__)
 
+# What protobuf's implementations refuse to parse.
+_MESSAGE_BYTES_MAX = 2**31 - 1
 # Of a path that nobody serves so much is told back.
 _PATH_CHARACTERS_MAX = 128
 
@@ -32,6 +34,8 @@ _PATH_CHARACTERS_MAX = 128
 def serialize(response: Any) -> bytes:
     """The bytes of a response, which may be bytes already. Raises ResponseTooLargeError."""
     if isinstance(response, bytes):
+        if len(response) > _MESSAGE_BYTES_MAX:
+            raise ResponseTooLargeError(f"{len(response)} bytes")
         return response
     try:
         data: bytes = response.SerializeToString()

@@ -20,6 +20,7 @@ from kvstore.server.call import Call, Methods, require_leader
 from kvstore.server.compactor import Compactor
 from kvstore.server.node import Node
 from kvstore.server.quota import Quota, put_bytes, txn_bytes
+from kvstore.server.range_encoding import RangeEncoder
 
 METHODS: Methods = {
     "/etcdserverpb.KV/Range": ("range", rpc_pb2.RangeRequest, "unary"),
@@ -49,6 +50,7 @@ class KvService:
         self._compactor = compactor
         self._quota = quota
         self._limits = limits
+        self._ranges = RangeEncoder()
 
     def range(self, request: rpc_pb2.RangeRequest, call: Call) -> None:
         """Read keys; a serializable read also without a leader."""
@@ -117,7 +119,7 @@ class KvService:
 
         self._node.propose(Compact(request.revision, physical=request.physical), done)
 
-    def _read(self, call: Call, respond: Callable[[], Message]) -> None:
+    def _read(self, call: Call, respond: Callable[[], Message | bytes]) -> None:
         """Answer once this member has applied all that was committed before now."""
 
         def done(error: KvError | None) -> None:
@@ -149,9 +151,10 @@ class KvService:
 
         self._node.propose(command, done)
 
-    def _range_response(self, command: Range) -> rpc_pb2.RangeResponse:
+    def _range_response(self, command: Range) -> bytes:
         result = self._node.machine.store.range(command)
-        return convert.range_response(result, convert.header(self._node, result.revision))
+        header = convert.header(self._node, result.revision)
+        return self._ranges.response(result, header, keys_only=command.keys_only)
 
     def _txn_response(self, command: Txn) -> rpc_pb2.TxnResponse:
         result = self._node.machine.store.txn(command)

@@ -11,11 +11,11 @@ from kvstore.mvcc.types import Event
 from kvstore.mvcc.watch_types import Batch
 from kvstore.pb import mvcc_pb2, rpc_pb2
 from kvstore.server import convert
+from kvstore.server.wire import header_field, varint, with_length
 
 FRAGMENT_BYTES_MAX = 1_572_864 + 512 * 1024
 """Responses to watchers that take fragments stay below: etcd's request limit plus its overhead."""
 
-_HEADER_TAG = b"\x0a"  # field 1, length-delimited
 _WATCH_ID_TAG = b"\x10"  # field 2, varint
 _FRAGMENT = b"\x38\x01"  # field 7, true
 _EVENTS_TAG = b"\x5a"  # field 11, length-delimited
@@ -44,9 +44,9 @@ class EventEncoder:
 
     def responses(self, header: rpc_pb2.ResponseHeader, batch: Batch) -> Iterator[bytes]:
         """The WatchResponses for a batch: one, unless it is too large for a watcher of parts."""
-        start = _HEADER_TAG + _with_length(header.SerializeToString())
+        start = header_field(header)
         if batch.watch_id:
-            start += _WATCH_ID_TAG + _varint(batch.watch_id & _UINT64_MAX)
+            start += _WATCH_ID_TAG + varint(batch.watch_id & _UINT64_MAX)
         joined = self._join(batch)
         if not batch.fragment or len(start) + len(joined) < FRAGMENT_BYTES_MAX:
             yield start + joined
@@ -77,19 +77,6 @@ class EventEncoder:
         found = self._events.get(key)
         if found is None:
             message = convert_event(event, prev_kv=prev_kv)
-            data = _EVENTS_TAG + _with_length(message.SerializeToString())
+            data = _EVENTS_TAG + with_length(message.SerializeToString())
             found = self._events[key] = (event, data)
         return found[1]
-
-
-def _with_length(data: bytes) -> bytes:
-    return _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
