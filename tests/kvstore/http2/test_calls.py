@@ -400,3 +400,26 @@ def test_a_status_message_of_any_text_is_sent() -> None:
     call = peer.begin(flags=END_HEADERS | END_STREAM)
     call.end("UNKNOWN", "ü\n")
     assert peer.fields(peer.take()[0])["grpc-message"].encode() == grpc.percent_encoded("ü\n")
+
+
+def test_a_connection_is_done_when_all_is_answered_and_taken() -> None:
+    peer = Peer(call_type=Answering)
+    assert peer.connection.is_done
+    call = peer.begin()
+    assert not peer.connection.is_done
+    peer.data(call, message(b"x"), is_last=True)
+    assert not peer.connection.is_done
+    peer.take()
+    assert peer.connection.is_done
+
+
+def test_the_end_of_a_request_that_is_answered_already() -> None:
+    peer = Peer()
+    peer.settings((SettingCode.INITIAL_WINDOW_SIZE, 3))
+    call = peer.begin()
+    call.answer(b"answered early")
+    peer.data(call, b"", is_last=True)
+    assert call.happened == []
+    peer.window(call.id, 100)
+    assert call.is_over
+    assert peer.fault() is None
