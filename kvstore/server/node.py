@@ -319,6 +319,8 @@ class Node:
             self._missed_ticks = 0
         self.raft.tick()
         self._silence_ticks = self.raft.silence_ticks
+        if not self._silence_ticks:
+            self._missed_ticks = 0  # it campaigns, and counts anew from here
 
     def _beat_while_processing(self) -> None:
         """A slow disk or much to apply must not look like a dead member: heartbeats wait for

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 # Below this a restart replays the WAL in well under a second: no snapshot needed.
 WAL_BYTES_MIN = 64 * 1024 * 1024
 # A restart loads the state and replays the WAL, which costs thrice as much per version. So the WAL
-# is kept at a fraction of the state: replaying it adds half of the time that loading takes.
+# is kept at a fraction of the state: with values of 256 B replaying takes about as long as loading.
 WAL_BYTES_PER_STATE_BYTE = 1 / 6
 WAL_BYTES_MAX = 192 * 1024 * 1024
 # Bytes that may wait for the disk while a snapshot is written.

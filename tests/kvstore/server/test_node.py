@@ -12,6 +12,7 @@ from kvstore.seams import Timer
 from kvstore.server import config
 from kvstore.server.bootstrap import bootstrap
 from kvstore.server.member import Member, Seams
+from kvstore.server.node import Node
 from kvstore.testing.simulation import loop
 from kvstore.testing.simulation.clock import SimulatedClock
 from kvstore.testing.simulation.disk import SimulatedFiles
@@ -79,6 +80,11 @@ def test_ticks_that_were_missed_altogether_are_not_made_up_for() -> None:
     assert count == pytest.approx(10.0 / (HEARTBEAT + late), abs=2)
 
 
+def heartbeat_to(node: Node) -> Heartbeat:
+    sender = next(voter for voter in node.raft.membership.voters if voter != node.member_id)
+    return Heartbeat(to=node.member_id, sender=sender, term=1, commit=0)
+
+
 async def next_tick(member: Member) -> None:
     ticked = asyncio.Event()
     member.node.on_tick.append(lambda _: ticked.set())
@@ -102,15 +108,33 @@ def test_missed_ticks_count_once_a_leader_had_the_time_to_be_heard(is_heard: boo
                 await next_tick(member)
                 silences.append(node.raft.silence_ticks - before)
                 if is_heard and len(silences) == 2:
-                    leader = max(node.raft.membership.voters)
-                    sender = leader if leader != node.member_id else leader - 1
-                    beat = Heartbeat(to=node.member_id, sender=sender, term=1, commit=0)
-                    node.raft.step(beat)
+                    node.raft.step(heartbeat_to(node))
                     before = 0
         return silences
 
     silences = loop.run(pause)
     assert silences == ([1, 2, 1] if is_heard else [1, 2, 33])
+
+
+def test_missed_ticks_are_forgotten_by_a_campaign() -> None:
+    """What a candidate slept through says nothing of the leader that it hears next."""
+
+    async def pause() -> tuple[Role, int]:
+        clock = LateClock()
+        async with a_member(clock, *ONE_OF_THREE) as member:
+            node = member.node
+            await next_tick(member)
+            clock.pause = 5.05  # of the tick after the next
+            await next_tick(member)
+            node.raft.step(heartbeat_to(node))
+            node.raft.pass_over(100)  # so that the late tick itself is the one that campaigns
+            await next_tick(member)
+            role = node.raft.role
+            node.raft.step(heartbeat_to(node))
+            await next_tick(member)
+            return role, node.raft.silence_ticks
+
+    assert loop.run(pause) == (Role.PRE_CANDIDATE, 1)
 
 
 def seconds_to_first_campaign(seed: int, *flags: str) -> float:
