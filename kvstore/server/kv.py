@@ -59,7 +59,7 @@ class KvService:
         check_range(command)
         respond = partial(self._range_response, command)
         if request.serializable:
-            call.reply(respond())
+            call.reply_with(respond)
         else:
             self._read(call, respond)
 
@@ -96,7 +96,7 @@ class KvService:
             return
         respond = partial(self._txn_response, command)
         if convert.is_serializable(request):
-            call.reply(respond())
+            call.reply_with(respond)
         else:
             self._read(call, respond)
 
@@ -125,13 +125,8 @@ class KvService:
         def done(error: KvError | None) -> None:
             if error is not None:
                 call.fail(error)
-                return
-            try:
-                response = respond()
-            except KvError as failure:
-                call.fail(failure)
             else:
-                call.reply(response)
+                call.reply_with(respond)
 
         self._node.read_index(done)
 

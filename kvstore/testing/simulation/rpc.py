@@ -136,6 +136,15 @@ class _UnaryCall:
         data = response if is_bytes else response.SerializeToString(deterministic=True)
         self._finish(data, lambda: self._settle(data))
 
+    def reply_with(self, respond: Callable[[], Any]) -> None:
+        """Send back what `respond` returns."""
+        try:
+            response = respond()
+        except KvError as error:
+            self.fail(error)
+        else:
+            self.reply(response)
+
     def fail(self, error: KvError) -> None:
         """Send the status back."""
         code, text = status_of(error)
