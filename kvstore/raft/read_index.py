@@ -2,7 +2,8 @@
 
 A read may be served at the commit index of a leader that, after the read was asked for, a quorum
 still took for the leader. One round of heartbeats confirms a whole batch of reads; what arrives
-meanwhile joins the next. Leases, which would trust clocks, do not enter.
+meanwhile joins the next. A follower that asks for its reads has confirmed them itself. Leases,
+which would trust clocks, do not enter.
 """
 
 from kvstore.raft.state import READS_WAITING_MAX, RaftState, ReadRound
@@ -64,9 +65,18 @@ def tick_follower(state: RaftState) -> None:
 
 
 def on_request(state: RaftState, message: ReadIndexRequest) -> None:
-    """A follower asks: its reads wait like ours, or it must ask somebody else."""
-    if not state.is_leader or not read_index(state, message.sender, message.context):
-        state.answer_read(message.sender, message.context, 0)
+    """A follower asks: answer at once, or let its reads wait like ours, or send it elsewhere.
+
+    It was in our term after its reads were asked for, and so are we now. Where the two of us are
+    a quorum, as of three members, nobody can have been elected in a later term before that.
+    """
+    member, context = message.sender, message.context
+    if not state.is_leader:
+        state.answer_read(member, context, 0)
+    elif state.has_committed_in_term and state.quorum.is_reached_by({state.member_id, member}):
+        state.answer_read(member, context, state.log.commit)
+    elif not read_index(state, member, context):
+        state.answer_read(member, context, 0)
 
 
 def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:

@@ -107,6 +107,7 @@ def _send_append(state: RaftState, member: int, progress: Progress) -> None:
             previous_term=log.term(previous_index),
             commit=log.commit,
             entries=entries,
+            needs_reply=progress.is_answer_needed(len(entries)),
         )
     )
     progress.sent(len(entries), log.commit)
@@ -134,14 +135,16 @@ def on_append(state: RaftState, message: AppendEntries) -> None:
     log = state.log
     if message.previous_index < log.commit:
         # Committed entries agree with every leader's log; there is nothing to compare.
-        _acknowledge(state, message.sender, log.commit)
+        match_index = log.commit
     elif log.merge(message.previous_index, message.previous_term, message.entries):
-        last_new = message.previous_index + len(message.entries)
         # Not beyond what this message has verified: a tail behind it may be of a lost leader.
-        log.commit_to(min(message.commit, last_new))
-        _acknowledge(state, message.sender, last_new)
+        match_index = message.previous_index + len(message.entries)
+        log.commit_to(min(message.commit, match_index))
     else:
         _reject(state, message.sender, message.previous_index, message.previous_term)
+        return
+    if message.needs_reply:
+        _acknowledge(state, message.sender, match_index)
 
 
 def _acknowledge(state: RaftState, leader: int, match_index: int) -> None:

@@ -89,12 +89,17 @@ class VoteReply(_Message, frozen=True, tag="vr"):
 
 
 class AppendEntries(_Message, frozen=True, tag="ae"):
-    """Entries after (`previous_index`, `previous_term`); with none it probes."""
+    """Entries after (`previous_index`, `previous_term`); with none it probes.
+
+    Unless `needs_reply`, it only tells what is committed: if it is lost a heartbeat says it again,
+    and there is no answer but a rejection.
+    """
 
     previous_index: Natural
     previous_term: Natural
     commit: Natural
     entries: tuple[Entry, ...] = ()
+    needs_reply: bool = True
 
 
 class AppendReply(_Message, frozen=True, tag="ar"):

@@ -27,6 +27,22 @@ def new_leader() -> Raft:
     return raft
 
 
+def new_leader_of_four() -> Raft:
+    """A quorum is three of them; the fifth learns."""
+    raft = new_raft(voters=(1, 2, 3, 4), learners=(5,))
+    raft.campaign()
+    raft.state.become_candidate()
+    raft.state.become_leader()
+    drain(raft)
+    for sender in (2, 3):
+        step(raft, AppendReply(to=1, sender=sender, term=1, match_index=1))
+    return raft
+
+
+def request(sender: int = 2) -> ReadIndexRequest:
+    return ReadIndexRequest(to=1, sender=sender, term=1, context=7)
+
+
 def test_reads_between_two_readies_share_one_round() -> None:
     raft = new_leader()
     for context in (101, 102, 103):
@@ -51,13 +67,7 @@ def test_a_confirmation_of_another_round_is_worth_nothing() -> None:
 
 
 def test_a_round_needs_a_quorum() -> None:
-    raft = new_raft(voters=(1, 2, 3, 4), learners=(5,))
-    raft.campaign()
-    raft.state.become_candidate()
-    raft.state.become_leader()
-    drain(raft)
-    for sender in (2, 3):
-        step(raft, AppendReply(to=1, sender=sender, term=1, match_index=1))
+    raft = new_leader_of_four()
     raft.read_index(101)
     drain(raft)
     for sender in (2, 2, 5):
@@ -88,7 +98,7 @@ def test_reads_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raft.read_index(101)
     assert raft.read_index(102)
     assert not raft.read_index(103)
-    reply = only(step(raft, ReadIndexRequest(to=1, sender=2, term=1, context=7)), ReadIndexReply)
+    reply = only(step(raft, request()), ReadIndexReply)
     assert reply.index == 0
     assert state.READS_WAITING_MAX > 1000
 
@@ -139,18 +149,53 @@ def test_a_leader_expects_no_answers() -> None:
 def test_who_does_not_lead_sends_the_asker_elsewhere() -> None:
     raft = new_raft()
     step(raft, heartbeat(1))
-    reply = only(step(raft, ReadIndexRequest(to=1, sender=3, term=1, context=7)), ReadIndexReply)
+    reply = only(step(raft, request(sender=3)), ReadIndexReply)
     assert (reply.to, reply.context, reply.index) == (3, 7, 0)
 
 
 def test_the_same_request_twice_is_answered_once() -> None:
-    raft = new_leader()
+    raft = new_leader_of_four()
     for _ in range(2):
-        raft.step(ReadIndexRequest(to=1, sender=2, term=1, context=7))
+        raft.step(request())
     drain(raft)
-    raft.step(confirm(1))
+    for sender in (2, 3):
+        raft.step(confirm(1, sender=sender))
     reply = only(drain(raft), ReadIndexReply)
     assert (reply.to, reply.context, reply.index) == (2, 7, 1)
+
+
+def test_a_request_confirms_itself_where_the_two_are_a_quorum() -> None:
+    """Of three voters, nobody else can have been elected by the third alone."""
+    raft = new_leader()
+    raft.propose([b"not committed"])
+    drain(raft)
+    [reply] = step(raft, request())
+    assert isinstance(reply, ReadIndexReply)
+    assert (reply.to, reply.context, reply.index) == (2, 7, 1)
+
+
+@pytest.mark.parametrize("sender", [2, 5])
+def test_a_request_of_one_of_many_waits_for_a_round(sender: int) -> None:
+    raft = new_leader_of_four()
+    assert [type(message) for message in step(raft, request(sender))] == [Heartbeat] * 4
+
+
+def test_a_request_waits_until_the_leader_knows_what_is_committed() -> None:
+    raft = new_raft()
+    make_leader(raft)
+    assert not step(raft, request())
+    step(raft, AppendReply(to=1, sender=3, term=1, match_index=1))
+    raft.step(confirm(1, sender=3))
+    assert only(drain(raft), ReadIndexReply).index == 1
+
+
+def test_a_request_of_an_earlier_term_confirms_nothing() -> None:
+    raft = new_leader()
+    raft.state.become_candidate()
+    raft.state.become_leader()
+    drain(raft)
+    step(raft, AppendReply(to=1, sender=3, term=2, match_index=2))
+    assert not step(raft, request())
 
 
 def test_reads_are_rejected_when_the_leader_changes() -> None:
@@ -166,8 +211,8 @@ def test_reads_are_rejected_when_the_leader_changes() -> None:
 
 
 def test_a_deposed_leader_tells_followers_to_ask_again() -> None:
-    raft = new_leader()
-    raft.step(ReadIndexRequest(to=1, sender=2, term=1, context=7))
+    raft = new_leader_of_four()
+    raft.step(request())
     raft.step(heartbeat(2, sender=3))
     reply = only(drain(raft), ReadIndexReply)
     assert (reply.to, reply.term, reply.index) == (2, 2, 0)

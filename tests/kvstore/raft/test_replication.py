@@ -87,6 +87,28 @@ def test_proposals_between_two_readies_share_one_append() -> None:
     assert [(m.to, len(m.entries)) for m in sent] == [(2, 5), (3, 5)]
 
 
+def test_nobody_answers_an_append_that_only_tells_what_is_committed() -> None:
+    raft = new_raft()
+    make_leader(raft)
+    told = step(raft, AppendReply(to=1, sender=2, term=1, match_index=1))
+    assert [(m.to, m.commit, m.entries, m.needs_reply) for m in all_of(told, AppendEntries)] == [
+        (2, 1, (), False),
+    ]
+    follower = new_raft(1, term=1)
+    append = AppendEntries(
+        to=1, sender=2, term=1, previous_index=1, previous_term=1, commit=1, needs_reply=False
+    )
+    assert not step(follower, append)
+    assert follower.commit_index == 1
+
+
+def test_such_an_append_is_still_rejected_where_it_does_not_fit() -> None:
+    append = AppendEntries(
+        to=1, sender=2, term=1, previous_index=1, previous_term=1, commit=1, needs_reply=False
+    )
+    assert only(step(new_raft(), append), AppendReply).is_rejected
+
+
 def test_appends_are_bounded_in_bytes() -> None:
     raft = new_raft(append_bytes_max=1000, voters=(1, 2))
     make_leader(raft)
