@@ -1,22 +1,26 @@
-"""Other people's Python clients against our member, each in an environment of its own.
+"""Other people's clients against our member, each in an environment of its own.
 
-Their generated protobuf files define the same messages as ours, so they cannot share a process.
+The Python ones have generated protobuf files that define the same messages as ours, so they cannot
+share a process with them.
 """
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from kvstore.testing.processes import KEELSON, ClusterProcesses
 
-SESSIONS = {
+PYTHON_CLIENTS = {
     # etcd3's generated code needs protobuf before 4.
     "etcd3": ["etcd3==0.12.0", "protobuf==3.20.3", "setuptools<81"],
     "aetcd": ["aetcd==1.0.0a4"],
 }
+NODE_CLIENT = "etcd3@1.1.2"
+INSTALL_SECONDS_MAX = 500
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -26,26 +30,51 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterProcesse
         yield cluster
 
 
-@pytest.mark.parametrize("name", SESSIONS)
-def test_a_foreign_client_works_unmodified(
-    name: str, member: ClusterProcesses, tmp_path: Path
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[[list[str]], None]:
+    """Runs an installer; without its registry the test cannot be run."""
+
+    def run(command: list[str]) -> None:
+        ended = subprocess.run(
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS_MAX,
+            check=False,
+        )
+        if ended.returncode != 0:
+            pytest.skip(f"{command[-1]} cannot be installed here: {ended.stderr[-300:]}")
+
+    return run
+
+
+@pytest.mark.parametrize("name", PYTHON_CLIENTS)
+def test_a_python_client_works_unmodified(
+    name: str, member: ClusterProcesses, install: Callable[[list[str]], None], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "venv"
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", str(folder)], check=True, timeout=300)
-    install = subprocess.run(
-        [*uv, "pip", "install", "--quiet", "--python", str(folder), *SESSIONS[name]],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    if install.returncode != 0:
-        pytest.skip(f"{name} cannot be installed here: {install.stderr[-300:]}")
+    python = str(tmp_path / "venv" / "bin" / "python")
+    install([*uv, "venv", "--quiet", "venv"])
+    install([*uv, "pip", "install", "--quiet", "--python", python, *PYTHON_CLIENTS[name]])
+    _run_session([python], f"{name}_session.py", member, tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_a_node_client_works_unmodified(
+    member: ClusterProcesses, install: Callable[[list[str]], None], tmp_path: Path
+) -> None:
+    install(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), NODE_CLIENT])
+    _run_session(["node"], "etcd3_session.cjs", member, tmp_path)
+
+
+def _run_session(
+    interpreter: list[str], script: str, member: ClusterProcesses, folder: Path
+) -> None:
     host, _, port = member.endpoints[0].rpartition(":")
-    session = Path(__file__).with_name(f"{name}_session.py")
     ended = subprocess.run(
-        [str(folder / "bin" / "python"), str(session), host, port],
+        [*interpreter, str(Path(__file__).with_name(script)), host, port],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
