@@ -34,11 +34,8 @@ class Call(Protocol):
     def reply(self, response: Any) -> None:
         """Answer with a protobuf message (or its bytes); ignored when the caller has gone."""
 
-    def reply_with(self, respond: Callable[[], Any]) -> None:
-        """The same with what `respond` returns, called only if somebody waits for that.
-
-        A KvError that it raises ends the call like `fail`.
-        """
+    def is_awaited(self) -> bool:
+        """Tell whether somebody will read an answer; ask before much work is done for one."""
 
     def fail(self, error: KvError) -> None:
         """End with the status that `rpc_errors` gives the error."""

@@ -120,30 +120,18 @@ class UnaryCall(_CallBase):
 
         A client that reads nothing of what it got gets no more, and an error that is short.
         """
-        if self._is_expected():
-            self._answer(response)
-
-    def reply_with(self, respond: Callable[[], Any]) -> None:
-        """The same with what `respond` returns; it is called only if somebody will read that."""
-        if not self._is_expected():
+        if not self.is_awaited():
             return
-        try:
-            response = respond()
-        except KvError as error:
-            self.fail(error)
-        else:
-            self._answer(response)
-
-    def _is_expected(self) -> bool:
-        if self.connection.sender.is_full:
-            self.fail(TooManyRequestsError())
-        return not self.is_ended
-
-    def _answer(self, response: Any) -> None:
         try:
             self.answer(serialize(response))
         except ResponseTooLargeError as error:
             self.fail(error)
+
+    def is_awaited(self) -> bool:
+        """Tell whether an answer will be read; a client that does not read is told so now."""
+        if self.connection.sender.is_full:
+            self.fail(TooManyRequestsError())
+        return not self.is_ended
 
 
 def _ignore(*_: Any) -> None:

@@ -18,9 +18,10 @@ from kvstore.pb import rpc_pb2
 from kvstore.server import convert
 from kvstore.server.call import Call, Methods, require_leader
 from kvstore.server.compactor import Compactor
+from kvstore.server.large_ranges import LargeRanges
 from kvstore.server.node import Node
 from kvstore.server.quota import Quota, put_bytes, txn_bytes
-from kvstore.server.range_encoding import RangeEncoder
+from kvstore.server.range_encoding import SLICE_ROWS, RangeEncoder
 
 METHODS: Methods = {
     "/etcdserverpb.KV/Range": ("range", rpc_pb2.RangeRequest, "unary"),
@@ -50,18 +51,19 @@ class KvService:
         self._compactor = compactor
         self._quota = quota
         self._limits = limits
-        self._ranges = RangeEncoder()
+        self._encoder = RangeEncoder()
+        self._large_ranges = LargeRanges(node.clock)
 
     def range(self, request: rpc_pb2.RangeRequest, call: Call) -> None:
         """Read keys; a serializable read also without a leader."""
         require_leader(call, self._node.leader_id)
         command = convert.range_(request)
         check_range(command)
-        respond = partial(self._range_response, command)
+        answer = partial(self._answer_range, command, call)
         if request.serializable:
-            call.reply_with(respond)
+            answer()
         else:
-            self._read(call, respond)
+            self._read(call, answer)
 
     def put(self, request: rpc_pb2.PutRequest, call: Call) -> None:
         """Write a key."""
@@ -94,11 +96,11 @@ class KvService:
             self._check_size(request)
             self._write(command, call, convert.txn_response)
             return
-        respond = partial(self._txn_response, command)
+        answer = partial(self._answer_txn, command, call)
         if convert.is_serializable(request):
-            call.reply_with(respond)
+            answer()
         else:
-            self._read(call, respond)
+            self._read(call, answer)
 
     def compact(self, request: rpc_pb2.CompactionRequest, call: Call) -> None:
         """Forget history; a physical compaction answers when this member has freed it."""
@@ -119,14 +121,17 @@ class KvService:
 
         self._node.propose(Compact(request.revision, physical=request.physical), done)
 
-    def _read(self, call: Call, respond: Callable[[], Message | bytes]) -> None:
+    def _read(self, call: Call, answer: Callable[[], None]) -> None:
         """Answer once this member has applied all that was committed before now."""
 
         def done(error: KvError | None) -> None:
             if error is not None:
                 call.fail(error)
-            else:
-                call.reply_with(respond)
+                return
+            try:
+                answer()
+            except KvError as failure:
+                call.fail(failure)
 
         self._node.read_index(done)
 
@@ -146,14 +151,22 @@ class KvService:
 
         self._node.propose(command, done)
 
-    def _range_response(self, command: Range) -> bytes:
+    def _answer_range(self, command: Range, call: Call) -> None:
+        if not call.is_awaited():
+            return
         result = self._node.machine.store.range(command)
         header = convert.header(self._node, result.revision)
-        return self._ranges.response(result, header, keys_only=command.keys_only)
+        if len(result.kvs) <= SLICE_ROWS:
+            call.reply(self._encoder.response(result, header, keys_only=command.keys_only))
+            return
+        encoding = self._encoder.response_in_slices(result, header, keys_only=command.keys_only)
+        self._large_ranges.add(encoding, call)
 
-    def _txn_response(self, command: Txn) -> rpc_pb2.TxnResponse:
+    def _answer_txn(self, command: Txn, call: Call) -> None:
+        if not call.is_awaited():
+            return
         result = self._node.machine.store.txn(command)
-        return convert.txn_response(result, convert.header(self._node, result.revision))
+        call.reply(convert.txn_response(result, convert.header(self._node, result.revision)))
 
     def _check_size(self, request: Message) -> None:
         """The limit is on etcd's log entry, so that both refuse the same requests."""

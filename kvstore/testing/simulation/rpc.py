@@ -136,14 +136,9 @@ class _UnaryCall:
         data = response if is_bytes else response.SerializeToString(deterministic=True)
         self._finish(data, lambda: self._settle(data))
 
-    def reply_with(self, respond: Callable[[], Any]) -> None:
-        """Send back what `respond` returns."""
-        try:
-            response = respond()
-        except KvError as error:
-            self.fail(error)
-        else:
-            self.reply(response)
+    def is_awaited(self) -> bool:
+        """Tell whether the call is under way."""
+        return self.listener is not None and self.call_id in self.listener.calls
 
     def fail(self, error: KvError) -> None:
         """Send the status back."""

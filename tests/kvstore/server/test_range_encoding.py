@@ -1,5 +1,7 @@
 """Bytes of range responses: what protobuf itself would have said, however often it is asked."""
 
+from collections.abc import Generator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,27 @@ def test_it_is_what_protobuf_says_the_first_time_and_the_second(result: RangeRes
     wanted = convert.range_response(result, HEADER)
     for _ in range(2):
         assert parsed(encoder.response(result, HEADER, keys_only=False)) == wanted
+
+
+@given(results, st.booleans(), st.integers(1, 3))
+def test_slices_make_the_same_bytes(result: RangeResult, keys_only: bool, slice_rows: int) -> None:
+    encoder = RangeEncoder()
+    whole = encoder.response(result, HEADER, keys_only=keys_only)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(range_encoding, "SLICE_ROWS", slice_rows)
+        pauses, sliced = _run(encoder.response_in_slices(result, HEADER, keys_only=keys_only))
+    assert sliced == whole
+    assert pauses == -(-len(result.kvs) // slice_rows)
+
+
+def _run(encoding: Generator[None, None, bytes]) -> tuple[int, bytes]:
+    pauses = 0
+    while True:
+        try:
+            next(encoding)
+        except StopIteration as end:
+            return pauses, end.value
+        pauses += 1
 
 
 @given(st.integers(0, 2**64 - 1))
