@@ -36,19 +36,13 @@ class LargeRanges:
             self._step()
 
     def _step(self) -> None:
-        encoding, call = self._waiting[0]
-        if self._has_ended(encoding, call):
-            self._waiting.popleft()
-        if self._waiting:
-            self._clock.call_later(0, self._step)
-
-    @staticmethod
-    def _has_ended(encoding: Encoding, call: Call) -> bool:
-        if not call.is_awaited():
-            return True
+        encoding, call = self._waiting.popleft()
         try:
-            next(encoding)
+            if call.is_awaited():
+                next(encoding)
+                self._waiting.appendleft((encoding, call))
         except StopIteration as end:
             call.reply(end.value)
-            return True
-        return False
+        finally:
+            if self._waiting:
+                self._clock.call_later(0, self._step)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kvstore.pb import rpc_pb2 as pb
-from kvstore.server import kv, large_ranges, range_encoding
+from kvstore.server import kv, range_encoding
 from tests.kvstore.server.single import PATIENT, Running, running
 
 LEADER_WANTED = [("hasleader", "true")]
@@ -266,47 +266,3 @@ async def test_a_large_range_is_whole(member: Running, keys_only: bool) -> None:
     response = await _range(member, b"large/", range_end=b"large0", limit=90, keys_only=keys_only)
     assert [kv.key for kv in response.kvs] == [b"large/%03d" % number for number in range(90)]
     assert (response.more, response.count) == (True, 100)
-
-
-@pytest.mark.usefixtures("small_slices")
-async def test_others_are_answered_while_a_large_range_is_encoded(member: Running) -> None:
-    await _fill(member, b"large/", 128)
-    ended: list[str] = []
-
-    async def large() -> None:
-        await _range(member, b"large/", range_end=b"large0")
-        ended.append("large")
-
-    async def small() -> None:
-        await _range(member, b"large/000", serializable=True)
-        ended.append("small")
-
-    await asyncio.gather(large(), large(), small())
-    assert ended == ["small", "large", "large"]
-
-
-@pytest.mark.usefixtures("small_slices")
-async def test_large_ranges_that_wait_are_bounded(
-    member: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(large_ranges, "WAITING_MAX", 1)
-    await _fill(member, b"large/", 128)
-    request = pb.RangeRequest(key=b"large/", range_end=b"large0")
-    call = member.call("KV/Range", request, pb.RangeResponse)
-    refusal = member.status("KV/Range", request, pb.RangeResponse)
-    response, status = await asyncio.gather(call, refusal)
-    assert len(response.kvs) == 128
-    assert status == ("RESOURCE_EXHAUSTED", "etcdserver: too many requests")
-
-
-@pytest.mark.usefixtures("small_slices")
-async def test_a_large_range_whose_client_left_makes_room(member: Running) -> None:
-    await _fill(member, b"large/", 128)
-    request = pb.RangeRequest(key=b"large/", range_end=b"large0")
-    waiting = [
-        asyncio.ensure_future(member.call("KV/Range", request, pb.RangeResponse)) for _ in range(9)
-    ]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
-    assert len((await _range(member, b"large/", range_end=b"large0")).kvs) == 128
