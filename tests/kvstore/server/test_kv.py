@@ -263,6 +263,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("keys_only", [False, True])
 async def test_a_large_range_is_whole(member: Running, keys_only: bool) -> None:
     await _fill(member, b"large/", 100)
-    response = await _range(member, b"large/", range_end=b"large0", limit=90, keys_only=keys_only)
+    request = pb.RangeRequest(key=b"large/", range_end=b"large0", limit=90, keys_only=keys_only)
+    response = await member.call("KV/Range", request, pb.RangeResponse)
     assert [kv.key for kv in response.kvs] == [b"large/%03d" % number for number in range(90)]
     assert (response.more, response.count) == (True, 100)
