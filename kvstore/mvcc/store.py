@@ -131,6 +131,10 @@ class Store:
             compact_revision=self.compact_revision,
         )
 
+    def candidate_count(self, key: bytes, range_end: bytes) -> int:
+        """Number of keys in a range that live or have a history, without a walk."""
+        return self._index.candidate_count(key, range_end)
+
     def put(self, command: Put) -> PutResult:
         """Write one key."""
         if command.lease and not self._leases.has(command.lease):

@@ -173,6 +173,7 @@ class Raft:
             case HeartbeatReply():
                 replication.on_heartbeat_reply(state, message)
                 read_index.on_heartbeat_reply(state, message)
+                election.offer_leadership(state, message.sender)  # the first may be lost
             case ReadIndexRequest():
                 read_index.on_request(state, message)
             case ReadIndexReply():

@@ -84,8 +84,8 @@ class Progress:
         has_news = self.next <= last_index or self.sent_commit < commit
         return self.is_nudged or (has_news and not self.is_full)
 
-    def is_answer_needed(self, entry_count: int) -> bool:
-        """Tell whether we learn something from the answer to an append of so many entries."""
+    def needs_reply(self, entry_count: int) -> bool:
+        """Tell whether we learn something from the reply to an append of so many entries."""
         return bool(entry_count) or self.is_nudged or self.state is ProgressState.PROBE
 
     def sent(self, entry_count: int, commit: int) -> None:

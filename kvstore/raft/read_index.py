@@ -68,7 +68,7 @@ def on_request(state: RaftState, message: ReadIndexRequest) -> None:
     """A follower asks: answer at once, or let its reads wait like ours, or send it elsewhere.
 
     It was in our term after its reads were asked for, and so are we now. Where the two of us are
-    a quorum, as of three members, nobody can have been elected in a later term before that.
+    a quorum, as of three members, nobody was elected in a later term before they were asked for.
     """
     member, context = message.sender, message.context
     if not state.is_leader:

@@ -107,7 +107,7 @@ def _send_append(state: RaftState, member: int, progress: Progress) -> None:
             previous_term=log.term(previous_index),
             commit=log.commit,
             entries=entries,
-            needs_reply=progress.is_answer_needed(len(entries)),
+            needs_reply=progress.needs_reply(len(entries)),
         )
     )
     progress.sent(len(entries), log.commit)

@@ -92,7 +92,7 @@ class AppendEntries(_Message, frozen=True, tag="ae"):
     """Entries after (`previous_index`, `previous_term`); with none it probes.
 
     Unless `needs_reply`, it only tells what is committed: if it is lost a heartbeat says it again,
-    and there is no answer but a rejection.
+    and there is no reply but a rejection.
     """
 
     previous_index: Natural

@@ -13,6 +13,9 @@ from google.protobuf.message import Message
 
 from kvstore.errors import KvError, NoLeaderError
 
+HANDLER_FAILED = "the server failed to handle the call"
+"""What a client hears of a bug of ours; the log has it all."""
+
 Kind: TypeAlias = Literal["unary", "stream"]
 # Full method name → (attribute of the service, request type, kind).
 Methods: TypeAlias = Mapping[str, tuple[str, type[Message], Kind]]
@@ -34,8 +37,11 @@ class Call(Protocol):
     def reply(self, response: Any) -> None:
         """Answer with a protobuf message (or its bytes); ignored when the caller has gone."""
 
-    def is_awaited(self) -> bool:
-        """Tell whether somebody will read an answer; ask before much work is done for one."""
+    def accepts_answer(self) -> bool:
+        """Tell whether somebody will read an answer; ask before much work is done for one.
+
+        A client that does not read what it got already is refused by this.
+        """
 
     def fail(self, error: KvError) -> None:
         """End with the status that `rpc_errors` gives the error."""

@@ -21,7 +21,7 @@ from kvstore.http2.connection import Connection
 from kvstore.http2.grpc import Head
 from kvstore.http2.stream import Stream
 from kvstore.rpc_errors import status_of
-from kvstore.server.call import Service
+from kvstore.server.call import HANDLER_FAILED, Service
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class _CallBase(Stream):
             raise
         except Exception:
             logger.exception("a handler of %s failed", self.head.path)
-            self.end("UNKNOWN", "the server failed to handle the call", drop_queue=True)
+            self.end("UNKNOWN", HANDLER_FAILED, drop_queue=True)
 
 
 class UnaryCall(_CallBase):
@@ -120,15 +120,15 @@ class UnaryCall(_CallBase):
 
         A client that reads nothing of what it got gets no more, and an error that is short.
         """
-        if not self.is_awaited():
+        if not self.accepts_answer():
             return
         try:
             self.answer(serialize(response))
         except ResponseTooLargeError as error:
             self.fail(error)
 
-    def is_awaited(self) -> bool:
-        """Tell whether an answer will be read; a client that does not read is told so now."""
+    def accepts_answer(self) -> bool:
+        """Tell whether an answer will be read; a client that does not read is refused now."""
         if self.connection.sender.is_full:
             self.fail(TooManyRequestsError())
         return not self.is_ended

@@ -18,10 +18,10 @@ from kvstore.pb import rpc_pb2
 from kvstore.server import convert
 from kvstore.server.call import Call, Methods, require_leader
 from kvstore.server.compactor import Compactor
-from kvstore.server.large_ranges import LargeRanges
+from kvstore.server.large_ranges import LARGE_ROWS, Encoding, LargeRanges
 from kvstore.server.node import Node
 from kvstore.server.quota import Quota, put_bytes, txn_bytes
-from kvstore.server.range_encoding import SLICE_ROWS, RangeEncoder
+from kvstore.server.range_encoding import RangeEncoder
 
 METHODS: Methods = {
     "/etcdserverpb.KV/Range": ("range", rpc_pb2.RangeRequest, "unary"),
@@ -52,7 +52,7 @@ class KvService:
         self._quota = quota
         self._limits = limits
         self._encoder = RangeEncoder()
-        self._large_ranges = LargeRanges(node.clock)
+        self._large_ranges = LargeRanges(node.clock, self._begin_large)
 
     def range(self, request: rpc_pb2.RangeRequest, call: Call) -> None:
         """Read keys; a serializable read also without a leader."""
@@ -152,18 +152,27 @@ class KvService:
         self._node.propose(command, done)
 
     def _answer_range(self, command: Range, call: Call) -> None:
-        if not call.is_awaited():
-            return
+        if self._is_large(command):
+            self._large_ranges.add(command, call)
+        elif call.accepts_answer():
+            result = self._node.machine.store.range(command)
+            header = convert.header(self._node, result.revision)
+            call.reply(self._encoder.response(result, header, keys_only=command.keys_only))
+
+    def _is_large(self, command: Range) -> bool:
+        """Tell whether a range may have so many rows that they are not encoded at once."""
+        if not command.range_end or command.count_only or 0 < command.limit <= LARGE_ROWS:
+            return False
+        store = self._node.machine.store
+        return store.candidate_count(command.key, command.range_end) > LARGE_ROWS
+
+    def _begin_large(self, command: Range) -> Encoding:
         result = self._node.machine.store.range(command)
         header = convert.header(self._node, result.revision)
-        if len(result.kvs) <= SLICE_ROWS:
-            call.reply(self._encoder.response(result, header, keys_only=command.keys_only))
-            return
-        encoding = self._encoder.response_in_slices(result, header, keys_only=command.keys_only)
-        self._large_ranges.add(encoding, call)
+        return self._encoder.response_in_slices(result, header, keys_only=command.keys_only)
 
     def _answer_txn(self, command: Txn, call: Call) -> None:
-        if not call.is_awaited():
+        if not call.accepts_answer():
             return
         result = self._node.machine.store.txn(command)
         call.reply(convert.txn_response(result, convert.header(self._node, result.revision)))

@@ -16,7 +16,7 @@ REMEMBERED_BYTES_MAX = 64 * 1024 * 1024
 """Memory for rows that were asked for; beyond it all are forgotten."""
 
 SLICE_ROWS = 1_000
-"""Rows that are encoded at once: some milliseconds."""
+"""Rows of a large range that are encoded at once: some milliseconds."""
 
 ROW_BYTES_MAX = 16 * 1024
 """Larger rows are not remembered: to copy them costs as much as to encode them."""
@@ -47,7 +47,7 @@ class RangeEncoder:
         self, result: RangeResult, header: rpc_pb2.ResponseHeader, *, keys_only: bool
     ) -> Generator[None, None, bytes]:
         """The same for very many rows: pauses after each slice, and remembers none of them."""
-        encode = _encode if keys_only else self._row_once
+        encode = _encode if keys_only else self._row_if_remembered
         parts = [header_field(header)]
         for start in range(0, len(result.kvs), SLICE_ROWS):
             parts.append(b"".join(map(encode, result.kvs[start : start + SLICE_ROWS])))
@@ -55,7 +55,7 @@ class RangeEncoder:
         parts.append(_end(result))
         return b"".join(parts)
 
-    def _row_once(self, kv: KeyValue) -> bytes:
+    def _row_if_remembered(self, kv: KeyValue) -> bytes:
         return self._rows.get((kv.mod_revision, kv.sub)) or _encode(kv)
 
     def _row(self, kv: KeyValue) -> bytes:

@@ -136,7 +136,7 @@ class _UnaryCall:
         data = response if is_bytes else response.SerializeToString(deterministic=True)
         self._finish(data, lambda: self._settle(data))
 
-    def is_awaited(self) -> bool:
+    def accepts_answer(self) -> bool:
         """Tell whether the call is under way."""
         return self.listener is not None and self.call_id in self.listener.calls
 

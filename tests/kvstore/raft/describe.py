@@ -46,7 +46,8 @@ def _(frame: VoteReply) -> str:
 @_details.register
 def _(frame: AppendEntries) -> str:
     previous = f"after {frame.previous_index}/{frame.previous_term}"
-    return f" {previous} commit {frame.commit}: {_describe_entries(frame.entries)}"
+    wish = "" if frame.needs_reply else " without reply"
+    return f" {previous} commit {frame.commit}: {_describe_entries(frame.entries)}{wish}"
 
 
 @_details.register

@@ -25,6 +25,7 @@ from kvstore.raft.types import (
     TimeoutNow,
     VoteReply,
 )
+from kvstore.server.peer_frames import PROTOCOL_VERSION
 
 from .single import append, entries
 
@@ -43,6 +44,28 @@ MESSAGES: list[Message] = [
     ),
     TimeoutNow(to=1, sender=2, term=3),
 ]
+
+
+# What the members of version 2 of the peer protocol say and understand: other bytes need another
+# number, or a cluster of both would elect a leader whose appends nobody understands.
+WIRE = (
+    "98a272760402c3c2010203",
+    "96a27672c3c2010203",
+    "99a2616504020492940502c4017800940603c40001c3010203",
+    "99a2617200c3040200010203",
+    "96a268620407010203",
+    "95a2687207010203",
+    "95a27271cf8000000000000000010203",
+    "96a272690904010203",
+    "95a2707292c40178c400010203",
+    "95a2697393040295930102039090909109010203",
+    "94a2746e010203",
+)
+
+
+def test_the_bytes_belong_to_this_version_of_the_protocol() -> None:
+    assert tuple(encode(message).hex() for message in MESSAGES) == WIRE
+    assert PROTOCOL_VERSION == 2
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)

@@ -8,6 +8,7 @@ from kvstore.raft.types import (
     AppendReply,
     Heartbeat,
     HeartbeatReply,
+    Membership,
     ReadIndexReply,
     ReadIndexRequest,
     ReadState,
@@ -178,6 +179,24 @@ def test_a_request_confirms_itself_where_the_two_are_a_quorum() -> None:
 def test_a_request_of_one_of_many_waits_for_a_round(sender: int) -> None:
     raft = new_leader_of_four()
     assert [type(message) for message in step(raft, request(sender))] == [Heartbeat] * 4
+
+
+def test_both_halves_of_a_joint_quorum_must_be_reached() -> None:
+    raft = new_leader()
+    raft.state.set_membership(Membership(voters=(1, 2, 3), outgoing=(1, 4, 5)))
+    assert not all_of(step(raft, request()), ReadIndexReply)
+    raft = new_leader()
+    raft.state.set_membership(Membership(voters=(1, 2, 3), outgoing=(1, 2)))
+    assert only(step(raft, request()), ReadIndexReply).index == 1
+
+
+def test_a_learners_request_is_answered_by_a_leader_alone() -> None:
+    raft = new_raft(voters=(1,), learners=(2,))
+    raft.campaign()
+    drain(raft)
+    [reply] = step(raft, request())
+    assert isinstance(reply, ReadIndexReply)
+    assert reply.index == 1
 
 
 def test_a_request_waits_until_the_leader_knows_what_is_committed() -> None:

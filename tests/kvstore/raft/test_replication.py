@@ -102,6 +102,17 @@ def test_nobody_answers_an_append_that_only_tells_what_is_committed() -> None:
     assert follower.commit_index == 1
 
 
+@pytest.mark.parametrize("window", [1, 256])
+def test_a_nudge_asks_for_a_reply_whether_the_window_is_full_or_not(window: int) -> None:
+    raft = new_raft(inflight_appends_max=window)
+    make_leader(raft)
+    step(raft, acknowledge(1))
+    raft.propose([b"x"])
+    drain(raft)
+    [nudge] = all_of(step(raft, HeartbeatReply(to=1, sender=2, term=1)), AppendEntries)
+    assert (nudge.previous_index, nudge.entries, nudge.needs_reply) == (2, (), True)
+
+
 def test_such_an_append_is_still_rejected_where_it_does_not_fit() -> None:
     append = AppendEntries(
         to=1, sender=2, term=1, previous_index=1, previous_term=1, commit=1, needs_reply=False

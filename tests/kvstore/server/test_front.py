@@ -417,13 +417,13 @@ async def test_a_handler_can_ask_whether_its_answer_will_be_read(
 ) -> None:
     waiting = _unary(channel)(rpc_pb2.PutRequest(key=b"wait"))
     await echo.seen.wait()
-    assert echo.calls[0].is_awaited()
+    assert echo.calls[0].accepts_answer()
     sender = cast(UnaryCall, echo.calls[0]).connection.sender
     sender.queued_bytes += SENDING_BYTES_MAX
-    assert not echo.calls[0].is_awaited()
+    assert not echo.calls[0].accepts_answer()
     sender.queued_bytes -= SENDING_BYTES_MAX
     assert (await _status(waiting))[0] == "RESOURCE_EXHAUSTED"
-    assert not echo.calls[0].is_awaited()  # it is over
+    assert not echo.calls[0].accepts_answer()  # it is over
 
 
 async def test_stop_lets_answers_that_are_on_their_way_arrive(

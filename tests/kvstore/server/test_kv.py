@@ -255,7 +255,7 @@ async def test_a_txn_costs_its_larger_branch(tmp_path: Path) -> None:
 @pytest.fixture
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A range of more than one row is large, and pauses after each."""
-    monkeypatch.setattr(kv, "SLICE_ROWS", 1)
+    monkeypatch.setattr(kv, "LARGE_ROWS", 1)
     monkeypatch.setattr(range_encoding, "SLICE_ROWS", 1)
 
 

@@ -1,15 +1,15 @@
 """Large ranges in the making: whose turn it is, and what becomes of those that end early."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from kvstore.errors import KvError, TooManyRequestsError
-from kvstore.server import large_ranges
+from kvstore.commands import Range
+from kvstore.errors import CompactedError, KvError, TooManyRequestsError
 from kvstore.server.clock import LoopClock
-from kvstore.server.large_ranges import LargeRanges
+from kvstore.server.large_ranges import Encoding, LargeRanges
 
 
 class Client:
@@ -19,79 +19,107 @@ class Client:
         self.deadline: float | None = None
         self.metadata: dict[str, str] = {}
         self.is_here = True
+        self.on_reply: Callable[[], None] = lambda: None
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def is_awaited(self) -> bool:
+    def accepts_answer(self) -> bool:
         return self.is_here
 
     def reply(self, response: Any) -> None:
         self.answer.set_result(response)
+        self.on_reply()
 
     def fail(self, error: KvError) -> None:
         self.answer.set_exception(error)
 
 
+class Bench:
+    """Ranges whose key says what happens, and the story of it."""
+
+    def __init__(self) -> None:
+        self.story: list[str] = []
+        self.faults: list[str] = []
+        self.ranges = LargeRanges(LoopClock(), self._begin)
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: self.faults.append(type(context["exception"]).__name__)
+        )
+
+    def _begin(self, command: Range) -> Encoding:
+        if command.key == b"compacted":
+            raise CompactedError
+        return self._encoding(command.key.decode())
+
+    def _encoding(self, name: str) -> Encoding:
+        for number in range(2):
+            self.story.append(f"{name}{number}")
+            yield
+        if name == "huge":
+            raise MemoryError
+        if name == "bug":
+            raise ZeroDivisionError
+        return name.encode()
+
+    def add(self, name: bytes) -> Client:
+        client = Client()
+        self.ranges.add(Range(name, b"\0"), client)
+        return client
+
+
 @pytest.fixture
-async def ranges() -> LargeRanges:
-    return LargeRanges(LoopClock())
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    asyncio.get_running_loop().set_exception_handler(None)
 
 
-def encoding(name: str, story: list[str], slices: int = 2) -> Generator[None, None, bytes]:
-    for number in range(slices):
-        story.append(f"{name}{number}")
-        yield
-    return name.encode()
-
-
-async def test_one_at_a_time_in_order_a_slice_per_turn_of_the_loop(ranges: LargeRanges) -> None:
-    story: list[str] = []
-    first, second = Client(), Client()
-    ranges.add(encoding("a", story), first)
-    ranges.add(encoding("b", story), second)
-    assert story == ["a0"]
+async def test_one_at_a_time_in_order_a_slice_per_turn_of_the_loop(bench: Bench) -> None:
+    first, second = bench.add(b"a"), bench.add(b"b")
+    assert bench.story == ["a0"]
     assert await first.answer == b"a"
-    assert story == ["a0", "a1"]
+    assert bench.story == ["a0", "a1"]
     assert await second.answer == b"b"
-    assert story == ["a0", "a1", "b0", "b1"]
-    third = Client()
-    ranges.add(encoding("c", story), third)  # after a rest
-    assert await third.answer == b"c"
+    assert bench.story == ["a0", "a1", "b0", "b1"]
+    assert await bench.add(b"c").answer == b"c"  # after a rest
 
 
-async def test_those_that_wait_are_bounded(
-    ranges: LargeRanges, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(large_ranges, "WAITING_MAX", 2)
-    clients = [Client(), Client()]
-    for client in clients:
-        ranges.add(encoding("a", []), client)
-    with pytest.raises(TooManyRequestsError):
-        ranges.add(encoding("b", []), Client())
-    assert await clients[1].answer == b"a"
-    ranges.add(encoding("c", []), Client())
-
-
-async def test_nothing_is_encoded_for_a_client_that_left(ranges: LargeRanges) -> None:
-    story: list[str] = []
-    gone, other = Client(), Client()
-    ranges.add(encoding("a", story), gone)
-    ranges.add(encoding("b", story), other)
-    gone.is_here = False
+async def test_nothing_is_encoded_for_a_client_that_left(bench: Bench) -> None:
+    gone, other, unborn = bench.add(b"a"), bench.add(b"b"), bench.add(b"c")
+    gone.is_here = unborn.is_here = False
     assert await other.answer == b"b"
-    assert story == ["a0", "b0", "b1"]
+    assert await bench.add(b"d").answer == b"d"
+    assert bench.story == ["a0", "b0", "b1", "d0", "d1"]
     assert not gone.answer.done()
 
 
-async def test_one_that_breaks_holds_up_no_other(ranges: LargeRanges) -> None:
-    faults: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+async def test_rows_are_looked_up_when_the_turn_comes(bench: Bench) -> None:
+    first, late = bench.add(b"a"), bench.add(b"compacted")
+    assert not late.answer.done()
+    assert await first.answer == b"a"
+    with pytest.raises(CompactedError):
+        await late.answer
 
-    def broken() -> Generator[None, None, bytes]:
-        yield
-        raise MemoryError
 
-    other = Client()
-    ranges.add(broken(), Client())
-    ranges.add(encoding("b", []), other)
+async def test_who_asks_for_too_much_is_told_and_holds_up_no_other(bench: Bench) -> None:
+    huge, other = bench.add(b"huge"), bench.add(b"b")
+    with pytest.raises(TooManyRequestsError):
+        await huge.answer
     assert await other.answer == b"b"
-    assert [type(fault["exception"]) for fault in faults] == [MemoryError]
+    assert bench.faults == []
+
+
+async def test_a_bug_shows_and_holds_up_no_other(bench: Bench) -> None:
+    buggy, other = bench.add(b"bug"), bench.add(b"b")
+    with pytest.raises(KvError, match="the server failed"):
+        await buggy.answer
+    assert await other.answer == b"b"
+    assert bench.faults == ["ZeroDivisionError"]
+
+
+async def test_an_answer_may_bring_the_next_request(bench: Bench) -> None:
+    first = bench.add(b"a")
+    following: list[Client] = []
+    first.on_reply = lambda: following.append(bench.add(b"b"))
+    assert await first.answer == b"a"
+    assert await following[0].answer == b"b"
+    assert bench.story == ["a0", "a1", "b0", "b1"]
+    assert bench.faults == []

@@ -123,7 +123,7 @@ async def call(
     url: str,
     *,
     magic: str = peer_frames.MAGIC,
-    version: int = 1,
+    version: int = peer_frames.PROTOCOL_VERSION,
     cluster_id: int = CLUSTER,
     sender: int = 1,
     receiver: int = 2,
