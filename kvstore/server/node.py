@@ -38,6 +38,7 @@ from kvstore.seams import Clock, PeerTransport, Random
 from kvstore.server.log_window import LogWindow
 from kvstore.server.proposals import Proposals
 from kvstore.server.reads import ReadDone, ReadQueue
+from kvstore.server.ticks import Ticks
 from kvstore.server.waiters import Done
 from kvstore.storage.log_storage import LogStorage
 
@@ -115,9 +116,6 @@ class Node:
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_processing = False
-        self._tick_due = clock.now()
-        self._missed_ticks = 0
-        self._silence_ticks = 0  # of the leader, as of the tick before
         self._observed: tuple[int, bool] = (0, False)
         # Ids must not repeat those of an earlier run of this member: its log may still hold them.
         first_id = random.getrandbits(46) << 16
@@ -233,7 +231,7 @@ class Node:
 
     async def run(self) -> None:
         """Drive the core until `stop`. Raises DiskError: then the process must end."""
-        self._tick_due = self.clock.now()
+        self._ticks = Ticks(self.raft, self.options.heartbeat_seconds, self.clock.now())
         self._schedule_tick()
         if self.options.advances_first_election:
             # Too few to campaign at once; and a pre-vote deposes no leader that others hear.
@@ -284,43 +282,20 @@ class Node:
         self._wake.set()
 
     def _schedule_tick(self) -> None:
-        now, interval = self.clock.now(), self.options.heartbeat_seconds
-        # A loop that is a little late each time must not slow time down for elections.
-        next_due = self._tick_due + interval
-        self._tick_due = next_due if next_due > now else now + interval
-        self.clock.call_later(self._tick_due - now, self._tick)
+        self.clock.call_later(self._ticks.seconds_to_next(self.clock.now()), self._tick)
 
     def _tick(self) -> None:
         if self._is_stopping:
             return
         now = self.clock.now()
-        missed = int((now - self._tick_due) / self.options.heartbeat_seconds)
+        self._ticks.tick(now)
         self._schedule_tick()
-        self._tick_core(missed)
         self._beat_while_processing()
         self._proposals.expire(now)
         self._reads.tick(now)
         for callback in self.on_tick:
             callback(now)
         self._wake.set()
-
-    def _tick_core(self, missed: int) -> None:
-        """One tick; the missed ones count only once a whole tick has passed without a leader.
-
-        After a pause of the process, or of the whole machine, what the leader sent meanwhile is
-        still to be read, and the leader itself may be a moment late.
-        """
-        if self.raft.silence_ticks < self._silence_ticks:
-            self._missed_ticks = 0  # it was heard
-        if missed:
-            self._missed_ticks += missed
-        elif self._missed_ticks:
-            self.raft.pass_over(self._missed_ticks)
-            self._missed_ticks = 0
-        self.raft.tick()
-        self._silence_ticks = self.raft.silence_ticks
-        if not self._silence_ticks:
-            self._missed_ticks = 0  # it campaigns, and counts anew from here
 
     def _beat_while_processing(self) -> None:
         """A slow disk or much to apply must not look like a dead member: heartbeats wait for

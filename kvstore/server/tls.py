@@ -99,7 +99,7 @@ def _load_ca(context: ssl.SSLContext, files: TlsFiles, prefix: str) -> None:
 
 
 def _require_certificates(flag: str, path: str) -> None:
-    # Here, not above: it is a third of a member's start, and most need none of it.
+    # Not above, here and below: it is a third of a member's start, and most need none of it.
     from cryptography import x509  # noqa: PLC0415
 
     try:

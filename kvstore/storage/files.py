@@ -222,7 +222,7 @@ class LocalFiles:
     async def rename(self, source: str, target: str) -> None:
         """See `Files.rename`."""
         await self._bulk_worker.call(
-            lambda: _guarded("rename", source, lambda: os.replace(source, target))  # noqa: PTH105
+            lambda: _guarded("rename", source, lambda: os.replace(source, target))  # noqa: PTH105 (one call)
         )
 
     async def remove(self, path: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -16,11 +15,8 @@ from kvstore.pb import mvcc_pb2, rpc_pb2
 from kvstore.server import calls
 from kvstore.server.call import Call, Methods, Service, StreamCall
 from kvstore.server.calls import UnaryCall
-from kvstore.server.config import TlsFiles
 from kvstore.server.front import Front, FrontLimits
-from kvstore.server.tls import load_front
 from kvstore.server.urls import parse_url
-from tests.kvstore.server.certificates import Authority
 
 PUT, WATCH = "/test.Echo/Put", "/test.Echo/Watch"
 METHODS: Methods = {
@@ -481,37 +477,3 @@ async def test_two_fronts_cannot_share_a_port(front: Front, echo: Echo) -> None:
     url = parse_url(f"http://127.0.0.1:{front.ports[0]}")
     with pytest.raises(ConfigError, match="in use"):
         await Front([Service(echo, METHODS)], [url]).start()
-
-
-async def test_https_needs_a_certificate(echo: Echo) -> None:
-    with pytest.raises(ConfigError, match="--cert-file"):
-        await Front([Service(echo, METHODS)], [parse_url("https://127.0.0.1:0")]).start()
-
-
-def _pem_of(pair: TlsFiles | None) -> tuple[bytes | None, bytes | None]:
-    if pair is None:
-        return None, None
-    return Path(pair.key_file).read_bytes(), Path(pair.cert_file).read_bytes()
-
-
-async def test_a_client_without_our_cas_certificate_is_refused(echo: Echo, tmp_path: Path) -> None:
-    authority, foreign = Authority(tmp_path), Authority(tmp_path, "foreign")
-    ours, stranger = authority.issue("server"), foreign.issue("stranger")
-    front = Front([Service(echo, METHODS)], [parse_url("https://127.0.0.1:0")], load_front(ours))
-    await front.start()
-    ca = authority.ca_file.read_bytes()
-
-    async def put(pair: TlsFiles | None) -> rpc_pb2.PutResponse:
-        credentials = grpc.ssl_channel_credentials(ca, *_pem_of(pair))
-        address = f"127.0.0.1:{front.ports[0]}"
-        async with grpc.aio.secure_channel(address, credentials) as channel:
-            response = await _unary(channel)(_put(b"k"))
-        assert isinstance(response, rpc_pb2.PutResponse)
-        return response
-
-    assert (await put(ours)).prev_kv.key == b"k"
-    for pair in (None, stranger):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await put(pair)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    await front.stop()
