@@ -4,6 +4,7 @@ The same generator drives both systems, with requests encoded before the measure
 """
 
 import asyncio
+import contextlib
 import functools
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ LARGE_KEYS = 16
 # etcd keeps the last entries of its log in memory, whatever their size: more would fill it.
 LARGE_PUTS_MAX = 64
 _FILL_AT_ONCE = 100
+_FILL_ATTEMPTS_MAX = 10
 _RANGE_PREFIX = b"range/%06d"
 _LARGE_PREFIX = b"large/%02d"
 _PUT_METHOD = "/etcdserverpb.KV/Put"
@@ -129,9 +131,20 @@ async def fill(endpoints: Sequence[str]) -> None:
     async with connected(endpoints[:1], 1) as [connection]:
         requests = map(_fill, range(KEYS))
         while batch := list(itertools.islice(requests, _FILL_AT_ONCE)):
-            await asyncio.gather(*(ask(connection, _PUT_METHOD, request) for request in batch))
+            await asyncio.gather(*(_put_surely(connection, request) for request in batch))
         for number in range(LARGE_KEYS):
-            await ask(connection, _PUT_METHOD, _large_put(number))
+            await _put_surely(connection, _large_put(number))
+
+
+async def _put_surely(connection: GrpcConnection, request: bytes) -> None:
+    """Put again what a busy system gave up; to fill it is no measurement."""
+    for _ in range(_FILL_ATTEMPTS_MAX - 1):
+        with contextlib.suppress(ConnectionError):
+            await ask(connection, _PUT_METHOD, request)
+            return
+        if connection.is_lost:
+            break
+    await ask(connection, _PUT_METHOD, request)
 
 
 async def compact(endpoints: Sequence[str]) -> None:
