@@ -113,7 +113,8 @@ def test_both_systems_are_measured_and_all_of_it_is_read_back(tmp_path: Path) ->
     assert [row["name"] for row in found["rows"]] == wanted
     for row in found["rows"]:
         for one in (*row["etcd"], *row["ours"]):
-            assert one["failures"] == 0, row
+            # 2,000/s are more than some machines do, and what is refused must be counted.
+            assert one["failures"] == 0 or "open loop" in row["name"], row
             assert one["completions"] > 0, row
             assert one["seconds"] > 0, row
             assert one["p50_ms"] <= one["p99_ms"], row
