@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as entry
-from benchmarks import observe, store
+from benchmarks import observe, open_loop, store
 from benchmarks.bars import BARS
 from benchmarks.report import Report, row_report
 from benchmarks.rows import FULL, QUICK, Plan, all_rows, named
@@ -103,9 +103,12 @@ def test_what_is_missing_is_told_before_anything_runs(
 
 
 @needs_etcd
-def test_both_systems_are_measured_and_all_of_it_is_read_back(tmp_path: Path) -> None:
+def test_both_systems_are_measured_and_all_of_it_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = ["put 256 B, 32 clients", "watch 10 streams x 100", "mixed, 2000/s open loop"]
     rows = [row for name in wanted for row in named(name) if row.name == name]
+    monkeypatch.setattr(open_loop, "RATE", 100)  # any machine does so much
     report = store.run(Choice(rows, [], has_syncs=True), BRIEF, "a test")
     path = tmp_path / "report.json"
     report.write_json(path)
@@ -113,8 +116,7 @@ def test_both_systems_are_measured_and_all_of_it_is_read_back(tmp_path: Path) ->
     assert [row["name"] for row in found["rows"]] == wanted
     for row in found["rows"]:
         for one in (*row["etcd"], *row["ours"]):
-            # 2,000/s are more than some machines do, and what is refused must be counted.
-            assert one["failures"] == 0 or "open loop" in row["name"], row
+            assert one["failures"] == 0, row
             assert one["completions"] > 0, row
             assert one["seconds"] > 0, row
             assert one["p50_ms"] <= one["p99_ms"], row
