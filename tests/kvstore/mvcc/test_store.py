@@ -150,6 +150,15 @@ def test_a_key_that_is_created_has_no_version_before_it(store: Store) -> None:
     assert list(store.events_since(3)) == [delete, created]
 
 
+def test_candidates_are_counted_without_a_walk(store: Store) -> None:
+    """Keys with a history count as well as those that live: a bound, not the count of a range."""
+    put_all(store, b"a", b"b", b"b", b"c")
+    store.delete_range(DeleteRange(b"b"))
+    assert store.candidate_count(b"a", b"c") == 2
+    assert store.candidate_count(b"b", b"\0") == 2
+    assert store.candidate_count(b"d", b"e") == 0
+
+
 def test_a_compaction_ends_an_iteration_that_it_overtakes(store: Store) -> None:
     put_all(store, b"a", b"a", b"a")
     history = store.events_since(2)
