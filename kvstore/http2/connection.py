@@ -47,8 +47,9 @@ class Connection:
     ) -> None:
         """`on_output` is called when there is something to write where there was nothing."""
         self.limits = limits_
+        self.stream_window = limits_.stream_window
         self.totals = totals
-        self.now = now
+        self.now = self._heard = now
         self.is_closing = False
         self.streams: dict[int, Stream] = {}
         self.sender = Sender(totals, on_output, self._on_sent, self._on_writable)
@@ -56,16 +57,18 @@ class Connection:
         self._open_stream = open_stream
         self._buffer = b""
         self._is_greeted = False
-        self._has_settings = False
+        self._handlers = _FIRST  # of the frames that may come now, by kind
         self._heads = Heads()
         self._block: Block | None = None
         self._last_id = 0
         self._drained_id = STREAM_ID_MAX  # streams beyond are refused
         self._forgotten: dict[int, None] = {}
         self._forgotten_below = 0  # what is older may have been one of them
+        self._window_crumbs = 0
+        self._sent_before_ping = 0
         self._resets = Bucket(limits.RESETS_BURST, limits.RESETS_PER_SECOND, now)
         self._idle_frames = Bucket(limits.IDLE_FRAMES_BURST, limits.IDLE_FRAMES_PER_SECOND, now)
-        self._pings = Pings(limits_, now)
+        self._pings = Pings(limits_)
         totals.enter(self)
         self.sender.put(
             frames.settings(
@@ -104,8 +107,7 @@ class Connection:
         """Bytes of the peer. Never raises for what they are."""
         if self.is_closing:
             return
-        self.now = now
-        self._pings.heard(now)
+        self.now = self._heard = now
         try:
             self._feed(self._buffer + data if self._buffer else data)
         except ConnectionFaultError as fault:
@@ -124,7 +126,7 @@ class Connection:
             else:
                 stream.end("DEADLINE_EXCEEDED", "context deadline exceeded", drop_queue=True)
         try:
-            if self._pings.is_due(now):
+            if self._pings.is_due(now, self._heard):
                 self.sender.put(frames.ping(KEEPALIVE_PAYLOAD, is_ack=False))
         except ConnectionFaultError as fault:
             self._fail(fault)
@@ -166,55 +168,60 @@ class Connection:
             self._is_greeted = True
             data = data[len(PREFACE) :]
         at, size = 0, len(data)
-        unpack = frames.unpack_header
+        sender = self.sender
         while size - at >= FRAME_HEADER_BYTES:
-            high, low, kind, flags, stream_id = unpack(data, at)
-            length = high << 8 | low
-            if length > FRAME_BYTES_DEFAULT:
+            high, low, kind, flags, stream_id = frames.unpack_header(data, at)
+            start = at + FRAME_HEADER_BYTES
+            at = start + (high << 8 | low)
+            if at - start > FRAME_BYTES_DEFAULT:
                 raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "too large")  # 4.2
-            end = at + FRAME_HEADER_BYTES + length
-            if end > size:
+            if at > size:
+                at = start - FRAME_HEADER_BYTES
                 break
-            payload = data[at + FRAME_HEADER_BYTES : end]
-            at = end
-            self._on_frame(kind, flags, stream_id & STREAM_ID_MAX, payload)
-            if self.sender.held_bytes > limits.HELD_BYTES_MAX:
+            handler = self._handlers.get(kind, Connection._on_other)
+            stream_id &= STREAM_ID_MAX
+            try:
+                handler(self, flags, stream_id, data[start:at])
+            except StreamFaultError as fault:
+                self._fail_stream(stream_id, fault)
+            if sender.held_bytes > limits.HELD_BYTES_MAX:
                 text = "too much to answer for one who does not read"
                 raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, text)
         self._buffer = data[at:]
 
-    def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        if not self._has_settings:
-            if kind != protocol.SETTINGS or flags & protocol.ACK:
-                raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "no settings first")  # 3.4
-            self._has_settings = True
-        if self._block is not None and kind != protocol.CONTINUATION:
+    def _on_other(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        """A frame of a kind that may not come now, or that is to be ignored (section 4.1)."""
+        if self._handlers is _FIRST:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "no settings first")  # 3.4
+        if self._handlers is _WITHIN_BLOCK:
             raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "a block was interrupted")  # 6.10
-        handler = _HANDLERS.get(kind)
-        if handler is None:
-            self._count_idle_frame()  # of a kind to be ignored, section 4.1
-            return
-        try:
-            handler(self, flags, stream_id, payload)
-        except StreamFaultError as fault:
-            self._fail_stream(stream_id, fault)
+        self._count_idle_frame()
+
+    def _on_first_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if flags & protocol.ACK:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "no settings first")  # 3.4
+        self._handlers = _HANDLERS
+        self._on_settings(flags, stream_id, payload)
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
-        self.receiver.count(len(payload))
+        size = len(payload)
+        self.receiver.count(size)
         stream = self.streams.get(stream_id)
         if stream is None:
             self._check_closed(stream_id)
             return
         if stream.is_half_closed:
             raise StreamFaultError(ErrorCode.STREAM_CLOSED, "DATA after the end")  # 5.1
-        is_last = flags & protocol.END_STREAM
-        self.receiver.count_stream(stream, len(payload))
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            raise StreamFaultError(ErrorCode.FLOW_CONTROL_ERROR, "more than the window")  # 6.9.1
         body = frames.unpadded(flags, payload) if flags & protocol.PADDED else payload
-        stream.is_half_closed = bool(is_last)
-        self.receiver.deliver(stream, body)
-        if is_last:
+        if flags & protocol.END_STREAM:
+            stream.is_half_closed = True
+            self.receiver.deliver(stream, body)
             self._half_close(stream)
             return
+        self.receiver.deliver(stream, body)
         # A first part may be small: some clients send a message's prefix by itself.
         is_middle = stream.received is not None and len(stream.received) > len(body)
         if len(body) < limits.CRUMB_BYTES and (is_middle or not body):
@@ -231,11 +238,11 @@ class Connection:
                 if len(payload) < 5:
                     raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "half a priority")
                 payload = payload[5:]
-        ends_stream = bool(flags & protocol.END_STREAM)
         if flags & protocol.END_HEADERS:
-            self._on_block(stream_id, payload, ends_stream=ends_stream)
+            self._on_block(stream_id, payload, flags & protocol.END_STREAM)
         else:
-            self._block = Block(stream_id, payload, ends_stream=ends_stream)
+            self._block = Block(stream_id, payload, flags & protocol.END_STREAM)
+            self._handlers = _WITHIN_BLOCK
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
         block = self._block
@@ -244,32 +251,30 @@ class Connection:
         block.add(payload)
         if flags & protocol.END_HEADERS:
             self._block = None
-            self._on_block(stream_id, bytes(block.data), ends_stream=block.ends_stream)
+            self._handlers = _HANDLERS
+            self._on_block(stream_id, bytes(block.data), block.end_stream)
 
-    def _on_block(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
-        stream = self.streams.get(stream_id)
-        if stream is not None:
-            self._on_trailers(stream, block, ends_stream=ends_stream)
-        elif stream_id <= self._last_id:
-            self._heads.fields(block)  # or the tables would be out of step
-            self._check_closed(stream_id)
-        else:
+    def _on_block(self, stream_id: int, block: bytes, end_stream: int) -> None:
+        """A whole header block; `end_stream` is the flag that came with it."""
+        if stream_id > self._last_id:
             self._last_id = stream_id
             head = self._heads.head(block)
-            if self._may_open(stream_id):
-                self._begin(stream_id, head, ends_stream=ends_stream)
+            if stream_id <= self._drained_id:  # or the peer was told, section 6.8
+                self._begin(stream_id, head, end_stream)
+            return
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._on_trailers(stream, block, end_stream)
+        else:
+            self._heads.fields(block)  # or the tables would be out of step
+            self._check_closed(stream_id)
 
-    def _may_open(self, stream_id: int) -> bool:
-        if stream_id > self._drained_id:
-            return False  # the peer was told, section 6.8
+    def _begin(self, stream_id: int, head: Head, end_stream: int) -> None:
         if len(self.streams) >= self.limits.streams_max or self.sender.is_full:
             raise StreamFaultError(ErrorCode.REFUSED_STREAM, "too much under way")  # 8.7
-        return True
-
-    def _begin(self, stream_id: int, head: Head, *, ends_stream: bool) -> None:
         if head.refusal is not None:
             self.sender.refuse(stream_id, head.refusal)
-            if not ends_stream:
+            if not end_stream:
                 self._forget(stream_id)
                 self.sender.put(frames.reset(stream_id, ErrorCode.NO_ERROR))  # 8.1
             return
@@ -281,14 +286,14 @@ class Connection:
         if head.size > limits.SMALL_HEAD_BYTES:
             self.receiver.hold(stream, head.size)
         stream.begun()
-        if ends_stream:
+        if end_stream:
             self._half_close(stream)
 
-    def _on_trailers(self, stream: Stream, block: bytes, *, ends_stream: bool) -> None:
+    def _on_trailers(self, stream: Stream, block: bytes, end_stream: int) -> None:
         fields = self._heads.fields(block)
         if stream.is_half_closed:
             raise StreamFaultError(ErrorCode.STREAM_CLOSED, "HEADERS after the end")  # 5.1
-        if not ends_stream:
+        if not end_stream:
             raise StreamFaultError(ErrorCode.PROTOCOL_ERROR, "trailers that end nothing")  # 8.1
         grpc.check_trailers(fields)
         self._half_close(stream)
@@ -366,8 +371,9 @@ class Connection:
             self._count_idle_frame()
             return
         self.sender.put(frames.ping(payload, is_ack=True))
-        if self.sender.has_sent:  # clients measure the way with a ping for what comes
-            self.sender.has_sent = False
+        if self.sender.sent_count != self._sent_before_ping:
+            # Clients measure the way with a ping for what comes.
+            self._sent_before_ping = self.sender.sent_count
             self._pings.welcome(self.now)
         else:
             self._count_idle_frame()
@@ -385,7 +391,7 @@ class Connection:
             raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE")  # 6.9
         increment = int.from_bytes(payload) & WINDOW_MAX
         if increment < limits.CRUMB_BYTES:
-            self._count_idle_frame()
+            self._count_window_crumb()
         if not stream_id:
             if not increment:
                 raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "an update of none")  # 6.9
@@ -415,6 +421,12 @@ class Connection:
         if not self._idle_frames.take(self.now, count):
             raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many idle frames")
 
+    def _count_window_crumb(self) -> None:
+        """Some clients give back each answer's few bytes at once, and twice: that is no flood."""
+        self._window_crumbs += 1
+        if self._window_crumbs > self.sender.sent_count * limits.WINDOW_CRUMBS_PER_ANSWER:
+            self._count_idle_frame()
+
     def _count_reset(self) -> None:
         if not self._resets.take(self.now):
             raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
@@ -442,7 +454,8 @@ class Connection:
         stream.is_over = stream.is_ended = True
         del self.streams[stream.id]
         self.totals.streams -= 1
-        self.receiver.drop(stream)
+        if stream.received is not None or stream.head_bytes:
+            self.receiver.drop(stream)
         if stream.queue:
             self.sender.drop_queue(stream)
         stream.closed()
@@ -467,7 +480,9 @@ class Connection:
         self.lost()
 
 
-_HANDLERS = {
+Handlers: TypeAlias = dict[int, Callable[[Connection, int, int, bytes], None]]
+
+_HANDLERS: Handlers = {
     protocol.DATA: Connection._on_data,
     protocol.HEADERS: Connection._on_headers,
     protocol.PRIORITY: Connection._on_priority,
@@ -479,3 +494,5 @@ _HANDLERS = {
     protocol.WINDOW_UPDATE: Connection._on_window_update,
     protocol.CONTINUATION: Connection._on_continuation,
 }
+_FIRST: Handlers = {protocol.SETTINGS: Connection._on_first_settings}
+_WITHIN_BLOCK: Handlers = {protocol.CONTINUATION: Connection._on_continuation}

@@ -27,7 +27,7 @@ _SETTING: Final = struct.Struct(">HI")
 unpack_header: Final = _HEADER.unpack_from
 
 
-def frame(kind: int, flags: int, stream_id: int, payload: bytes | memoryview = b"") -> bytes:
+def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """One whole frame."""
     length = len(payload)
     return _HEADER.pack(length >> 8, length & 0xFF, kind, flags, stream_id) + payload
@@ -39,9 +39,9 @@ def headers(stream_id: int, block: bytes, *, ends_stream: bool) -> bytes:
     return frame(HEADERS, flags, stream_id, block)
 
 
-def data(stream_id: int, payload: bytes | memoryview) -> bytes:
-    """A part of a body; streams of ours end with trailers."""
-    return frame(DATA, 0, stream_id, payload)
+def data_header(stream_id: int, size: int) -> bytes:
+    """What stands before a part of a body; streams of ours end with trailers."""
+    return _HEADER.pack(size >> 8, size & 0xFF, DATA, 0, stream_id)
 
 
 def reset(stream_id: int, code: ErrorCode) -> bytes:

@@ -167,6 +167,11 @@ def percent_encoded(text: str) -> bytes:
     return b"".join(_PERCENT[byte] for byte in data)
 
 
+def prefix(size: int) -> bytes:
+    """What stands before a message of so many bytes in DATA frames: not compressed, and long."""
+    return size.to_bytes(MESSAGE_PREFIX_BYTES)
+
+
 def prefixed(message: bytes) -> bytes:
     """A message as it lies in DATA frames."""
-    return b"\0" + len(message).to_bytes(4) + message
+    return len(message).to_bytes(MESSAGE_PREFIX_BYTES) + message

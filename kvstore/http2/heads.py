@@ -40,12 +40,12 @@ class Heads:
 class Block:
     """A header block that comes in several frames."""
 
-    __slots__ = ("data", "ends_stream", "frames", "stream_id")
+    __slots__ = ("data", "end_stream", "frames", "stream_id")
 
-    def __init__(self, stream_id: int, data: bytes, *, ends_stream: bool) -> None:
+    def __init__(self, stream_id: int, data: bytes, end_stream: int) -> None:
         self.stream_id = stream_id
         self.data = bytearray(data)
-        self.ends_stream = ends_stream
+        self.end_stream = end_stream  # the flag of its first frame
         self.frames = 0
 
     def add(self, payload: bytes) -> None:

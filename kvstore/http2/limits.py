@@ -45,6 +45,8 @@ IDLE_FRAMES_BURST: Final = 2_000
 IDLE_FRAMES_PER_SECOND: Final = 200.0
 # A part of a message, or of a window, that is smaller is a crumb.
 CRUMB_BYTES: Final = 64
+# But so many crumbs of windows belong to each header block or DATA frame that we send.
+WINDOW_CRUMBS_PER_ANSWER: Final = 4
 # A change of all windows counts once more for so many streams.
 STREAMS_PER_IDLE_FRAME: Final = 50
 

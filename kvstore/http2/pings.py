@@ -11,17 +11,11 @@ KEEPALIVE_PAYLOAD: Final = b"keelson\0"
 class Pings:
     """When they came and went; times are the driver's."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._strikes = 0
         self._last = -float("inf")
-        self._last_heard = now
         self._sent: float | None = None
-
-    def heard(self, now: float) -> None:
-        """Something came: the client lives."""
-        self._last_heard = now
-        self._sent = None
 
     def welcome(self, now: float) -> None:
         """A ping after something of ours."""
@@ -39,14 +33,17 @@ class Pings:
         if self._strikes > PING_STRIKES_MAX and self._limits.ping_interval_min_seconds:
             raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
 
-    def is_due(self, now: float) -> bool:
-        """Tell whether a ping of ours is due. ConnectionFaultError when the last had no answer."""
-        if self._sent is not None:
+    def is_due(self, now: float, heard: float) -> bool:
+        """Tell whether a ping of ours is due, the client having been heard last at `heard`.
+
+        ConnectionFaultError when the last one had no answer.
+        """
+        if self._sent is not None and heard < self._sent:
             if now - self._sent >= self._limits.keepalive_timeout_seconds:
                 raise ConnectionFaultError(ErrorCode.NO_ERROR, "no answer to a ping")
             return False
         interval = self._limits.keepalive_interval_seconds
-        if interval and now - self._last_heard >= interval:
+        if interval and now - heard >= interval:
             self._sent = now
             return True
         return False

@@ -23,7 +23,8 @@ class Receiver:
 
     def __init__(self, limits_: Limits, totals: Totals, sender: Sender) -> None:
         self.window = CONNECTION_WINDOW
-        self._limits = limits_
+        self._stream_window = limits_.stream_window
+        self._message_bytes_max = limits_.message_bytes_max
         self._totals = totals
         self._sender = sender
         self.held_bytes = 0
@@ -39,16 +40,10 @@ class Receiver:
             self._sender.put(frames.window_update(0, CONNECTION_WINDOW - self.window))
             self.window = CONNECTION_WINDOW
 
-    def count_stream(self, stream: Stream, size: int) -> None:
-        """The same for its stream."""
-        stream.receive_window -= size
-        if stream.receive_window < 0:
-            raise StreamFaultError(ErrorCode.FLOW_CONTROL_ERROR, "more than the window")
-
     def refill(self, stream: Stream) -> None:
         """Let the peer send more, unless it does not read what it gets for it."""
-        missing = self._limits.stream_window - stream.receive_window
-        if missing > self._limits.stream_window // 2 and not stream.is_blocked:
+        missing = self._stream_window - stream.receive_window
+        if missing > self._stream_window // 2 and not stream.is_blocked:
             stream.receive_window += missing
             self._sender.put(frames.window_update(stream.id, missing))
 
@@ -59,7 +54,7 @@ class Receiver:
         if stream.received is None and not stream.is_blocked:
             size = len(body) - MESSAGE_PREFIX_BYTES
             if size >= 0 and body[0] == 0 and int.from_bytes(body[1:5]) == size:
-                if size <= self._limits.message_bytes_max:
+                if size <= self._message_bytes_max:
                     stream.message_received(body[MESSAGE_PREFIX_BYTES:])
                 else:
                     self._refuse_size(stream, size)
@@ -129,11 +124,11 @@ class Receiver:
             encoding = stream.head.encoding
             text = f'grpc: Decompressor is not installed for grpc-encoding "{encoding}"'
             stream.end("UNIMPLEMENTED", text)
-        elif size > self._limits.message_bytes_max:
+        elif size > self._message_bytes_max:
             self._refuse_size(stream, size)
         return not stream.is_ended
 
     def _refuse_size(self, stream: Stream, size: int) -> None:
-        most = self._limits.message_bytes_max
+        most = self._message_bytes_max
         text = f"grpc: received message larger than max ({size} vs. {most})"
         stream.end("RESOURCE_EXHAUSTED", text)

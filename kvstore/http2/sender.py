@@ -51,17 +51,23 @@ class Sender:
         self.frame_bytes_max = FRAME_BYTES_DEFAULT
         self.queued_bytes = 0
         self.is_paused = False
-        self.has_sent = False
-        """Headers or data since somebody last cleared it: pings are judged by that."""
+        self.sent_count = 0
+        """Header blocks and DATA frames so far: what a client sends in return is judged by it."""
+        self.held_bytes = 0
+        """Of frames that no window holds back, and that nobody has taken yet."""
         self._totals = totals
         self._on_output = on_output
         self._on_sent = on_sent
         self._on_writable = on_writable
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self._ready: OrderedDict[int, Stream] = OrderedDict()  # with data, and a window for it
         self._block_prefix = b""
-        self._out_bytes = 0
         self._data_bytes = 0  # of bodies in `_out`
+
+    @property
+    def has_output(self) -> bool:
+        """Tell whether there is something to take."""
+        return bool(self._out)
 
     @property
     def is_full(self) -> bool:
@@ -73,24 +79,19 @@ class Sender:
         """Tell whether nothing waits, neither for a window nor to be taken."""
         return not self._out and not self.queued_bytes
 
-    @property
-    def held_bytes(self) -> int:
-        """Of frames that no window holds back, and that nobody has taken yet."""
-        return self._out_bytes - self._data_bytes
-
     def take(self) -> bytes:
         """The bytes to write now; there may be more after them."""
         out, self._out = self._out, []
-        self._data_bytes = self._out_bytes = 0
-        taken = b"".join(out)
-        self.pump()
-        return taken
+        self._data_bytes = self.held_bytes = 0
+        if self._ready:
+            self.pump()
+        return b"".join(out)
 
     def put(self, frame: bytes) -> None:
         """A frame that no window holds back."""
         if not self._out:
             self._on_output()
-        self._out_bytes += len(frame)
+        self.held_bytes += len(frame)
         self._out.append(frame)
 
     # ------------------------------------------------------------------ answers
@@ -108,12 +109,13 @@ class Sender:
             or self._block_prefix
             or self._data_bytes > BATCH_BYTES_MAX
         ):
-            self.message(stream, message)
+            self.body(stream, prefixed(message))
             self.end(stream, TRAILERS_OK)
             return
         self.window -= size
         self._data_bytes += size
-        self.has_sent = True
+        self.held_bytes -= size
+        self.sent_count += 1
         stream_id = stream.id.to_bytes(4)
         self.put(
             b"".join(
@@ -135,27 +137,27 @@ class Sender:
         )
         self._on_sent(stream)
 
-    def message(self, stream: Stream, message: bytes) -> None:
-        """One message, after headers if there were none yet."""
+    def body(self, stream: Stream, data: bytes) -> None:
+        """Prefixed messages, after headers if there were none yet."""
         if not stream.has_headers:
             stream.has_headers = True
             self._headers(stream.id, RESPONSE_HEADERS, ends_stream=False)
-        data = prefixed(message)
         size = len(data)
         if (
             not stream.queue
-            and size <= self.frame_bytes_max
             and size <= self.window
             and size <= stream.send_window
             and not self._ready
             and not self.is_paused
-            and self._data_bytes <= BATCH_BYTES_MAX
+            and self._data_bytes + size <= BATCH_BYTES_MAX
         ):
-            self.window -= size
-            self._data_bytes += size
-            stream.send_window -= size
-            self.has_sent = True
-            self.put(frames.data(stream.id, data))
+            most = self.frame_bytes_max
+            if size <= most:
+                self._data(stream, data)
+                return
+            view = memoryview(data)
+            for start in range(0, size, most):
+                self._data(stream, view[start : start + most])
             return
         if stream.queue is None:
             stream.queue = deque()
@@ -188,7 +190,7 @@ class Sender:
         self._ready.pop(stream.id, None)
 
     def _headers(self, stream_id: int, block: bytes, *, ends_stream: bool) -> None:
-        self.has_sent = True
+        self.sent_count += 1
         if self._block_prefix:
             block = self._block_prefix + block
             self._block_prefix = b""
@@ -271,13 +273,18 @@ class Sender:
         if len(data) > room:
             queue.appendleft(data[room:])
             data = data[:room]
+        self._count(stream, -len(data))
+        self._data(stream, data)
+
+    def _data(self, stream: Stream, data: bytes | memoryview) -> None:
+        """One frame, whose body is copied when it is taken and not before."""
         size = len(data)
         self.window -= size
         stream.send_window -= size
-        self._count(stream, -size)
         self._data_bytes += size
-        self.has_sent = True
-        self.put(frames.data(stream.id, data))
+        self.sent_count += 1
+        self.put(frames.data_header(stream.id, size))
+        self._out.append(data)
 
     def _count(self, stream: Stream, size: int) -> None:
         stream.queued_bytes += size

@@ -42,7 +42,7 @@ class Stream:
         self.id = stream_id
         self.head = head
         self.head_bytes = 0  # that count, if it is a long one
-        self.receive_window = connection.limits.stream_window
+        self.receive_window = connection.stream_window
         self.send_window = connection.sender.initial_window
         self.received: bytearray | None = None  # of a message that is not complete
         self.queue: deque[memoryview] | None = None  # DATA that waits for a window
@@ -82,8 +82,12 @@ class Stream:
 
     def send(self, message: bytes) -> None:
         """One message."""
+        self.send_prefixed(grpc.prefixed(message))
+
+    def send_prefixed(self, messages: bytes) -> None:
+        """Any number of messages with their prefixes (`grpc.prefix`), put together."""
         if not self.is_ended:
-            self.connection.sender.message(self, message)
+            self.connection.sender.body(self, messages)
 
     def end(self, code: str = "OK", text: str = "", *, drop_queue: bool = False) -> None:
         """End with a status, after what is queued unless that is dropped."""

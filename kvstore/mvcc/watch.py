@@ -198,6 +198,11 @@ class WatchHub:
 
     # What to send.
 
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether there is nothing to take now, and no history to read."""
+        return not (self._deliverable or self._catching_up)
+
     def take_deliverable(self) -> list[WatchStream]:
         """Streams from which there is something to take now."""
         return list(self._deliverable)
@@ -208,7 +213,8 @@ class WatchHub:
             return None
         if stream.ready:
             batch = stream.take_batch()
-            self._review(stream)
+            if not stream.ready:
+                self._review(stream)
             return batch
         if stream.notices:
             notice = stream.notices.popleft()
@@ -262,13 +268,15 @@ class WatchHub:
 
     def _enqueue(self, watcher: Watcher, chunks: tuple[Chunk, ...]) -> None:
         stream = watcher.stream
-        if not stream.ready:
-            stream.held_since = self._gathered_bytes
+        was_ready = bool(stream.ready)
         stream.ready[watcher] = None
         watcher.pending.extend(chunks)
         if len(watcher.pending) > PENDING_CHUNKS_MAX:
             self._drop_pending(stream)
-        self._review(stream)
+            self._review(stream)
+        elif not was_ready:
+            stream.held_since = self._gathered_bytes
+            self._review(stream)
 
     def _release(self) -> None:
         """Drop what would hold on to events that are too long ago."""

@@ -6,7 +6,7 @@ handlers. Unary: the handler calls `reply` or `fail` exactly once, now or from a
 handler. A KvError that a handler raises while it is called ends the call like `fail`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from google.protobuf.message import Message
@@ -17,6 +17,8 @@ HANDLER_FAILED = "the server failed to handle the call"
 """What a client hears of a bug of ours; the log has it all."""
 
 Kind: TypeAlias = Literal["unary", "stream"]
+# Bytes that make a message when they are put together.
+Pieces: TypeAlias = tuple[bytes, ...]
 # Full method name → (attribute of the service, request type, kind).
 Methods: TypeAlias = Mapping[str, tuple[str, type[Message], Kind]]
 
@@ -34,8 +36,11 @@ class Call(Protocol):
     deadline: float | None
     metadata: dict[str, str]
 
-    def reply(self, response: Any) -> None:
-        """Answer with a protobuf message (or its bytes); ignored when the caller has gone."""
+    def reply(self, response: Any, header: bytes = b"") -> None:
+        """Answer with a protobuf message (or its bytes); ignored when the caller has gone.
+
+        `header`: bytes to be put before those of the message, of fields that it leaves out.
+        """
 
     def accepts_answer(self) -> bool:
         """Tell whether somebody will read an answer; ask before much work is done for one.
@@ -62,6 +67,9 @@ class StreamCall(Protocol):
 
     def send(self, response: Any) -> None:
         """Send one response message (or its bytes)."""
+
+    def send_all(self, responses: Sequence[Pieces]) -> None:
+        """Send several responses in one go, which costs less."""
 
     def end(self) -> None:
         """End with status OK."""

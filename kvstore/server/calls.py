@@ -18,10 +18,10 @@ from kvstore.errors import (
     UnknownMethodError,
 )
 from kvstore.http2.connection import Connection
-from kvstore.http2.grpc import Head
+from kvstore.http2.grpc import Head, prefix
 from kvstore.http2.stream import Stream
 from kvstore.rpc_errors import status_of
-from kvstore.server.call import HANDLER_FAILED, Service
+from kvstore.server.call import HANDLER_FAILED, Pieces, Service
 
 logger = logging.getLogger(__name__)
 
@@ -64,19 +64,17 @@ class _CallBase(Stream):
         status = status_of(error)
         self.end(status.code, status.text, drop_queue=True)
 
-    def _run(self, handler: Callable[..., None], *arguments: Any) -> None:
-        """Call a handler; what it raises ends this call, and no other of the connection.
+    def _break(self, error: Exception) -> None:
+        """A handler has raised: that ends this call, and no other of the connection.
 
         A broken invariant goes on: it ends the process before it answers anybody.
         """
-        try:
-            handler(*arguments)
-        except KvError as error:
+        if isinstance(error, KvError):
             self.fail(error)
-        except AssertionError:
-            raise
-        except Exception:
-            logger.exception("a handler of %s failed", self.head.path)
+        elif isinstance(error, AssertionError):
+            raise error
+        else:
+            logger.error("a handler of %s failed", self.head.path, exc_info=error)
             self.end("UNKNOWN", HANDLER_FAILED, drop_queue=True)
 
 
@@ -109,21 +107,22 @@ class UnaryCall(_CallBase):
         if self._message is None:
             self.end("INTERNAL", "a unary call without its request")
             return
-        self._run(self._handle, self._message)
+        try:
+            self._handler(_parse(self._request_type, self._message), self)
+        except Exception as error:  # noqa: BLE001 (the top of every unary call)
+            self._break(error)
         self._message = b""  # it may be large, and the answer may take its time
 
-    def _handle(self, message: bytes) -> None:
-        self._handler(_parse(self._request_type, message), self)
-
-    def reply(self, response: Any) -> None:
-        """Answer with a message or its bytes; ignored when the call is over.
+    def reply(self, response: Any, header: bytes = b"") -> None:
+        """Answer with a message or its bytes, behind those of its header; ignored when the call is
+        over.
 
         A client that reads nothing of what it got gets no more, and an error that is short.
         """
         if not self.accepts_answer():
             return
         try:
-            self.answer(serialize(response))
+            self.answer(header + serialize(response) if header else serialize(response))
         except ResponseTooLargeError as error:
             self.fail(error)
 
@@ -157,6 +156,12 @@ class BidirectionalCall(_CallBase):
         self._handler = handler
         self._request_type = request_type
 
+    def _run(self, handler: Callable[..., None], *arguments: Any) -> None:
+        try:
+            handler(*arguments)
+        except Exception as error:  # noqa: BLE001 (the top of every streaming call)
+            self._break(error)
+
     def begun(self) -> None:
         """Let the handler listen."""
         self._run(self._handler, self)
@@ -186,6 +191,18 @@ class BidirectionalCall(_CallBase):
             super().send(serialize(response))
         except ResponseTooLargeError as error:
             self.fail(error)
+
+    def send_all(self, responses: Sequence[Pieces]) -> None:
+        """Send several messages in one go: most of their cost is that of a frame."""
+        parts: list[bytes] = []
+        for pieces in responses:
+            size = sum(map(len, pieces))
+            if size > _MESSAGE_BYTES_MAX:
+                self.fail(ResponseTooLargeError(f"{size} bytes"))
+                return
+            parts.append(prefix(size))
+            parts += pieces
+        self.send_prefixed(b"".join(parts))
 
 
 class RefusedCall(_CallBase):

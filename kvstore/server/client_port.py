@@ -148,8 +148,9 @@ class ClientConnection(asyncio.Protocol):
         assert http2 is not None
         if self._is_lost or self._is_closing:
             return
-        while (http2.is_closing or not self._is_paused) and (data := http2.sender.take()):
-            self._transport.write(data)
+        sender = http2.sender
+        while sender.has_output and (http2.is_closing or not self._is_paused):
+            self._transport.write(sender.take())
         if http2.is_closing or (self._is_draining and http2.is_done):
             self._close()
 

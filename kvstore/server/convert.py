@@ -4,8 +4,9 @@ Values of an enumeration that do not exist are refused, or get the meaning that 
 them by falling through its cases (compares). No service, transport or state may enter.
 """
 
+import functools
 from collections.abc import Iterable
-from typing import Protocol, assert_never
+from typing import Protocol, TypeAlias, assert_never
 
 from kvstore.commands import (
     Compare,
@@ -30,8 +31,8 @@ from kvstore.mvcc.types import (
 )
 from kvstore.pb import mvcc_pb2, rpc_pb2
 
-_SORT_ORDERS = frozenset(SortOrder)
-_SORT_TARGETS = frozenset(SortTarget)
+_SORT_ORDERS = {int(order): order for order in SortOrder}
+_SORT_TARGETS = {int(target): target for target in SortTarget}
 _COMPARE_RESULTS = frozenset(CompareResult)
 _COMPARE_TARGETS = frozenset(CompareTarget)
 
@@ -40,22 +41,23 @@ _COMPARE_TARGETS = frozenset(CompareTarget)
 
 def range_(request: rpc_pb2.RangeRequest) -> Range:
     """The read that a RangeRequest asks for. Raises InvalidSortOptionError."""
-    order, target = int(request.sort_order), int(request.sort_target)
-    if order not in _SORT_ORDERS or target not in _SORT_TARGETS:
+    order = _SORT_ORDERS.get(request.sort_order)
+    target = _SORT_TARGETS.get(request.sort_target)
+    if order is None or target is None:
         raise InvalidSortOptionError
-    return Range(
+    return Range(  # by position, which is twice as fast
         request.key,
         request.range_end,
-        limit=request.limit,
-        revision=request.revision,
-        sort_order=SortOrder(order),
-        sort_target=SortTarget(target),
-        keys_only=request.keys_only,
-        count_only=request.count_only,
-        min_mod_revision=request.min_mod_revision,
-        max_mod_revision=request.max_mod_revision,
-        min_create_revision=request.min_create_revision,
-        max_create_revision=request.max_create_revision,
+        request.limit,
+        request.revision,
+        order,
+        target,
+        request.keys_only,
+        request.count_only,
+        request.min_mod_revision,
+        request.max_mod_revision,
+        request.min_create_revision,
+        request.max_create_revision,
     )
 
 
@@ -64,10 +66,10 @@ def put(request: rpc_pb2.PutRequest) -> Put:
     return Put(
         request.key,
         request.value,
-        lease=request.lease,
-        prev_kv=request.prev_kv,
-        ignore_value=request.ignore_value,
-        ignore_lease=request.ignore_lease,
+        request.lease,
+        request.prev_kv,
+        request.ignore_value,
+        request.ignore_lease,
     )
 
 
@@ -194,7 +196,11 @@ def key_value(kv: KeyValue) -> mvcc_pb2.KeyValue:
     )
 
 
-def range_response(result: RangeResult, header: rpc_pb2.ResponseHeader) -> rpc_pb2.RangeResponse:
+# A response without its header is one to whose bytes the caller adds those of the header.
+Header: TypeAlias = rpc_pb2.ResponseHeader | None
+
+
+def range_response(result: RangeResult, header: Header) -> rpc_pb2.RangeResponse:
     """The answer to a Range."""
     return rpc_pb2.RangeResponse(
         header=header,
@@ -204,7 +210,7 @@ def range_response(result: RangeResult, header: rpc_pb2.ResponseHeader) -> rpc_p
     )
 
 
-def put_response(result: PutResult, header: rpc_pb2.ResponseHeader) -> rpc_pb2.PutResponse:
+def put_response(result: PutResult, header: Header) -> rpc_pb2.PutResponse:
     """The answer to a Put."""
     if result.prev_kv is None:
         return rpc_pb2.PutResponse(header=header)
@@ -212,7 +218,7 @@ def put_response(result: PutResult, header: rpc_pb2.ResponseHeader) -> rpc_pb2.P
 
 
 def delete_range_response(
-    result: DeleteRangeResult, header: rpc_pb2.ResponseHeader
+    result: DeleteRangeResult, header: Header
 ) -> rpc_pb2.DeleteRangeResponse:
     """The answer to a DeleteRange."""
     return rpc_pb2.DeleteRangeResponse(
@@ -222,7 +228,7 @@ def delete_range_response(
     )
 
 
-def txn_response(result: TxnResult, header: rpc_pb2.ResponseHeader) -> rpc_pb2.TxnResponse:
+def txn_response(result: TxnResult, header: Header) -> rpc_pb2.TxnResponse:
     """The answer to a Txn."""
     return rpc_pb2.TxnResponse(
         header=header,
@@ -231,9 +237,17 @@ def txn_response(result: TxnResult, header: rpc_pb2.ResponseHeader) -> rpc_pb2.T
     )
 
 
+@functools.lru_cache(maxsize=1)  # puts of a txn mostly say the same
+def _plain_put_response(revision: int) -> rpc_pb2.ResponseOp:
+    header = rpc_pb2.ResponseHeader(revision=revision)
+    return rpc_pb2.ResponseOp(response_put=rpc_pb2.PutResponse(header=header))
+
+
 def _operation_response(result: OperationResult) -> rpc_pb2.ResponseOp:
     # Within a txn, etcd's headers carry nothing but the revision, those of nested txns not even
     # that.
+    if isinstance(result, PutResult) and result.prev_kv is None:
+        return _plain_put_response(result.revision)
     header = rpc_pb2.ResponseHeader(revision=result.revision)
     match result:
         case RangeResult():

@@ -5,7 +5,6 @@ are proposed. The order of the checks is etcd's: quota, request, size. Knows no 
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from kvstore.pb import rpc_pb2
 from kvstore.server import convert
 from kvstore.server.call import Call, Methods, require_leader
 from kvstore.server.compactor import Compactor
+from kvstore.server.headers import Headers
 from kvstore.server.large_ranges import LARGE_ROWS, Encoding, LargeRanges
 from kvstore.server.node import Node
 from kvstore.server.quota import Quota, put_bytes, txn_bytes
@@ -51,6 +51,7 @@ class KvService:
         self._compactor = compactor
         self._quota = quota
         self._limits = limits
+        self._headers = Headers(node)
         self._encoder = RangeEncoder()
         self._large_ranges = LargeRanges(node.clock, self._begin_large)
 
@@ -59,11 +60,10 @@ class KvService:
         require_leader(call, self._node.leader_id)
         command = convert.range_(request)
         check_range(command)
-        answer = partial(self._answer_range, command, call)
         if request.serializable:
-            answer()
+            self._answer_range(command, call)
         else:
-            self._read(call, answer)
+            self._read(self._answer_range, command, call)
 
     def put(self, request: rpc_pb2.PutRequest, call: Call) -> None:
         """Write a key."""
@@ -96,11 +96,10 @@ class KvService:
             self._check_size(request)
             self._write(command, call, convert.txn_response)
             return
-        answer = partial(self._answer_txn, command, call)
         if convert.is_serializable(request):
-            answer()
+            self._answer_txn(command, call)
         else:
-            self._read(call, answer)
+            self._read(self._answer_txn, command, call)
 
     def compact(self, request: rpc_pb2.CompactionRequest, call: Call) -> None:
         """Forget history; a physical compaction answers when this member has freed it."""
@@ -108,8 +107,7 @@ class KvService:
         require_leader(call, self._node.leader_id)
 
         def reply() -> None:
-            header = convert.header(self._node, self._node.machine.store.revision)
-            call.reply(rpc_pb2.CompactionResponse(header=header))
+            call.reply(self._headers.field(self._node.machine.store.revision))
 
         def done(result: Any) -> None:
             if isinstance(result, KvError):
@@ -121,7 +119,7 @@ class KvService:
 
         self._node.propose(Compact(request.revision, physical=request.physical), done)
 
-    def _read(self, call: Call, answer: Callable[[], None]) -> None:
+    def _read(self, answer: Callable[[Any, Call], None], command: Command, call: Call) -> None:
         """Answer once this member has applied all that was committed before now."""
 
         def done(error: KvError | None) -> None:
@@ -129,7 +127,7 @@ class KvService:
                 call.fail(error)
                 return
             try:
-                answer()
+                answer(command, call)
             except KvError as failure:
                 call.fail(failure)
 
@@ -139,7 +137,7 @@ class KvService:
         self,
         command: Command,
         call: Call,
-        respond: Callable[[Any, rpc_pb2.ResponseHeader], Message],
+        respond: Callable[[Any, None], Message],
     ) -> None:
         """Propose a command and answer with its result."""
 
@@ -147,35 +145,35 @@ class KvService:
             if isinstance(result, KvError):
                 call.fail(result)
             else:
-                call.reply(respond(result, convert.header(self._node, result.revision)))
+                call.reply(respond(result, None), self._headers.field(result.revision))
 
         self._node.propose(command, done)
 
     def _answer_range(self, command: Range, call: Call) -> None:
-        if self._is_large(command):
+        if command.range_end and self._is_large(command):
             self._large_ranges.add(command, call)
         elif call.accepts_answer():
             result = self._node.machine.store.range(command)
-            header = convert.header(self._node, result.revision)
+            header = self._headers.field(result.revision)
             call.reply(self._encoder.response(result, header, keys_only=command.keys_only))
 
     def _is_large(self, command: Range) -> bool:
         """Tell whether a range may have so many rows that they are not encoded at once."""
-        if not command.range_end or command.count_only or 0 < command.limit <= LARGE_ROWS:
+        if command.count_only or 0 < command.limit <= LARGE_ROWS:
             return False
         store = self._node.machine.store
         return store.candidate_count(command.key, command.range_end) > LARGE_ROWS
 
     def _begin_large(self, command: Range) -> Encoding:
         result = self._node.machine.store.range(command)
-        header = convert.header(self._node, result.revision)
+        header = self._headers.field(result.revision)
         return self._encoder.response_in_slices(result, header, keys_only=command.keys_only)
 
     def _answer_txn(self, command: Txn, call: Call) -> None:
         if not call.accepts_answer():
             return
         result = self._node.machine.store.txn(command)
-        call.reply(convert.txn_response(result, convert.header(self._node, result.revision)))
+        call.reply(convert.txn_response(result, None), self._headers.field(result.revision))
 
     def _check_size(self, request: Message) -> None:
         """The limit is on etcd's log entry, so that both refuse the same requests."""

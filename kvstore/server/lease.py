@@ -15,6 +15,7 @@ from kvstore.lease import LeaseTimeToLive
 from kvstore.pb import rpc_pb2
 from kvstore.server import convert
 from kvstore.server.call import Call, Methods, StreamCall, require_leader
+from kvstore.server.headers import Headers
 from kvstore.server.lease_keeper import LeaseKeeper
 from kvstore.server.node import Node
 from kvstore.server.quota import LEASE_BYTES, Quota
@@ -46,6 +47,7 @@ class LeaseService:
 
     def __init__(self, node: Node, keeper: LeaseKeeper, quota: Quota) -> None:
         self._node = node
+        self._headers = Headers(node)
         self._keeper = keeper
         self._quota = quota
         ttl_seconds = _ELECTIONS_PER_TTL * node.options.election_seconds
@@ -88,7 +90,7 @@ class LeaseService:
 
     def keep_alive(self, call: StreamCall) -> None:
         """Renew leases, one per request, answered in order."""
-        _KeepAlives(self._node, self._keeper, call)
+        _KeepAlives(self._node, self._headers, self._keeper, call)
 
     def time_to_live(self, request: rpc_pb2.LeaseTimeToLiveRequest, call: Call) -> None:
         """What the leader knows of a lease; TTL -1 when there is none."""
@@ -142,8 +144,11 @@ class _Renewal:
 class _KeepAlives:
     """One keep-alive stream: renewals run at once, their answers go out in order."""
 
-    def __init__(self, node: Node, keeper: LeaseKeeper, call: StreamCall) -> None:
+    def __init__(
+        self, node: Node, headers: Headers, keeper: LeaseKeeper, call: StreamCall
+    ) -> None:
         self._node = node
+        self._headers = headers
         self._keeper = keeper
         self._call = call
         self._renewals: deque[_Renewal] = deque()
@@ -172,10 +177,9 @@ class _KeepAlives:
             if ttl_seconds is None:
                 break
             self._renewals.popleft()
-            header = convert.header(self._node, self._node.machine.store.revision)
-            self._call.send(
-                rpc_pb2.LeaseKeepAliveResponse(header=header, ID=lease_id, TTL=ttl_seconds)
-            )
+            header = self._headers.field(self._node.machine.store.revision)
+            response = rpc_pb2.LeaseKeepAliveResponse(ID=lease_id, TTL=ttl_seconds)
+            self._call.send_all([(header, response.SerializeToString())])
         self._end_if_done()
 
     def _on_half_closed(self) -> None:

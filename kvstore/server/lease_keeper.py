@@ -50,6 +50,7 @@ class LeaseKeeper:
         self._node = node
         self._asks: dict[int, LeaseAsk] = {}  # forwarded, not answered yet
         self._ask_again_at = 0.0
+        self._outbox: dict[int, list[bytes]] = {}  # frames of this turn of the loop, by member
         self._waiters: Waiters[Any] = Waiters(
             node.random.getrandbits(46) << 16, node.request_timeout_seconds
         )
@@ -84,8 +85,19 @@ class LeaseKeeper:
         if self._node.is_leader:
             self._serve(ask, self._on_answer)
         elif self._node.leader_id:
-            frame = LEASE_FRAME + msgspec.msgpack.encode(ask)
-            self._node.transport.send(self._node.leader_id, [frame])
+            self._send(self._node.leader_id, ask)
+
+    def _send(self, to: int, message: LeaseAsk | LeaseAnswer) -> None:
+        """Send together what the clients of this turn ask for: most of the cost is a write's."""
+        if not self._outbox:
+            self._node.clock.call_later(0, self._flush)
+        frame = LEASE_FRAME + msgspec.msgpack.encode(message)
+        self._outbox.setdefault(to, []).append(frame)
+
+    def _flush(self) -> None:
+        outbox, self._outbox = self._outbox, {}
+        for to, frames in outbox.items():
+            self._node.transport.send(to, frames)
 
     def _ask_again(self) -> None:
         for ask in list(self._asks.values()):
@@ -109,8 +121,7 @@ class LeaseKeeper:
             return
 
         def answer(result: LeaseAnswer) -> None:
-            frame = LEASE_FRAME + msgspec.msgpack.encode(result)
-            self._node.transport.send(sender, [frame])
+            self._send(sender, result)
 
         self._serve(message, answer)
 

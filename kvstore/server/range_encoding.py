@@ -8,9 +8,8 @@ etcd's RangeResponse.
 from collections.abc import Generator
 
 from kvstore.mvcc.types import KeyValue, RangeResult
-from kvstore.pb import rpc_pb2
 from kvstore.server import convert
-from kvstore.server.wire import header_field, varint, with_length
+from kvstore.server.wire import varint, with_length
 
 REMEMBERED_BYTES_MAX = 64 * 1024 * 1024
 """Memory for rows that were asked for; beyond it all are forgotten."""
@@ -36,19 +35,18 @@ class RangeEncoder:
         # By revision: no two versions of one store share theirs, not even after a snapshot.
         self._rows: dict[tuple[int, int], bytes] = {}
 
-    def response(
-        self, result: RangeResult, header: rpc_pb2.ResponseHeader, *, keys_only: bool
-    ) -> bytes:
-        """The RangeResponse; rows without their values are never the remembered ones."""
+    def response(self, result: RangeResult, header: bytes, *, keys_only: bool) -> bytes:
+        """The RangeResponse, begun by its header's field; rows without their values are never the
+        remembered ones."""
         rows = map(_encode if keys_only else self._row, result.kvs)
-        return b"".join((header_field(header), *rows, _end(result)))
+        return b"".join((header, *rows, _end(result)))
 
     def response_in_slices(
-        self, result: RangeResult, header: rpc_pb2.ResponseHeader, *, keys_only: bool
+        self, result: RangeResult, header: bytes, *, keys_only: bool
     ) -> Generator[None, None, bytes]:
         """The same for very many rows: pauses after each slice, and remembers none of them."""
         encode = _encode if keys_only else self._row_if_remembered
-        parts = [header_field(header)]
+        parts = [header]
         for start in range(0, len(result.kvs), SLICE_ROWS):
             parts.append(b"".join(map(encode, result.kvs[start : start + SLICE_ROWS])))
             yield

@@ -14,7 +14,8 @@ from kvstore.mvcc.watch_types import Compacted, History, Refusal, WatchSpec
 from kvstore.pb import rpc_pb2
 from kvstore.seams import Clock, Timer
 from kvstore.server import convert
-from kvstore.server.call import Methods, StreamCall
+from kvstore.server.call import Methods, Pieces, StreamCall
+from kvstore.server.headers import Headers
 from kvstore.server.watch_encoding import EventEncoder
 
 METHODS: Methods = {"/etcdserverpb.Watch/Watch": ("watch", rpc_pb2.WatchRequest, "stream")}
@@ -24,6 +25,8 @@ PROGRESS_INTERVAL_SECONDS = 600.0
 
 # How long sending to watchers may hold the loop before others get a turn.
 _SEND_SLICE_SECONDS = 0.005
+# Responses of one stream that are handed over together, about.
+_SEND_BYTES = 128 * 1024
 # Election timeouts without a leader after which streams that want one fail. More than one, as in
 # etcd: to connect again costs clients more than to wait for an election that is under way.
 _LEADERLESS_ELECTIONS = 3
@@ -81,11 +84,13 @@ class WatchService:
         self, node: WatchedNode, *, progress_interval_seconds: float = PROGRESS_INTERVAL_SECONDS
     ) -> None:
         self._node = node
+        self._headers = Headers(node)
         self._hub = node.watches
         self._progress_interval_seconds = progress_interval_seconds
         self._clients: dict[WatchStream, _Client] = {}
         self._awaiting_progress: dict[_Client, None] = {}
         self._next_round: Timer | None = None
+        self._rests_until = 0.0
         self._leaderless_since: float | None = None
         node.on_applied.append(self._on_applied)
         node.on_tick.append(self._on_tick)
@@ -111,15 +116,24 @@ class WatchService:
         self._awaiting_progress[client] = None
         self._answer_progress()
 
-    def wake(self) -> None:
+    def wake(self, seconds: float = 0.0) -> None:
         """Something may be sent: do it at the next turn of the loop, at once for all."""
         if self._next_round is None:
-            self._next_round = self._node.clock.call_later(0, self._run_round)
+            self._next_round = self._node.clock.call_later(seconds, self._run_round)
 
     def _on_applied(self) -> None:
-        # History is not read here: that would hold back the next commands.
-        if self._next_round is None:
-            self._send()
+        """Send what is new, unless sending has had its half of the time.
+
+        The more there is to send, the more events gather meanwhile, and a watcher gets those of
+        several revisions for the price of one. History is not read here: that would hold back
+        the next commands.
+        """
+        if self._next_round is None and not self._hub.is_idle:
+            seconds = self._rests_until - self._node.clock.now()
+            if seconds > 0:
+                self.wake(seconds)
+            else:
+                self._send()
 
     def _run_round(self) -> None:
         """One slice of history for those that lag, and one slice of time for sending."""
@@ -131,13 +145,15 @@ class WatchService:
     def _send(self) -> None:
         """Send what there is, for one slice of time; come back for the rest."""
         clock = self._node.clock
-        slice_end = clock.now() + _SEND_SLICE_SECONDS
-        encoder = EventEncoder()
+        began = now = clock.now()
+        encoder = EventEncoder(self._headers.field(self._node.machine.store.revision))
         for stream in self._hub.take_deliverable():
             self._clients[stream].send_pending(encoder)
-            if clock.now() > slice_end:
+            now = clock.now()
+            if now - began > _SEND_SLICE_SECONDS:
                 self.wake()
                 break
+        self._rests_until = now + (now - began)
         self._answer_progress()
         if self._hub.needs_catch_up:
             self.wake()
@@ -213,28 +229,33 @@ class _Client:
 
     def send_pending(self, encoder: EventEncoder) -> None:
         """Send what the hub has for the stream, until its client does not keep up."""
-        while True:
-            if self._call.is_blocked:
-                self._hub.pause(self.stream)
+        while not self._call.is_blocked:
+            responses = self._take_responses(encoder)
+            if not responses:
                 return
-            item = self._hub.take(self.stream)
-            if item is None:
-                return
-            if isinstance(item, Compacted):
-                self._send_compacted(item)
-                continue
-            for response in encoder.responses(self._header(), item):
-                self._call.send(response)
+            self._call.send_all(responses)
+        self._hub.pause(self.stream)
 
-    def _send_compacted(self, notice: Compacted) -> None:
+    def _take_responses(self, encoder: EventEncoder) -> list[Pieces]:
+        """As many as go out together."""
+        responses: list[Pieces] = []
+        size = 0
+        while size < _SEND_BYTES and (item := self._hub.take(self.stream)) is not None:
+            if isinstance(item, Compacted):
+                responses.append((self._compacted(item).SerializeToString(),))
+                continue
+            found = encoder.responses(item)
+            responses += found
+            size += sum(map(len, found[0]))
+        return responses
+
+    def _compacted(self, notice: Compacted) -> rpc_pb2.WatchResponse:
         # etcd's header has no revision here, and no reason stands beside compact_revision.
-        self._call.send(
-            rpc_pb2.WatchResponse(
-                header=convert.header(self._node, 0),
-                watch_id=notice.watch_id,
-                canceled=True,
-                compact_revision=notice.compact_revision,
-            )
+        return rpc_pb2.WatchResponse(
+            header=convert.header(self._node, 0),
+            watch_id=notice.watch_id,
+            canceled=True,
+            compact_revision=notice.compact_revision,
         )
 
     def send_progress(self, watch_id: int) -> None:

@@ -5,13 +5,14 @@ its parts put together, since protobuf allows a message's fields in any order an
 field numbers here are those of etcd's WatchResponse. No stream or hub may enter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kvstore.mvcc.types import Event
 from kvstore.mvcc.watch_types import Batch
-from kvstore.pb import mvcc_pb2, rpc_pb2
+from kvstore.pb import mvcc_pb2
 from kvstore.server import convert
-from kvstore.server.wire import header_field, varint, with_length
+from kvstore.server.call import Pieces
+from kvstore.server.wire import varint, with_length
 
 FRAGMENT_BYTES_MAX = 1_572_864 + 512 * 1024
 """Responses to watchers that take fragments stay below: etcd's request limit plus its overhead."""
@@ -37,30 +38,34 @@ def convert_event(event: Event, *, prev_kv: bool) -> mvcc_pb2.Event:
 class EventEncoder:
     """Encoded events of one round of sending: it holds on to them, so let it go afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, header: bytes) -> None:
+        """`header`: what each response begins with, the field of the header."""
+        self._header = header
         # By identity: equal events would have to be compared by their values.
         self._events: dict[tuple[int, bool], tuple[Event, bytes]] = {}
         self._joined: dict[tuple[int, bool], tuple[tuple[Event, ...], bytes]] = {}
 
-    def responses(self, header: rpc_pb2.ResponseHeader, batch: Batch) -> Iterator[bytes]:
+    def responses(self, batch: Batch) -> Sequence[Pieces]:
         """The WatchResponses for a batch: one, unless it is too large for a watcher of parts."""
-        start = header_field(header)
+        start = self._header
         if batch.watch_id:
             start += _WATCH_ID_TAG + varint(batch.watch_id & _UINT64_MAX)
         joined = self._join(batch)
         if not batch.fragment or len(start) + len(joined) < FRAGMENT_BYTES_MAX:
-            yield start + joined
-            return
+            return ((start, joined),)
+        return tuple(self._fragments(start, batch))
+
+    def _fragments(self, start: bytes, batch: Batch) -> Iterator[Pieces]:
         parts: list[bytes] = []
         size = len(start)
         for event in batch.events:
             part = self._encode(event, batch.prev_kv)
             if parts and size + len(part) >= FRAGMENT_BYTES_MAX:
-                yield b"".join([start, _FRAGMENT, *parts])
+                yield (start, _FRAGMENT, *parts)
                 parts, size = [], len(start)
             parts.append(part)
             size += len(part)
-        yield b"".join([start, *parts])
+        yield (start, *parts)
 
     def _join(self, batch: Batch) -> bytes:
         key = (id(batch.events), batch.prev_kv)

@@ -4,15 +4,16 @@ A message is its fields put together, in any order and in pieces: so what many r
 encoded once, and a response is a join.
 """
 
-from kvstore.pb import rpc_pb2
-
 HEADER_TAG = b"\x0a"  # field 1, length-delimited: the header of every response
+
+
+_BYTES = [bytes((value,)) for value in range(0x80)]
 
 
 def varint(value: int) -> bytes:
     """An unsigned integer."""
     if value < 0x80:
-        return bytes((value,))
+        return _BYTES[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -24,8 +25,3 @@ def varint(value: int) -> bytes:
 def with_length(data: bytes) -> bytes:
     """What follows the tag of a length-delimited field."""
     return varint(len(data)) + data
-
-
-def header_field(header: rpc_pb2.ResponseHeader) -> bytes:
-    """The header as a field of its response."""
-    return HEADER_TAG + with_length(header.SerializeToString())

@@ -11,7 +11,7 @@ from typing import Any
 from kvstore.errors import KvError
 from kvstore.rpc_errors import status_of
 from kvstore.seams import RpcFailure
-from kvstore.server.call import Service
+from kvstore.server.call import Pieces, Service
 from kvstore.testing.simulation.network import Network
 
 _STREAM_BUFFER_MAX = 64
@@ -130,10 +130,10 @@ class _UnaryCall:
         self._channel = channel
         self._answer = answer
 
-    def reply(self, response: Any) -> None:
+    def reply(self, response: Any, header: bytes = b"") -> None:
         """Send the answer back."""
         is_bytes = isinstance(response, bytes)
-        data = response if is_bytes else response.SerializeToString(deterministic=True)
+        data = header + (response if is_bytes else response.SerializeToString(deterministic=True))
         self._finish(data, lambda: self._settle(data))
 
     def accepts_answer(self) -> bool:
@@ -233,6 +233,11 @@ class SimulatedStream:
         is_bytes = isinstance(response, bytes)
         data = response if is_bytes else response.SerializeToString(deterministic=True)
         self._channel.back(data, lambda: self._incoming.put_nowait(data), self._break)
+
+    def send_all(self, responses: Sequence[Pieces]) -> None:
+        """Send several."""
+        for pieces in responses:
+            self.send_response(b"".join(pieces))
 
     def end(self) -> None:
         """End with status OK."""

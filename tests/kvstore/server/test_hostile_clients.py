@@ -158,7 +158,7 @@ async def test_a_client_that_does_not_read_is_held(front: Front, echo: Echo) -> 
         ) + frames.window_update(0, protocol.WINDOW_MAX - protocol.WINDOW_DEFAULT)
         call = frames.headers(1, _head(b"/test.Echo/Watch"), ends_stream=False)
         body = grpc_frames.prefixed(rpc_pb2.PutRequest(key=b"k").SerializeToString())
-        reader.sendall(protocol.PREFACE + window + call + frames.data(1, body))
+        reader.sendall(protocol.PREFACE + window + call + frames.frame(protocol.DATA, 0, 1, body))
         async with asyncio.timeout(SECONDS_MAX):
             before = -1
             while before != echo.sent or not echo.sent:  # until it stands still

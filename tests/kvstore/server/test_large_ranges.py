@@ -25,7 +25,7 @@ class Client:
     def accepts_answer(self) -> bool:
         return self.is_here
 
-    def reply(self, response: Any) -> None:
+    def reply(self, response: Any, header: bytes = b"") -> None:
         self.answer.set_result(response)
         self.on_reply()
 

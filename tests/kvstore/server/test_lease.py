@@ -1,6 +1,6 @@
 """The Lease service on one real member, and the order of keep-alives on a recording stream."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ import pytest
 
 from kvstore.errors import KvError, RequestTimeoutError, TooManyRequestsError
 from kvstore.pb import rpc_pb2 as pb
+from kvstore.server.call import Pieces
 from kvstore.server.lease import KEEP_ALIVES_MAX, LeaseService
 from kvstore.server.lease_keeper import LeaseKeeper
 from kvstore.server.quota import Quota
@@ -169,7 +170,12 @@ class RecordingStream:
         self.on_request(pb.LeaseKeepAliveRequest(ID=lease_id))
 
     def send(self, response: pb.LeaseKeepAliveResponse) -> None:
-        self.answers.append((response.ID, response.TTL))
+        raise AssertionError("answers go out together with their header")
+
+    def send_all(self, responses: Sequence[Pieces]) -> None:
+        for pieces in responses:
+            response = pb.LeaseKeepAliveResponse.FromString(b"".join(pieces))
+            self.answers.append((response.ID, response.TTL))
 
     def end(self) -> None:
         self.end_count += 1

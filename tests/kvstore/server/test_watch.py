@@ -1,6 +1,6 @@
 """The Watch service over a real store and hub; the client is a call that records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from kvstore.pb.rpc_pb2 import (
     WatchResponse,
 )
 from kvstore.seams import Clock, Timer
+from kvstore.server.call import Pieces
 from kvstore.server.watch import WatchService
 from tests.kvstore.server.single import running
 
@@ -138,6 +139,10 @@ class RecordingCall:
         if isinstance(response, bytes):
             response = WatchResponse.FromString(response)
         self.responses.append(response)
+
+    def send_all(self, responses: Sequence[Pieces]) -> None:
+        for pieces in responses:
+            self.send(b"".join(pieces))
 
     def end(self) -> None:
         raise AssertionError("the service never ends a stream in peace")

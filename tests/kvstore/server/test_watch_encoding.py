@@ -18,8 +18,9 @@ def key_value(key: bytes, value: bytes, revision: int) -> KeyValue:
 
 
 def parsed(batch: Batch) -> Iterator[WatchResponse]:
-    for response in EventEncoder().responses(HEADER, batch):
-        yield WatchResponse.FromString(response)
+    header = WatchResponse(header=HEADER).SerializeToString()
+    for pieces in EventEncoder(header).responses(batch):
+        yield WatchResponse.FromString(b"".join(pieces))
 
 
 @pytest.mark.parametrize("watch_id", [0, 1, 127, 128, 2**63 - 1, -1, -(2**63)])
@@ -52,12 +53,12 @@ def test_large_revision_is_whole_for_who_takes_no_fragments() -> None:
 
 
 def test_shared_events_are_encoded_once() -> None:
-    encoder = EventEncoder()
+    encoder = EventEncoder(WatchResponse(header=HEADER).SerializeToString())
     events = (Event(key_value(b"k", b"v", 9)),)
-    first = list(encoder.responses(HEADER, Batch(1, events, False, False)))
-    second = list(encoder.responses(HEADER, Batch(2, events, False, False)))
-    merged = list(encoder.responses(HEADER, Batch(3, list(events), False, False)))
+    first = encoder.responses(Batch(1, events, False, False))
+    second = encoder.responses(Batch(2, events, False, False))
+    merged = encoder.responses(Batch(3, list(events), False, False))
     assert len(encoder._events) == 1
     assert len(encoder._joined) == 1
-    for response in first + second + merged:
-        assert WatchResponse.FromString(response).events[0].kv.value == b"v"
+    for (pieces,) in (first, second, merged):
+        assert WatchResponse.FromString(b"".join(pieces)).events[0].kv.value == b"v"
