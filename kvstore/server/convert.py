@@ -217,9 +217,7 @@ def put_response(result: PutResult, header: Header) -> rpc_pb2.PutResponse:
     return rpc_pb2.PutResponse(header=header, prev_kv=key_value(result.prev_kv))
 
 
-def delete_range_response(
-    result: DeleteRangeResult, header: Header
-) -> rpc_pb2.DeleteRangeResponse:
+def delete_range_response(result: DeleteRangeResult, header: Header) -> rpc_pb2.DeleteRangeResponse:
     """The answer to a DeleteRange."""
     return rpc_pb2.DeleteRangeResponse(
         header=header,

@@ -144,9 +144,7 @@ class _Renewal:
 class _KeepAlives:
     """One keep-alive stream: renewals run at once, their answers go out in order."""
 
-    def __init__(
-        self, node: Node, headers: Headers, keeper: LeaseKeeper, call: StreamCall
-    ) -> None:
+    def __init__(self, node: Node, headers: Headers, keeper: LeaseKeeper, call: StreamCall) -> None:
         self._node = node
         self._headers = headers
         self._keeper = keeper

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kvstore.errors import DataFolderError, DiskError
 from kvstore.seams import Files
 from kvstore.storage.files import LocalFiles
 from kvstore.storage.log_storage import LogStorage
+from kvstore.storage.pace import QUICK_IN_A_ROW_MIN, QUICK_SECONDS
 from tests.kvstore.storage.logs import (
     IDENTITY,
     entry,
@@ -103,6 +105,47 @@ async def test_a_log_is_written_in_one_thread_that_is_not_the_loops(
     await write(storage, [[entry(at)] for at in range(1, 6)])
     storage.close()
     assert threads == ["wal"] * 6  # the segment's header, five batches
+
+
+async def test_the_loop_syncs_by_itself_while_the_disk_is_quick(
+    files: LocalFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    fdatasync = os.fdatasync
+    clock = [0.0]
+    seconds = [QUICK_SECONDS / 2]
+
+    def spy(fd: int) -> None:
+        threads.append(threading.current_thread().name)
+        clock[0] += seconds[0]
+        fdatasync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", spy)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    file = files.create(str(tmp_path / "file"), preallocate=MiB)
+    for _ in range(QUICK_IN_A_ROW_MIN + 2):
+        file.append(b"x")
+        await file.sync()
+    assert threads == ["wal"] * QUICK_IN_A_ROW_MIN + ["MainThread"] * 2
+    seconds[0] = 2 * QUICK_SECONDS
+    for _ in range(3):
+        file.append(b"x")
+        await file.sync()
+    assert threads[-3:] == ["MainThread", "wal", "wal"]
+    file.close()
+
+
+async def test_zeros_go_ahead_of_a_log_and_never_over_it(files: LocalFiles, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    file = files.create(str(path), preallocate=MiB)
+    written = b""
+    for number in range(1, 120):
+        batch = bytes([number]) * (100 * number)
+        written += batch
+        file.append(batch)
+        await file.sync()
+        assert path.read_bytes() == written.ljust(MiB, b"\0")
+    file.close()
 
 
 def _wait_for(gate: threading.Event) -> None:
