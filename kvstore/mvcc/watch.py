@@ -254,29 +254,28 @@ class WatchHub:
     def _spread(self, group: Group[Watcher], events: list[Event]) -> None:
         """Make the events pending for each watcher of a group, cut and filtered only once."""
         first = events[0].kv.mod_revision
-        variants: dict[tuple[bool, bool, int], tuple[Chunk, ...]] = {}
+        variants: dict[tuple[int, int], tuple[Chunk, ...]] = {}
         for watcher in list(group.watchers):
             if watcher not in group.watchers:
                 continue  # dropped to history with its whole stream, just now
-            spec = watcher.spec
-            variant = (spec.no_put, spec.no_delete, max(first, watcher.next_revision))
+            start = watcher.next_revision
+            variant = (watcher.filters, start if start > first else first)
             chunks = variants.get(variant)
             if chunks is None:
-                chunks = variants[variant] = chunks_for(spec, events, variant[2])
-            if chunks:
-                self._enqueue(watcher, chunks)
-
-    def _enqueue(self, watcher: Watcher, chunks: tuple[Chunk, ...]) -> None:
-        stream = watcher.stream
-        was_ready = bool(stream.ready)
-        stream.ready[watcher] = None
-        watcher.pending.extend(chunks)
-        if len(watcher.pending) > PENDING_CHUNKS_MAX:
-            self._drop_pending(stream)
-            self._review(stream)
-        elif not was_ready:
-            stream.held_since = self._gathered_bytes
-            self._review(stream)
+                chunks = variants[variant] = chunks_for(watcher.spec, events, variant[1])
+            if not chunks:
+                continue
+            stream, pending = watcher.stream, watcher.pending
+            if not stream.ready:
+                stream.ready[watcher] = None
+                stream.held_since = self._gathered_bytes
+                self._review(stream)
+            elif not pending:
+                stream.ready[watcher] = None
+            pending += chunks
+            if len(pending) > PENDING_CHUNKS_MAX:
+                self._drop_pending(stream)
+                self._review(stream)
 
     def _release(self) -> None:
         """Drop what would hold on to events that are too long ago."""

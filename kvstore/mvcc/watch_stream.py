@@ -34,6 +34,7 @@ class Watcher:
 
     __slots__ = (
         "bounds",
+        "filters",
         "is_lagging",
         "is_quiet",
         "is_started",
@@ -51,6 +52,7 @@ class Watcher:
         self.watch_id = watch_id
         self.bounds = bounds
         self.spec = spec
+        self.filters = spec.no_put + 2 * spec.no_delete  # as a number, to be looked up by
         self.next_revision = 0
         self.pending: deque[Chunk] = deque()
         self.is_lagging = False
@@ -83,20 +85,18 @@ class WatchStream:
         """Merge what is pending for the watcher that has waited longest, up to a size."""
         watcher = next(iter(self.ready))
         pending = watcher.pending
-        first = pending.popleft()
-        events: tuple[Event, ...] | list[Event] = first.events
-        size = first.size
-        if pending and size + pending[0].size <= BATCH_BYTES_MAX:
-            events = list(events)
-            while pending and size + pending[0].size <= BATCH_BYTES_MAX:
-                chunk = pending.popleft()
-                events += chunk.events
-                size += chunk.size
+        chunk = pending.popleft()
+        runs = [chunk.events]
+        size = chunk.size
+        while pending and size + pending[0].size <= BATCH_BYTES_MAX:
+            chunk = pending.popleft()
+            runs.append(chunk.events)
+            size += chunk.size
         del self.ready[watcher]
         if pending:
             self.ready[watcher] = None  # behind the others
         watcher.is_quiet = False
-        return Batch(watcher.watch_id, events, watcher.spec.prev_kv, watcher.spec.fragment)
+        return Batch(watcher.watch_id, tuple(runs), watcher.spec.prev_kv, watcher.spec.fragment)
 
 
 def event_bytes(event: Event) -> int:

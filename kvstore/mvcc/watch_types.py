@@ -4,8 +4,9 @@ Pure data. How watchers are kept (`watch_stream`, `watch_index`) and served (`wa
 enter.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import Enum
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -41,15 +42,20 @@ class Refusal(Enum):
 class Batch(msgspec.Struct, frozen=True, gc=False):
     """Events to send to one watcher: whole revisions, in order.
 
-    The events are shared with other watchers' batches, and so is the sequence where they get
-    the same ones; so each need be encoded only once. `prev_kv` tells whether this watcher wants
+    The events come in runs, which are shared with the batches of other watchers that get the
+    same ones; so each need be encoded only once. `prev_kv` tells whether this watcher wants
     `Event.prev`, `fragment` whether it takes a revision in parts.
     """
 
     watch_id: int
-    events: Sequence[Event]
+    runs: tuple[tuple[Event, ...], ...]
     prev_kv: bool
     fragment: bool
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All of them."""
+        return tuple(chain.from_iterable(self.runs))
 
 
 class Compacted(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,9 @@ PROGRESS_INTERVAL_SECONDS = 600.0
 
 # How long sending to watchers may hold the loop before others get a turn.
 _SEND_SLICE_SECONDS = 0.005
+# After sending, other work has so many times as long before the next events go out; at most this.
+_RESTS_PER_SEND = 6
+_REST_SECONDS_MAX = 0.02
 # Responses of one stream that are handed over together, about.
 _SEND_BYTES = 128 * 1024
 # Election timeouts without a leader after which streams that want one fail. More than one, as in
@@ -122,10 +125,10 @@ class WatchService:
             self._next_round = self._node.clock.call_later(seconds, self._run_round)
 
     def _on_applied(self) -> None:
-        """Send what is new, unless sending has had its half of the time.
+        """Send what is new, unless sending has had its share of the time.
 
         The more there is to send, the more events gather meanwhile, and a watcher gets those of
-        several revisions for the price of one. History is not read here: that would hold back
+        several revisions for the price of one; a few watchers wait for nothing. History is not read here: that would hold back
         the next commands.
         """
         if self._next_round is None and not self._hub.is_idle:
@@ -153,7 +156,8 @@ class WatchService:
             if now - began > _SEND_SLICE_SECONDS:
                 self.wake()
                 break
-        self._rests_until = now + (now - began)
+        rest_seconds = _RESTS_PER_SEND * (now - began)
+        self._rests_until = now + min(rest_seconds, _REST_SECONDS_MAX)
         self._answer_progress()
         if self._hub.needs_catch_up:
             self.wake()

@@ -43,16 +43,16 @@ class EventEncoder:
         self._header = header
         # By identity: equal events would have to be compared by their values.
         self._events: dict[tuple[int, bool], tuple[Event, bytes]] = {}
-        self._joined: dict[tuple[int, bool], tuple[tuple[Event, ...], bytes]] = {}
+        self._runs: dict[tuple[int, bool], tuple[tuple[Event, ...], bytes]] = {}
 
     def responses(self, batch: Batch) -> Sequence[Pieces]:
         """The WatchResponses for a batch: one, unless it is too large for a watcher of parts."""
         start = self._header
         if batch.watch_id:
             start += _WATCH_ID_TAG + varint(batch.watch_id & _UINT64_MAX)
-        joined = self._join(batch)
-        if not batch.fragment or len(start) + len(joined) < FRAGMENT_BYTES_MAX:
-            return ((start, joined),)
+        pieces = (start, *[self._encode_run(run, batch.prev_kv) for run in batch.runs])
+        if not batch.fragment or sum(map(len, pieces)) < FRAGMENT_BYTES_MAX:
+            return (pieces,)
         return tuple(self._fragments(start, batch))
 
     def _fragments(self, start: bytes, batch: Batch) -> Iterator[Pieces]:
@@ -67,14 +67,12 @@ class EventEncoder:
             size += len(part)
         yield (start, *parts)
 
-    def _join(self, batch: Batch) -> bytes:
-        key = (id(batch.events), batch.prev_kv)
-        found = self._joined.get(key)
+    def _encode_run(self, run: tuple[Event, ...], prev_kv: bool) -> bytes:
+        key = (id(run), prev_kv)
+        found = self._runs.get(key)
         if found is None:
-            joined = b"".join([self._encode(event, batch.prev_kv) for event in batch.events])
-            if not isinstance(batch.events, tuple):
-                return joined  # put together for one watcher
-            found = self._joined[key] = (batch.events, joined)
+            joined = b"".join([self._encode(event, prev_kv) for event in run])
+            found = self._runs[key] = (run, joined)
         return found[1]
 
     def _encode(self, event: Event, prev_kv: bool) -> bytes:

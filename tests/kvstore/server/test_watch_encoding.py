@@ -26,7 +26,7 @@ def parsed(batch: Batch) -> Iterator[WatchResponse]:
 @pytest.mark.parametrize("watch_id", [0, 1, 127, 128, 2**63 - 1, -1, -(2**63)])
 def test_every_watch_id_survives_encoding(watch_id: int) -> None:
     event = Event(key_value(b"k", b"x" * 1000, 9))
-    (response,) = parsed(Batch(watch_id, [event], False, False))
+    (response,) = parsed(Batch(watch_id, ((event,),), False, False))
     assert response.watch_id == watch_id
     assert response.header == HEADER
     assert response.events[0].kv.value == b"x" * 1000
@@ -36,7 +36,7 @@ def test_large_revision_is_sent_in_fragments_below_the_limit() -> None:
     limit = watch_encoding.FRAGMENT_BYTES_MAX
     sizes = [limit // 2, limit // 4, limit // 2, 2 * limit, 10, 10]
     events = [Event(key_value(b"%d" % n, b"x" * size, 9)) for n, size in enumerate(sizes)]
-    fragments = list(parsed(Batch(5, events, False, True)))
+    fragments = list(parsed(Batch(5, (tuple(events[:2]), tuple(events[2:])), False, True)))
     assert [len(fragment.events) for fragment in fragments] == [2, 1, 1, 2]
     assert [fragment.fragment for fragment in fragments] == [True, True, True, False]
     assert {fragment.watch_id for fragment in fragments} == {5}
@@ -47,18 +47,18 @@ def test_large_revision_is_sent_in_fragments_below_the_limit() -> None:
 def test_large_revision_is_whole_for_who_takes_no_fragments() -> None:
     limit = watch_encoding.FRAGMENT_BYTES_MAX
     events = [Event(key_value(b"%d" % n, b"x" * limit, 9)) for n in range(3)]
-    (response,) = parsed(Batch(5, events, False, False))
+    (response,) = parsed(Batch(5, (tuple(events),), False, False))
     assert len(response.events) == 3
     assert not response.fragment
 
 
 def test_shared_events_are_encoded_once() -> None:
     encoder = EventEncoder(WatchResponse(header=HEADER).SerializeToString())
-    events = (Event(key_value(b"k", b"v", 9)),)
-    first = encoder.responses(Batch(1, events, False, False))
-    second = encoder.responses(Batch(2, events, False, False))
-    merged = encoder.responses(Batch(3, list(events), False, False))
+    run = (Event(key_value(b"k", b"v", 9)),)
+    first = encoder.responses(Batch(1, (run,), False, False))
+    second = encoder.responses(Batch(2, (run,), False, False))
+    merged = encoder.responses(Batch(3, (run, (run[0],)), False, False))
     assert len(encoder._events) == 1
-    assert len(encoder._joined) == 1
+    assert len(encoder._runs) == 2
     for (pieces,) in (first, second, merged):
         assert WatchResponse.FromString(b"".join(pieces)).events[0].kv.value == b"v"
