@@ -259,7 +259,7 @@ class WatchHub:
             if watcher not in group.watchers:
                 continue  # dropped to history with its whole stream, just now
             start = watcher.next_revision
-            variant = (watcher.filters, start if start > first else first)
+            variant = (watcher.filters, max(first, start))
             chunks = variants.get(variant)
             if chunks is None:
                 chunks = variants[variant] = chunks_for(watcher.spec, events, variant[1])

@@ -43,6 +43,11 @@ def majority_result(voters: Sequence[int], votes: Mapping[int, bool]) -> VoteRes
     return VoteResult.PENDING if granted + open_votes >= needed else VoteResult.LOST
 
 
+def has_majority(voters: Sequence[int], members: Set[int]) -> bool:
+    """Tell whether more than half of the voters are among the members; of none, all are."""
+    return not voters or 2 * len(members & frozenset(voters)) > len(voters)
+
+
 class JointQuorum(msgspec.Struct, frozen=True):
     """Majorities of two sets of voters; `outgoing` is empty outside joint consensus."""
 
@@ -62,4 +67,4 @@ class JointQuorum(msgspec.Struct, frozen=True):
 
     def is_reached_by(self, members: Set[int]) -> bool:
         """Tell whether `members` contain a quorum."""
-        return self.vote_result(dict.fromkeys(members, True)) is VoteResult.WON
+        return has_majority(self.incoming, members) and has_majority(self.outgoing, members)

@@ -72,6 +72,7 @@ def _send_proposals(state: RaftState, data: tuple[bytes, ...]) -> None:
 def on_propose(state: RaftState, message: Propose) -> None:
     """A follower's proposals. A former leader drops them: forwarding could go round in circles."""
     if state.is_leader:
+        state.proposer = message.sender
         propose(state, message.data)
 
 
@@ -82,9 +83,13 @@ def has_appends(state: RaftState) -> bool:
 
 
 def send_appends(state: RaftState) -> None:
-    """Send to every member what it lacks, as far as its window allows."""
+    """Send to every member what it lacks, as far as its window allows.
+
+    Who forwarded the latest proposals comes first: its clients wait, and with the leader it may be
+    the quorum.
+    """
     log = state.log
-    for member, progress in state.peers():
+    for member, progress in sorted(state.peers(), key=lambda peer: peer[0] != state.proposer):
         while progress.can_send(log.last_index, log.commit):
             if progress.next <= log.compacted_index:
                 _want_snapshot(state, member, progress)

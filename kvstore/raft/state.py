@@ -59,7 +59,7 @@ class RaftState:
         # A crash may have kept a snapshot or an entry but not the term that came with it.
         self.term = max(restored.hard_state.term, self.log.last_term)
         self.vote = restored.hard_state.vote if self.term == restored.hard_state.term else NO_MEMBER
-        # The commit index on disk is a hint: it may have been written ahead of its entries.
+        # The commit index on disk is a hint: later ones may be lost, and so may be its entries.
         self.log.commit_to(min(restored.hard_state.commit, self.log.last_index))
         applied = max(restored.applied, restored.first.index)
         self.log.commit_to(applied)
@@ -88,14 +88,19 @@ class RaftState:
         self.appends: list[Message] = []
         self.promises: list[Message] = []
         self.forwarded_bytes = 0
+        self.proposer = NO_MEMBER  # the follower that forwarded the latest proposals
         self.reads: list[ReadState] = []
         self.rejected_reads: list[int] = []
         self.snapshots_wanted: list[int] = []
 
     @property
     def hard_state(self) -> HardState:
-        """What of this must be on disk."""
-        return HardState(self.term, self.vote, self.log.commit)
+        """What of this must be on disk.
+
+        Its commit index never goes beyond the entries that are there already: a crash may keep it
+        and lose those that were written with it, and old ones in their places are not committed.
+        """
+        return HardState(self.term, self.vote, min(self.log.commit, self.log.durable))
 
     @property
     def is_leader(self) -> bool:

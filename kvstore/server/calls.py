@@ -51,6 +51,14 @@ def _parse(request_type: type[Message], data: bytes) -> Any:
         raise MalformedRequestError(str(error)) from None
 
 
+class Route(NamedTuple):
+    """Who serves a method."""
+
+    call_type: "type[UnaryCall] | type[BidirectionalCall]"
+    handler: Callable[..., None]
+    request_type: type[Message]
+
+
 class _CallBase(Stream):
     __slots__ = ()
 
@@ -81,19 +89,11 @@ class _CallBase(Stream):
 class UnaryCall(_CallBase):
     """One request, one answer."""
 
-    __slots__ = ("_handler", "_message", "_request_type")
+    __slots__ = ("_message", "_route")
 
-    def __init__(
-        self,
-        connection: Connection,
-        stream_id: int,
-        head: Head,
-        handler: Callable[[Any, Any], None],
-        request_type: type[Message],
-    ) -> None:
+    def __init__(self, connection: Connection, stream_id: int, head: Head, route: Route) -> None:
         super().__init__(connection, stream_id, head)
-        self._handler = handler
-        self._request_type = request_type
+        self._route = route
         self._message: bytes | None = None
 
     def message_received(self, message: bytes) -> None:
@@ -108,7 +108,8 @@ class UnaryCall(_CallBase):
             self.end("INTERNAL", "a unary call without its request")
             return
         try:
-            self._handler(_parse(self._request_type, self._message), self)
+            route = self._route
+            route.handler(_parse(route.request_type, self._message), self)
         except Exception as error:  # noqa: BLE001 (the top of every unary call)
             self._break(error)
         self._message = b""  # it may be large, and the answer may take its time
@@ -140,21 +141,13 @@ def _ignore(*_: Any) -> None:
 class BidirectionalCall(_CallBase):
     """Requests go to `on_request` in order, responses to the client as it reads."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        stream_id: int,
-        head: Head,
-        handler: Callable[[Any], None],
-        request_type: type[Message],
-    ) -> None:
+    def __init__(self, connection: Connection, stream_id: int, head: Head, route: Route) -> None:
         super().__init__(connection, stream_id, head)
         self.on_request: Callable[[Any], None] = _ignore
         self.on_half_closed: Callable[[], None] = _ignore
         self.on_closed: Callable[[], None] = _ignore
         self.on_writable: Callable[[], None] = _ignore
-        self._handler = handler
-        self._request_type = request_type
+        self._route = route
 
     def _run(self, handler: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -164,14 +157,14 @@ class BidirectionalCall(_CallBase):
 
     def begun(self) -> None:
         """Let the handler listen."""
-        self._run(self._handler, self)
+        self._run(self._route.handler, self)
 
     def message_received(self, message: bytes) -> None:
         """One request."""
         self._run(self._on_message, message)
 
     def _on_message(self, message: bytes) -> None:
-        self.on_request(_parse(self._request_type, message))
+        self.on_request(_parse(self._route.request_type, message))
 
     def half_closed(self) -> None:
         """The client sends no more."""
@@ -217,12 +210,6 @@ class RefusedCall(_CallBase):
         self.fail(self._error)
 
 
-class _Route(NamedTuple):
-    call_type: type[UnaryCall] | type[BidirectionalCall]
-    handler: Any
-    request_type: type[Message]
-
-
 AnyCall: TypeAlias = UnaryCall | BidirectionalCall | RefusedCall
 
 
@@ -231,13 +218,13 @@ class Router:
 
     def __init__(self, services: Sequence[Service]) -> None:
         self.is_stopping = False
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, Route] = {}
         for service in services:
             for name, (attribute, request_type, kind) in service.methods.items():
                 assert name not in self._routes, f"two services serve {name}"
                 call_type = UnaryCall if kind == "unary" else BidirectionalCall
                 handler = getattr(service.handlers, attribute)
-                self._routes[name] = _Route(call_type, handler, request_type)
+                self._routes[name] = Route(call_type, handler, request_type)
         self._services = {name.split("/")[1] for name in self._routes}
 
     def open(self, connection: Connection, stream_id: int, head: Head) -> AnyCall:
@@ -247,7 +234,7 @@ class Router:
             return RefusedCall(connection, stream_id, head, self._unknown(head.path))
         if self.is_stopping:
             return RefusedCall(connection, stream_id, head, StoppedError())
-        return route.call_type(connection, stream_id, head, route.handler, route.request_type)
+        return route.call_type(connection, stream_id, head, route)
 
     def _unknown(self, name: str) -> UnknownMethodError:
         name = name[:_PATH_CHARACTERS_MAX]

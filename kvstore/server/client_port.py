@@ -80,7 +80,8 @@ class ClientConnection(asyncio.Protocol):
             self.http2.feed(data, self._loop.time())
         finally:
             self._is_feeding = False
-            self._flush()
+            if self.http2.sender.has_output or self.http2.is_closing or self._is_draining:
+                self._flush()
 
     def eof_received(self) -> bool:
         """The client will send no more: an HTTP client may still wait for its page."""

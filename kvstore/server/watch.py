@@ -128,8 +128,8 @@ class WatchService:
         """Send what is new, unless sending has had its share of the time.
 
         The more there is to send, the more events gather meanwhile, and a watcher gets those of
-        several revisions for the price of one; a few watchers wait for nothing. History is not read here: that would hold back
-        the next commands.
+        several revisions for the price of one; a few watchers wait for nothing. History is not
+        read here: that would hold back the next commands.
         """
         if self._next_round is None and not self._hub.is_idle:
             seconds = self._rests_until - self._node.clock.now()

@@ -18,7 +18,7 @@ async def run(
     loop = _Loop(target, seconds, count_max)
     loop.clients = [_Client(loop, call) for call in calls]
     for client in list(loop.clients):
-        client.start()
+        client.start(time.perf_counter())
     try:
         async with asyncio.timeout(seconds + ANSWER_SECONDS_MAX):
             await loop.finished.wait()
@@ -53,10 +53,10 @@ class _Client:
         self._call = call
         self._began = 0.0
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         loop = self._loop
-        self._began = time.perf_counter()
-        if self._began >= loop.end or loop.left == 0:
+        self._began = now
+        if now >= loop.end or loop.left == 0:
             loop.retire(self)
             return
         loop.left -= 1
@@ -67,10 +67,12 @@ class _Client:
             loop.retire(self)
 
     def _on_end(self, is_answered: bool) -> None:
-        if self._loop.is_over:
+        loop = self._loop
+        if loop.is_over:
             return  # the connections were closed on it
+        now = time.perf_counter()
         if is_answered:
-            self._loop.meter.latencies.append(time.perf_counter() - self._began)
+            loop.meter.latencies.append(now - self._began)
         else:
-            self._loop.meter.failures += 1
-        self.start()
+            loop.meter.failures += 1
+        self.start(now)

@@ -18,6 +18,7 @@ _TOP_UP_BYTES = 2**29
 _SETTINGS_INITIAL_WINDOW = 0x4
 _DEFAULT_WINDOW = 65_535
 _HEAD = struct.Struct(">BHBBI")  # a length of 24 bits, kind, flags, stream
+_HEAD_BYTES = _HEAD.size
 _PREFIX_BYTES = 5  # of a gRPC message: compressed or not, length
 
 ANSWER_SECONDS_MAX = 60.0
@@ -55,6 +56,16 @@ def headers(path: str) -> bytes:
 def message(payload: bytes) -> bytes:
     """gRPC's length-prefixed message."""
     return struct.pack(">BI", 0, len(payload)) + payload
+
+
+class _Unary:
+    """A call whose request has left and whose answer is not looked into."""
+
+    __slots__ = ("is_answered", "on_end")
+
+    def __init__(self, on_end: OnEnd) -> None:
+        self.on_end = on_end
+        self.is_answered = False
 
 
 class _Stream:
@@ -99,6 +110,7 @@ class GrpcConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._received = b""
         self._streams: dict[int, _Stream] = {}
+        self._unary: dict[int, _Unary] = {}
         self._next_stream = 1
         self._window = _DEFAULT_WINDOW
         self._initial_window = _DEFAULT_WINDOW
@@ -117,10 +129,14 @@ class GrpcConnection(asyncio.Protocol):
             return
         stream = self._next_stream
         self._next_stream += 2
-        self._window -= len(data)
-        self._streams[stream] = _Stream(self._initial_window - len(data), None, on_end)
-        opened = _head(_HEADERS, _END_HEADERS, stream, len(header_block)) + header_block
-        self._write(opened + _head(_DATA, _END_STREAM, stream, len(data)) + data)
+        size, block_size = len(data), len(header_block)
+        self._window -= size
+        self._unary[stream] = _Unary(on_end)
+        head = _HEAD.pack(block_size >> 16, block_size & 0xFFFF, _HEADERS, _END_HEADERS, stream)
+        body = _HEAD.pack(size >> 16, size & 0xFFFF, _DATA, _END_STREAM, stream)
+        if not self._writes:
+            self._loop.call_soon(self._flush)
+        self._writes += (head, header_block, body, data)
 
     def open(self, header_block: bytes, on_message: OnMessage | None, on_end: OnEnd) -> int:
         """Start a call; returns its stream id."""
@@ -158,7 +174,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         if not self._writes:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self._writes.append(data)
 
     def _flush(self) -> None:
@@ -170,6 +186,7 @@ class GrpcConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say hello, with windows so large that the server never waits for us."""
         self._transport = transport  # type: ignore[assignment]
+        self._loop = asyncio.get_running_loop()
         settings = struct.pack(">HI", _SETTINGS_INITIAL_WINDOW, _WINDOW_MAX)
         update = struct.pack(">I", _WINDOW_MAX - _DEFAULT_WINDOW)
         self._write(_PREFACE + _frame(_SETTINGS, 0, 0, settings) + _frame(_WINDOW, 0, 0, update))
@@ -177,23 +194,44 @@ class GrpcConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Every call fails."""
         self.is_lost = True
-        streams, self._streams = self._streams, {}
-        for stream in streams.values():
-            stream.on_end(False)
+        ended = [*self._streams.values(), *self._unary.values()]
+        self._streams, self._unary = {}, {}
+        for call in ended:
+            call.on_end(False)
 
     def data_received(self, data: bytes) -> None:
         """Cut into frames."""
         received = self._received + data if self._received else data
         position, end = 0, len(received)
-        while end - position >= _HEAD.size:
+        while end - position >= _HEAD_BYTES:
             high, low, kind, flags, stream = _HEAD.unpack_from(received, position)
-            begin = position + _HEAD.size
+            begin = position + _HEAD_BYTES
             after = begin + (high << 16 | low)
             if after > end:
                 break
-            self._on_frame(kind, flags, stream & _WINDOW_MAX, received[begin:after])
+            call = self._unary.get(stream)
+            if call is None:
+                self._on_frame(kind, flags, stream & _WINDOW_MAX, received[begin:after])
+            else:
+                self._on_unary(call, kind, flags, stream, after - begin)
             position = after
         self._received = received[position:]
+
+    def _on_unary(self, call: _Unary, kind: int, flags: int, stream: int, size: int) -> None:
+        if kind == _DATA:
+            self._consume(size)
+            call.is_answered = call.is_answered or size > 0
+        elif kind == _WINDOW:
+            return  # the request has left as a whole
+        if flags & _END_STREAM or kind == _RST:
+            del self._unary[stream]
+            call.on_end(call.is_answered)
+
+    def _consume(self, size: int) -> None:
+        self._consumed += size
+        if self._consumed > _TOP_UP_BYTES:
+            self._write(_frame(_WINDOW, 0, 0, struct.pack(">I", self._consumed)))
+            self._consumed = 0
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if kind == _DATA:
@@ -214,10 +252,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         assert not flags & _PADDED, "nobody pads"
-        self._consumed += len(payload)
-        if self._consumed > _TOP_UP_BYTES:
-            self._write(_frame(_WINDOW, 0, 0, struct.pack(">I", self._consumed)))
-            self._consumed = 0
+        self._consume(len(payload))
         stream = self._streams.get(stream_id)
         if stream is None:
             return

@@ -52,6 +52,19 @@ def test_a_commit_index_on_disk_is_only_a_hint() -> None:
     assert raft.commit_index == 1
 
 
+def test_the_hint_never_runs_ahead_of_its_entries() -> None:
+    """A crash may keep the hard state of a Ready and none of its entries: what lay in their places
+    before, of a leader that failed, would count as committed."""
+    raft = new_raft(1, 1, 1)
+    raft.step(append(2, 1, 1, entries(2, 2, first=2), commit=3))
+    ready = raft.ready()
+    assert raft.commit_index == 3
+    assert ready.hard_state is not None
+    assert ready.hard_state.commit == 1  # entry 1 is on the disk as it is, 2 and 3 are not
+    raft.stored(ready)
+    assert raft.ready().hard_state == HardState(2, 0, 3)
+
+
 def test_what_is_applied_is_committed_and_not_applied_again() -> None:
     raft = restore(
         Restored(
