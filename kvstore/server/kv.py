@@ -119,7 +119,7 @@ class KvService:
 
         self._node.propose(Compact(request.revision, physical=request.physical), done)
 
-    def _read(self, answer: Callable[[Any, Call], None], command: Command, call: Call) -> None:
+    def _read(self, answer: Callable[[Any, Call], None], command: Range | Txn, call: Call) -> None:
         """Answer once this member has applied all that was committed before now."""
 
         def done(error: KvError | None) -> None:

@@ -194,7 +194,7 @@ class GrpcConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Every call fails."""
         self.is_lost = True
-        ended = [*self._streams.values(), *self._unary.values()]
+        ended: list[_Stream | _Unary] = [*self._streams.values(), *self._unary.values()]
         self._streams, self._unary = {}, {}
         for call in ended:
             call.on_end(False)

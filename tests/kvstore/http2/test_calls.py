@@ -392,7 +392,27 @@ def test_the_driver_is_told_once_that_there_is_something_to_write() -> None:
         stream_id = peer.next_id()
         peer.send(peer.headers(stream_id), frame(DATA, END_STREAM, stream_id, message(b"x")))
     assert peer.outputs == before + 1
+    assert peer.connection.sender.has_output
     assert len(peer.take()) == 9
+    assert not peer.connection.sender.has_output
+
+
+def test_messages_that_are_sent_together_share_a_frame() -> None:
+    peer = Peer()
+    call = peer.begin()
+    call.send_prefixed(grpc.prefix(3) + b"one" + grpc.prefix(3) + b"two")
+    headers, data = peer.take()
+    assert (headers.kind, data.kind) == (HEADERS, DATA)
+    assert data.payload == message(b"one") + message(b"two")
+
+
+def test_a_large_message_is_cut_into_frames_at_once_where_windows_allow() -> None:
+    peer = Peer(call_type=Answering)
+    body = bytes(range(256)) * 200
+    frames_ = unary(peer, body)
+    assert [f.kind for f in frames_] == [HEADERS, DATA, DATA, DATA, DATA, HEADERS]
+    assert b"".join(f.payload for f in frames_[1:-1]) == message(body)
+    assert max(len(f.payload) for f in frames_[1:-1]) == FRAME_BYTES_DEFAULT
 
 
 def test_a_status_message_of_any_text_is_sent() -> None:

@@ -10,6 +10,7 @@ from kvstore.http2.limits import (
     PING_STRIKES_MAX,
     RESETS_BURST,
     STREAMS_PER_IDLE_FRAME,
+    WINDOW_CRUMBS_PER_ANSWER,
     Bucket,
     Limits,
 )
@@ -158,6 +159,20 @@ def test_crumbs_of_windows() -> None:
         peer.window(call.id, 1)
         sent += 1
         assert sent <= IDLE_FRAMES_BURST + 1
+    assert peer.fault() is CALM
+
+
+def test_crumbs_of_windows_that_give_answers_back_are_borne() -> None:
+    """As grpcio sends them: two of a few bytes for each unary call, thousands of calls a second."""
+    peer = Peer(call_type=Answering)
+    for _ in range(2 * IDLE_FRAMES_BURST):
+        call = peer.begin()
+        peer.data(call, message(b"x"), is_last=True)
+        peer.window(0, 9)
+        peer.window(0, 6)
+    assert peer.fault() is None
+    for _ in range(IDLE_FRAMES_BURST + 2 * WINDOW_CRUMBS_PER_ANSWER * 2 * IDLE_FRAMES_BURST):
+        peer.window(0, 1)
     assert peer.fault() is CALM
 
 

@@ -205,8 +205,11 @@ def test_watchers_of_one_range_share_their_events() -> None:
 def test_events_of_a_waiting_watcher_are_merged() -> None:
     bench = Bench()
     bench.watch(WatchSpec(b"k"))
+    assert bench.hub.is_idle
     revisions = [bench.put(b"k") for _ in range(3)]
+    assert not bench.hub.is_idle
     (batch,) = bench.take_all()
+    assert bench.hub.is_idle
     assert isinstance(batch, Batch)
     assert [event.kv.mod_revision for event in batch.events] == revisions
 
