@@ -407,12 +407,13 @@ def test_messages_that_are_sent_together_share_a_frame() -> None:
 
 
 def test_a_large_message_is_cut_into_frames_at_once_where_windows_allow() -> None:
-    peer = Peer(call_type=Answering)
+    peer = Peer()
     body = bytes(range(256)) * 200
-    frames_ = unary(peer, body)
-    assert [f.kind for f in frames_] == [HEADERS, DATA, DATA, DATA, DATA, HEADERS]
-    assert b"".join(f.payload for f in frames_[1:-1]) == message(body)
-    assert max(len(f.payload) for f in frames_[1:-1]) == FRAME_BYTES_DEFAULT
+    peer.begin(flags=END_HEADERS | END_STREAM).answer(body)
+    headers, *parts, trailers = peer.take()
+    assert (headers.kind, trailers.kind) == (HEADERS, HEADERS)
+    assert [len(part.payload) for part in parts] == 3 * [FRAME_BYTES_DEFAULT] + [2_053]
+    assert b"".join(part.payload for part in parts) == message(body)
 
 
 def test_a_status_message_of_any_text_is_sent() -> None:
