@@ -64,7 +64,7 @@ class Connection:
         self._drained_id = STREAM_ID_MAX  # streams beyond are refused
         self._forgotten: dict[int, None] = {}
         self._forgotten_below = 0  # what is older may have been one of them
-        self._window_crumbs = 0
+        self._answers_counted = 0
         self._sent_before_ping = 0
         self._resets = Bucket(limits.RESETS_BURST, limits.RESETS_PER_SECOND, now)
         self._idle_frames = Bucket(limits.IDLE_FRAMES_BURST, limits.IDLE_FRAMES_PER_SECOND, now)
@@ -391,7 +391,7 @@ class Connection:
             raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE")  # 6.9
         increment = int.from_bytes(payload) & WINDOW_MAX
         if increment < limits.CRUMB_BYTES:
-            self._count_window_crumb()
+            self._count_idle_frame()
         if not stream_id:
             if not increment:
                 raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "an update of none")  # 6.9
@@ -418,14 +418,11 @@ class Connection:
             raise ConnectionFaultError(ErrorCode.STREAM_CLOSED, "a closed stream")
 
     def _count_idle_frame(self, count: int = 1) -> None:
+        answers = self.sender.answer_count
+        self._idle_frames.refill((answers - self._answers_counted) * limits.IDLE_FRAMES_PER_ANSWER)
+        self._answers_counted = answers
         if not self._idle_frames.take(self.now, count):
             raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "too many idle frames")
-
-    def _count_window_crumb(self) -> None:
-        """Some clients give back each answer's few bytes at once, and twice: that is no flood."""
-        self._window_crumbs += 1
-        if self._window_crumbs > self.sender.sent_count * limits.WINDOW_CRUMBS_PER_ANSWER:
-            self._count_idle_frame()
 
     def _count_reset(self) -> None:
         if not self._resets.take(self.now):

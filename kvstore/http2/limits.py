@@ -45,8 +45,9 @@ IDLE_FRAMES_BURST: Final = 2_000
 IDLE_FRAMES_PER_SECOND: Final = 200.0
 # A part of a message, or of a window, that is smaller is a crumb.
 CRUMB_BYTES: Final = 64
-# But so many crumbs of windows belong to each header block or DATA frame that we send.
-WINDOW_CRUMBS_PER_ANSWER: Final = 4
+# But so many more belong to whatever is answered: some clients give a few bytes of window back at
+# once for each answer, and twice.
+IDLE_FRAMES_PER_ANSWER: Final = 4
 # A change of all windows counts once more for so many streams.
 STREAMS_PER_IDLE_FRAME: Final = 50
 
@@ -86,6 +87,10 @@ class Bucket:
         self._left = float(burst)
         self._per_second = per_second
         self._since = now
+
+    def refill(self, count: int) -> None:
+        """Give some back."""
+        self._left = min(self._burst, self._left + count)
 
     def take(self, now: float, count: int = 1) -> bool:
         """Count; False when it is too many."""

@@ -52,7 +52,9 @@ class Sender:
         self.queued_bytes = 0
         self.is_paused = False
         self.sent_count = 0
-        """Header blocks and DATA frames so far: what a client sends in return is judged by it."""
+        """Grows with what is sent: pings are judged by whether there was anything before them."""
+        self.answer_count = 0
+        """Messages, or some together, that the server has had to say, whenever they leave."""
         self.held_bytes = 0
         """Of frames that no window holds back, and that nobody has taken yet."""
         self._totals = totals
@@ -116,6 +118,7 @@ class Sender:
         self._data_bytes += size
         self.held_bytes -= size
         self.sent_count += 1
+        self.answer_count += 1
         stream_id = stream.id.to_bytes(4)
         self.put(
             b"".join(
@@ -142,6 +145,7 @@ class Sender:
         if not stream.has_headers:
             stream.has_headers = True
             self._headers(stream.id, RESPONSE_HEADERS, ends_stream=False)
+        self.answer_count += 1
         size = len(data)
         if (
             not stream.queue

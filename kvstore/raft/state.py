@@ -215,7 +215,7 @@ class RaftState:
         if leader_id != self.leader_id or was_leader:
             self.leader_id = leader_id
             self._reject_reads()
-        self.transferee = NO_MEMBER
+        self.transferee = self.proposer = NO_MEMBER
         self.votes = {}
         self.progress = {}
         self.snapshots_wanted.clear()

@@ -200,7 +200,7 @@ def key_value(kv: KeyValue) -> mvcc_pb2.KeyValue:
 Header: TypeAlias = rpc_pb2.ResponseHeader | None
 
 
-def range_response(result: RangeResult, header: Header) -> rpc_pb2.RangeResponse:
+def range_response(result: RangeResult, header: Header = None) -> rpc_pb2.RangeResponse:
     """The answer to a Range."""
     return rpc_pb2.RangeResponse(
         header=header,
@@ -210,14 +210,16 @@ def range_response(result: RangeResult, header: Header) -> rpc_pb2.RangeResponse
     )
 
 
-def put_response(result: PutResult, header: Header) -> rpc_pb2.PutResponse:
+def put_response(result: PutResult, header: Header = None) -> rpc_pb2.PutResponse:
     """The answer to a Put."""
     if result.prev_kv is None:
         return rpc_pb2.PutResponse(header=header)
     return rpc_pb2.PutResponse(header=header, prev_kv=key_value(result.prev_kv))
 
 
-def delete_range_response(result: DeleteRangeResult, header: Header) -> rpc_pb2.DeleteRangeResponse:
+def delete_range_response(
+    result: DeleteRangeResult, header: Header = None
+) -> rpc_pb2.DeleteRangeResponse:
     """The answer to a DeleteRange."""
     return rpc_pb2.DeleteRangeResponse(
         header=header,
@@ -226,7 +228,7 @@ def delete_range_response(result: DeleteRangeResult, header: Header) -> rpc_pb2.
     )
 
 
-def txn_response(result: TxnResult, header: Header) -> rpc_pb2.TxnResponse:
+def txn_response(result: TxnResult, header: Header = None) -> rpc_pb2.TxnResponse:
     """The answer to a Txn."""
     return rpc_pb2.TxnResponse(
         header=header,

@@ -107,7 +107,8 @@ class KvService:
         require_leader(call, self._node.leader_id)
 
         def reply() -> None:
-            call.reply(self._headers.field(self._node.machine.store.revision))
+            header = self._headers.field(self._node.machine.store.revision)
+            call.reply(rpc_pb2.CompactionResponse(), header)
 
         def done(result: Any) -> None:
             if isinstance(result, KvError):
@@ -137,7 +138,7 @@ class KvService:
         self,
         command: Command,
         call: Call,
-        respond: Callable[[Any, None], Message],
+        respond: Callable[[Any], Message],
     ) -> None:
         """Propose a command and answer with its result."""
 
@@ -145,7 +146,7 @@ class KvService:
             if isinstance(result, KvError):
                 call.fail(result)
             else:
-                call.reply(respond(result, None), self._headers.field(result.revision))
+                call.reply(respond(result), self._headers.field(result.revision))
 
         self._node.propose(command, done)
 
@@ -173,7 +174,7 @@ class KvService:
         if not call.accepts_answer():
             return
         result = self._node.machine.store.txn(command)
-        call.reply(convert.txn_response(result, None), self._headers.field(result.revision))
+        call.reply(convert.txn_response(result), self._headers.field(result.revision))
 
     def _check_size(self, request: Message) -> None:
         """The limit is on etcd's log entry, so that both refuse the same requests."""

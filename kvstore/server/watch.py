@@ -25,9 +25,13 @@ PROGRESS_INTERVAL_SECONDS = 600.0
 
 # How long sending to watchers may hold the loop before others get a turn.
 _SEND_SLICE_SECONDS = 0.005
-# After sending, other work has so many times as long before the next events go out; at most this.
-_RESTS_PER_SEND = 6
+# After each response, which takes some microseconds, others have the loop for several times that;
+# less than a turn of the loop is not worth a timer, and more than this would be noticed.
+_REST_SECONDS_PER_RESPONSE = 40e-6
+_REST_SECONDS_MIN = 0.001
 _REST_SECONDS_MAX = 0.02
+# What a notice counts among them.
+_NOTICE_BYTES = 64
 # Responses of one stream that are handed over together, about.
 _SEND_BYTES = 128 * 1024
 # Election timeouts without a leader after which streams that want one fail. More than one, as in
@@ -119,24 +123,20 @@ class WatchService:
         self._awaiting_progress[client] = None
         self._answer_progress()
 
-    def wake(self, seconds: float = 0.0) -> None:
-        """Something may be sent: do it at the next turn of the loop, at once for all."""
+    def wake(self) -> None:
+        """Something may be sent: at the next turn of the loop that is no rest, at once for all."""
         if self._next_round is None:
+            seconds = max(0.0, self._rests_until - self._node.clock.now())
             self._next_round = self._node.clock.call_later(seconds, self._run_round)
 
     def _on_applied(self) -> None:
-        """Send what is new, unless sending has had its share of the time.
-
-        The more there is to send, the more events gather meanwhile, and a watcher gets those of
-        several revisions for the price of one; a few watchers wait for nothing. History is not
-        read here: that would hold back the next commands.
-        """
-        if self._next_round is None and not self._hub.is_idle:
-            seconds = self._rests_until - self._node.clock.now()
-            if seconds > 0:
-                self.wake(seconds)
-            else:
-                self._send()
+        # History is not read here: that would hold back the next commands.
+        if self._next_round is not None or self._hub.is_idle:
+            return
+        if self._node.clock.now() < self._rests_until:
+            self.wake()
+        else:
+            self._send()
 
     def _run_round(self) -> None:
         """One slice of history for those that lag, and one slice of time for sending."""
@@ -146,21 +146,29 @@ class WatchService:
         self._send()
 
     def _send(self) -> None:
-        """Send what there is, for one slice of time; come back for the rest."""
+        """Send what there is, for one slice of time; come back for what is left."""
         clock = self._node.clock
-        began = now = clock.now()
+        slice_end = clock.now() + _SEND_SLICE_SECONDS
         encoder = EventEncoder(self._headers.field(self._node.machine.store.revision))
+        responses = 0
         for stream in self._hub.take_deliverable():
-            self._clients[stream].send_pending(encoder)
-            now = clock.now()
-            if now - began > _SEND_SLICE_SECONDS:
-                self.wake()
+            responses += self._clients[stream].send_pending(encoder)
+            if clock.now() > slice_end:
                 break
-        rest_seconds = _RESTS_PER_SEND * (now - began)
-        self._rests_until = now + min(rest_seconds, _REST_SECONDS_MAX)
+        self._rest(responses)
         self._answer_progress()
-        if self._hub.needs_catch_up:
+        if not self._hub.is_idle:
             self.wake()
+
+    def _rest(self, responses: int) -> None:
+        """Leave the loop to others, in proportion to what was sent.
+
+        The more there is to send, the more events gather meanwhile, and a watcher gets those of
+        several revisions for the price of one. Few responses are no reason to rest.
+        """
+        seconds = min(responses * _REST_SECONDS_PER_RESPONSE, _REST_SECONDS_MAX)
+        if seconds >= _REST_SECONDS_MIN:
+            self._rests_until = self._node.clock.now() + seconds
 
     def _answer_progress(self) -> None:
         for client in list(self._awaiting_progress):
@@ -231,14 +239,17 @@ class _Client:
 
     # Responses.
 
-    def send_pending(self, encoder: EventEncoder) -> None:
-        """Send what the hub has for the stream, until its client does not keep up."""
+    def send_pending(self, encoder: EventEncoder) -> int:
+        """Send what the hub has for the stream, until its client does not keep up; how much."""
+        count = 0
         while not self._call.is_blocked:
             responses = self._take_responses(encoder)
             if not responses:
-                return
+                return count
             self._call.send_all(responses)
+            count += len(responses)
         self._hub.pause(self.stream)
+        return count
 
     def _take_responses(self, encoder: EventEncoder) -> list[Pieces]:
         """As many as go out together."""
@@ -247,10 +258,11 @@ class _Client:
         while size < _SEND_BYTES and (item := self._hub.take(self.stream)) is not None:
             if isinstance(item, Compacted):
                 responses.append((self._compacted(item).SerializeToString(),))
+                size += _NOTICE_BYTES
                 continue
-            found = encoder.responses(item)
-            responses += found
-            size += sum(map(len, found[0]))
+            for pieces in encoder.responses(item):
+                responses.append(pieces)
+                size += sum(map(len, pieces))
         return responses
 
     def _compacted(self, notice: Compacted) -> rpc_pb2.WatchResponse:

@@ -131,6 +131,7 @@ class LocalAppendFile:
         self._reserved = reserved
         self._pace = pace
         self._written = self._zeroed = size
+        self._is_in_thread = False
         self._queued: list[bytes] = []
         self._failure: DiskError | None = None
         self._is_closed = False
@@ -149,10 +150,12 @@ class LocalAppendFile:
         """See `AppendFile.sync`: one hop for write and fdatasync, or none."""
         assert not self._is_closed, "a closed file: its descriptor may be another's"
         queued, self._queued = self._queued, []
-        if self._pace is not None and self._pace.is_quick and not self._reserve:
+        is_quick = self._pace is not None and self._pace.is_quick and not self._reserve
+        if is_quick and not self._is_in_thread:
             self._write_and_sync(queued)
         else:
-            await self._worker.call(lambda: self._write_and_sync(queued))
+            self._is_in_thread = True
+            await self._worker.call(lambda: self._sync_in_thread(queued))
 
     def close(self) -> None:
         """See `AppendFile.close`; after a sync that is under way, never beneath it."""
@@ -160,32 +163,36 @@ class LocalAppendFile:
             self._is_closed = True
             self._worker.post(lambda: os.close(self._fd))
 
+    def _sync_in_thread(self, queued: list[bytes]) -> None:
+        try:
+            self._write_and_sync(queued)
+        finally:
+            self._is_in_thread = False  # also when nobody waits for it any more
+
     def _write_and_sync(self, queued: list[bytes]) -> None:
         # After a failed fdatasync the kernel may call the lost pages clean: a second one would
         # succeed and promise what is not there. So a failure is for good.
         if self._failure is not None:
             raise self._failure
         try:
-            if self._reserve:
+            is_first = self._reserve > 0
+            if is_first:
                 os.posix_fallocate(self._fd, 0, self._reserve)
                 self._reserved, self._reserve = self._reserve, 0
             data = b"".join(queued)
             began = time.perf_counter()
             _write_all(self._fd, data)
             self._written += len(data)
-            os.fdatasync(self._fd)
-            if self._pace is not None:
-                self._pace.count(time.perf_counter() - began)
             self._zero_ahead()
+            os.fdatasync(self._fd)
+            if self._pace is not None and not is_first:  # that one is about the space
+                self._pace.count(time.perf_counter() - began)
         except OSError as error:
             self._failure = disk_error("write", self._path, error)
             raise self._failure from error
 
     def _zero_ahead(self) -> None:
-        """Write zeros, which the next sync makes durable, where those of before come to an end.
-
-        Never beyond the space that is reserved, so never for want of it.
-        """
+        """Write zeros where those of before come to an end, within the space that is reserved."""
         start = max(self._zeroed, self._written)
         if start - self._written >= ZEROED_BYTES // 2:
             return

@@ -225,7 +225,7 @@ class GrpcConnection(asyncio.Protocol):
             return  # the request has left as a whole
         if flags & _END_STREAM or kind == _RST:
             del self._unary[stream]
-            call.on_end(call.is_answered)
+            call.on_end(call.is_answered and kind != _RST)
 
     def _consume(self, size: int) -> None:
         self._consumed += size

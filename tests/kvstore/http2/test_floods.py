@@ -7,10 +7,10 @@ from kvstore.http2.limits import (
     HEADER_BLOCK_BYTES_MAX,
     HEADER_FIELDS_MAX,
     IDLE_FRAMES_BURST,
+    IDLE_FRAMES_PER_ANSWER,
     PING_STRIKES_MAX,
     RESETS_BURST,
     STREAMS_PER_IDLE_FRAME,
-    WINDOW_CRUMBS_PER_ANSWER,
     Bucket,
     Limits,
 )
@@ -171,7 +171,16 @@ def test_crumbs_of_windows_that_give_answers_back_are_borne() -> None:
         peer.window(0, 9)
         peer.window(0, 6)
     assert peer.fault() is None
-    for _ in range(IDLE_FRAMES_BURST + 2 * WINDOW_CRUMBS_PER_ANSWER * 2 * IDLE_FRAMES_BURST):
+    for _ in range(IDLE_FRAMES_BURST + 1):  # what was not used is not saved up
+        peer.window(0, 1)
+    assert peer.fault() is CALM
+
+
+def test_a_large_answer_that_is_taken_in_crumbs() -> None:
+    """Data dribble (CVE-2019-9511): the frames that crumbs let go pay for no more of them."""
+    peer = Peer()
+    peer.begin(flags=END_HEADERS | END_STREAM).answer(bytes(900_000))
+    for _ in range(IDLE_FRAMES_BURST + IDLE_FRAMES_PER_ANSWER + 1):
         peer.window(0, 1)
     assert peer.fault() is CALM
 
