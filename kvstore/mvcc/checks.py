@@ -38,8 +38,9 @@ def check_delete(command: DeleteRange) -> None:
 def check_txn(command: Txn, operations_max: int) -> None:
     """Check a txn with all that is nested in it: sizes and keys first, then duplicate keys."""
     _check_operations(command, operations_max)
-    _Writes.of(command.success)
-    _Writes.of(command.failure)
+    for operations in (command.success, command.failure):
+        if operations:
+            _Writes.of(operations)
 
 
 def _check_key(key: bytes) -> None:
@@ -96,7 +97,7 @@ class _Writes:
                 writes._add_nested(cls.of(operation.success), cls.of(operation.failure))
         for operation in operations:
             if isinstance(operation, Put):
-                writes._add_puts({operation.key}, allowed=set())
+                writes._add_put(operation.key)
         return writes
 
     def _add_nested(self, success: "_Writes", failure: "_Writes") -> None:
@@ -106,9 +107,19 @@ class _Writes:
         self.deletes += failure.deletes
 
     def _add_puts(self, keys: set[bytes], *, allowed: set[bytes]) -> None:
-        for key in keys:
-            if key in self.puts and key not in allowed:
-                raise DuplicateKeyError(f"key {key!r} is written twice")
-            if any(start <= key < end for start, end in self.deletes):
-                raise DuplicateKeyError(f"key {key!r} is put and deleted")
+        for key in keys - allowed:
+            self._add_put(key)
+        for key in keys & allowed:
+            self._check_not_deleted(key)
         self.puts |= keys
+
+    def _add_put(self, key: bytes) -> None:
+        if key in self.puts:
+            raise DuplicateKeyError(f"key {key!r} is written twice")
+        self._check_not_deleted(key)
+        self.puts.add(key)
+
+    def _check_not_deleted(self, key: bytes) -> None:
+        for start, end in self.deletes:
+            if start <= key < end:
+                raise DuplicateKeyError(f"key {key!r} is put and deleted")

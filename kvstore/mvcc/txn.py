@@ -5,8 +5,7 @@ anything, so a txn is all or nothing.
 """
 
 import operator
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
@@ -17,7 +16,6 @@ from kvstore.commands import (
     CompareResult,
     CompareTarget,
     DeleteRange,
-    Operation,
     Put,
     Range,
     Txn,
@@ -42,40 +40,45 @@ class Branch(msgspec.Struct, frozen=True, gc=False):
 
 def choose_branch(index: KeyIndex, txn: Txn) -> Branch:
     """Evaluate the compares, also of nested txns, against the state before the whole txn."""
-    succeeded = all(_holds(index, compare) for compare in txn.compares)
+    succeeded = not txn.compares or all(_holds(index, compare) for compare in txn.compares)
     operations = txn.success if succeeded else txn.failure
-    return Branch(succeeded, tuple(_chosen(index, operation) for operation in operations))
-
-
-def _chosen(index: KeyIndex, operation: Operation) -> Range | Put | DeleteRange | Branch:
-    return choose_branch(index, operation) if isinstance(operation, Txn) else operation
+    chosen = [
+        choose_branch(index, operation) if isinstance(operation, Txn) else operation
+        for operation in operations
+    ]
+    return Branch(succeeded, tuple(chosen))
 
 
 def check_branch(
     branch: Branch, index: KeyIndex, leases: LeaseTable, *, revision: int, compact_revision: int
 ) -> None:
     """Raise what would make an operation of the branch fail: first puts, then ranges, as etcd."""
-    operations = list(_flat(branch))
     deleted: list[DeleteRange] = []
-    for operation in operations:
+    ranges: list[Range] = []
+    for operation in _flat(branch):
         if isinstance(operation, Put):
             _check_put(operation, index, leases, deleted)
         elif isinstance(operation, DeleteRange):
             deleted.append(operation)
-    for operation in operations:
+        else:
+            ranges.append(operation)
+    for range_ in ranges:
         # Unlike a range by itself, one in a txn may not say «now» by any negative number.
-        if isinstance(operation, Range) and operation.revision != 0:
-            if operation.revision > revision:
-                raise FutureRevisionError(operation.revision, revision)
-            if operation.revision < compact_revision:
-                raise CompactedError(operation.revision, compact_revision)
+        if range_.revision != 0:
+            if range_.revision > revision:
+                raise FutureRevisionError(range_.revision, revision)
+            if range_.revision < compact_revision:
+                raise CompactedError(range_.revision, compact_revision)
 
 
-def _flat(branch: Branch) -> Iterable[Range | Put | DeleteRange]:
-    return chain.from_iterable(
-        _flat(operation) if isinstance(operation, Branch) else (operation,)
-        for operation in branch.operations
-    )
+def _flat(branch: Branch) -> list[Range | Put | DeleteRange]:
+    flat: list[Range | Put | DeleteRange] = []
+    for operation in branch.operations:
+        if isinstance(operation, Branch):
+            flat += _flat(operation)
+        else:
+            flat.append(operation)
+    return flat
 
 
 def _check_put(put: Put, index: KeyIndex, leases: LeaseTable, deleted: list[DeleteRange]) -> None:

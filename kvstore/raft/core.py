@@ -295,6 +295,14 @@ class Raft:
         # A snapshot that was stepped meanwhile covers more already.
         log.applied = max(log.applied, index)
 
+    def hold_commits(self, holds: bool) -> None:
+        """Tell members of commits with their next entries, unless somebody there waits for them.
+
+        A leader that will soon append again saves them a message. What they have not been told
+        they neither serve nor show to their watchers, so do not hold for long.
+        """
+        self.state.holds_commits = holds
+
     def compact(self, index: int) -> None:
         """Forget entries up to `index`; members that still need them will get a snapshot."""
         self.state.log.compact(index)

@@ -24,6 +24,7 @@ class Progress:
 
     __slots__ = (
         "_inflight_max",
+        "awaited",
         "inflight",
         "is_active",
         "is_nudged",
@@ -47,6 +48,8 @@ class Progress:
         self.is_nudged = False
         # Newest commit index it was told; if that append is lost, a heartbeat repeats it.
         self.sent_commit = 0
+        # Somebody there waits for this index to be committed, or did.
+        self.awaited = 0
         # Last index of each unacknowledged append, oldest first.
         self.inflight: deque[int] = deque()
         self._inflight_max = inflight_max
@@ -75,14 +78,23 @@ class Progress:
         """Tell whether the window is used up."""
         return len(self.inflight) >= self._inflight_max
 
-    def can_send(self, last_index: int, commit: int) -> bool:
-        """Tell whether an append should go out now."""
+    def can_send(self, last_index: int, commit: int, *, holds_commits: bool) -> bool:
+        """Tell whether an append should go out now.
+
+        `holds_commits`: that more is committed is told with the next entries, where nobody waits.
+        """
         if self.state is ProgressState.PROBE:
             return not self.is_probed
         if self.state is ProgressState.SNAPSHOT:
             return False
-        has_news = self.next <= last_index or self.sent_commit < commit
+        has_news = self.next <= last_index or (
+            self.sent_commit < commit and (not holds_commits or self.sent_commit < self.awaited)
+        )
         return self.is_nudged or (has_news and not self.is_full)
+
+    def awaits(self, index: int) -> None:
+        """Somebody there waits for the commit of `index`."""
+        self.awaited = max(self.awaited, index)
 
     def needs_reply(self, entry_count: int) -> bool:
         """Tell whether we learn something from the reply to an append of so many entries."""

@@ -73,13 +73,13 @@ def on_propose(state: RaftState, message: Propose) -> None:
     """A follower's proposals. A former leader drops them: forwarding could go round in circles."""
     if state.is_leader:
         state.proposer = message.sender
-        propose(state, message.data)
+        if propose(state, message.data) and message.sender in state.progress:
+            state.progress[message.sender].awaits(state.log.last_index)
 
 
 def has_appends(state: RaftState) -> bool:
     """Tell whether `send_appends` would send anything."""
-    last_index, commit = state.log.last_index, state.log.commit
-    return any(progress.can_send(last_index, commit) for _, progress in state.peers())
+    return any(_can_send(state, progress) for _, progress in state.peers())
 
 
 def send_appends(state: RaftState) -> None:
@@ -90,11 +90,17 @@ def send_appends(state: RaftState) -> None:
     """
     log = state.log
     for member, progress in sorted(state.peers(), key=lambda peer: peer[0] != state.proposer):
-        while progress.can_send(log.last_index, log.commit):
+        while _can_send(state, progress):
             if progress.next <= log.compacted_index:
                 _want_snapshot(state, member, progress)
             else:
                 _send_append(state, member, progress)
+
+
+def _can_send(state: RaftState, progress: Progress) -> bool:
+    return progress.can_send(
+        state.log.last_index, state.log.commit, holds_commits=state.holds_commits
+    )
 
 
 def _send_append(state: RaftState, member: int, progress: Progress) -> None:
@@ -197,7 +203,8 @@ def on_append_reply(state: RaftState, message: AppendReply) -> None:
         return
     assert message.match_index <= log.last_index, "a member has committed what its leader lacks"
     progress.acknowledge(message.match_index, log.compacted_index + 1)
-    maybe_commit(state)
+    if progress.match > log.commit:  # or it changes nothing
+        maybe_commit(state)
 
 
 def maybe_commit(state: RaftState) -> None:

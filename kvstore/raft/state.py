@@ -89,6 +89,7 @@ class RaftState:
         self.promises: list[Message] = []
         self.forwarded_bytes = 0
         self.proposer = NO_MEMBER  # the follower that forwarded the latest proposals
+        self.holds_commits = False  # see `Raft.hold_commits`
         self.reads: list[ReadState] = []
         self.rejected_reads: list[int] = []
         self.snapshots_wanted: list[int] = []
@@ -236,6 +237,8 @@ class RaftState:
     def answer_read(self, member: int, context: int, index: int) -> None:
         """Tell who asked that the read may be served at `index`; 0: it must be asked again."""
         if member != self.member_id:
+            if member in self.progress:
+                self.progress[member].awaits(index)
             self.send(
                 ReadIndexReply(
                     to=member, sender=self.member_id, term=self.term, context=context, index=index

@@ -1,4 +1,4 @@
-"""The real clock: the running event loop's monotonic time."""
+"""The real clock: an event loop's monotonic time."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,11 +7,15 @@ from kvstore.seams import Timer
 
 
 class LoopClock:
-    """Clock seam on the running asyncio loop."""
+    """Clock seam on the asyncio loop that runs when it is made."""
+
+    def __init__(self) -> None:
+        # Kept: CPython 3.11 asks the kernel for the process's id whenever it is asked for the loop.
+        self._loop = asyncio.get_running_loop()
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
@@ -19,4 +23,4 @@ class LoopClock:
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Run `callback` once, after `seconds`."""
-        return asyncio.get_running_loop().call_later(seconds, callback)
+        return self._loop.call_later(seconds, callback)

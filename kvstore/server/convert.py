@@ -30,11 +30,16 @@ from kvstore.mvcc.types import (
     TxnResult,
 )
 from kvstore.pb import mvcc_pb2, rpc_pb2
+from kvstore.server.wire import HEADER_TAG, REVISION_TAG, varint, with_length
 
 _SORT_ORDERS = {int(order): order for order in SortOrder}
 _SORT_TARGETS = {int(target): target for target in SortTarget}
 _COMPARE_RESULTS = frozenset(CompareResult)
 _COMPARE_TARGETS = frozenset(CompareTarget)
+
+_SUCCEEDED = b"\x10\x01"  # field 2 of a TxnResponse: true
+_RESPONSES_TAG = b"\x1a"  # its field 3, length-delimited
+_RESPONSE_PUT_TAG = b"\x12"  # field 2 of a ResponseOp, length-delimited
 
 # ---------------------------------------------------------------------- requests to commands
 
@@ -237,17 +242,28 @@ def txn_response(result: TxnResult, header: Header = None) -> rpc_pb2.TxnRespons
     )
 
 
-@functools.lru_cache(maxsize=1)  # puts of a txn mostly say the same
-def _plain_put_response(revision: int) -> rpc_pb2.ResponseOp:
-    header = rpc_pb2.ResponseHeader(revision=revision)
-    return rpc_pb2.ResponseOp(response_put=rpc_pb2.PutResponse(header=header))
+def txn_answer(result: TxnResult) -> bytes:
+    """The answer to a Txn without its header, as bytes: most of its puts say the same."""
+    parts = [_SUCCEEDED] if result.succeeded else []
+    for response in result.responses:
+        if isinstance(response, PutResult) and response.prev_kv is None:
+            parts.append(_plain_put_field(response.revision))
+        else:
+            message = _operation_response(response).SerializeToString()
+            parts += (_RESPONSES_TAG, with_length(message))
+    return b"".join(parts)
+
+
+@functools.lru_cache(maxsize=1)
+def _plain_put_field(revision: int) -> bytes:
+    header = REVISION_TAG + varint(revision)
+    response = _RESPONSE_PUT_TAG + with_length(HEADER_TAG + with_length(header))
+    return _RESPONSES_TAG + with_length(response)
 
 
 def _operation_response(result: OperationResult) -> rpc_pb2.ResponseOp:
     # Within a txn, etcd's headers carry nothing but the revision, those of nested txns not even
     # that.
-    if isinstance(result, PutResult) and result.prev_kv is None:
-        return _plain_put_response(result.revision)
     header = rpc_pb2.ResponseHeader(revision=result.revision)
     match result:
         case RangeResult():

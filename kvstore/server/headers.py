@@ -6,9 +6,8 @@ them: all that one revision answers. The field numbers are those of etcd's Respo
 
 from kvstore.pb import rpc_pb2
 from kvstore.server.convert import Answerer
-from kvstore.server.wire import HEADER_TAG, varint, with_length
+from kvstore.server.wire import HEADER_TAG, REVISION_TAG, varint, with_length
 
-_REVISION_TAG = b"\x18"  # field 3, varint
 _TERM_TAG = b"\x20"  # field 4, varint
 
 
@@ -34,7 +33,7 @@ class Headers:
     def _encode(self, revision: int, term: int) -> bytes:
         header = self._member
         if revision:
-            header += _REVISION_TAG + varint(revision)
+            header += REVISION_TAG + varint(revision)
         if term:
             header += _TERM_TAG + varint(term)
         return HEADER_TAG + with_length(header)

@@ -94,7 +94,7 @@ class KvService:
         check_txn(command, self._limits.operations_max)
         if not convert.is_read_only(request):
             self._check_size(request)
-            self._write(command, call, convert.txn_response)
+            self._write(command, call, convert.txn_answer)
             return
         if convert.is_serializable(request):
             self._answer_txn(command, call)
@@ -138,7 +138,7 @@ class KvService:
         self,
         command: Command,
         call: Call,
-        respond: Callable[[Any], Message],
+        respond: Callable[[Any], Message | bytes],
     ) -> None:
         """Propose a command and answer with its result."""
 
@@ -174,7 +174,7 @@ class KvService:
         if not call.accepts_answer():
             return
         result = self._node.machine.store.txn(command)
-        call.reply(convert.txn_response(result), self._headers.field(result.revision))
+        call.reply(convert.txn_answer(result), self._headers.field(result.revision))
 
     def _check_size(self, request: Message) -> None:
         """The limit is on etcd's log entry, so that both refuse the same requests."""

@@ -35,6 +35,7 @@ from kvstore.raft.types import (
     SnapshotMeta,
 )
 from kvstore.seams import Clock, PeerTransport, Random
+from kvstore.server.commit_hold import CommitHold
 from kvstore.server.log_window import LogWindow
 from kvstore.server.proposals import Proposals
 from kvstore.server.reads import ReadDone, ReadQueue
@@ -126,6 +127,7 @@ class Node:
             retry_seconds=options.election_seconds,
         )
         self.log_window = LogWindow(restored.entries)
+        self._commit_hold = CommitHold(raft, clock, self.wake)
 
     # ------------------------------------------------------------------ what services use
 
@@ -319,6 +321,8 @@ class Node:
         if ready.hard_state is not None or ready.entries:
             self.storage.append(ready.hard_state, ready.entries)
         self._send(ready.appends)  # a leader may send while it syncs …
+        if ready.entries and self.is_leader:
+            self._commit_hold.appended()
         if ready.must_sync:
             await self.storage.sync()
         self._send(ready.promises)  # … but votes and acknowledgements wait for the sync

@@ -5,6 +5,7 @@ encoded once, and a response is a join.
 """
 
 HEADER_TAG = b"\x0a"  # field 1, length-delimited: the header of every response
+REVISION_TAG = b"\x18"  # field 3 of a header, a varint
 
 
 _BYTES = [bytes((value,)) for value in range(0x80)]

@@ -220,10 +220,28 @@ def test_results_become_responses() -> None:
     )
 
 
+def mixed_txn_result(*, succeeded: bool) -> TxnResult:
+    responses = (RangeResult(8), PutResult(9), DeleteRangeResult(9), TxnResult(9, False))
+    return TxnResult(9, succeeded, responses)
+
+
+@pytest.mark.parametrize("revision", [2, 127, 128, 2**31, 2**62])
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_the_bytes_of_a_txns_answer_are_those_of_its_message(
+    revision: int, succeeded: bool
+) -> None:
+    puts = (PutResult(revision), PutResult(revision), PutResult(revision, KV))
+    for result in (
+        TxnResult(revision, succeeded),
+        TxnResult(revision, succeeded, puts),
+        mixed_txn_result(succeeded=succeeded),
+    ):
+        answer = pb.TxnResponse.FromString(convert.txn_answer(result))
+        assert answer == convert.txn_response(result)
+
+
 def test_headers_within_a_txn_carry_the_revision_only_and_nested_txns_not_even_that() -> None:
-    result = TxnResult(
-        9, True, (RangeResult(8), PutResult(9), DeleteRangeResult(9), TxnResult(9, False))
-    )
+    result = mixed_txn_result(succeeded=True)
     assert convert.txn_response(result, HEADER) == pb.TxnResponse(
         header=HEADER,
         succeeded=True,

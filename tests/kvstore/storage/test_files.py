@@ -17,7 +17,7 @@ from kvstore.errors import DataFolderError, DiskError
 from kvstore.seams import Files
 from kvstore.storage.files import LocalFiles
 from kvstore.storage.log_storage import LogStorage
-from kvstore.storage.pace import QUICK_IN_A_ROW_MIN, QUICK_SECONDS
+from kvstore.storage.pace import QUICK_SECONDS, QUICK_WANTED_MIN
 from tests.kvstore.storage.logs import (
     IDENTITY,
     entry,
@@ -123,10 +123,10 @@ async def test_the_loop_syncs_by_itself_while_the_disk_is_quick(
     monkeypatch.setattr(os, "fdatasync", spy)
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     file = files.create(str(tmp_path / "file"), preallocate=MiB)
-    for _ in range(QUICK_IN_A_ROW_MIN + 3):  # the first is about the space
+    for _ in range(QUICK_WANTED_MIN + 3):  # the first is about the space
         file.append(b"x")
         await file.sync()
-    assert threads == ["wal"] * (QUICK_IN_A_ROW_MIN + 1) + ["MainThread"] * 2
+    assert threads == ["wal"] * (QUICK_WANTED_MIN + 1) + ["MainThread"] * 2
     seconds[0] = 2 * QUICK_SECONDS
     for _ in range(3):
         file.append(b"x")

@@ -1,9 +1,11 @@
 """When the loop may sync by itself."""
 
 from kvstore.storage.pace import (
-    QUICK_IN_A_ROW_MAX,
-    QUICK_IN_A_ROW_MIN,
+    QUICK_PER_SLOW,
     QUICK_SECONDS,
+    QUICK_SPARE_MAX,
+    QUICK_WANTED_MAX,
+    QUICK_WANTED_MIN,
     STALL_SECONDS,
     Pace,
 )
@@ -17,12 +19,33 @@ def quick_until_trusted(pace: Pace) -> int:
     return count
 
 
-def test_a_disk_is_trusted_after_a_row_of_quick_syncs_and_no_more_after_a_slow_one() -> None:
+def test_a_disk_is_trusted_after_so_many_quick_syncs() -> None:
     pace = Pace()
-    for _ in range(3):
-        assert quick_until_trusted(pace) == QUICK_IN_A_ROW_MIN
+    assert quick_until_trusted(pace) == QUICK_WANTED_MIN
+    pace.count(STALL_SECONDS)  # slow, but no stall
+    assert not pace.is_quick
+    assert quick_until_trusted(pace) == QUICK_PER_SLOW
+
+
+def test_few_slow_syncs_among_many_are_borne_and_many_are_not() -> None:
+    pace = Pace()
+    for _ in range(QUICK_WANTED_MIN + QUICK_SPARE_MAX + 1000):
+        pace.count(QUICK_SECONDS)
+    for _ in range(QUICK_SPARE_MAX // QUICK_PER_SLOW):
+        assert pace.is_quick
         pace.count(STALL_SECONDS)
-        assert not pace.is_quick
+    assert pace.is_quick
+    pace.count(STALL_SECONDS)
+    assert not pace.is_quick
+
+
+def test_a_disk_that_is_often_slow_is_never_trusted() -> None:
+    pace = Pace()
+    for _ in range(1000):
+        for _ in range(QUICK_PER_SLOW - 1):
+            pace.count(QUICK_SECONDS)
+            assert not pace.is_quick
+        pace.count(STALL_SECONDS)
 
 
 def test_each_stall_doubles_what_is_asked_for_up_to_a_bound() -> None:
@@ -31,5 +54,5 @@ def test_each_stall_doubles_what_is_asked_for_up_to_a_bound() -> None:
     for _ in range(14):
         wanted.append(quick_until_trusted(pace))
         pace.count(2 * STALL_SECONDS)
-    assert wanted[:4] == [QUICK_IN_A_ROW_MIN * factor for factor in (1, 2, 4, 8)]
-    assert wanted[-1] == wanted[-2] == QUICK_IN_A_ROW_MAX
+    assert wanted[:4] == [QUICK_WANTED_MIN * factor for factor in (1, 2, 4, 8)]
+    assert wanted[-1] == wanted[-2] == QUICK_WANTED_MAX
