@@ -4,6 +4,7 @@ What fits goes out at once; the rest waits in its stream's queue and goes frame 
 streams taking turns. Nothing goes out while the transport is full (`pause`).
 """
 
+import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -27,11 +28,13 @@ from kvstore.http2.protocol import (
 from kvstore.http2.stream import Stream
 from kvstore.http2.totals import Totals
 
-# A unary answer is three frames, most of whose bytes are the same each time.
+# A unary answer is three frames around a message, most of whose bytes are the same each time.
 _HEADERS_START: Final = frames.headers(0, RESPONSE_HEADERS, ends_stream=False)[:5]
 _TRAILERS_START: Final = frames.headers(0, TRAILERS_OK, ends_stream=True)[:5]
-_DATA_KIND: Final = b"\0\0"
-_NOT_COMPRESSED: Final = b"\0"
+# HEADERS; the head of DATA: length, kind and flags, stream; gRPC's prefix: not compressed, length.
+_ANSWER_HEAD: Final = struct.Struct(f">5sI{len(RESPONSE_HEADERS)}sBHHIBI")
+_ANSWER_TAIL: Final = struct.Struct(f">5sI{len(TRAILERS_OK)}s")
+_ANSWER_FRAME_BYTES: Final = _ANSWER_HEAD.size + _ANSWER_TAIL.size - MESSAGE_PREFIX_BYTES
 
 
 class Sender:
@@ -116,27 +119,19 @@ class Sender:
             return
         self.window -= size
         self._data_bytes += size
-        self.held_bytes -= size
+        self.held_bytes += _ANSWER_FRAME_BYTES
         self.sent_count += 1
         self.answer_count += 1
-        stream_id = stream.id.to_bytes(4)
-        self.put(
-            b"".join(
-                (
-                    _HEADERS_START,
-                    stream_id,
-                    RESPONSE_HEADERS,
-                    size.to_bytes(3),
-                    _DATA_KIND,
-                    stream_id,
-                    _NOT_COMPRESSED,
-                    length.to_bytes(4),
-                    message,
-                    _TRAILERS_START,
-                    stream_id,
-                    TRAILERS_OK,
-                )
-            )
+        if not self._out:
+            self._on_output()
+        stream_id = stream.id
+        high, low = size >> 16, size & 0xFFFF
+        self._out += (
+            _ANSWER_HEAD.pack(
+                _HEADERS_START, stream_id, RESPONSE_HEADERS, high, low, 0, stream_id, 0, length
+            ),
+            message,
+            _ANSWER_TAIL.pack(_TRAILERS_START, stream_id, TRAILERS_OK),
         )
         self._on_sent(stream)
 

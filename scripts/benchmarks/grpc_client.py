@@ -123,13 +123,13 @@ class GrpcConnection(asyncio.Protocol):
 
     def call(self, header_block: bytes, data: bytes, on_end: OnEnd) -> None:
         """A unary call whose answer is not looked into: the cheapest there is."""
-        room = min(self._window, self._initial_window, _FRAME_BYTES_MAX)
-        if self._unsent or len(data) > room or self.is_lost:
+        size, block_size = len(data), len(header_block)
+        is_cut = size > self._window or size > self._initial_window or size > _FRAME_BYTES_MAX
+        if is_cut or self._unsent or self.is_lost:
             self.send(self.open(header_block, None, on_end), data, last=True)
             return
         stream = self._next_stream
         self._next_stream += 2
-        size, block_size = len(data), len(header_block)
         self._window -= size
         self._unary[stream] = _Unary(on_end)
         head = _HEAD.pack(block_size >> 16, block_size & 0xFFFF, _HEADERS, _END_HEADERS, stream)
@@ -203,35 +203,32 @@ class GrpcConnection(asyncio.Protocol):
         """Cut into frames."""
         received = self._received + data if self._received else data
         position, end = 0, len(received)
+        unary, unpack = self._unary, _HEAD.unpack_from
         while end - position >= _HEAD_BYTES:
-            high, low, kind, flags, stream = _HEAD.unpack_from(received, position)
+            high, low, kind, flags, stream = unpack(received, position)
             begin = position + _HEAD_BYTES
             after = begin + (high << 16 | low)
             if after > end:
                 break
-            call = self._unary.get(stream)
+            call = unary.get(stream)
             if call is None:
                 self._on_frame(kind, flags, stream & _WINDOW_MAX, received[begin:after])
             else:
-                self._on_unary(call, kind, flags, stream, after - begin)
+                if kind == _DATA and after > begin:
+                    call.is_answered = True
+                    self._consumed += after - begin
+                # Of the other kinds none has this flag but trailers.
+                if flags & _END_STREAM or kind == _RST:
+                    del unary[stream]
+                    call.on_end(call.is_answered and kind != _RST)
             position = after
         self._received = received[position:]
-
-    def _on_unary(self, call: _Unary, kind: int, flags: int, stream: int, size: int) -> None:
-        if kind == _DATA:
-            self._consume(size)
-            call.is_answered = call.is_answered or size > 0
-        elif kind == _WINDOW:
-            return  # the request has left as a whole
-        if flags & _END_STREAM or kind == _RST:
-            del self._unary[stream]
-            call.on_end(call.is_answered and kind != _RST)
-
-    def _consume(self, size: int) -> None:
-        self._consumed += size
         if self._consumed > _TOP_UP_BYTES:
-            self._write(_frame(_WINDOW, 0, 0, struct.pack(">I", self._consumed)))
-            self._consumed = 0
+            self._top_up()
+
+    def _top_up(self) -> None:
+        self._write(_frame(_WINDOW, 0, 0, struct.pack(">I", self._consumed)))
+        self._consumed = 0
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if kind == _DATA:
@@ -252,7 +249,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         assert not flags & _PADDED, "nobody pads"
-        self._consume(len(payload))
+        self._consumed += len(payload)
         stream = self._streams.get(stream_id)
         if stream is None:
             return
