@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 # How long applying may hold the loop before others get a turn.
 APPLY_SLICE_SECONDS = 0.005
+# Turns of the loop for which reads wait for others, while there are more with each turn.
+GATHER_TURNS_MAX = 4
 # The clock is looked at once per so many entries.
 _ENTRIES_PER_CLOCK_READ = 16
 
@@ -243,10 +245,21 @@ class Node:
         while not self._is_stopping:
             await self._wake.wait()
             self._wake.clear()
+            await self._gather_reads()
             self._submit()
             while self.raft.has_ready():
                 await self._process(self.raft.ready())
                 self._submit()
+
+    async def _gather_reads(self) -> None:
+        """Let the reads that the next turns of the loop bring join the round of those that wait."""
+        count = 0
+        for _ in range(GATHER_TURNS_MAX):
+            more = self._reads.gathering_count
+            if more == count:
+                return
+            count = more
+            await self.clock.sleep(0)
 
     def stop(self) -> None:
         """End `run`; every waiting request fails with StoppedError."""

@@ -22,6 +22,7 @@ class ReadQueue:
         self._timeout_seconds = timeout_seconds
         self._retry_seconds = retry_seconds
         self._count = 0
+        self._last_count = 0  # of the reads that were asked for together last
         self._new: _Batch = []
         self._asked: dict[int, tuple[float, _Batch]] = {}  # context → (asked at, batch)
         self._confirmed: list[tuple[int, int, _Batch]] = []  # heap of (index, context, batch)
@@ -33,9 +34,16 @@ class ReadQueue:
         self._count += 1
         self._new.append((now + self._timeout_seconds, done))
 
+    @property
+    def gathering_count(self) -> int:
+        """Reads that are to be asked for, where more may be about to come: 0 if the last one was
+        alone, as those of a single client are."""
+        return len(self._new) if self._last_count > 1 else 0
+
     def ask(self, now: float, read_index: Callable[[int], bool]) -> None:
         """Ask for the reads gathered since the last time; they stay when there is no leader."""
         if self._new and read_index(self._next_context):
+            self._last_count = len(self._new)
             self._asked[self._next_context] = (now, self._new)
             self._next_context += 1
             self._new = []

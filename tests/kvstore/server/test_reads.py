@@ -1,0 +1,72 @@
+"""Reads that wait: which of them are asked for together."""
+
+import asyncio
+
+import pytest
+
+from kvstore.errors import KvError
+from kvstore.server.node import GATHER_TURNS_MAX
+from kvstore.server.reads import ReadDone, ReadQueue
+from kvstore.testing.simulation import loop
+from kvstore.testing.simulation.clock import SimulatedClock
+
+from .test_node import ALONE, a_member
+
+
+def ignore(_: KvError | None) -> None:
+    pass
+
+
+def ask_for(queue: ReadQueue, count: int) -> None:
+    for _ in range(count):
+        queue.add(0.0, ignore)
+    queue.ask(0.0, lambda _: True)
+
+
+def test_reads_wait_for_others_only_if_the_last_ones_had_company() -> None:
+    queue = ReadQueue(1, timeout_seconds=7.0, retry_seconds=1.0)
+    ask_for(queue, 1)
+    queue.add(0.0, ignore)
+    assert queue.gathering_count == 0
+    ask_for(queue, 1)  # two, with the one that waits
+    assert queue.gathering_count == 0
+    queue.add(0.0, ignore)
+    assert queue.gathering_count == 1
+
+
+@pytest.mark.parametrize("turns", [1, 3, 50])
+def test_reads_of_the_next_turns_join_a_round_but_not_for_ever(turns: int) -> None:
+    async def contexts() -> list[int]:
+        """Of the rounds that are asked for when two reads come at first, then one a turn."""
+        asked_for: list[int] = []
+        async with a_member(SimulatedClock(), *ALONE) as member:
+            await asyncio.sleep(5.0)
+            node = member.node
+            asked = node.raft.read_index
+            served: list[int] = []
+
+            def read_index(context: int) -> bool:
+                asked_for.append(context)
+                return asked(context)
+
+            node.raft.read_index = read_index  # type: ignore[method-assign]
+
+            def reader(number: int) -> ReadDone:
+                def done(error: KvError | None) -> None:
+                    assert error is None
+                    served.append(number)
+
+                return done
+
+            for number in range(2):
+                node.read_index(reader(number))
+            await asyncio.sleep(1.0)
+            for number in range(2, 2 + turns):
+                node.read_index(reader(number))
+                await asyncio.sleep(0)
+            await asyncio.sleep(1.0)
+            assert served == list(range(2 + turns))
+        return asked_for
+
+    rounds = len(loop.run(contexts)) - 1
+    assert rounds == 1 if turns < GATHER_TURNS_MAX else rounds >= turns / (2 * GATHER_TURNS_MAX)
