@@ -31,11 +31,12 @@ NOTE = "PySyncObj's journal is never synced: its puts are not durable, and the r
 _MEMBERS = 3
 _START_ATTEMPTS_MAX = 3  # another process may take a port between our probe and the member's bind
 _READY_SECONDS_MAX = 60.0
+_FILL_AT_ONCE = 100
 _HOST = "127.0.0.1"
 
 
 class PeerStartError(Exception):
-    """The members end, or never answer a put."""
+    """The members end, or do not answer each put."""
 
 
 class PeerLoad(msgspec.Struct, frozen=True):
@@ -134,21 +135,17 @@ async def _measure(target: Target, load: PeerLoad, seconds: float) -> Outcome:
 
 
 async def _fill(target: Target) -> None:
-    """The keys that gets find."""
-    answered = asyncio.Event()
-    left = KEYS
-
-    def on_end(_: bool) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            answered.set()
-
+    """The keys that gets find. Few at a time: a heap of them makes it lose its leader."""
+    numbers = iter(range(KEYS))
     async with _connected(target.endpoints[:1], 1) as [connection]:
-        for number in range(KEYS):
-            connection.call(b"key/%06d" % number, VALUE, on_end)
-        async with asyncio.timeout(_READY_SECONDS_MAX):
-            await answered.wait()
+
+        def call(on_end: OnEnd) -> None:
+            connection.call(b"key/%06d" % next(numbers), VALUE, on_end)
+
+        calls = [call] * _FILL_AT_ONCE
+        outcome = await closed_loop.run(target, calls, _READY_SECONDS_MAX, count_max=KEYS)
+    if outcome.completions < KEYS:
+        raise PeerStartError(f"{KEYS - outcome.completions} of the first {KEYS} puts are lost")
 
 
 # ------------------------------------------------------------------ members
