@@ -150,8 +150,13 @@ class LocalAppendFile:
         """See `AppendFile.sync`: one hop for write and fdatasync, or none."""
         assert not self._is_closed, "a closed file: its descriptor may be another's"
         queued, self._queued = self._queued, []
-        is_quick = self._pace is not None and self._pace.is_quick and not self._reserve
-        if is_quick and not self._is_in_thread:
+        is_quick = (
+            self._pace is not None
+            and self._pace.is_quick(sum(map(len, queued)))
+            and not self._reserve
+            and not self._is_in_thread
+        )
+        if is_quick:
             self._write_and_sync(queued)
         else:
             self._is_in_thread = True
@@ -186,7 +191,7 @@ class LocalAppendFile:
             self._zero_ahead()
             os.fdatasync(self._fd)
             if self._pace is not None and not is_first:  # that one is about the space
-                self._pace.count(time.perf_counter() - began)
+                self._pace.count(len(data), time.perf_counter() - began)
         except OSError as error:
             self._failure = disk_error("write", self._path, error)
             raise self._failure from error

@@ -6,6 +6,9 @@ them to the thread when slow ones come too often. A disk that stalls now and the
 each time: a stall holds the loop up, and heartbeats with it.
 """
 
+SMALL_BYTES_MAX = 64 * 1024
+"""To sync more takes its time on any disk: that belongs into the thread, and says nothing."""
+
 QUICK_SECONDS = 0.001
 """A sync that takes longer belongs into the thread."""
 
@@ -33,13 +36,14 @@ class Pace:
         self._credit = 0
         self._wanted = QUICK_WANTED_MIN
 
-    @property
-    def is_quick(self) -> bool:
-        """Tell whether the next sync will very likely be quick."""
-        return self._credit >= self._wanted
+    def is_quick(self, size: int) -> bool:
+        """Tell whether a sync of so many bytes will very likely be quick."""
+        return self._credit >= self._wanted and size <= SMALL_BYTES_MAX
 
-    def count(self, seconds: float) -> None:
-        """A sync has taken so long."""
+    def count(self, size: int, seconds: float) -> None:
+        """A sync of so many bytes has taken so long."""
+        if size > SMALL_BYTES_MAX:
+            return
         if seconds <= QUICK_SECONDS:
             self._credit = min(self._credit + 1, self._wanted + QUICK_SPARE_MAX)
         elif seconds <= STALL_SECONDS:
