@@ -21,9 +21,9 @@ QUICK_WANTED_MIN = 64
 QUICK_WANTED_MAX = 65_536
 """Each stall doubles what is asked for, up to this: minutes of a busy log."""
 
-QUICK_PER_SLOW = 16
+QUICK_PER_SLOW = 8
 """So many quick ones make up for a slow one that is no stall: in the thread a sync's time has the
-wait for the interpreter in it, and one in a hundred looks slow on any disk."""
+wait for the interpreter in it, and a few in a hundred look slow on any disk."""
 
 QUICK_SPARE_MAX = 64
 """Quick ones beyond what is asked for count up to this: a few slow ones in a row end the trust."""
