@@ -111,7 +111,6 @@ class _Writes:
             self._add_put(key)
         for key in keys & allowed:
             self._check_not_deleted(key)
-        self.puts |= keys
 
     def _add_put(self, key: bytes) -> None:
         if key in self.puts:

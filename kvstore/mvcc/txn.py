@@ -40,6 +40,7 @@ class Branch(msgspec.Struct, frozen=True, gc=False):
 
 def choose_branch(index: KeyIndex, txn: Txn) -> Branch:
     """Evaluate the compares, also of nested txns, against the state before the whole txn."""
+    # Many txns compare nothing, and a generator costs as much as a put.
     succeeded = not txn.compares or all(_holds(index, compare) for compare in txn.compares)
     operations = txn.success if succeeded else txn.failure
     chosen = [

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.message import DecodeError, Message
 
 from kvstore.errors import (
     KvError,
@@ -22,6 +22,7 @@ from kvstore.http2.grpc import Head, prefix
 from kvstore.http2.stream import Stream
 from kvstore.rpc_errors import status_of
 from kvstore.server.call import HANDLER_FAILED, Pieces, Service
+from kvstore.server.wire import serialize
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +32,13 @@ _MESSAGE_BYTES_MAX = 2**31 - 1
 _PATH_CHARACTERS_MAX = 128
 
 
-def serialize(response: Any) -> bytes:
+def _bytes_of(response: Message | bytes) -> bytes:
     """The bytes of a response, which may be bytes already. Raises ResponseTooLargeError."""
-    if isinstance(response, bytes):
-        if len(response) > _MESSAGE_BYTES_MAX:
-            raise ResponseTooLargeError(f"{len(response)} bytes")
-        return response
-    try:
-        data: bytes = response.SerializeToString()
-    except (EncodeError, ValueError) as error:
-        raise ResponseTooLargeError(str(error)) from None
-    return data
+    if not isinstance(response, bytes):
+        return serialize(response)
+    if len(response) > _MESSAGE_BYTES_MAX:
+        raise ResponseTooLargeError(f"{len(response)} bytes")
+    return response
 
 
 def _parse(request_type: type[Message], data: bytes) -> Any:
@@ -123,7 +120,7 @@ class UnaryCall(_CallBase):
         if not self.accepts_answer():
             return
         try:
-            self.answer(header + serialize(response) if header else serialize(response))
+            self.answer(header + _bytes_of(response) if header else _bytes_of(response))
         except ResponseTooLargeError as error:
             self.fail(error)
 
@@ -181,7 +178,7 @@ class BidirectionalCall(_CallBase):
     def send(self, response: Any) -> None:
         """Send one message or its bytes."""
         try:
-            super().send(serialize(response))
+            super().send(_bytes_of(response))
         except ResponseTooLargeError as error:
             self.fail(error)
 

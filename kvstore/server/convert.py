@@ -30,7 +30,7 @@ from kvstore.mvcc.types import (
     TxnResult,
 )
 from kvstore.pb import mvcc_pb2, rpc_pb2
-from kvstore.server.wire import HEADER_TAG, REVISION_TAG, varint, with_length
+from kvstore.server.wire import HEADER_TAG, REVISION_TAG, serialize, varint, with_length
 
 _SORT_ORDERS = {int(order): order for order in SortOrder}
 _SORT_TARGETS = {int(target): target for target in SortTarget}
@@ -243,14 +243,17 @@ def txn_response(result: TxnResult, header: Header = None) -> rpc_pb2.TxnRespons
 
 
 def txn_answer(result: TxnResult) -> bytes:
-    """The answer to a Txn without its header, as bytes: most of its puts say the same."""
+    """The answer to a Txn without its header, as bytes: most of its puts say the same.
+
+    Raises ResponseTooLargeError.
+    """
     parts = [_SUCCEEDED] if result.succeeded else []
     for response in result.responses:
         if isinstance(response, PutResult) and response.prev_kv is None:
             parts.append(_plain_put_field(response.revision))
         else:
-            message = _operation_response(response).SerializeToString()
-            parts += (_RESPONSES_TAG, with_length(message))
+            message = serialize(_operation_response(response))
+            parts += (_RESPONSES_TAG, varint(len(message)), message)
     return b"".join(parts)
 
 

@@ -145,8 +145,11 @@ class KvService:
         def done(result: Any) -> None:
             if isinstance(result, KvError):
                 call.fail(result)
-            else:
+                return
+            try:
                 call.reply(respond(result), self._headers.field(result.revision))
+            except KvError as failure:  # it is written, but the answer is too large to be made
+                call.fail(failure)
 
         self._node.propose(command, done)
 

@@ -244,19 +244,20 @@ class Node:
         self._wake.set()
         while not self._is_stopping:
             await self._wake.wait()
-            self._wake.clear()
             await self._gather_reads()
+            self._wake.clear()
             self._submit()
             while self.raft.has_ready():
                 await self._process(self.raft.ready())
                 self._submit()
 
     async def _gather_reads(self) -> None:
-        """Let the reads that the next turns of the loop bring join the round of those that wait."""
+        """Let the reads that the next turns of the loop bring join the round of those that wait,
+        as long as there is nothing else to do."""
         count = 0
         for _ in range(GATHER_TURNS_MAX):
             more = self._reads.gathering_count
-            if more == count:
+            if more == count or self._proposals.has_pending or self.raft.has_ready():
                 return
             count = more
             await self.clock.sleep(0)
@@ -334,7 +335,7 @@ class Node:
         if ready.hard_state is not None or ready.entries:
             self.storage.append(ready.hard_state, ready.entries)
         self._send(ready.appends)  # a leader may send while it syncs …
-        if ready.entries and self.is_leader:
+        if ready.entries and ready.appends and self.is_leader:
             self._commit_hold.appended()
         if ready.must_sync:
             await self.storage.sync()

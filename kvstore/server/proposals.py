@@ -33,6 +33,11 @@ class Proposals:
     def __len__(self) -> int:
         return len(self._waiters)
 
+    @property
+    def has_pending(self) -> bool:
+        """Tell whether some wait to be submitted."""
+        return bool(self._pending)
+
     def add(self, now: float, command: Command, done: Done[Any]) -> None:
         """Let a command wait for its turn; `done` gets its result, or the error at once."""
         try:

@@ -1,7 +1,7 @@
 """Linearizable reads that wait: for a leader's confirmation, then for the applied index.
 
 Decides nothing about consensus: `kvstore.raft` confirms, the node tells what was applied. All
-reads of one loop tick share one context (dissertation, 6.4).
+reads that the node asks for together share one context (dissertation, 6.4).
 """
 
 import heapq

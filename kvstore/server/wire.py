@@ -1,8 +1,12 @@
-"""Pieces of protobuf messages as bytes. Pure.
+"""Protobuf messages and pieces of them as bytes. Pure.
 
 A message is its fields put together, in any order and in pieces: so what many responses share is
 encoded once, and a response is a join.
 """
+
+from google.protobuf.message import EncodeError, Message
+
+from kvstore.errors import ResponseTooLargeError
 
 HEADER_TAG = b"\x0a"  # field 1, length-delimited: the header of every response
 REVISION_TAG = b"\x18"  # field 3 of a header, a varint
@@ -26,3 +30,11 @@ def varint(value: int) -> bytes:
 def with_length(data: bytes) -> bytes:
     """What follows the tag of a length-delimited field."""
     return varint(len(data)) + data
+
+
+def serialize(message: Message) -> bytes:
+    """The bytes of a message. Raises ResponseTooLargeError where protobuf refuses to make them."""
+    try:
+        return message.SerializeToString()
+    except (EncodeError, ValueError) as error:
+        raise ResponseTooLargeError(str(error)) from None

@@ -150,17 +150,16 @@ class LocalAppendFile:
         """See `AppendFile.sync`: one hop for write and fdatasync, or none."""
         assert not self._is_closed, "a closed file: its descriptor may be another's"
         queued, self._queued = self._queued, []
-        is_quick = (
-            self._pace is not None
-            and self._pace.is_quick(sum(map(len, queued)))
-            and not self._reserve
-            and not self._is_in_thread
-        )
-        if is_quick:
+        if self._is_quick(sum(map(len, queued))):
             self._write_and_sync(queued)
         else:
             self._is_in_thread = True
             await self._worker.call(lambda: self._sync_in_thread(queued))
+
+    def _is_quick(self, size: int) -> bool:
+        if self._pace is None or self._reserve or self._is_in_thread:
+            return False
+        return self._pace.is_quick(size + self._zero_count(self._written + size))
 
     def close(self) -> None:
         """See `AppendFile.close`; after a sync that is under way, never beneath it."""
@@ -188,22 +187,28 @@ class LocalAppendFile:
             began = time.perf_counter()
             _write_all(self._fd, data)
             self._written += len(data)
-            self._zero_ahead()
+            zero_count = self._zero_ahead()
             os.fdatasync(self._fd)
             if self._pace is not None and not is_first:  # that one is about the space
-                self._pace.count(len(data), time.perf_counter() - began)
+                self._pace.count(len(data) + zero_count, time.perf_counter() - began)
         except OSError as error:
             self._failure = disk_error("write", self._path, error)
             raise self._failure from error
 
-    def _zero_ahead(self) -> None:
-        """Write zeros where those of before come to an end, within the space that is reserved."""
-        start = max(self._zeroed, self._written)
-        if start - self._written >= ZEROED_BYTES // 2:
-            return
-        count = min(ZEROED_BYTES, self._reserved - start)
-        if count > 0:
+    def _zero_count(self, written: int) -> int:
+        """How many zeros are due once so much is written, within the space that is reserved."""
+        start = max(self._zeroed, written)
+        if start - written >= ZEROED_BYTES // 2:
+            return 0
+        return max(0, min(ZEROED_BYTES, self._reserved - start))
+
+    def _zero_ahead(self) -> int:
+        """Write zeros where those of before come to an end; returns how many."""
+        count = self._zero_count(self._written)
+        if count:
+            start = max(self._zeroed, self._written)
             self._zeroed = start + os.pwrite(self._fd, bytes(count), start)
+        return count
 
 
 class LocalFiles:

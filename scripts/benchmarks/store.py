@@ -171,7 +171,7 @@ async def _run_peer(wanted: list[PeerLoad], plan: Plan, report: Report, folder: 
                 report.peer.append(row)
                 print(reporting.peer_line(row), flush=True)
         except PeerStartError as error:
-            report.peer_note = f"PySyncObj does not start: {error}"
+            report.peer_note = f"PySyncObj is left out: {error}"
     print(report.peer_note, flush=True)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from kvstore.errors import ResponseTooLargeError
 from kvstore.pb import rpc_pb2 as pb
-from kvstore.server import kv, range_encoding
+from kvstore.server import convert, kv, range_encoding
 from tests.kvstore.server.single import PATIENT, Running, running
 
 LEADER_WANTED = [("hasleader", "true")]
@@ -257,6 +258,23 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A range of more than one row is large, and pauses after each."""
     monkeypatch.setattr(kv, "LARGE_ROWS", 1)
     monkeypatch.setattr(range_encoding, "SLICE_ROWS", 1)
+
+
+@pytest.mark.parametrize("is_write", [True, False])
+async def test_an_answer_that_cannot_be_made_ends_its_call_and_not_the_member(
+    member: Running, monkeypatch: pytest.MonkeyPatch, is_write: bool
+) -> None:
+    def refuse(_: object) -> bytes:
+        raise ResponseTooLargeError("2 GiB")
+
+    read = pb.RequestOp(request_range=pb.RangeRequest(key=b"k"))
+    txn = pb.TxnRequest(success=[read, _put_op(b"k")] if is_write else [read])
+    with monkeypatch.context() as patched:
+        patched.setattr(convert, "serialize", refuse)
+        status = await member.status("KV/Txn", txn, pb.TxnResponse)
+    assert status[0] == "RESOURCE_EXHAUSTED"
+    await _put(member, b"other")
+    assert (await _range(member, b"k")).count == is_write  # it was written all the same
 
 
 @pytest.mark.usefixtures("small_slices")

@@ -1,9 +1,11 @@
 """Reads that wait: which of them are asked for together."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from kvstore.commands import Put
 from kvstore.errors import KvError
 from kvstore.server.node import GATHER_TURNS_MAX
 from kvstore.server.reads import ReadDone, ReadQueue
@@ -34,10 +36,10 @@ def test_reads_wait_for_others_only_if_the_last_ones_had_company() -> None:
     assert queue.gathering_count == 1
 
 
-@pytest.mark.parametrize("turns", [1, 3, 50])
-def test_reads_of_the_next_turns_join_a_round_but_not_for_ever(turns: int) -> None:
+def rounds_for(turns: int) -> int:
+    """How many rounds are asked for where two reads came together before, then one a turn."""
+
     async def contexts() -> list[int]:
-        """Of the rounds that are asked for when two reads come at first, then one a turn."""
         asked_for: list[int] = []
         async with a_member(SimulatedClock(), *ALONE) as member:
             await asyncio.sleep(5.0)
@@ -68,5 +70,41 @@ def test_reads_of_the_next_turns_join_a_round_but_not_for_ever(turns: int) -> No
             assert served == list(range(2 + turns))
         return asked_for
 
-    rounds = len(loop.run(contexts)) - 1
-    assert rounds == 1 if turns < GATHER_TURNS_MAX else rounds >= turns / (2 * GATHER_TURNS_MAX)
+    return len(loop.run(contexts)) - 1
+
+
+@pytest.mark.parametrize("turns", [2, GATHER_TURNS_MAX - 1])
+def test_reads_of_the_next_turns_join_a_round(turns: int) -> None:
+    assert rounds_for(turns) == 1
+
+
+def test_reads_do_not_gather_for_ever() -> None:
+    turns = 60
+    assert turns / (2 * GATHER_TURNS_MAX) <= rounds_for(turns) <= turns / 2
+
+
+def test_reads_do_not_gather_while_there_is_a_write_to_propose() -> None:
+    async def story() -> list[str]:
+        """Of a write that comes with a read, and more reads after them, one a turn."""
+        story: list[str] = []
+        async with a_member(SimulatedClock(), *ALONE) as member:
+            await asyncio.sleep(5.0)
+            node = member.node
+            for _ in range(2):
+                node.read_index(ignore)
+            await asyncio.sleep(1.0)
+            propose = node.raft.propose
+
+            def spy(data: Sequence[bytes]) -> bool:
+                story.append("proposed")
+                return propose(data)
+
+            node.raft.propose = spy  # type: ignore[method-assign]
+            node.propose(Put(b"k"), lambda _: None)
+            for turn in range(GATHER_TURNS_MAX):
+                node.read_index(ignore)
+                await asyncio.sleep(0)
+                story.append(f"turn {turn}")
+        return story
+
+    assert loop.run(story).index("proposed") <= 1

@@ -15,9 +15,9 @@ import pytest
 
 from kvstore.errors import DataFolderError, DiskError
 from kvstore.seams import Files
-from kvstore.storage.files import LocalFiles
+from kvstore.storage.files import ZEROED_BYTES, LocalFiles
 from kvstore.storage.log_storage import LogStorage
-from kvstore.storage.pace import QUICK_SECONDS, QUICK_WANTED_MIN
+from kvstore.storage.pace import QUICK_SECONDS, SMALL_BYTES_MAX, STALL_SECONDS, UNSTALLED_MIN
 from tests.kvstore.storage.logs import (
     IDENTITY,
     entry,
@@ -123,15 +123,47 @@ async def test_the_loop_syncs_by_itself_while_the_disk_is_quick(
     monkeypatch.setattr(os, "fdatasync", spy)
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     file = files.create(str(tmp_path / "file"), preallocate=MiB)
-    for _ in range(QUICK_WANTED_MIN + 3):  # the first is about the space
+    for _ in range(UNSTALLED_MIN + 3):  # the first is about the space
         file.append(b"x")
         await file.sync()
-    assert threads == ["wal"] * (QUICK_WANTED_MIN + 1) + ["MainThread"] * 2
-    seconds[0] = 2 * QUICK_SECONDS
+    assert threads == ["wal"] * (UNSTALLED_MIN + 1) + ["MainThread"] * 2
+    for size in (SMALL_BYTES_MAX, SMALL_BYTES_MAX + 1, 1):
+        file.append(bytes(size // 2))
+        file.append(bytes(size - size // 2))
+        await file.sync()
+    assert threads[-3:] == ["MainThread", "wal", "MainThread"]
+    seconds[0] = 2 * STALL_SECONDS
     for _ in range(3):
         file.append(b"x")
         await file.sync()
     assert threads[-3:] == ["MainThread", "wal", "wal"]
+    file.close()
+
+
+async def test_a_sync_that_writes_many_zeros_ahead_is_the_threads(
+    files: LocalFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    zeros: list[tuple[str, int]] = []
+    pwrite = os.pwrite
+
+    def spy(fd: int, data: bytes, offset: int) -> int:
+        zeros.append((threading.current_thread().name, len(data)))
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", spy)
+    monkeypatch.setattr(os, "fdatasync", lambda _: threads.append(threading.current_thread().name))
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
+    file = files.create(str(tmp_path / "file"), preallocate=2 * MiB)
+    for _ in range(UNSTALLED_MIN + 1):
+        file.append(b"x")
+        await file.sync()
+    for _ in range(4 * ZEROED_BYTES // SMALL_BYTES_MAX):
+        file.append(bytes(SMALL_BYTES_MAX))
+        await file.sync()
+    assert len(zeros) > 4
+    assert set(zeros) == {("wal", ZEROED_BYTES)}
+    assert threads[UNSTALLED_MIN + 1 :].count("MainThread") > len(zeros)
     file.close()
 
 
