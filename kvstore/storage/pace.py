@@ -13,8 +13,8 @@ QUICK_SECONDS = 0.0005
 """What syncs may take on average for the loop to do them. In the thread a sync's time has the wait
 for the interpreter in it."""
 
-STALL_SECONDS = 0.005
-"""One that takes longer holds the loop up more than any other work may."""
+STALL_SECONDS = 0.05
+"""One that takes longer holds up heartbeats (every 0.1 s by default), not only answers."""
 
 AVERAGED_SYNCS = 64
 """The average is over about so many of the last."""

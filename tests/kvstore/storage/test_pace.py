@@ -47,8 +47,9 @@ def test_a_disk_is_trusted_after_so_many_syncs_without_a_stall() -> None:
     ("slow_seconds", "quick_per_slow", "is_trusted"),
     [
         (2 * QUICK_SECONDS, 9, True),
-        (STALL_SECONDS, 50, True),  # rarely, and no stall yet
-        (STALL_SECONDS, 9, False),
+        (10 * QUICK_SECONDS, 50, True),
+        (10 * QUICK_SECONDS, 9, False),
+        (STALL_SECONDS, 50, False),
         (4 * QUICK_SECONDS, 1, False),
     ],
 )
