@@ -1,4 +1,4 @@
-"""`python -m kvstore.testing`: simulate seeds, torture real processes, fuzz the front."""
+"""`python -m kvstore.testing`: simulate, torture real processes, fuzz the front, check histories."""
 
 import argparse
 import sys
@@ -6,8 +6,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from kvstore.testing import fuzz_http2, torture
+from kvstore.errors import KvError
+from kvstore.testing import check_command, fuzz_http2, history_file, torture
 from kvstore.testing.history import LostWriteError, ViolationError
+from kvstore.testing.linearizability import STATES_MAX
 from kvstore.testing.processes import ETCD, KEELSON
 from kvstore.testing.simulation import scenario
 
@@ -19,6 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "simulate":
         return _simulate(options)
+    if options.command == "check":
+        return _check(options)
     if options.command == "fuzz-http2":
         return _fuzz(options)
     return _torture(options)
@@ -47,10 +51,24 @@ def _parser() -> argparse.ArgumentParser:
         help="etcd's: how soon it serves again on the same machine",
     )
     torment.add_argument("--folder", type=Path, help="data folder (default: a temporary one)")
+    check = commands.add_parser("check", help="is a recorded history linearizable?")
+    check.add_argument("history", type=Path, help="JSON Lines, as kvstore.testing.history_file tells")
+    check.add_argument("--states", type=int, default=STATES_MAX, help="budget (default %(default)s)")
     fuzz = commands.add_parser("fuzz-http2", help="hostile clients against the front's pure half")
     fuzz.add_argument("--seed", type=int, default=1)
     fuzz.add_argument("--inputs", type=int, default=1_000_000)
     return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    try:
+        recording = history_file.read(options.history)
+    except (KvError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    is_passed, text = check_command.judge(recording, states_max=options.states)
+    print(text)
+    return 0 if is_passed else 1
 
 
 def _fuzz(options: argparse.Namespace) -> int:
