@@ -70,7 +70,7 @@ def read(path: Path) -> Recording:
     watches: list[tuple[Watch, list[Batch | Resumption]]] = []
     writes: list[Write] = []
     with path.open("rb") as file:
-        for number, line in _lines(file):
+        for number, line in _lines(path, file):
             try:
                 match _parsed(line):
                     case Operation() as operation, _:
@@ -85,7 +85,7 @@ def read(path: Path) -> Recording:
                         watches[of_watch][1].append(item)
                     case _, of_watch:
                         raise MalformedHistoryError(f"no watch {of_watch!r} above")
-            except (msgspec.MsgspecError, ValueError) as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 raise MalformedHistoryError(f"{path}, line {number}: {error}") from error
     return Recording(
         operations=tuple(operations),
@@ -106,12 +106,14 @@ def _items(recording: Recording) -> Iterator[tuple[str, int | None, msgspec.Stru
             yield names[type(received)], number, received
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     number = 0
     while line := file.readline(LINE_BYTES_MAX + 1):
         number += 1
         if len(line) > LINE_BYTES_MAX:
-            raise MalformedHistoryError(f"line {number} is longer than {LINE_BYTES_MAX} bytes")
+            raise MalformedHistoryError(
+                f"{path}, line {number}: longer than {LINE_BYTES_MAX} bytes"
+            )
         if line.strip():
             yield number, line
 
@@ -119,12 +121,12 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _parsed(line: bytes) -> tuple[msgspec.Struct, object]:
     """Give what a line tells, and the watch that it belongs to."""
     fields = msgspec.json.decode(line, type=dict[str, Any])
-    name = fields.pop("type", None)
+    name = fields.get("type")
     if not isinstance(name, str) or name not in _STRUCTS:
         raise MalformedHistoryError(f"`type` is {name!r}, not one of {', '.join(_STRUCTS)}")
     struct = _STRUCTS[name]
     of_watch = fields.pop("watch", None) if struct in (Batch, Resumption) else None
-    unknown = fields.keys() - set(struct.__struct_fields__) | fields.keys() & {"received"}
+    unknown = fields.keys() - (set(struct.__struct_fields__) - {"received"}) - {"type"}
     if unknown:
         raise MalformedHistoryError(f"a {name} has no field {min(unknown)!r}")
     return msgspec.convert(_binary(fields), struct, builtin_types=(bytes,)), of_watch

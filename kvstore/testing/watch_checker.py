@@ -27,7 +27,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     prev_mod_revision: int = 0
 
 
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
+class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     """One response. `revision` is its header's.
 
     is_progress: a progress notification, for which `revision` is a promise.
@@ -40,7 +40,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     is_fragment: bool = False
 
 
-class Resumption(msgspec.Struct, frozen=True, kw_only=True):
+class Resumption(msgspec.Struct, frozen=True, kw_only=True, tag="resumption"):
     """The stream broke, and the client asked again, from `start_revision` on."""
 
     start_revision: int

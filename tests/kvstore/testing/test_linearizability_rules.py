@@ -1,0 +1,180 @@
+"""The checker against one that is too simple to be wrong: it tries everything."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvstore.testing.linearizability import MalformedHistoryError, Operation, check
+from kvstore.testing.linearizability.model import Register
+from kvstore.testing.linearizability.search import search
+from kvstore.testing.linearizability.window import shrink
+from tests.kvstore.testing.histories import TrueStore
+
+OPERATIONS_MAX = 6
+VALUES = (b"1", b"2", b"3")
+
+State = tuple[bytes | None, int, int]  # value, mod_revision, revision reached
+
+
+def is_possible(operations: Sequence[Operation]) -> bool:
+    """Try every order that agrees with real time, and every revision that was not answered."""
+    mentioned = [
+        max(o.revision, o.mod_revision, o.expected_revision or 0) for o in operations
+    ]
+    highest = max(mentioned, default=0)
+    return _is_possible(operations, (None, 0, 0), highest)
+
+
+def _is_possible(left: Sequence[Operation], state: State, highest: int) -> bool:
+    if all(operation.completed is None for operation in left):
+        return True  # none of them need ever take effect
+    ends = [operation.completed for operation in left if operation.completed is not None]
+    for position, operation in enumerate(left):
+        if any(end < operation.invoked for end in ends):
+            continue
+        rest = [*left[:position], *left[position + 1 :]]
+        for after in _outcomes(operation, state, highest):
+            if _is_possible(rest, after, highest):
+                return True
+    return False
+
+
+def _outcomes(operation: Operation, state: State, highest: int) -> Iterator[State]:
+    value, mod_revision, reached = state
+    is_answered = operation.completed is not None
+    if operation.kind == "get":
+        is_read = operation.value == value and operation.mod_revision in (0, mod_revision)
+        is_effective = False
+        if is_answered and not is_read:
+            return
+    elif operation.kind == "put":
+        is_effective = True
+    elif operation.kind == "delete":
+        is_effective = value is not None
+    elif operation.expected_revision is not None:
+        is_effective = mod_revision == operation.expected_revision
+    else:
+        is_effective = value == operation.expected_value
+    if operation.succeeded is not None and operation.succeeded != is_effective:
+        return
+    if not is_effective:
+        if operation.revision == 0:
+            yield state
+        elif operation.revision >= reached:
+            yield value, mod_revision, operation.revision
+        return
+    # Beyond the highest that is mentioned, and where none is, any will do.
+    revisions = range(reached + 1, max(reached, highest) + 2)
+    for revision in (operation.revision,) if operation.revision else revisions:
+        if revision > reached:
+            yield operation.value, revision if operation.value is not None else 0, revision
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, has_revisions: bool) -> list[Operation]:
+    """What a true store answers, each call at its moment: 0, 1, 2 …"""
+    store = TrueStore()
+    history = []
+    for moment in range(draw(st.integers(1, OPERATIONS_MAX))):
+        kind = draw(st.sampled_from(("put", "get", "cas", "delete")))
+        is_by_revision = kind == "cas" and has_revisions and draw(st.booleans())
+        expected = draw(st.sampled_from((*VALUES, None)))
+        call = Operation(
+            process=moment,
+            kind=kind,
+            key=b"k",
+            value=draw(st.sampled_from(VALUES)) if kind in ("put", "cas") else None,
+            expected_value=expected if kind == "cas" and not is_by_revision else None,
+            expected_revision=draw(st.integers(0, 5)) if is_by_revision else None,
+            invoked=moment - draw(st.sampled_from((0.1, 0.5, 1.2, 2.3, 9.0))),
+        )
+        fate = draw(st.sampled_from(("answered",) * 6 + ("lost before", "lost after")))
+        if fate == "lost before":
+            history.append(call)
+            continue
+        answer = store.call(call, has_revisions=has_revisions and draw(st.integers(0, 9)) > 0)
+        completed = moment + draw(st.sampled_from((0.1, 0.5, 1.2, 2.3, 9.0)))
+        is_answered = fate == "answered"
+        history.append(
+            msgspec.structs.replace(answer, completed=completed) if is_answered else call
+        )
+    return history
+
+
+@st.composite
+def mutated(draw: st.DrawFn, *, has_revisions: bool) -> list[Operation]:
+    """… and then up to two answers are changed, which may or may not be possible still."""
+    history = draw(histories(has_revisions=has_revisions))
+    for _ in range(draw(st.integers(0, 2))):
+        position = draw(st.integers(0, len(history) - 1))
+        change: dict[str, object] = draw(
+            st.one_of(
+                st.builds(lambda value: {"value": value}, st.sampled_from((*VALUES, None))),
+                st.builds(lambda done: {"succeeded": done}, st.sampled_from((True, False, None))),
+                st.builds(lambda end: {"completed": end}, st.sampled_from((1.6, 3.6, 9.6))),
+                st.builds(lambda start: {"invoked": start}, st.sampled_from((0.4, 1.4, 3.4))),
+                st.builds(lambda r: {"revision": r}, st.integers(0, 6 * has_revisions)),
+                st.builds(lambda r: {"mod_revision": r}, st.integers(0, 6 * has_revisions)),
+            )
+        )
+        try:
+            history[position] = msgspec.structs.replace(history[position], **change)
+        except MalformedHistoryError:
+            continue
+    return history
+
+
+@pytest.mark.parametrize("has_revisions", [True, False], ids=["revisions", "no revisions"])
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_the_search_finds_an_order_exactly_when_there_is_one(
+    data: st.DataObject, has_revisions: bool
+) -> None:
+    history = data.draw(mutated(has_revisions=has_revisions))
+    possible = is_possible(history)
+    assert search(Register(history), states_max=10**6).is_legal is possible
+    assert check(history).kind == ("ok" if possible else "violation")
+
+
+@pytest.mark.parametrize("has_revisions", [True, False], ids=["revisions", "no revisions"])
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_what_a_true_store_answers_is_accepted(data: st.DataObject, has_revisions: bool) -> None:
+    verdict = check(data.draw(histories(has_revisions=has_revisions)))
+    assert verdict.kind == "ok", verdict
+
+
+@pytest.mark.parametrize("has_revisions", [True, False], ids=["revisions", "no revisions"])
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_the_window_is_impossible_by_itself(data: st.DataObject, has_revisions: bool) -> None:
+    history = data.draw(mutated(has_revisions=has_revisions))
+    verdict = check(history)
+    if verdict.kind == "violation":
+        assert not is_possible(verdict.window)
+        assert all(operation in history for operation in verdict.window)
+
+
+@pytest.mark.parametrize("has_revisions", [True, False], ids=["revisions", "no revisions"])
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32))
+def test_a_cut_never_makes_a_possible_history_impossible(
+    data: st.DataObject, has_revisions: bool, seed: int
+) -> None:
+    """Whatever the judge says, so that all kinds of parts come up."""
+    history = data.draw(histories(has_revisions=has_revisions))
+    random = Random(seed)
+    parts: list[Sequence[Operation]] = []
+
+    def judge(part: Sequence[Operation]) -> bool:
+        parts.append(part)
+        return random.random() < 0.5
+
+    if any(operation.completed is not None for operation in history):
+        shrink(history, judge)
+    for part in parts:
+        assert is_possible(part), part
