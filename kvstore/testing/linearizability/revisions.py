@@ -72,37 +72,41 @@ def _going_back(operations: Sequence[Operation]) -> Iterator[Contradiction]:
     for operation in answered:
         is_higher = not highest or operation.revision > highest[-1].revision
         highest.append(operation if is_higher else highest[-1])
-    for operation, revision in _places(operations):
-        position = bisect_left(times, operation.invoked)
-        if position == 0 or revision == 0:
+    for place in _places(operations):
+        position = bisect_left(times, place.operation.invoked)
+        if position == 0:
             continue
-        before = highest[position - 1]
+        before, revision = highest[position - 1], place.revision
+        window = tuple({id(o): o for o in (before, *place.evidence)}.values())
         if revision < before.revision:
             why = f"revision {revision} although {before.revision} was answered before it began"
-            yield _pair(before, operation, why)
-        elif revision == before.revision and _is_write_at(operation, revision):
-            yield _pair(before, operation, f"revision {revision} was there before it was written")
+            yield Contradiction(window, why)
+        elif revision == before.revision and place.is_write:
+            yield Contradiction(window, f"revision {revision} was there before it was written")
 
 
-def _places(operations: Sequence[Operation]) -> Iterator[tuple[Operation, int]]:
-    """Give the revisions that operations have, by their answers or by what a get found."""
-    for operation in operations:
-        if operation.completed is not None:
-            yield operation, operation.revision
-    # A value that a get found with its mod_revision was written by one of those that write it;
-    # when only one does and has no answer, then it took effect there.
+class _Place(NamedTuple):
+    """Where an operation is in the order of writes, and what shows it."""
+
+    operation: Operation
+    revision: int
+    is_write: bool
+    evidence: tuple[Operation, ...]
+
+
+def _places(operations: Sequence[Operation]) -> Iterator[_Place]:
     writers: dict[tuple[bytes, bytes | None], list[Operation]] = {}
     for operation in operations:
+        if operation.revision:
+            yield _Place(operation, operation.revision, operation.is_effective, (operation,))
         if operation.kind in ("put", "cas"):
             writers.setdefault((operation.key, operation.value), []).append(operation)
-    for operation in operations:
-        of_value = writers.get((operation.key, operation.value), ())
-        if operation.mod_revision and len(of_value) == 1 and of_value[0].completed is None:
-            yield of_value[0], operation.mod_revision
-
-
-def _is_write_at(operation: Operation, revision: int) -> bool:
-    return operation.is_effective or (operation.completed is None and revision > 0)
+    # What a get found is one of the writes of this value. If there is only one, and it has no
+    # answer, then it took effect, at the revision that was found.
+    for finder in operations:
+        of_value = writers.get((finder.key, finder.value), ())
+        if finder.mod_revision and len(of_value) == 1 and of_value[0].completed is None:
+            yield _Place(of_value[0], finder.mod_revision, True, (of_value[0], finder))
 
 
 def _pair(first: Operation, second: Operation, why: str) -> Contradiction:

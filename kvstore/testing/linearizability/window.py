@@ -87,7 +87,14 @@ def _drop_chunks(
 
 
 def _observations(left: Part, chunk: Sequence[int]) -> Iterable[int]:
-    return (position for position in chunk if left[position].is_observation)
+    named = _Named(left.values())
+    return (
+        position
+        for position in chunk
+        # A failed cas whose value was found all the same is the best explanation there is.
+        if left[position].is_observation
+        and (left[position].kind != "cas" or not named.includes(left[position]))
+    )
 
 
 def _untold_writes(left: Part, chunk: Sequence[int]) -> Iterable[int]:
@@ -131,7 +138,7 @@ class _Named:
         for operation in operations:
             is_get = operation.kind == "get"
             self._values.add(operation.value if is_get else operation.expected_value)
-            self._revisions.add(operation.expected_revision)
+            self._revisions.add(operation.mod_revision if is_get else operation.expected_revision)
 
     def includes(self, write: Operation) -> bool:
         """Tell whether what it wrote is named; a delete writes nothing that has a name."""
