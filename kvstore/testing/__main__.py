@@ -1,4 +1,4 @@
-"""`python -m kvstore.testing`: simulate, torture real processes, fuzz the front, check histories."""
+"""`python -m kvstore.testing`: simulate, torture processes, fuzz the front, check histories."""
 
 import argparse
 import sys
@@ -52,8 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     torment.add_argument("--folder", type=Path, help="data folder (default: a temporary one)")
     check = commands.add_parser("check", help="is a recorded history linearizable?")
-    check.add_argument("history", type=Path, help="JSON Lines, as kvstore.testing.history_file tells")
-    check.add_argument("--states", type=int, default=STATES_MAX, help="budget (default %(default)s)")
+    check.add_argument(
+        "history", type=Path, help="JSON Lines, as kvstore.testing.history_file tells"
+    )
+    check.add_argument(
+        "--states", type=int, default=STATES_MAX, help="budget (default %(default)s)"
+    )
     fuzz = commands.add_parser("fuzz-http2", help="hostile clients against the front's pure half")
     fuzz.add_argument("--seed", type=int, default=1)
     fuzz.add_argument("--inputs", type=int, default=1_000_000)

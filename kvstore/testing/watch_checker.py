@@ -71,9 +71,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if not self.range_end:
             return write.key == self.key
-        return self.key <= write.key and (
-            self.range_end == b"\0" or write.key < self.range_end
-        )
+        return self.key <= write.key and (self.range_end == b"\0" or write.key < self.range_end)
 
 
 def check(watch: Watch, writes: Sequence[Write], *, compact_revision: int = 0) -> int:

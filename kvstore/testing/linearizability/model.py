@@ -190,9 +190,7 @@ def _symbols(operations: Sequence[Operation]) -> dict[bytes, int]:
     return symbols
 
 
-def _dangling(
-    operations: Sequence[Operation], symbols: dict[bytes, int]
-) -> dict[int, int | None]:
+def _dangling(operations: Sequence[Operation], symbols: dict[bytes, int]) -> dict[int, int | None]:
     """Give the revisions that are mentioned but not acknowledged, with the value read there."""
     dangling: dict[int, int | None] = {}
     for operation in operations:

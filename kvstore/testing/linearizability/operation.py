@@ -81,7 +81,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     def told(self) -> str:
         """Give one line for a reader: when, who, what, and what came of it."""
         end = "…" if self.completed is None else f"{self.completed:.6f}"
-        return f"{self.invoked:.6f} to {end}  process {self.process}  {self._call()}{self._answer()}"
+        return (
+            f"{self.invoked:.6f} to {end}  process {self.process}  {self._call()}{self._answer()}"
+        )
 
     def _call(self) -> str:
         match self.kind:

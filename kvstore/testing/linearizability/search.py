@@ -14,7 +14,7 @@ What is pruned, and why no legal history is lost:
 2. **Observations.** A pending call that surely changes nothing and fits the present state comes
    next, without an alternative, unless its revision is beyond what the order has reached: an
    order that has it later stays one when it is moved here.
-3. **Lost values.** A write is not next if it overwrites a value that a pending call needs and
+3. **Lost values.** An order ends where a write overwrites a value that a pending call needs and
    that no call can write again.
 4. **Calls without an answer** are used only right before a call that cannot be next without them.
    Take an order in which such a call u comes before x, which fits without u as well. If x
@@ -75,15 +75,16 @@ def search(register: Register, *, states_max: int) -> Outcome:
     seen = {start}
     stack = [steps.successors(start)]
     while stack and deepest.first < len(register.required):
-        node = next(stack[-1], None)
+        node, is_dead_end = next(stack[-1], (None, True))
         if node is None:
             stack.pop()
         elif node not in seen:
             if len(seen) >= states_max:
                 return Outcome(None, len(seen))
             seen.add(node)
-            stack.append(steps.successors(node))
             deepest = max(deepest, node, key=lambda node: node.done_count)
+            if not is_dead_end:
+                stack.append(steps.successors(node))
     if deepest.first == len(register.required):
         return Outcome(True, len(seen))
     pending, _ = steps.pending(deepest)
@@ -123,20 +124,21 @@ class _Steps:
         ]
         return candidates, answered
 
-    def successors(self, node: _Node) -> Iterator[_Node]:
+    def successors(self, node: _Node) -> Iterator[tuple[_Node, bool]]:
+        """Give what can be next, and whether it is seen already that nothing leads on from it."""
         candidates, answered = self.pending(node)
         state = node.state
         for position in candidates:
             call = self._calls[position]
-            if call.is_observation and call.revision <= state[2]:
-                if self._register.step(state, call):
-                    yield self._done(node, position, node.used, state)
-                    return
+            is_free = call.is_observation and call.revision <= state[2]
+            if is_free and self._register.step(state, call):
+                yield self._done(node, position, node.used, state), False
+                return
         for position in candidates:
             for used, after in self._ways(node.used, state, self._calls[position], answered):
                 successor = self._done(node, position, used, after)
-                if after[0] == state[0] or not self._is_needed(state[0], successor):
-                    yield successor
+                is_lost = after[0] != state[0] and self._is_needed(state[0], successor)
+                yield successor, is_lost
 
     def _ways(
         self, used: int, state: State, call: Call, answered: float

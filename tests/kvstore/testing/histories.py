@@ -144,7 +144,8 @@ def run(
     store = TrueStore()
     history = []
     for number, moment in enumerate(_moments(random, operations, processes, unknown)):
-        call = _choose(random, store, b"k%d" % random.randrange(keys), number, moment)
+        key = b"k%d" % random.randrange(keys)
+        call = _choose(random, store, key, number, moment, has_revisions=has_revisions)
         if moment.completed is None:
             history.append(call)
             if random.random() < 0.5:
@@ -178,13 +179,19 @@ def _moments(random: Random, operations: int, processes: int, unknown: float) ->
 
 
 def _choose(
-    random: Random, store: TrueStore, key: bytes, number: int, moment: _Moment
+    random: Random,
+    store: TrueStore,
+    key: bytes,
+    number: int,
+    moment: _Moment,
+    *,
+    has_revisions: bool,
 ) -> Operation:
     kind: Literal["put", "get", "delete", "cas"] = random.choice(
         ("put", "put", "get", "get", "get", "cas", "cas", "delete")
     )
     value, mod_revision = store.version(key)
-    is_by_revision = kind == "cas" and random.random() < 0.5
+    is_by_revision = kind == "cas" and has_revisions and random.random() < 0.5
     if random.random() < 0.3:
         value, mod_revision = b"another", 1  # so that the cas fails
     return Operation(

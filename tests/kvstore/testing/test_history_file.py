@@ -21,7 +21,7 @@ OPERATIONS = (
     put(b"\xff\x00", 0.25, None),
     get(b"1", 2, 3, revision=2, mod_revision=2),
     get(None, 2, None),
-    cas(b"2", b"1", 4, 5, succeeded=False, revision=2),
+    cas(b"2", b"0", 4, 5, succeeded=False, revision=2),
     cas(b"2", 2, 6, 7, succeeded=True, revision=3),
     delete(8, 9, succeeded=True, revision=4),
 )

@@ -92,7 +92,12 @@ def test_a_history_that_one_copy_can_answer_is_accepted(history: list[Operation]
     assert verdict.kind == "ok", verdict
 
 
-NOISE = [get(None, -9, -8), cas(b"n", b"m", -7, -6, succeeded=False), put(b"n", -5, None)]
+NOISE = [
+    get(None, -9, -8),
+    cas(b"n", b"m", -7, -6, succeeded=False),
+    put(b"n", -5, -4),
+    delete(-3, -2, succeeded=True),
+]
 
 # Each with the positions of the smallest window.
 BAD = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Literal
 
 import msgspec
 import pytest
@@ -22,9 +23,7 @@ State = tuple[bytes | None, int, int]  # value, mod_revision, revision reached
 
 def is_possible(operations: Sequence[Operation]) -> bool:
     """Try every order that agrees with real time, and every revision that was not answered."""
-    mentioned = [
-        max(o.revision, o.mod_revision, o.expected_revision or 0) for o in operations
-    ]
+    mentioned = [max(o.revision, o.mod_revision, o.expected_revision or 0) for o in operations]
     highest = max(mentioned, default=0)
     return _is_possible(operations, (None, 0, 0), highest)
 
@@ -45,21 +44,12 @@ def _is_possible(left: Sequence[Operation], state: State, highest: int) -> bool:
 
 def _outcomes(operation: Operation, state: State, highest: int) -> Iterator[State]:
     value, mod_revision, reached = state
-    is_answered = operation.completed is not None
+    is_effective = _does_write(operation, value, mod_revision)
     if operation.kind == "get":
         is_read = operation.value == value and operation.mod_revision in (0, mod_revision)
-        is_effective = False
-        if is_answered and not is_read:
+        if operation.completed is not None and not is_read:
             return
-    elif operation.kind == "put":
-        is_effective = True
-    elif operation.kind == "delete":
-        is_effective = value is not None
-    elif operation.expected_revision is not None:
-        is_effective = mod_revision == operation.expected_revision
-    else:
-        is_effective = value == operation.expected_value
-    if operation.succeeded is not None and operation.succeeded != is_effective:
+    elif operation.succeeded not in (None, is_effective):
         return
     if not is_effective:
         if operation.revision == 0:
@@ -74,13 +64,29 @@ def _outcomes(operation: Operation, state: State, highest: int) -> Iterator[Stat
             yield operation.value, revision if operation.value is not None else 0, revision
 
 
+def _does_write(operation: Operation, value: bytes | None, mod_revision: int) -> bool:
+    match operation.kind:
+        case "get":
+            return False
+        case "put":
+            return True
+        case "delete":
+            return value is not None
+        case "cas" if operation.expected_revision is not None:
+            return mod_revision == operation.expected_revision
+        case "cas":
+            return value == operation.expected_value
+
+
 @st.composite
 def histories(draw: st.DrawFn, *, has_revisions: bool) -> list[Operation]:
     """What a true store answers, each call at its moment: 0, 1, 2 …"""
     store = TrueStore()
     history = []
     for moment in range(draw(st.integers(1, OPERATIONS_MAX))):
-        kind = draw(st.sampled_from(("put", "get", "cas", "delete")))
+        kind: Literal["put", "get", "delete", "cas"] = draw(
+            st.sampled_from(("put", "get", "cas", "delete"))
+        )
         is_by_revision = kind == "cas" and has_revisions and draw(st.booleans())
         expected = draw(st.sampled_from((*VALUES, None)))
         call = Operation(
