@@ -85,7 +85,7 @@ def _violation(
         return outcome.is_legal is False
 
     window = shrink(operations, is_impossible)
-    register = Register(window)
+    register = Register(window, is_for_telling=True)
     return Verdict(
         kind="violation",
         key=key,

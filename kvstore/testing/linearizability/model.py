@@ -61,9 +61,12 @@ class Register:
     without an answer tells nothing and is neither.
     """
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        """Take the operations of one key, in any order."""
-        self._symbols = _symbols(operations)
+    def __init__(self, operations: Sequence[Operation], *, is_for_telling: bool = False) -> None:
+        """Take the operations of one key, in any order.
+
+        is_for_telling: keep values apart that no operation can, so that `told` knows them.
+        """
+        self._symbols = _symbols(operations, is_for_telling=is_for_telling)
         self._dangling = _dangling(operations, self._symbols)
         self._has_revisions = any(
             operation.revision or operation.mod_revision or operation.expected_revision
@@ -126,10 +129,10 @@ class Register:
         if not self._has_revisions:
             return ((value, 0, 0),)
         free = reached + 1
+        if value == MISSING:  # no operation can mention a delete's revision
+            return ((MISSING, 0, free),)
         while free in self._dangling:
             free += 1
-        if value == MISSING:
-            return ((MISSING, 0, free),)
         pinned = [
             (value, revision, revision)
             for revision, read in self._dangling.items()
@@ -180,13 +183,14 @@ def _is_effective(state: State, call: Call) -> bool:
             return mod_revision == call.expected_revision
 
 
-def _symbols(operations: Sequence[Operation]) -> dict[bytes, int]:
+def _symbols(operations: Sequence[Operation], *, is_for_telling: bool) -> dict[bytes, int]:
     """Number the values that an operation mentions other than by writing them."""
     symbols: dict[bytes, int] = {}
     for operation in operations:
-        seen = operation.value if operation.kind == "get" else operation.expected_value
-        if seen is not None:
-            symbols.setdefault(seen, UNSEEN + 1 + len(symbols))
+        is_read = operation.kind == "get" or is_for_telling
+        for seen in (operation.value if is_read else None, operation.expected_value):
+            if seen is not None:
+                symbols.setdefault(seen, UNSEEN + 1 + len(symbols))
     return symbols
 
 

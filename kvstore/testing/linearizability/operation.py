@@ -132,7 +132,7 @@ def _contradictions(operation: Operation) -> Iterator[tuple[bool, str]]:
         operation.expected_value is not None and operation.expected_revision is not None,
         "a cas compares a value or a revision, not both",
     )
-    yield kind in ("put", "get") and operation.succeeded is False, f"a {kind} that failed is none"
+    yield kind in ("put", "get") and operation.succeeded is not None, f"a {kind} always succeeds"
     yield kind == "cas" and is_answered and operation.succeeded is None, "did the cas succeed?"
     yield operation.mod_revision > 0 and kind != "get", "only a get has a `mod_revision`"
     yield operation.mod_revision > 0 and value is None, "nothing has no `mod_revision`"

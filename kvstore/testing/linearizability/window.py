@@ -21,7 +21,7 @@ was overwritten" tells more than "nobody wrote b'1'".
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kvstore.testing.linearizability.operation import Operation
 
@@ -39,8 +39,8 @@ def shrink(operations: Sequence[Operation], is_impossible: Judge) -> list[Operat
     left = _prefix(ordered, _first_impossible_moment(ordered, is_impossible))
     while True:
         size = len(left)
-        left = _drop_chunks(left, _observations, is_impossible)
-        left = _drop_chunks(left, _untold_writes, is_impossible)
+        left = _drop_observations(left, is_impossible)
+        left = _drop_writes(left, is_impossible)
         if len(left) == size:
             # The answers that the prefix forgot are given back: a reader wants the whole truth.
             return [ordered[position] for position in left]
@@ -69,35 +69,62 @@ def _prefix(ordered: Sequence[Operation], moment: float) -> Part:
     return prefix
 
 
-def _drop_chunks(
-    left: Part, droppable: Callable[[Part, Sequence[int]], Iterable[int]], is_impossible: Judge
-) -> Part:
-    """Drop what can be dropped, many at a time at first, one at a time in the end."""
+def _drop_observations(left: Part, is_impossible: Judge) -> Part:
+    """Drop many at a time at first, one at a time in the end."""
     size = max(1, len(left) // 2)
     while True:
-        positions = list(left)
+        named = _Named(left.values())
+        # A failed cas whose value was found all the same is the best explanation there is.
+        positions = [
+            position
+            for position, operation in left.items()
+            if operation.is_observation
+            and not (operation.kind == "cas" and named.includes(operation))
+        ]
         for start in range(0, len(positions), size):
-            dropped = set(droppable(left, positions[start : start + size]))
-            smaller = {p: operation for p, operation in left.items() if p not in dropped}
-            if dropped and is_impossible(list(smaller.values())):
+            smaller = _without(left, positions[start : start + size])
+            if is_impossible(list(smaller.values())):
                 left = smaller
         if size == 1:
             return left
         size //= 2
 
 
-def _observations(left: Part, chunk: Sequence[int]) -> Iterable[int]:
-    named = _Named(left.values())
-    return (
-        position
-        for position in chunk
-        # A failed cas whose value was found all the same is the best explanation there is.
-        if left[position].is_observation
-        and (left[position].kind != "cas" or not named.includes(left[position]))
-    )
+def _drop_writes(left: Part, is_impossible: Judge) -> Part:
+    """Drop the earliest, as many as can be, and then others one at a time.
+
+    What is left should be what came last: "it was put, and then it was not there" is no help if
+    there was a delete in between.
+    """
+    positions = list(left)
+    low, high = 0, len(positions)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if is_impossible(list(_without_writes(left, positions[:middle]).values())):
+            low = middle
+        else:
+            high = middle - 1
+    left = _without_writes(left, positions[:low])
+    for position in list(left):
+        smaller = _without_writes(left, [position])
+        if len(smaller) < len(left) and is_impossible(list(smaller.values())):
+            left = smaller
+    return left
 
 
-def _untold_writes(left: Part, chunk: Sequence[int]) -> Iterable[int]:
+def _without(left: Part, dropped: Iterable[int]) -> Part:
+    gone = set(dropped)
+    return {position: left[position] for position in left if position not in gone}
+
+
+def _without_writes(left: Part, chunk: Sequence[int]) -> Part:
+    """Drop those of `chunk` that may be, one after the other; one may make room for another."""
+    while dropped := list(_untold_writes(left, [p for p in chunk if p in left])):
+        left = _without(left, dropped)
+    return left
+
+
+def _untold_writes(left: Part, chunk: Sequence[int]) -> Iterator[int]:
     """Give those of `chunk` that may be dropped one after the other, in this order.
 
     A cover of a write begins after it, so it is still there when the write is dropped, even if

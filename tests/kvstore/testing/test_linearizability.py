@@ -314,7 +314,7 @@ def test_one_stale_read_in_a_long_history_is_found(has_revisions: bool) -> None:
             {"kind": "cas", "value": b"1", "expected_value": b"1", "expected_revision": 1},
             "not both",
         ),
-        ({"kind": "put", "value": b"1", "completed": 1.0, "succeeded": False}, "failed is none"),
+        ({"kind": "put", "value": b"1", "completed": 1.0, "succeeded": False}, "always succeeds"),
         ({"kind": "cas", "value": b"1", "completed": 1.0}, "did the cas succeed"),
         ({"kind": "delete", "completed": 1.0, "mod_revision": 1}, "only a get"),
         ({"kind": "get", "completed": 1.0, "mod_revision": 1}, "nothing has no `mod_revision`"),
