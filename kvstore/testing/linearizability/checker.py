@@ -84,8 +84,8 @@ def _violation(
         states_left -= outcome.states_visited
         return outcome.is_legal is False
 
-    window = shrink(operations, is_impossible)
-    register = Register(window, is_for_telling=True)
+    window, part = shrink(operations, is_impossible)
+    register = Register(part, is_for_telling=True)
     return Verdict(
         kind="violation",
         key=key,

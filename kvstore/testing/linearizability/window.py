@@ -14,14 +14,19 @@ impossible, shows that the whole is.
    there was something. A witness that was answered before the write began comes before it, and one
    that began after another acknowledged write, which itself began after this one was answered,
    comes after that one: neither is in between.
+4. **What was answered before an acknowledged put began** is dropped, all at once, if only puts
+   and calls without an answer overlap that put: they can be where they were, or need not be, and
+   from the put on everything is as it was.
 
-The writer of a value that is still read or compared is kept although rule 3 may let it go: "b'1'
-was overwritten" tells more than "nobody wrote b'1'".
+The writer of a value that is still read or compared is kept although these rules may let it go:
+"b'1' was overwritten" tells more than "nobody wrote b'1'". (Rule 4 forgets the answer of a cas
+that is kept so: what it compared is gone.)
 """
 
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from kvstore.testing.linearizability.operation import Operation
 
@@ -29,21 +34,32 @@ Judge = Callable[[Sequence[Operation]], bool]
 Part = dict[int, Operation]  # by position in the order of `invoked`, and in that order
 
 
-def shrink(operations: Sequence[Operation], is_impossible: Judge) -> list[Operation]:
-    """Give the smallest impossible part, in the order of `invoked`.
+class Shrunk(NamedTuple):
+    """The smallest part, in the order of `invoked`: as it was, and without what was forgotten.
+
+    Both are impossible; `window` is for a reader, and what is wrong with `part` is the reason.
+    """
+
+    window: list[Operation]
+    part: list[Operation]
+
+
+def shrink(operations: Sequence[Operation], is_impossible: Judge) -> Shrunk:
+    """Give the smallest impossible part.
 
     operations: of one key, impossible together.
     is_impossible: tells it of a part; False as well when it cannot tell.
     """
     ordered = sorted(operations, key=lambda operation: operation.invoked)
     left = _prefix(ordered, _first_impossible_moment(ordered, is_impossible))
+    left = _drop_observations(left, is_impossible)
+    left = _drop_before_put(left, is_impossible)
     while True:
         size = len(left)
         left = _drop_observations(left, is_impossible)
         left = _drop_writes(left, is_impossible)
         if len(left) == size:
-            # The answers that the prefix forgot are given back: a reader wants the whole truth.
-            return [ordered[position] for position in left]
+            return Shrunk([ordered[position] for position in left], list(left.values()))
 
 
 def _first_impossible_moment(ordered: Sequence[Operation], is_impossible: Judge) -> float:
@@ -88,6 +104,49 @@ def _drop_observations(left: Part, is_impossible: Judge) -> Part:
         if size == 1:
             return left
         size //= 2
+
+
+def _drop_before_put(left: Part, is_impossible: Judge) -> Part:
+    """Drop what came before the latest put that lets it, and is not the reason itself."""
+    puts = [o for o in left.values() if o.kind == "put" and _is_quiet(o, left.values())]
+    low, high = 0, len(puts)
+    while low < high:
+        middle = (low + high) // 2
+        if is_impossible(list(_without_before(left, puts[middle]).values())):
+            low = middle + 1
+        else:
+            high = middle
+    return _without_before(left, puts[low - 1]) if low else left
+
+
+def _is_quiet(put: Operation, others: Iterable[Operation]) -> bool:
+    if put.completed is None:
+        return False
+    return not any(
+        other.kind != "put"
+        and other.completed is not None
+        and other.completed >= put.invoked
+        and other.invoked <= put.completed
+        for other in others
+    )
+
+
+def _without_before(left: Part, put: Operation) -> Part:
+    before = {
+        position
+        for position, operation in left.items()
+        if operation.completed is not None and operation.completed < put.invoked
+    }
+    after = _without(left, before)
+    named = _Named(after.values())
+    kept = {
+        position: left[position]
+        if left[position].kind == "put"
+        else left[position].without_answer()
+        for position in before
+        if left[position].kind != "get" and named.includes(left[position])
+    }
+    return dict(sorted({**kept, **after}.items()))
 
 
 def _drop_writes(left: Part, is_impossible: Judge) -> Part:

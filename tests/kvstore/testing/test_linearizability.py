@@ -123,9 +123,9 @@ BAD = {
     ),
     "one revision compared twice": (
         [
-            put(b"1", 0, 1, revision=2),
-            cas(b"2", 2, 2, 9, succeeded=True, revision=3),
-            cas(b"3", 2, 2, 9, succeeded=True, revision=4),
+            put(b"1", 0, 1, revision=12),
+            cas(b"2", 12, 2, 9, succeeded=True, revision=13),
+            cas(b"3", 12, 2, 9, succeeded=True, revision=14),
         ],
         [0, 1, 2],
     ),
@@ -135,7 +135,7 @@ BAD = {
     ),
     "a cas that answered no was applied": (
         [put(b"1", 0, 1), cas(b"2", b"0", 2, 3, succeeded=False), get(b"2", 4, 5)],
-        [1, 2],
+        [0, 1, 2],
     ),
     "a write without an answer applied twice": (
         [
@@ -161,9 +161,16 @@ BAD = {
         [put(b"1", 0, 1), delete(2, 3, succeeded=False)],
         [0, 1],
     ),
-    "a delete that deleted nothing": ([delete(2, 3, succeeded=True)], [0]),
+    "a delete that deleted nothing": (
+        [put(b"1", 0, 1), delete(2, 3, succeeded=True), delete(4, 5, succeeded=True)],
+        [0, 1, 2],
+    ),
     "a value at another's revision": (
-        [put(b"1", 0, 9, revision=2), put(b"2", 0, 9, revision=3), get(b"2", 1, 2, mod_revision=2)],
+        [
+            put(b"1", 0, 9, revision=12),
+            put(b"2", 0, 9, revision=13),
+            get(b"2", 1, 2, mod_revision=12),
+        ],
         [0, 1, 2],
     ),
 }
