@@ -90,9 +90,15 @@ def _violation(
         kind="violation",
         key=key,
         window=tuple(window),
-        explanation=_explain(register, search(register, states_max=states_max)),
+        explanation=_explain(register, _furthest(register, states_max)),
         states_visited=states_visited + states_max - states_left,
     )
+
+
+def _furthest(register: Register, states_max: int) -> Outcome:
+    thorough = search(register, states_max=states_max, is_thorough=True)
+    is_found = thorough.is_legal is not None
+    return thorough if is_found else search(register, states_max=states_max)
 
 
 def _explain(register: Register, outcome: Outcome) -> str:

@@ -65,12 +65,13 @@ class _Node(NamedTuple):
         return self.first + self.later.bit_count()
 
 
-def search(register: Register, *, states_max: int) -> Outcome:
+def search(register: Register, *, states_max: int, is_thorough: bool = False) -> Outcome:
     """Find an order that explains all answers, or that there is none.
 
     states_max: how many states may be visited before it gives up.
+    is_thorough: do without rule 3, to tell how far an order can get.
     """
-    steps = _Steps(register)
+    steps = _Steps(register, is_thorough=is_thorough)
     deepest = start = _Node(0, 0, 0, INITIAL)
     seen = {start}
     stack = [steps.successors(start)]
@@ -92,7 +93,8 @@ def search(register: Register, *, states_max: int) -> Outcome:
 
 
 class _Steps:
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: Register, *, is_thorough: bool) -> None:
+        self._is_thorough = is_thorough
         self._register = register
         self._calls = register.required
         self._optional = register.optional
@@ -166,7 +168,7 @@ class _Steps:
 
     def _is_needed(self, value: int, node: _Node) -> bool:
         """Tell whether a pending call needs a value that will never be there again."""
-        if self._writer_counts.get(value) != 1:
+        if self._is_thorough or self._writer_counts.get(value) != 1:
             return False
         for position in reversed(self._readers.get(value, ())):
             if position < node.first:

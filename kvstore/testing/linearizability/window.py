@@ -15,8 +15,8 @@ impossible, shows that the whole is.
    that began after another acknowledged write, which itself began after this one was answered,
    comes after that one: neither is in between.
 4. **What was answered before an acknowledged put began** is dropped, all at once, if only puts
-   and calls without an answer overlap that put: they can be where they were, or need not be, and
-   from the put on everything is as it was.
+   and calls without an answer overlap that put, once those that changed nothing are dropped by
+   rule 2: they can be where they were, or need not be, and from the put on all is as it was.
 
 The writer of a value that is still read or compared is kept although these rules may let it go:
 "b'1' was overwritten" tells more than "nobody wrote b'1'". (Rule 4 forgets the answer of a cas
@@ -52,7 +52,6 @@ def shrink(operations: Sequence[Operation], is_impossible: Judge) -> Shrunk:
     """
     ordered = sorted(operations, key=lambda operation: operation.invoked)
     left = _prefix(ordered, _first_impossible_moment(ordered, is_impossible))
-    left = _drop_observations(left, is_impossible)
     left = _drop_before_put(left, is_impossible)
     while True:
         size = len(left)
@@ -124,6 +123,7 @@ def _is_quiet(put: Operation, others: Iterable[Operation]) -> bool:
         return False
     return not any(
         other.kind != "put"
+        and not other.is_observation
         and other.completed is not None
         and other.completed >= put.invoked
         and other.invoked <= put.completed
@@ -132,10 +132,12 @@ def _is_quiet(put: Operation, others: Iterable[Operation]) -> bool:
 
 
 def _without_before(left: Part, put: Operation) -> Part:
+    assert put.completed is not None
     before = {
         position
         for position, operation in left.items()
-        if operation.completed is not None and operation.completed < put.invoked
+        if (operation.completed is not None and operation.completed < put.invoked)
+        or (operation.is_observation and operation.invoked <= put.completed)
     }
     after = _without(left, before)
     named = _Named(after.values())
