@@ -165,6 +165,10 @@ BAD = {
         [put(b"1", 0, 1), delete(2, 3, succeeded=True), delete(4, 5, succeeded=True)],
         [0, 1, 2],
     ),
+    "a cas that failed although no other revision was left for what it compared": (
+        [put(b"1", 0, 1), cas(b"2", 1, 2, 3, succeeded=False, revision=1)],
+        [0, 1],
+    ),
     "a value at another's revision": (
         [
             put(b"1", 0, 9, revision=12),

@@ -13,7 +13,7 @@ from kvstore.testing.linearizability import MalformedHistoryError, Operation, ch
 from kvstore.testing.linearizability.model import Register
 from kvstore.testing.linearizability.search import search
 from kvstore.testing.linearizability.window import shrink
-from tests.kvstore.testing.histories import TrueStore
+from tests.kvstore.testing.histories import TrueStore, cas, delete, get, put
 
 OPERATIONS_MAX = 6
 VALUES = (b"1", b"2", b"3")
@@ -184,3 +184,30 @@ def test_a_cut_never_makes_a_possible_history_impossible(
         shrink(history, judge)
     for part in parts:
         assert is_possible(part), part
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [put(b"1", 0, 1), cas(b"2", 5, 2, None), get(b"2", 3, 4)],
+        [put(b"1", 0, 1), delete(2, 9, succeeded=True), put(b"3", 3, 4), get(b"3", 10, 11)],
+        [
+            put(b"1", 0, 1),
+            cas(b"2", b"1", 2, 3, succeeded=True),
+            put(b"3", 4, 5),
+            put(b"2", 6, 7),
+            get(b"2", 8, 9),
+        ],
+    ],
+    ids=["by a call without an answer", "by what overlaps a later put", "by a cas that is kept"],
+)
+def test_a_write_that_is_needed_is_not_cut(history: list[Operation]) -> None:
+    parts: list[Sequence[Operation]] = []
+
+    def judge(part: Sequence[Operation]) -> bool:
+        parts.append(part)
+        return history[-1] in part
+
+    shrink(history, judge)
+    assert parts
+    assert all(is_possible(part) for part in parts)
