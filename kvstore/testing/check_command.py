@@ -1,6 +1,6 @@
 """`python -m kvstore.testing check`: what the checkers say of a recorded history, in words.
 
-PURE: the command reads the file (`history_file`) and prints.
+No I/O: the command reads the file (`history_file`) and prints.
 """
 
 from kvstore.testing import linearizability, watch_checker

@@ -307,6 +307,24 @@ def test_one_stale_read_in_a_long_history_is_found(has_revisions: bool) -> None:
     assert check(verdict.window).kind == "violation"
 
 
+@pytest.mark.parametrize("has_revisions", [True, False], ids=["revisions", "no revisions"])
+@pytest.mark.parametrize("unknown", [0.1, 0.3])
+def test_what_a_true_store_of_several_keys_answers_is_accepted(
+    has_revisions: bool, unknown: float
+) -> None:
+    for seed in range(20):
+        history = run(
+            operations=200,
+            keys=3,
+            processes=8,
+            has_revisions=has_revisions,
+            unknown=unknown,
+            seed=seed,
+        )
+        verdict = check(history)
+        assert verdict.kind == "ok", (seed, verdict)
+
+
 # ---------------------------------------------------------------------- operations
 
 

@@ -113,9 +113,9 @@ def histories(draw: st.DrawFn, *, has_revisions: bool) -> list[Operation]:
 
 @st.composite
 def mutated(draw: st.DrawFn, *, has_revisions: bool) -> list[Operation]:
-    """… and then up to two answers are changed, which may or may not be possible still."""
+    """… and then up to three answers are changed, which may or may not be possible still."""
     history = draw(histories(has_revisions=has_revisions))
-    for _ in range(draw(st.integers(0, 2))):
+    for _ in range(draw(st.integers(1, 3))):
         position = draw(st.integers(0, len(history) - 1))
         change: dict[str, object] = draw(
             st.one_of(
