@@ -128,7 +128,7 @@ def _parsed(line: bytes) -> tuple[msgspec.Struct, object]:
     of_watch = fields.pop("watch", None) if struct in (Batch, Resumption) else None
     unknown = fields.keys() - (set(struct.__struct_fields__) - {"received"}) - {"type"}
     if unknown:
-        raise MalformedHistoryError(f"a {name} has no field {min(unknown)!r}")
+        raise MalformedHistoryError(f"{name}: there is no field {min(unknown)!r}")
     return msgspec.convert(_binary(fields), struct, builtin_types=(bytes,)), of_watch
 
 
