@@ -1,14 +1,14 @@
 """`Raft`: one member's consensus core, the only thing that drivers see.
 
 Messages, ticks and proposals go in; `ready()` says what must be written, sent and applied. The
-rules live in `election`, `replication` and `read_index`; here each message finds its rule, terms
-are compared, and durability is accounted for.
+rules live in `election`, `replication`, `reconfiguration` and `read_index`; here each message finds
+its rule, terms are compared, and durability is accounted for.
 """
 
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from kvstore.raft import election, read_index, replication
+from kvstore.raft import election, membership, read_index, reconfiguration, replication
 from kvstore.raft.progress import ProgressState
 from kvstore.raft.state import RaftState
 from kvstore.raft.types import (
@@ -20,6 +20,7 @@ from kvstore.raft.types import (
     HeartbeatReply,
     InstallSnapshot,
     Membership,
+    MembershipChange,
     Message,
     Propose,
     ReadIndexReply,
@@ -127,6 +128,31 @@ class Raft:
         True is no promise: only an entry that comes back in `Ready.committed` is in the log.
         """
         return replication.propose(self.state, data)
+
+    def may_propose_membership(self) -> bool:
+        """Tell whether we lead, and no change of the membership is in flight."""
+        return reconfiguration.may_propose(self.state)
+
+    def propose_membership(self, data: bytes) -> bool:
+        """Add a change of the membership to the log we lead; False: not now (see above).
+
+        What the bytes mean is the driver's affair: when the entry comes back in
+        `Ready.committed`, it calls `change_membership`, or not if the change is void.
+        """
+        return reconfiguration.propose(self.state, data)
+
+    def change_membership(self, change: MembershipChange) -> None:
+        """An entry of kind MEMBERSHIP with this meaning is applied: it is in effect now."""
+        reconfiguration.adopt(self.state, membership.changed(self.membership, change))
+
+    def leave_joint(self) -> None:
+        """An entry of kind MEMBERSHIP without data is applied: the joint consensus is over."""
+        reconfiguration.adopt(self.state, membership.left_joint(self.membership))
+
+    def has_caught_up(self, member: int, share: float) -> bool:
+        """Tell whether we lead and a member's log has that share of ours."""
+        progress = self.state.progress.get(member) if self.state.is_leader else None
+        return progress is not None and progress.match >= share * self.state.log.durable
 
     def read_index(self, context: int) -> bool:
         """Ask at which index a linearizable read may be served; False: no leader, or too many.
@@ -294,6 +320,8 @@ class Raft:
         assert index <= log.handed_committed, "applied what was never handed over"
         # A snapshot that was stepped meanwhile covers more already.
         log.applied = max(log.applied, index)
+        if self.state.membership.outgoing and self.state.is_leader:
+            reconfiguration.leave_joint(self.state)
 
     def hold_commits(self, holds: bool) -> None:
         """Tell members of commits with their next entries, unless somebody there waits for them.

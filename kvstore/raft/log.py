@@ -11,10 +11,11 @@ do not enter; entries are immutable and shared with messages, never copied.
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from kvstore.raft.types import Entry, SnapshotMeta
+from kvstore.raft.types import Entry, EntryKind, SnapshotMeta
 
 # Counted beside an entry's data, so that limits in bytes also bound the number of tiny entries.
 ENTRY_OVERHEAD_BYTES = 32
+_MEMBERSHIP = EntryKind.MEMBERSHIP
 
 
 def _term_of(entry: Entry) -> int:
@@ -34,6 +35,7 @@ class Log:
         "durable",
         "handed",
         "handed_committed",
+        "membership_indexes",
     )
 
     def __init__(self, first: SnapshotMeta, entries: Sequence[Entry]) -> None:
@@ -49,6 +51,8 @@ class Log:
         self._entries: list[Entry] = []
         # Running total of bytes before each entry and, last, behind them all.
         self._bytes = [0]
+        # Where changes of the membership are, ascending.
+        self.membership_indexes: list[int] = []
         self.durable = self.handed = first.index
         self.applied = self.handed_committed = self.commit = first.index
 
@@ -117,6 +121,7 @@ class Log:
         total = self._bytes[-1]
         self._bytes += [total := total + len(e.data) + ENTRY_OVERHEAD_BYTES for e in entries]
         self._entries += entries
+        self.membership_indexes += [e.index for e in entries if e.kind is _MEMBERSHIP]
 
     def merge(self, previous_index: int, previous_term: int, entries: Sequence[Entry]) -> bool:
         """Follow a leader's log (Raft, Figure 2, AppendEntries 2 to 4); False: no match.
@@ -141,6 +146,8 @@ class Log:
         kept = index - self.compacted_index - 1
         del self._entries[kept:]
         del self._bytes[kept + 1 :]
+        while self.membership_indexes and self.membership_indexes[-1] >= index:
+            self.membership_indexes.pop()
         # What is on disk from here on is void, and so is a write of it that is under way: the
         # entries that replace it go to disk behind it.
         self.durable = min(self.durable, index - 1)
@@ -173,6 +180,7 @@ class Log:
         del self._entries[:dropped]
         del self._bytes[:dropped]
         self.compacted_index = index
+        self.membership_indexes = [i for i in self.membership_indexes if i > index]
 
     def check_invariants(self) -> None:
         """Assert what must always hold."""
@@ -185,3 +193,5 @@ class Log:
             assert entry.index == index + 1, "the log has a gap"
             assert entry.term >= term, "terms fall along the log"
             index, term = entry.index, entry.term
+        changes = [e.index for e in self._entries if e.kind is _MEMBERSHIP]
+        assert self.membership_indexes == changes, "a change of membership is overlooked"

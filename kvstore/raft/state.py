@@ -15,6 +15,7 @@ from kvstore.raft.types import (
     AppendReply,
     Config,
     Entry,
+    EntryKind,
     HardState,
     Heartbeat,
     Membership,
@@ -61,6 +62,9 @@ class RaftState:
         self.vote = restored.hard_state.vote if self.term == restored.hard_state.term else NO_MEMBER
         # The commit index on disk is a hint: later ones may be lost, and so may be its entries.
         self.log.commit_to(min(restored.hard_state.commit, self.log.last_index))
+        # So may be the commit index of all changes of the membership but the last one: it was
+        # proposed when they were applied (see `kvstore.raft.reconfiguration`).
+        self.log.commit_to(max(self.log.membership_indexes[:-1], default=0))
         applied = max(restored.applied, restored.first.index)
         self.log.commit_to(applied)
         self.log.applied = self.log.handed_committed = applied
@@ -110,8 +114,14 @@ class RaftState:
 
     @property
     def is_promotable(self) -> bool:
-        """Tell whether this member may campaign: a voter, with no snapshot half installed."""
-        return self.member_id in self.voters and self.snapshot is None
+        """Tell whether this member may campaign: a voter, with no snapshot half installed and no
+        change of the voters that it knows of and has not applied."""
+        log = self.log
+        return (
+            self.member_id in self.voters
+            and self.snapshot is None
+            and not any(log.applied < index <= log.commit for index in log.membership_indexes)
+        )
 
     @property
     def has_committed_in_term(self) -> bool:
@@ -189,11 +199,11 @@ class RaftState:
         self.append((b"",))
         self.acknowledge_own_log()
 
-    def append(self, data: Sequence[bytes]) -> None:
+    def append(self, data: Sequence[bytes], kind: EntryKind = EntryKind.NORMAL) -> None:
         """Add entries of our own term to the log we lead."""
         first = self.log.last_index + 1
         term = self.term
-        self.log.append([Entry(index, term, item) for index, item in enumerate(data, first)])
+        self.log.append([Entry(index, term, item, kind) for index, item in enumerate(data, first)])
 
     def acknowledge_own_log(self) -> None:
         """A leader is one of those it counts, but only with what its own disk has."""

@@ -35,7 +35,8 @@ class EntryKind(IntEnum):
 
 
 class Entry(_Record, frozen=True):
-    """One log entry. Empty data with kind NORMAL is a leader's first entry."""
+    """One log entry. Empty data is the core's own: with kind NORMAL a leader's first entry, with
+    kind MEMBERSHIP the end of a joint consensus."""
 
     index: Natural
     term: Natural
@@ -58,6 +59,17 @@ class Membership(_Record, frozen=True):
     outgoing: tuple[Natural, ...] = ()
     learners: tuple[Natural, ...] = ()
     learners_next: tuple[Natural, ...] = ()
+    removed: tuple[Natural, ...] = ()
+
+
+class MembershipChange(_Record, frozen=True):
+    """What a change makes of members: voters, learners, or no members any more.
+
+    Named are only those that change; a learner that becomes a voter is promoted.
+    """
+
+    voters: tuple[Natural, ...] = ()
+    learners: tuple[Natural, ...] = ()
     removed: tuple[Natural, ...] = ()
 
 

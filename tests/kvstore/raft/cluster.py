@@ -29,6 +29,7 @@ class Cluster:
         voters: int = 3,
         *,
         learners: int = 0,
+        spares: int = 0,
         draw: Callable[[int], Callable[[], int]] = fixed_draw,
         append_bytes_max: int = 1024 * 1024,
         inflight_appends_max: int = 256,
@@ -42,7 +43,8 @@ class Cluster:
         self.cuts: set[Link] = set()
         self.checker = SafetyChecker()
         self.members: dict[int, Member] = {}
-        for member_id in (*self.membership.voters, *self.membership.learners):
+        # Spares run, and belong to the cluster once somebody adds them.
+        for member_id in range(1, voters + learners + spares + 1):
             config = Config(
                 member_id=member_id,
                 election_ticks=ELECTION_TICKS,

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from kvstore.raft.core import Raft
 from kvstore.raft.types import (
     Config,
     Entry,
+    EntryKind,
     HardState,
     InstallSnapshot,
     Membership,
+    MembershipChange,
     Message,
     Ready,
     Restored,
@@ -120,11 +124,23 @@ class Member:
         self.raft.stored(ready)
         for entry in ready.committed:
             self.machine += ((entry.index, entry.term, entry.data),)
+            if entry.kind is EntryKind.MEMBERSHIP:
+                self._apply_membership(entry.data)
         if ready.committed:
             self.raft.applied(ready.committed[-1].index)
         self.reads += [(read.context, read.index) for read in ready.reads]
         self.rejected_reads += ready.rejected_reads
         return ready.promises
+
+    def propose_membership(self, change: MembershipChange) -> bool:
+        """Propose a change, as leader."""
+        return self.raft.propose_membership(msgspec.msgpack.encode(change))
+
+    def _apply_membership(self, data: bytes) -> None:
+        if data:
+            self.raft.change_membership(msgspec.msgpack.decode(data, type=MembershipChange))
+        else:
+            self.raft.leave_joint()
 
     def snapshot(self) -> SnapshotMeta:
         """Save a snapshot of what is applied and compact the log up to it."""

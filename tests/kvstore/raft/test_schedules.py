@@ -25,11 +25,12 @@ STEPS = 1000
 class Schedule:
     """One run of a cluster under a seed's dice."""
 
-    def __init__(self, seed: int, voters: int, learners: int) -> None:
+    def __init__(self, seed: int, voters: int, learners: int, spares: int = 0) -> None:
         self.dice = random.Random(seed)
         self.cluster = Cluster(
             voters,
             learners=learners,
+            spares=spares,
             draw=self._draw,
             append_bytes_max=200,
             inflight_appends_max=3,

@@ -1,0 +1,246 @@
+"""Changes of the membership (Raft, section 6; dissertation, chapter 4; effective as in etcd)."""
+
+import pytest
+
+from kvstore.raft import membership
+from kvstore.raft.types import Entry, EntryKind, HardState, Membership, MembershipChange, Role
+
+from .cluster import ELECTION_TICKS, Cluster
+from .member import new_disk
+
+ADD_4 = MembershipChange(voters=(4,))
+
+
+def cluster_with_leader(voters: int = 3, spares: int = 1) -> Cluster:
+    cluster = Cluster(voters, spares=spares)
+    cluster.elect(1)
+    return cluster
+
+
+def change(cluster: Cluster, by: int, *changes: MembershipChange) -> None:
+    """Make changes, one after the other, and let everybody know."""
+    for one in changes:
+        assert cluster[by].propose_membership(one)
+        cluster.stabilize()
+        cluster.run(2)
+
+
+def test_an_added_voter_gets_the_log_and_counts() -> None:
+    cluster = cluster_with_leader()
+    cluster.propose(1, b"before")
+    change(cluster, 1, ADD_4)
+    assert cluster.data(4)[0] == b"before"
+    assert cluster[4].raft.membership == Membership(voters=(1, 2, 3, 4))
+    cluster.isolate(2)
+    cluster.isolate(3)
+    committed = cluster[1].raft.commit_index
+    cluster.propose(1, b"two of four are no majority")
+    cluster.stabilize()
+    assert cluster[1].raft.commit_index == committed
+
+
+def test_an_added_member_far_behind_gets_a_snapshot() -> None:
+    cluster = cluster_with_leader()
+    cluster.propose(1, b"a", b"b")
+    cluster.stabilize()
+    cluster[1].snapshot()
+    change(cluster, 1, ADD_4)
+    assert cluster[4].machine == cluster[1].machine
+    assert cluster[4].raft.first_index > 1
+
+
+def test_a_second_change_waits_until_the_first_is_applied() -> None:
+    """Dissertation, 4.1: one change at a time."""
+    cluster = cluster_with_leader(spares=2)
+    assert cluster[1].propose_membership(ADD_4)
+    assert not cluster[1].raft.may_propose_membership()
+    assert not cluster[1].propose_membership(MembershipChange(voters=(5,)))
+    cluster.stabilize()
+    assert cluster[1].propose_membership(MembershipChange(voters=(5,)))
+
+
+def test_a_new_leader_first_commits_an_entry_of_its_term() -> None:
+    """Two leaders with different changes in flight could otherwise both find majorities."""
+    fresh = Cluster(3, spares=1)
+    fresh[1].raft.campaign()
+    for _ in range(4):  # pre-votes, votes: it leads, its first entry is on its way
+        fresh.collect()
+        frames, fresh.network = fresh.network, []
+        for frame in frames:
+            fresh.deliver(frame)
+        if fresh[1].raft.role is Role.LEADER:
+            break
+    assert fresh[1].raft.role is Role.LEADER
+    assert not fresh[1].propose_membership(ADD_4)
+    fresh.stabilize()
+    assert fresh[1].propose_membership(ADD_4)
+
+
+def test_only_a_leader_that_transfers_nothing_proposes() -> None:
+    cluster = cluster_with_leader()
+    assert not cluster[2].propose_membership(ADD_4)
+    cluster.isolate(2)
+    cluster[1].raft.transfer_leadership(2)
+    assert not cluster[1].propose_membership(ADD_4)
+
+
+def test_a_learner_neither_counts_nor_campaigns_until_it_is_promoted() -> None:
+    """Dissertation, 4.2.1: catch up first."""
+    cluster = cluster_with_leader()
+    change(cluster, 1, MembershipChange(learners=(4,)))
+    assert cluster[1].raft.has_caught_up(4, 1.0)
+    cluster[4].raft.campaign()
+    cluster.tick(3 * ELECTION_TICKS, [4])
+    assert cluster[4].raft.role is Role.FOLLOWER
+    cluster.stabilize()
+    cluster.isolate(2)
+    cluster.isolate(3)
+    committed = cluster[1].raft.commit_index
+    cluster.propose(1, b"one of three is no majority")
+    cluster.stabilize()
+    assert cluster[1].raft.commit_index == committed
+    cluster.heal()
+    cluster.run(2)
+    change(cluster, 1, ADD_4)
+    assert cluster[4].raft.membership == Membership(voters=(1, 2, 3, 4))
+    cluster[1].raft.transfer_leadership(4)
+    cluster.stabilize()
+    assert cluster.leader().member_id == 4
+
+
+def test_a_learner_that_lags_has_not_caught_up() -> None:
+    cluster = cluster_with_leader()
+    change(cluster, 1, MembershipChange(learners=(4,)))
+    cluster.isolate(4)
+    cluster.propose(1, *[b"x"] * 100)
+    cluster.stabilize()
+    assert not cluster[1].raft.has_caught_up(4, 0.9)
+    assert not cluster[2].raft.has_caught_up(4, 0.0)  # only leaders know
+
+
+def test_a_removed_follower_is_left_alone() -> None:
+    cluster = cluster_with_leader()
+    change(cluster, 1, MembershipChange(removed=(3,)))
+    assert cluster[1].raft.membership == Membership(voters=(1, 2), removed=(3,))
+    cluster.propose(1, b"after")
+    cluster.stabilize()
+    assert b"after" in cluster.data(2)
+    assert b"after" not in cluster.data(3)
+
+
+def test_a_removed_leader_lets_the_others_commit_and_resigns() -> None:
+    """Dissertation, 4.2.2."""
+    cluster = cluster_with_leader()
+    change(cluster, 1, MembershipChange(removed=(1,)))
+    assert cluster[1].raft.role is Role.FOLLOWER
+    assert cluster[2].raft.membership == Membership(voters=(2, 3), removed=(1,))
+    cluster.run(3 * ELECTION_TICKS)
+    assert cluster.leader().member_id in (2, 3)
+    assert cluster[1].raft.role is Role.FOLLOWER  # it does not campaign any more
+
+
+def test_a_removed_member_that_does_not_know_disturbs_nobody() -> None:
+    """Dissertation, 4.2.3: pre-vote and stickiness."""
+    cluster = cluster_with_leader()
+    cluster.isolate(3)
+    change(cluster, 1, MembershipChange(removed=(3,)))
+    term = cluster[1].raft.term
+    cluster.heal()
+    cluster.run(5 * ELECTION_TICKS)
+    assert cluster.leader().member_id == 1
+    assert cluster[1].raft.term == term
+
+
+def test_a_leader_that_is_demoted_resigns() -> None:
+    cluster = cluster_with_leader()
+    change(cluster, 1, MembershipChange(learners=(1,)))
+    assert cluster[1].raft.role is Role.FOLLOWER
+    assert cluster[2].raft.membership == Membership(voters=(2, 3), learners=(1,))
+
+
+def test_two_voters_are_replaced_by_a_joint_consensus() -> None:
+    """Raft, section 6: majorities of the old and of the new voters, until both have the change."""
+    cluster = cluster_with_leader(spares=2)
+    replace = MembershipChange(voters=(4, 5), removed=(2, 3))
+    cluster.isolate(4)
+    cluster.isolate(5)
+    assert cluster[1].propose_membership(replace)
+    cluster.stabilize()
+    joint = cluster[1].raft.membership
+    assert (joint.voters, joint.outgoing) == ((1, 4, 5), (1, 2, 3))
+    assert not cluster[1].raft.may_propose_membership()
+    committed = cluster[1].raft.commit_index
+    cluster.propose(1, b"a majority of the old voters is not enough")
+    cluster.stabilize()
+    assert cluster[1].raft.commit_index == committed
+    cluster.heal()
+    cluster.run(3)
+    assert cluster[4].raft.membership == Membership(voters=(1, 4, 5), removed=(2, 3))
+    assert cluster[1].raft.may_propose_membership()
+
+
+def test_the_next_leader_ends_a_joint_consensus() -> None:
+    cluster = cluster_with_leader(spares=2)
+    cluster.isolate(4)
+    cluster.isolate(5)
+    cluster[1].propose_membership(MembershipChange(voters=(4, 5), removed=(1, 3)))
+    cluster.stabilize()
+    cluster[1].crash()
+    cluster.heal()
+    cluster.run(4 * ELECTION_TICKS)
+    assert cluster.leader().raft.membership == Membership(voters=(2, 4, 5), removed=(1, 3))
+
+
+def test_whoever_has_a_change_takes_the_one_before_for_committed() -> None:
+    """The commit index on disk is a hint; without this a majority of old voters could be asked."""
+    cluster = Cluster(3, spares=2)
+    disk = new_disk(cluster.membership)
+    disk.entries = [
+        Entry(1, 1),
+        Entry(2, 1, b"4", EntryKind.MEMBERSHIP),
+        Entry(3, 1, b"x"),
+        Entry(4, 1, b"5", EntryKind.MEMBERSHIP),
+    ]
+    disk.hard_state = HardState(1)
+    cluster[1].disk = disk
+    cluster[1].restart()
+    raft = cluster[1].raft
+    assert raft.commit_index == 2
+    raft.campaign()
+    assert raft.role is Role.FOLLOWER  # not before it has applied what it knows of
+
+
+@pytest.mark.parametrize(
+    ("before", "change_", "after"),
+    [
+        (Membership(voters=(1,)), MembershipChange(voters=(2,)), Membership(voters=(1, 2))),
+        (
+            Membership(voters=(1, 2), learners=(3,)),
+            MembershipChange(removed=(3,)),
+            Membership(voters=(1, 2), removed=(3,)),
+        ),
+        (
+            Membership(voters=(1, 2), removed=(9,)),
+            MembershipChange(learners=(2,)),
+            Membership(voters=(1,), learners=(2,), removed=(9,)),
+        ),
+    ],
+)
+def test_a_change_of_one_is_done_at_once(
+    before: Membership, change_: MembershipChange, after: Membership
+) -> None:
+    assert membership.changed(before, change_) == after
+
+
+def test_a_joint_consensus_keeps_the_old_voters_until_it_is_left() -> None:
+    before = Membership(voters=(1, 2, 3), removed=(9,))
+    joint = membership.changed(before, MembershipChange(voters=(4,), learners=(2,), removed=(3,)))
+    assert joint == Membership((1, 4), (1, 2, 3), (), (2,), (9,))
+    assert membership.left_joint(joint) == Membership((1, 4), (), (2,), (), (3, 9))
+    with pytest.raises(AssertionError):
+        membership.changed(joint, MembershipChange(voters=(5,)))
+
+
+def test_somebody_must_vote() -> None:
+    with pytest.raises(AssertionError):
+        membership.changed(Membership(voters=(1,)), MembershipChange(removed=(1,)))
