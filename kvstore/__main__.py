@@ -19,6 +19,7 @@ from kvstore.server.config import Settings
 from kvstore.server.front import Front, FrontLimits
 from kvstore.server.member import Member, Seams
 from kvstore.server.pages import MemberPages
+from kvstore.server.peer_introduction import TcpIntroducer
 from kvstore.server.urls import parse_url
 from kvstore.storage.files import LocalFiles
 
@@ -85,7 +86,7 @@ async def _serve(settings: Settings) -> None:
     asyncio.get_running_loop().set_exception_handler(_on_stray_error)
     files = LocalFiles()
     clock, dice = LoopClock(), random.SystemRandom()
-    boot = await bootstrap(files, settings)
+    boot = await bootstrap(files, settings, TcpIntroducer(settings, clock, dice))
     transport = peers.peers_of(settings, boot.spec, clock, dice)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

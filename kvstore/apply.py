@@ -5,7 +5,7 @@ here, and a failed command is a result like any other (its error), never an exce
 of the whole state leave as bounded chunks and come back by `restore`, at once or in slices.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import chain
 
 import msgspec
@@ -20,6 +20,7 @@ from kvstore.commands import (
     LeaseCheckpoint,
     LeaseGrant,
     LeaseRevoke,
+    MembershipCommand,
     Proposal,
     PublishMember,
     Put,
@@ -27,6 +28,7 @@ from kvstore.commands import (
 )
 from kvstore.errors import CorruptError, KvError, NoSpaceError, RequestError
 from kvstore.lease import LeaseRecord, Lessor
+from kvstore.members import MemberRecord, Members
 from kvstore.mvcc.store import Store
 from kvstore.mvcc.types import (
     CompactResult,
@@ -36,6 +38,7 @@ from kvstore.mvcc.types import (
     PutResult,
     TxnResult,
 )
+from kvstore.raft.types import MembershipChange
 
 CHUNK_BYTES_MAX = 256 * 1024
 """Largest piece of a snapshot: a message that never keeps a connection from its heartbeats long."""
@@ -73,16 +76,16 @@ class AlarmResult(msgspec.Struct, frozen=True, gc=False):
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
-    """A command without an answer was applied: revoke, checkpoint, publication of a member."""
+    """A command without an answer was applied: a lease's end, a checkpoint."""
 
     revision: int
 
 
-class MemberAttributes(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a member published of itself."""
+class MembershipResult(msgspec.Struct, frozen=True, gc=False):
+    """What is known of the members has changed. `change`: who votes now (None: as before)."""
 
-    name: str
-    client_urls: tuple[str, ...]
+    revision: int
+    change: MembershipChange | None
 
 
 Result = (
@@ -93,6 +96,7 @@ Result = (
     | LeaseGrantResult
     | AlarmResult
     | Applied
+    | MembershipResult
 )
 
 
@@ -103,9 +107,10 @@ class _Header(msgspec.Struct, frozen=True, array_like=True, tag="h", gc=False):
     revision: int
     compact_revision: int
     alarms: tuple[AlarmMember, ...]
-    members: dict[int, MemberAttributes]
+    members: dict[int, MemberRecord]
     lease_count: int
     row_count: int
+    removed: tuple[int, ...] = ()
 
 
 class _Leases(msgspec.Struct, frozen=True, array_like=True, tag="l", gc=False):
@@ -125,13 +130,14 @@ _decoder: msgspec.msgpack.Decoder[_Record] = msgspec.msgpack.Decoder(_Record)
 
 
 class StateMachine:
-    """Store, leases, alarms and published members, as of `applied_index`."""
+    """Store, leases, alarms and members, as of `applied_index`."""
 
-    def __init__(self) -> None:
+    def __init__(self, founders: Mapping[int, MemberRecord] | None = None) -> None:
+        """`founders`: the members of the empty state, by id."""
         self.lessor = Lessor()
         self.store = Store(self.lessor)
         self.alarms: frozenset[AlarmMember] = frozenset()
-        self.members: dict[int, MemberAttributes] = {}
+        self.members = Members(founders)
         self.applied_index = 0
         self._raised: frozenset[AlarmType] = frozenset()
 
@@ -170,8 +176,11 @@ class StateMachine:
                 return self._apply_to_lease(command)
             case Alarm():
                 return self._apply_alarm(command)
+            case PublishMember():
+                self.members.publish(command)
+                return MembershipResult(self.store.revision, None)
             case _:
-                return self._apply_publication(command)
+                return MembershipResult(self.store.revision, self.members.change(command))
 
     def _apply_to_lease(
         self, command: LeaseGrant | LeaseRevoke | LeaseCheckpoint
@@ -186,11 +195,6 @@ class StateMachine:
                 for lease_id, remaining_seconds in command.remaining:
                     self.lessor.checkpoint(lease_id, remaining_seconds)
                 return Applied(self.store.revision)
-
-    def _apply_publication(self, command: PublishMember) -> Applied:
-        attributes = MemberAttributes(command.name, command.client_urls)
-        self.members[command.member_id] = attributes
-        return Applied(self.store.revision)
 
     def _apply_alarm(self, command: Alarm) -> AlarmResult:
         alarm = AlarmMember(command.alarm, command.member_id)
@@ -210,7 +214,7 @@ class StateMachine:
     def _refuse(self, command: Command) -> None:
         """Raise if an alarm forbids the command: what etcd's capped and corrupt appliers refuse."""
         if AlarmType.CORRUPT in self._raised and not isinstance(
-            command, Alarm | LeaseCheckpoint | PublishMember
+            command, Alarm | LeaseCheckpoint | PublishMember | MembershipCommand
         ):
             raise CorruptError("the members' data differ; a member must be replaced")
         if AlarmType.NOSPACE in self._raised and (
@@ -228,9 +232,10 @@ class StateMachine:
             self.store.revision,
             self.store.compact_revision,
             tuple(sorted(self.alarms)),
-            dict(self.members),
+            dict(self.members.records),
             len(leases),
             self.store.row_count,
+            tuple(sorted(self.members.removed)),
         )
         rows = _row_batches(self.store.pinned_rows(), self.store.row_count)
         records: Iterator[_Record] = chain((header,), _lease_batches(leases), rows)
@@ -262,7 +267,7 @@ class StateMachine:
             leases += record.leases
         machine = cls()
         machine.applied_index = header.applied_index
-        machine.members = header.members
+        machine.members = Members(header.members, frozenset(header.removed))
         machine._set_alarms(frozenset(header.alarms))
         machine.lessor = Lessor.restore(leases)
         machine.store = Store(

@@ -162,6 +162,33 @@ class PublishMember(_Record, frozen=True, tag="m"):
     client_urls: tuple[str, ...]
 
 
+class AddMember(_Record, frozen=True, tag="ma"):
+    """A new member; its proposer has computed the id."""
+
+    member_id: int
+    peer_urls: tuple[str, ...]
+    is_learner: bool = False
+
+
+class RemoveMember(_Record, frozen=True, tag="mr"):
+    """A member leaves; its id is never used again."""
+
+    member_id: int
+
+
+class UpdateMember(_Record, frozen=True, tag="mu"):
+    """A member is reached by its peers elsewhere."""
+
+    member_id: int
+    peer_urls: tuple[str, ...]
+
+
+class PromoteMember(_Record, frozen=True, tag="mp"):
+    """A learner becomes a voter."""
+
+    member_id: int
+
+
 Operation = Range | Put | DeleteRange | Txn
 Command = (
     Put
@@ -173,7 +200,12 @@ Command = (
     | LeaseCheckpoint
     | Alarm
     | PublishMember
+    | AddMember
+    | RemoveMember
+    | UpdateMember
+    | PromoteMember
 )
+MembershipCommand = AddMember | RemoveMember | UpdateMember | PromoteMember
 
 
 class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):

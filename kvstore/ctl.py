@@ -46,6 +46,7 @@ _RANGE_FLAGS = (
     Flag("prefix", False, "all keys that begin with the key"),
     Flag("from-key", False, "all keys that are not before the key"),
 )
+_PEER_URLS_FLAG = Flag("peer-urls", "", "where other members reach it, with commas between")
 _CLUSTER_FLAG = Flag("cluster", False, "all endpoints of the member list")
 
 _FLAGS: Mapping[tuple[str, ...], tuple[Flag, ...]] = {
@@ -78,6 +79,11 @@ _FLAGS: Mapping[tuple[str, ...], tuple[Flag, ...]] = {
     ("compaction",): (Flag("physical", False, "return when the history is gone"),),
     ("lease", "timetolive"): (Flag("keys", False, "print the keys, too"),),
     ("lease", "keep-alive"): (Flag("once", False, "renew once only"),),
+    ("member", "add"): (
+        _PEER_URLS_FLAG,
+        Flag("learner", False, "a learner, which does not vote until it is promoted"),
+    ),
+    ("member", "update"): (_PEER_URLS_FLAG,),
     ("endpoint", "health"): (_CLUSTER_FLAG,),
     ("endpoint", "status"): (_CLUSTER_FLAG,),
     ("endpoint", "hashkv"): (_CLUSTER_FLAG, Flag("rev", 0, "up to this revision")),

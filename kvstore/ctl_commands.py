@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from kvstore.client import Client
-from kvstore.client.types import AlarmList, AlarmMember, EventType, WatchBatch
+from kvstore.client.types import AlarmList, AlarmMember, EventType, MemberList, WatchBatch
 from kvstore.commands import DeleteRange, Operation, Put, Range, Txn
 from kvstore.ctl_arguments import (
     EXIT_BAD_ARGUMENTS,
@@ -236,6 +236,69 @@ async def member_list(session: Session) -> None:
     session.show(await session.client.cluster.member_list())
 
 
+async def member_add(session: Session) -> None:
+    """Add a member, and print what to start it with."""
+    name = _one_word(session, "member name not provided")
+    urls = [url for url in session.arguments.peer_urls.split(",") if url]
+    if not urls:
+        raise CtlError(EXIT_BAD_ARGUMENTS, "member peer urls not provided")
+    added = await session.client.cluster.member_add(urls, is_learner=session.arguments.learner)
+    if session.form.name != "simple":
+        session.show(added)
+        return
+    member_id = added.member.member_id
+    session.say(f"Member {member_id:16x} added to cluster {added.header.cluster_id:16x}\n")
+    pairs = [
+        f"{name if member.member_id == member_id else member.name}={url}"
+        for member in added.members
+        for url in member.peer_urls
+    ]
+    session.say(f'ETCD_NAME="{name}"')
+    session.say(f'ETCD_INITIAL_CLUSTER="{",".join(pairs)}"')
+    session.say(f'ETCD_INITIAL_ADVERTISE_PEER_URLS="{",".join(added.member.peer_urls)}"')
+    session.say('ETCD_INITIAL_CLUSTER_STATE="existing"')
+
+
+async def member_remove(session: Session) -> None:
+    """Take a member out of the cluster for good."""
+    member_id = _member_id(session, "member ID is not provided")
+    members = await session.client.cluster.member_remove(member_id)
+    _tell_change(session, members, member_id, "removed from")
+
+
+async def member_update(session: Session) -> None:
+    """Tell where a member is reached by its peers from now on."""
+    member_id = _member_id(session, "member ID is not provided")
+    urls = [url for url in session.arguments.peer_urls.split(",") if url]
+    if not urls:
+        raise CtlError(EXIT_BAD_ARGUMENTS, "member peer urls not provided")
+    members = await session.client.cluster.member_update(member_id, urls)
+    _tell_change(session, members, member_id, "updated in")
+
+
+async def member_promote(session: Session) -> None:
+    """Make a learner a voter."""
+    member_id = _member_id(session, "member ID is not provided")
+    members = await session.client.cluster.member_promote(member_id)
+    _tell_change(session, members, member_id, "promoted in")
+
+
+def _member_id(session: Session, complaint: str) -> int:
+    word = _one_word(session, complaint)
+    try:
+        return int(word, 16)
+    except ValueError:
+        text = f"bad member ID arg ({parse_failure('Uint', word)}), expecting ID in Hex"
+        raise CtlError(EXIT_BAD_ARGUMENTS, text) from None
+
+
+def _tell_change(session: Session, members: MemberList, member_id: int, what: str) -> None:
+    if session.form.name == "simple":
+        session.say(f"Member {member_id:16x} {what} cluster {members.header.cluster_id:16x}")
+    else:
+        session.show(members)
+
+
 async def _endpoints(session: Session) -> list[str]:
     if not session.arguments.cluster:
         return list(session.client.endpoints)
@@ -397,6 +460,10 @@ RUN: Mapping[tuple[str, ...], Callable[[Session], Awaitable[None]]] = {
     ("lease", "keep-alive"): lease_keep_alive,
     ("lease", "list"): lease_list,
     ("member", "list"): member_list,
+    ("member", "add"): member_add,
+    ("member", "remove"): member_remove,
+    ("member", "update"): member_update,
+    ("member", "promote"): member_promote,
     ("endpoint", "health"): endpoint_health,
     ("endpoint", "status"): endpoint_status,
     ("endpoint", "hashkv"): endpoint_hash_kv,

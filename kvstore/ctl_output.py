@@ -25,6 +25,7 @@ from kvstore.client.types import (
     LeaseList,
     LeaseTimeToLive,
     Member,
+    MemberAdded,
     MemberList,
     PutResponse,
     RangeResponse,
@@ -326,6 +327,12 @@ def _json_members(response: MemberList) -> dict[str, Any]:
     return _with_header(response.header, members=members)
 
 
+def _json_added(response: MemberAdded) -> dict[str, Any]:
+    members = [_json_member(member) for member in response.members]
+    added = _json_member(response.member)
+    return _with_header(response.header, member=added, members=members)
+
+
 def _json_alarm(alarm: AlarmMember) -> dict[str, Any]:
     return _present(memberID=alarm.member_id, alarm=alarm.alarm.value)
 
@@ -377,6 +384,7 @@ _JSON: Mapping[type, Callable[[Any], Any]] = {
     LeaseList: _json_leases,
     AlarmList: _json_alarms,
     MemberList: _json_members,
+    MemberAdded: _json_added,
     EndpointStatus: lambda all_: [
         {"Endpoint": one.endpoint, "Status": _json_status(one.status)} for one in all_
     ],

@@ -96,6 +96,34 @@ class MemberNotFoundError(RequestError):
     """No member has this id."""
 
 
+class MemberExistsError(RequestError):
+    """A member has this id already."""
+
+
+class PeerUrlExistsError(RequestError):
+    """A member has this peer URL already."""
+
+
+class MemberUrlsError(RequestError):
+    """The peer URLs given for a member are none."""
+
+
+class MembersNotStartedError(RequestError):
+    """The change would leave fewer started members than a quorum."""
+
+
+class MemberNotLearnerError(RequestError):
+    """Only a learner can be promoted."""
+
+
+class LearnerNotReadyError(RequestError):
+    """The learner lags too far behind to be promoted."""
+
+
+class TooManyLearnersError(RequestError):
+    """A cluster has one learner at a time."""
+
+
 class BadLeaderTransfereeError(RequestError):
     """Leadership can only move to another voter of the cluster."""
 
@@ -170,6 +198,24 @@ class TooManyRequestsError(UnavailableError):
     """Too many requests wait; try again later."""
 
 
+class UnhealthyClusterError(UnavailableError):
+    """Too few members are connected for a change of the membership to be safe."""
+
+    may_have_been_applied = False
+
+
+class MembershipBusyError(UnavailableError):
+    """Another change of the membership is under way; try again."""
+
+    may_have_been_applied = False
+
+
+class LearnerError(UnavailableError):
+    """The member is a learner: it serves serializable reads only. Ask a voter."""
+
+    may_have_been_applied = False
+
+
 class StoppedError(UnavailableError):
     """The member is shutting down."""
 
@@ -184,6 +230,10 @@ class ConfigError(OperatorError):
 
 class DataFolderError(OperatorError):
     """The data folder belongs to another member or cluster, or is in use."""
+
+
+class MemberRemovedError(OperatorError):
+    """This member was removed from its cluster."""
 
 
 class WalCorruptError(OperatorError):

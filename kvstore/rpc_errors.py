@@ -21,23 +21,33 @@ from kvstore.errors import (
     LeaderChangedError,
     LeaderFailureTimeoutError,
     LeaderTransferTimeoutError,
+    LearnerError,
+    LearnerNotReadyError,
     LeaseExistsError,
     LeaseNotFoundError,
     LeaseProvidedError,
     LeaseTtlTooLargeError,
     MalformedRequestError,
+    MemberExistsError,
     MemberNotFoundError,
+    MemberNotLearnerError,
+    MembershipBusyError,
+    MembersNotStartedError,
+    MemberUrlsError,
     NoLeaderError,
     NoSpaceError,
     NotLeaderError,
+    PeerUrlExistsError,
     RequestError,
     RequestTimeoutError,
     RequestTooLargeError,
     ResponseTooLargeError,
     StoppedError,
+    TooManyLearnersError,
     TooManyOperationsError,
     TooManyRequestsError,
     UnavailableError,
+    UnhealthyClusterError,
     UnknownMethodError,
     UnknownServiceError,
     UnsupportedError,
@@ -76,6 +86,23 @@ STATUSES: dict[type[KvError], Status] = {
     NoSpaceError: Status("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded"),
     CorruptError: Status("DATA_LOSS", "etcdserver: corrupt cluster"),
     MemberNotFoundError: Status("NOT_FOUND", "etcdserver: member not found"),
+    MemberExistsError: Status("FAILED_PRECONDITION", "etcdserver: member ID already exist"),
+    PeerUrlExistsError: Status("FAILED_PRECONDITION", "etcdserver: Peer URLs already exists"),
+    MemberUrlsError: Status("INVALID_ARGUMENT", "etcdserver: given member URLs are invalid"),
+    # etcd means another code, and sends this one.
+    MembersNotStartedError: Status(
+        "UNKNOWN", "etcdserver: re-configuration failed due to not enough started members"
+    ),
+    MemberNotLearnerError: Status(
+        "FAILED_PRECONDITION", "etcdserver: can only promote a learner member"
+    ),
+    LearnerNotReadyError: Status(
+        "FAILED_PRECONDITION",
+        "etcdserver: can only promote a learner member which is in sync with leader",
+    ),
+    TooManyLearnersError: Status(
+        "FAILED_PRECONDITION", "etcdserver: too many learner members in cluster"
+    ),
     BadLeaderTransfereeError: Status("FAILED_PRECONDITION", "etcdserver: bad leader transferee"),
     NotLeaderError: Status("FAILED_PRECONDITION", "etcdserver: not leader"),
     AuthNotEnabledError: Status("FAILED_PRECONDITION", "etcdserver: authentication is not enabled"),
@@ -100,6 +127,12 @@ STATUSES: dict[type[KvError], Status] = {
         "RESOURCE_EXHAUSTED", "grpc: trying to send message larger than max (2147483647)"
     ),
     StoppedError: Status("UNAVAILABLE", "etcdserver: server stopped"),
+    UnhealthyClusterError: Status("UNAVAILABLE", "etcdserver: unhealthy cluster"),
+    LearnerError: Status("UNAVAILABLE", "etcdserver: rpc not supported for learner"),
+    # etcd lets the second change time out; its clients repeat what is unavailable, or not, alike.
+    MembershipBusyError: Status(
+        "UNAVAILABLE", "etcdserver: another change of the membership is under way"
+    ),
 }
 
 # Errors whose text is the message of the instance, after a prefix that tells them apart.

@@ -6,7 +6,7 @@ constructor; nothing in `server/` or `client/` may use asyncio timers, threads, 
 the file system past them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from typing import Any, Protocol
 
 
@@ -137,15 +137,29 @@ class PeerTransport(Protocol):
         on_frame: Callable[[int, bytes], None],
         on_snapshot: Callable[[SnapshotStream], Awaitable[None]],
         on_unreachable: Callable[[int], None],
+        on_removed: Callable[[], None],
     ) -> Awaitable[None]:
         """Listen and connect. `on_frame(sender, frame)` runs on the loop for each frame.
 
         `on_snapshot` consumes one incoming snapshot; returning tells the sender it is stored.
         `on_unreachable(member)` runs whenever a connection is lost or frames were dropped.
+        `on_removed` runs when a peer says that the cluster has removed this member.
         """
 
-    def set_peers(self, addresses: dict[int, Sequence[str]]) -> None:
-        """Replace the members talked to: id → peer URLs (without this member)."""
+    def is_connected(self, member_id: int) -> bool:
+        """True while frames to the member can leave."""
+
+    def set_peers(
+        self,
+        addresses: dict[int, Sequence[str]],
+        *,
+        removed: Set[int] = frozenset(),
+        introduction: bytes = b"",
+    ) -> None:
+        """Replace the members talked to: id → peer URLs (without this member).
+
+        Those of `removed` are told so when they call; `introduction` is for who wants to join.
+        """
 
     async def close(self) -> None:
         """Stop listening, close every connection."""

@@ -21,7 +21,8 @@ class Outcome(Enum):
 
 # A member says these before it proposes anything. `no leader` comes from the check of the
 # `hasleader` metadata, which every write of ours carries; `not capable` and the learner's refusal
-# come from the same gate; `too many requests` and a dropped proposal from the door of the log.
+# come from the same gate; `too many requests` and a dropped proposal from the door of the log;
+# the last two before a change of the membership is proposed.
 # Not here, because a member may say them of a proposal that is already in the log and commits
 # later: every time-out, `leader changed`, `server stopped`, and every broken connection.
 _REFUSALS = frozenset(
@@ -30,6 +31,8 @@ _REFUSALS = frozenset(
         "etcdserver: not capable",
         "etcdserver: rpc not supported for learner",
         "etcdserver: too many requests",
+        "etcdserver: unhealthy cluster",
+        "etcdserver: another change of the membership is under way",
         "raft proposal dropped",
     }
 )

@@ -140,6 +140,14 @@ class MemberList(msgspec.Struct, frozen=True):
     members: tuple[Member, ...] = ()
 
 
+class MemberAdded(msgspec.Struct, frozen=True):
+    """A new member, among all of them."""
+
+    header: Header
+    member: Member
+    members: tuple[Member, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True):
     """One member's view of itself."""
 

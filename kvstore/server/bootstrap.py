@@ -1,17 +1,27 @@
 """Who this member is: ids computed from the flags as etcd does, and checked against the folder.
 
 Ids of a static cluster are digests of its token and peer URLs, so that members agree on them
-without a word, and clients of etcd see the ids that etcd would have had. Only the identity file
-is read and written here; WAL and snapshots are `kvstore.storage`'s.
+without a word, and clients of etcd see the ids that etcd would have had. A member that joins later
+asks the others who it is. Only the identity file is read and written here; WAL and snapshots are
+`kvstore.storage`'s.
 """
 
+import asyncio
 import hashlib
 
 import msgspec
 
 from kvstore.errors import ConfigError, DataFolderError
+from kvstore.members import MemberRecord
 from kvstore.seams import Files
 from kvstore.server.config import Settings
+from kvstore.server.introduction import (
+    Introducer,
+    Introduction,
+    introduction_by,
+    introduction_to,
+)
+from kvstore.server.urls import comparable
 
 IDENTITY_NAME = "identity.json"
 _IDENTITY_NEW_NAME = "identity.json.new"
@@ -28,20 +38,38 @@ class MemberSpec(msgspec.Struct, frozen=True):
 
 
 class ClusterSpec(msgspec.Struct, frozen=True):
-    """The cluster as it was first started, and which of its members this one is."""
+    """The cluster as it was first started, and who this member is.
+
+    One that joined later is none of the founders (`members`) and has `contacts`: whoever was in
+    the cluster then, by id, with peer URLs.
+    """
 
     cluster_id: int
     member_id: int
     members: dict[int, MemberSpec]
+    name: str = ""
+    contacts: dict[int, tuple[str, ...]] = {}
+
+    @property
+    def founders(self) -> dict[int, MemberRecord]:
+        """Whom the log begins with. They have no names before they publish them."""
+        return {
+            member_id: MemberRecord(peer_urls=member.peer_urls)
+            for member_id, member in self.members.items()
+        }
+
+    @property
+    def own_name(self) -> str:
+        """The name that this member was first started with."""
+        own = self.members.get(self.member_id)
+        return self.name if own is None else own.name
 
     @property
     def peer_addresses(self) -> dict[int, tuple[str, ...]]:
-        """Id → peer URLs of the other members."""
-        return {
-            member_id: member.peer_urls
-            for member_id, member in self.members.items()
-            if member_id != self.member_id
-        }
+        """Id → peer URLs of the others, as long as the log says nothing newer."""
+        founders = {member_id: member.peer_urls for member_id, member in self.members.items()}
+        addresses = self.contacts or founders
+        return {id_: urls for id_, urls in addresses.items() if id_ != self.member_id}
 
 
 class Bootstrap(msgspec.Struct, frozen=True):
@@ -57,6 +85,8 @@ class _IdentityFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cluster_id: str
     member_id: str
     members: dict[str, MemberSpec]
+    name: str = ""
+    contacts: dict[str, tuple[str, ...]] = {}
 
 
 def member_id_of(peer_urls: tuple[str, ...], token: str) -> int:
@@ -87,24 +117,104 @@ def cluster_spec(settings: Settings) -> ClusterSpec:
     return ClusterSpec(cluster_id_of(list(members)), own_id, members)
 
 
-async def bootstrap(files: Files, settings: Settings) -> Bootstrap:
+async def bootstrap(
+    files: Files, settings: Settings, introducer: Introducer | None = None
+) -> Bootstrap:
     """Create the data folder's identity, or check it against the flags (DataFolderError).
 
-    A used folder started without --initial-cluster keeps its own identity, as with etcd.
+    A used folder started without --initial-cluster keeps its own identity, as with etcd; one that
+    joined a running cluster does in any case. `introducer` is the way to the others, needed to
+    join and to notice that this member has lost its data. Raises ConfigError when it cannot join.
     """
     folder = settings.data_dir
     files.make_folder(folder)
     if IDENTITY_NAME not in files.list(folder):
         _require_unused(files, folder)
-        spec = cluster_spec(settings)
+        spec = await _new_spec(settings, introducer)
         await _write_identity(files, folder, spec)
         return Bootstrap(spec, is_restart=False)
     stored = _read_identity(files, folder)
-    if settings.is_initial_cluster_given:
+    is_founder = stored.member_id in stored.members
+    is_new = settings.initial_cluster_state == "new"
+    if settings.is_initial_cluster_given and is_founder and is_new:
         _require_same(folder, stored, cluster_spec(settings))
-    elif stored.members[stored.member_id].name != settings.name:
+    elif stored.own_name != settings.name:
         raise _other_member(folder, stored, settings.name)
     return Bootstrap(stored, is_restart=True)
+
+
+async def _new_spec(settings: Settings, introducer: Introducer | None) -> ClusterSpec:
+    """Who an unused folder is to belong to."""
+    if settings.initial_cluster_state == "existing":
+        if introducer is None:
+            raise ConfigError("--initial-cluster-state=existing needs other members to ask")
+        return await _joining_spec(settings, introducer)
+    spec = cluster_spec(settings)
+    if introducer is not None:
+        urls = [url for urls in spec.peer_addresses.values() for url in urls]
+        await _require_no_past(spec, introducer, urls)
+    return spec
+
+
+async def _joining_spec(settings: Settings, introducer: Introducer) -> ClusterSpec:
+    others = [
+        url
+        for name, urls in settings.initial_cluster.items()
+        if name != settings.name
+        for url in urls
+    ]
+    introduction, own_id = await introduction_to(
+        introducer, others, settings.initial_advertise_peer_urls
+    )
+    _require_complete(settings, introduction)
+    if introduction.members[own_id].is_started:
+        raise _lost_data(own_id)
+    founders = {
+        member_id: MemberSpec(
+            introduction.members.get(member_id, record).name, tuple(record.peer_urls)
+        )
+        for member_id, record in introduction.founders.items()
+    }
+    contacts = {member_id: record.peer_urls for member_id, record in introduction.members.items()}
+    return ClusterSpec(introduction.cluster_id, own_id, founders, settings.name, contacts)
+
+
+def _require_complete(settings: Settings, introduction: Introduction) -> None:
+    """etcd's rule: --initial-cluster names all members there are, and no others."""
+    named = sorted(comparable(urls) for urls in settings.initial_cluster.values())
+    members = introduction.members.values()
+    if named != sorted(comparable(record.peer_urls) for record in members):
+        there = " ".join(sorted(url for record in members for url in record.peer_urls))
+        raise ConfigError(
+            "--initial-cluster must name exactly the members of the running cluster, this one"
+            f" included. Their peer URLs are: {there}"
+        )
+
+
+async def _require_no_past(spec: ClusterSpec, introducer: Introducer, urls: list[str]) -> None:
+    """A member that lost its data must not come back under its id: it could vote twice.
+
+    Only who runs can tell; before a cluster first starts nobody does.
+    """
+    answers = await asyncio.gather(
+        *(introduction_by(introducer, url) for url in urls), return_exceptions=True
+    )
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            if not isinstance(answer, ConnectionError):
+                raise answer
+        elif answer.cluster_id == spec.cluster_id:
+            own = answer.members.get(spec.member_id)
+            if own is None or own.is_started:
+                raise _lost_data(spec.member_id)
+
+
+def _lost_data(member_id: int) -> DataFolderError:
+    return DataFolderError(
+        f"member {member_id:x} has been part of this cluster, but its data folder is empty. Bring"
+        f" the folder back, or replace the member: etcdctl member remove {member_id:x}, etcdctl"
+        " member add NAME --peer-urls=…, then start it with --initial-cluster-state=existing"
+    )
 
 
 def _require_unused(files: Files, folder: str) -> None:
@@ -130,7 +240,7 @@ def _require_same(folder: str, stored: ClusterSpec, wanted: ClusterSpec) -> None
 
 
 def _other_member(folder: str, stored: ClusterSpec, name: str) -> DataFolderError:
-    owner = stored.members[stored.member_id].name
+    owner = stored.own_name
     return DataFolderError(
         f"data folder {folder} belongs to another member: {owner!r} ({stored.member_id:x}), not"
         f" {name!r}. Each member needs a --data-dir of its own; or start with --name {owner}"
@@ -152,13 +262,16 @@ def _read_identity(files: Files, folder: str) -> ClusterSpec:
             int(stored.cluster_id, 16),
             int(stored.member_id, 16),
             {int(member_id, 16): member for member_id, member in stored.members.items()},
+            stored.name,
+            {int(member_id, 16): urls for member_id, urls in stored.contacts.items()},
         )
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise DataFolderError(
-            f"{path} is damaged ({error}): bring it back from a copy, or remove the whole folder"
-            " and let the member catch up from the others"
+            f"{path} is damaged ({error}): bring it back from a copy, or replace this member:"
+            " etcdctl member remove, etcdctl member add, then start it with an empty --data-dir and"
+            " --initial-cluster-state=existing"
         ) from None
-    if spec.member_id not in spec.members:
+    if not spec.own_name:
         raise DataFolderError(f"{path} is damaged: it does not name its own member")
     return spec
 
@@ -172,6 +285,8 @@ async def _write_identity(files: Files, folder: str, spec: ClusterSpec) -> None:
         f"{spec.cluster_id:x}",
         f"{spec.member_id:x}",
         {f"{member_id:x}": member for member_id, member in spec.members.items()},
+        spec.name,
+        {f"{member_id:x}": urls for member_id, urls in spec.contacts.items()},
     )
     file = files.create(new_path)
     file.append(msgspec.json.format(msgspec.json.encode(content)))

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from google.protobuf.message import Message
 
-from kvstore.errors import KvError, NoLeaderError
+from kvstore.errors import KvError, LearnerError, NoLeaderError
 
 HANDLER_FAILED = "the server failed to handle the call"
 """What a client hears of a bug of ours; the log has it all."""
@@ -78,7 +78,25 @@ class StreamCall(Protocol):
         """End with the status of the error."""
 
 
-def require_leader(call: Call, leader_id: int) -> None:
-    """Raise NoLeaderError if the caller asked for a member with a leader and this has none."""
-    if not leader_id and call.metadata.get("hasleader") == "true":
+class Host(Protocol):
+    """The member that is called."""
+
+    @property
+    def leader_id(self) -> int:
+        """The leader that it knows of; 0 if none."""
+
+    @property
+    def is_learner(self) -> bool:
+        """True while it does not vote."""
+
+
+def admit(call: Call | StreamCall, host: Host, *, also_by_learner: bool = False) -> None:
+    """Let a call in, or raise what keeps it out, as etcd does before any handler.
+
+    NoLeaderError if the caller asked for a member with a leader and this has none; LearnerError on
+    a learner, which serves its status and serializable ranges only (`also_by_learner`).
+    """
+    if host.is_learner and not also_by_learner:
+        raise LearnerError
+    if not host.leader_id and call.metadata.get("hasleader") == "true":
         raise NoLeaderError

@@ -1,17 +1,23 @@
-"""The Cluster service: who the members are. Changing them is not supported yet.
+"""The Cluster service: who the members are, and how that changes. Knows no transport."""
 
-Knows no transport. Names and client URLs come from the log (`PublishMember`), peer URLs from the
-configuration.
-"""
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from collections.abc import Mapping, Sequence
-
-from kvstore.apply import MemberAttributes
-from kvstore.errors import KvError, UnsupportedError
+from kvstore.commands import (
+    AddMember,
+    MembershipCommand,
+    PromoteMember,
+    RemoveMember,
+    UpdateMember,
+)
+from kvstore.errors import ConfigError, KvError, MemberUrlsError
+from kvstore.members import MemberRecord
 from kvstore.pb import rpc_pb2
 from kvstore.server import convert
-from kvstore.server.call import Call, Methods, require_leader
+from kvstore.server.call import Call, Methods, admit
+from kvstore.server.membership_keeper import MembershipKeeper, Records
 from kvstore.server.node import Node
+from kvstore.server.urls import parse_urls
 
 METHODS: Methods = {
     "/etcdserverpb.Cluster/MemberList": ("member_list", rpc_pb2.MemberListRequest, "unary"),
@@ -33,62 +39,101 @@ METHODS: Methods = {
     ),
 }
 
-_UNPUBLISHED = MemberAttributes("", ())
-
 
 class ClusterService:
-    """Lists the members of one node's cluster."""
+    """Lists and changes the members of one node's cluster."""
 
-    def __init__(self, node: Node, peer_urls: Mapping[int, Sequence[str]]) -> None:
-        """`peer_urls` names every member: id → URLs."""
+    def __init__(self, node: Node, keeper: MembershipKeeper) -> None:
         self._node = node
-        self._peer_urls = peer_urls
+        self._keeper = keeper
 
     def member_list(self, request: rpc_pb2.MemberListRequest, call: Call) -> None:
         """All members in the order of their ids; who has not published has no name yet."""
 
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
 
         def done(error: KvError | None) -> None:
             if error is not None:
                 call.fail(error)
             else:
-                call.reply(self._response())
+                members = _in_order(self._node.machine.members.records)
+                call.reply(rpc_pb2.MemberListResponse(header=self._header(), members=members))
 
         if request.linearizable:
             self._node.read_index(done)
         else:
             done(None)
 
-    def _response(self) -> rpc_pb2.MemberListResponse:
+    def member_add(self, request: rpc_pb2.MemberAddRequest, call: Call) -> None:
+        """Add a voter or a learner, which may then be started."""
+        member_id = self._node.random.getrandbits(63) + 1  # never 0, that means none
+        command = AddMember(member_id, _peer_urls(request.peerURLs), request.isLearner)
+
+        def respond(records: Records) -> rpc_pb2.MemberAddResponse:
+            added = _member(member_id, records[member_id])
+            return rpc_pb2.MemberAddResponse(
+                header=self._header(), member=added, members=_in_order(records)
+            )
+
+        self._change(command, call, respond)
+
+    def member_remove(self, request: rpc_pb2.MemberRemoveRequest, call: Call) -> None:
+        """Remove a member for good; it stops by itself."""
+        self._change(
+            RemoveMember(request.ID), call, self._respond_with(rpc_pb2.MemberRemoveResponse)
+        )
+
+    def member_update(self, request: rpc_pb2.MemberUpdateRequest, call: Call) -> None:
+        """Tell where a member is reached by its peers from now on."""
+        self._change(
+            UpdateMember(request.ID, _peer_urls(request.peerURLs)),
+            call,
+            self._respond_with(rpc_pb2.MemberUpdateResponse),
+        )
+
+    def member_promote(self, request: rpc_pb2.MemberPromoteRequest, call: Call) -> None:
+        """Make a learner a voter, once it has caught up."""
+        self._change(
+            PromoteMember(request.ID), call, self._respond_with(rpc_pb2.MemberPromoteResponse)
+        )
+
+    def _change(
+        self, command: MembershipCommand, call: Call, respond: Callable[[Records], Any]
+    ) -> None:
+        admit(call, self._node)
+
+        def done(result: Records | KvError) -> None:
+            if isinstance(result, KvError):
+                call.fail(result)
+            else:
+                call.reply(respond(result))
+
+        self._keeper.change(command, done)
+
+    def _respond_with(self, response_type: Callable[..., Any]) -> Callable[[Records], Any]:
+        return lambda records: response_type(header=self._header(), members=_in_order(records))
+
+    def _header(self) -> rpc_pb2.ResponseHeader:
         # etcd tells no revision here: the members are no part of the key space.
-        return rpc_pb2.MemberListResponse(
-            header=convert.header(self._node, 0),
-            members=[self._member(member_id) for member_id in sorted(self._peer_urls)],
-        )
+        return convert.header(self._node, 0)
 
-    def _member(self, member_id: int) -> rpc_pb2.Member:
-        attributes = self._node.machine.members.get(member_id, _UNPUBLISHED)
-        return rpc_pb2.Member(
-            ID=member_id,
-            name=attributes.name,
-            peerURLs=self._peer_urls[member_id],
-            clientURLs=attributes.client_urls,
-            isLearner=member_id in self._node.raft.membership.learners,
-        )
 
-    def member_add(self, _request: rpc_pb2.MemberAddRequest, _call: Call) -> None:
-        """Refuse."""
-        raise UnsupportedError("adding a member to a running cluster")
+def _peer_urls(urls: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return parse_urls(",".join(urls))
+    except ConfigError as error:
+        raise MemberUrlsError(str(error)) from None
 
-    def member_remove(self, _request: rpc_pb2.MemberRemoveRequest, _call: Call) -> None:
-        """Refuse."""
-        raise UnsupportedError("removing a member from a running cluster")
 
-    def member_update(self, _request: rpc_pb2.MemberUpdateRequest, _call: Call) -> None:
-        """Refuse."""
-        raise UnsupportedError("changing the peer URLs of a member")
+def _in_order(records: Records) -> list[rpc_pb2.Member]:
+    return [_member(member_id, records[member_id]) for member_id in sorted(records)]
 
-    def member_promote(self, _request: rpc_pb2.MemberPromoteRequest, _call: Call) -> None:
-        """Refuse."""
-        raise UnsupportedError("learners")
+
+def _member(member_id: int, record: MemberRecord) -> rpc_pb2.Member:
+    return rpc_pb2.Member(
+        ID=member_id,
+        name=record.name,
+        peerURLs=record.peer_urls,
+        clientURLs=record.client_urls,
+        isLearner=record.is_learner,
+    )

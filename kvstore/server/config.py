@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_seconds: float
     election_timeout_seconds: float
     initial_election_tick_advance: bool
+    strict_reconfig_check: bool
     snapshot_count: int | None
     quota_backend_bytes: int | None
     auto_compaction_period_seconds: float | None
@@ -126,6 +127,7 @@ def _settings(values: Values, notices: list[str]) -> Settings:
         heartbeat_interval_seconds=values.count("heartbeat-interval") / 1000,
         election_timeout_seconds=values.count("election-timeout") / 1000,
         initial_election_tick_advance=values.is_true("initial-election-tick-advance"),
+        strict_reconfig_check=values.is_true("strict-reconfig-check"),
         snapshot_count=_snapshot_count(values),
         quota_backend_bytes=_quota_bytes(values.count("quota-backend-bytes")),
         auto_compaction_period_seconds=_compaction_seconds(values),

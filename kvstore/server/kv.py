@@ -15,7 +15,7 @@ from kvstore.errors import KvError, RequestTooLargeError
 from kvstore.mvcc.checks import check_delete, check_put, check_range, check_txn
 from kvstore.pb import rpc_pb2
 from kvstore.server import convert
-from kvstore.server.call import Call, Methods, require_leader
+from kvstore.server.call import Call, Methods, admit
 from kvstore.server.compactor import Compactor
 from kvstore.server.headers import Headers
 from kvstore.server.large_ranges import LARGE_ROWS, Encoding, LargeRanges
@@ -57,7 +57,7 @@ class KvService:
 
     def range(self, request: rpc_pb2.RangeRequest, call: Call) -> None:
         """Read keys; a serializable read also without a leader."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node, also_by_learner=request.serializable)
         command = convert.range_(request)
         check_range(command)
         if request.serializable:
@@ -67,7 +67,7 @@ class KvService:
 
     def put(self, request: rpc_pb2.PutRequest, call: Call) -> None:
         """Write a key."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
         command = convert.put(request)
         if not self._quota.has_room(put_bytes(command)):
             self._quota.refuse(call)
@@ -78,7 +78,7 @@ class KvService:
 
     def delete_range(self, request: rpc_pb2.DeleteRangeRequest, call: Call) -> None:
         """Delete keys; never refused for want of space."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
         command = convert.delete_range(request)
         check_delete(command)
         self._check_size(request)
@@ -86,7 +86,7 @@ class KvService:
 
     def txn(self, request: rpc_pb2.TxnRequest, call: Call) -> None:
         """Run a txn: through the log, unless it only reads."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
         command = convert.txn(request)
         if not self._quota.has_room(txn_bytes(command)):
             self._quota.refuse(call)
@@ -104,7 +104,7 @@ class KvService:
     def compact(self, request: rpc_pb2.CompactionRequest, call: Call) -> None:
         """Forget history; a physical compaction answers when this member has freed it."""
 
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
 
         def reply() -> None:
             header = self._headers.field(self._node.machine.store.revision)

@@ -14,7 +14,7 @@ from kvstore.errors import KvError, TooManyRequestsError
 from kvstore.lease import LeaseTimeToLive
 from kvstore.pb import rpc_pb2
 from kvstore.server import convert
-from kvstore.server.call import Call, Methods, StreamCall, require_leader
+from kvstore.server.call import Call, Methods, StreamCall, admit
 from kvstore.server.headers import Headers
 from kvstore.server.lease_keeper import LeaseKeeper
 from kvstore.server.node import Node
@@ -55,7 +55,7 @@ class LeaseService:
 
     def grant(self, request: rpc_pb2.LeaseGrantRequest, call: Call) -> None:
         """Create a lease. A TTL below the least one is raised to it, also 0 and negative ones."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
         if not self._quota.has_room(LEASE_BYTES):
             self._quota.refuse(call)
             return
@@ -77,7 +77,7 @@ class LeaseService:
 
     def revoke(self, request: rpc_pb2.LeaseRevokeRequest, call: Call) -> None:
         """End a lease and delete its keys."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
 
         def done(result: Any) -> None:
             if isinstance(result, KvError):
@@ -90,11 +90,12 @@ class LeaseService:
 
     def keep_alive(self, call: StreamCall) -> None:
         """Renew leases, one per request, answered in order."""
+        admit(call, self._node)
         _KeepAlives(self._node, self._headers, self._keeper, call)
 
     def time_to_live(self, request: rpc_pb2.LeaseTimeToLiveRequest, call: Call) -> None:
         """What the leader knows of a lease; TTL -1 when there is none."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
 
         def done(result: LeaseTimeToLive | KvError | None) -> None:
             if isinstance(result, KvError):
@@ -115,7 +116,7 @@ class LeaseService:
 
     def leases(self, _request: rpc_pb2.LeaseLeasesRequest, call: Call) -> None:
         """All ids that this member knows of; as in etcd not linearizable."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
         ids = self._node.machine.lessor.leases()
         statuses = [rpc_pb2.LeaseStatus(ID=lease_id) for lease_id in ids]
         call.reply(rpc_pb2.LeaseLeasesResponse(header=self._header(), leases=statuses))

@@ -23,7 +23,7 @@ from kvstore.mvcc.store import HashKv
 from kvstore.pb import rpc_pb2
 from kvstore.rpc_errors import status_of
 from kvstore.server import backup, convert
-from kvstore.server.call import Call, Methods, StreamCall, require_leader
+from kvstore.server.call import Call, Methods, StreamCall, admit
 from kvstore.server.node import Node
 
 METHODS: Methods = {
@@ -80,7 +80,7 @@ class MaintenanceService:
 
     def status(self, _request: rpc_pb2.StatusRequest, call: Call) -> None:
         """What this member knows of itself, also without a leader."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node, also_by_learner=True)
         node = self._node
         errors = [] if node.leader_id else [status_of(NoLeaderError()).text]
         errors += [_alarm_text(alarm) for alarm in _in_order(node.machine.alarms)]
@@ -101,7 +101,7 @@ class MaintenanceService:
 
     def alarm(self, request: rpc_pb2.AlarmRequest, call: Call) -> None:
         """List, raise or disarm alarms."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
         if int(request.action) == AlarmAction.GET and int(request.alarm) not in set(AlarmType):
             call.reply(self._alarm_response(()))  # as in etcd: there are none of that kind
             return
@@ -143,7 +143,7 @@ class MaintenanceService:
     def hash_kv(self, request: rpc_pb2.HashKVRequest, call: Call) -> None:
         """etcd's hash of the key space at a revision of this member; waits for nothing."""
 
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
 
         header = self._header()  # the present revision, whatever revision is hashed (etcd's way)
 
@@ -157,7 +157,7 @@ class MaintenanceService:
 
     def hash(self, _request: rpc_pb2.HashRequest, call: Call) -> None:
         """CRC-32C of the whole state: equal on members that have applied the same entries."""
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
         header = self._header()
 
         def reply(value: int) -> None:
@@ -200,6 +200,8 @@ class MaintenanceService:
     def snapshot(self, call: StreamCall) -> None:
         """Stream the whole state as it is when the request arrives."""
 
+        admit(call, self._node)
+
         def on_request(_request: rpc_pb2.SnapshotRequest) -> None:
             call.on_request = _ignore
             try:
@@ -216,7 +218,7 @@ class MaintenanceService:
     def defragment(self, _request: rpc_pb2.DefragmentRequest, call: Call) -> None:
         """Snapshot now, which drops the log segments and snapshots before it."""
 
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
 
         def done(task: SnapshotTask) -> None:
             # A snapshot only fails with the disk, and that ends the member.
@@ -232,7 +234,7 @@ class MaintenanceService:
     def move_leader(self, request: rpc_pb2.MoveLeaderRequest, call: Call) -> None:
         """Hand leadership to another voter; only the leader can."""
 
-        require_leader(call, self._node.leader_id)
+        admit(call, self._node)
 
         def done(error: KvError | None) -> None:
             if error is not None:

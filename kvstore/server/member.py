@@ -7,6 +7,7 @@ build the same member.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
@@ -17,12 +18,14 @@ from kvstore.mvcc.watch import WatchHub
 from kvstore.raft.core import Raft
 from kvstore.raft.types import NO_MEMBER, Config, Membership, Restored, SnapshotMeta
 from kvstore.seams import Clock, Files, PeerTransport, Random
-from kvstore.server import auth, cluster, health, kv, lease, maintenance, watch
+from kvstore.server import auth, cluster, health, introduction, kv, lease, maintenance, watch
 from kvstore.server.bootstrap import ClusterSpec
 from kvstore.server.call import Service
 from kvstore.server.compactor import AutoCompaction, Compactor
 from kvstore.server.config import Settings
+from kvstore.server.introduction import Introduction
 from kvstore.server.lease_keeper import LeaseKeeper
+from kvstore.server.membership_keeper import MembershipKeeper
 from kvstore.server.node import Node, NodeOptions
 from kvstore.server.quota import Quota
 from kvstore.server.snapshots import SnapshotKeeper
@@ -34,6 +37,8 @@ logger = logging.getLogger(__name__)
 # etcd's time for a request: five seconds, and two elections that may come between.
 _REQUEST_SECONDS = 5.0
 _PUBLISH_RETRY_SECONDS = 0.5
+# A member that was removed is told the last answers, then nobody talks to it any more.
+_FAREWELL_SECONDS = 1.0
 
 
 class Seams(msgspec.Struct, frozen=True):
@@ -62,7 +67,9 @@ class Member:
         `segment_bytes`: space reserved per WAL segment (simulated disks are small).
         """
         self._settings = settings
+        self._spec = spec
         self._seams = seams
+        self._addresses: dict[int, Sequence[str]] = {}
         self._storage = LogStorage.open(
             seams.files,
             settings.data_dir,
@@ -76,17 +83,22 @@ class Member:
             self._storage.close()
             raise
         self._snapshots = SnapshotKeeper(self.node, tasks, entries_max=settings.snapshot_count)
-        self.services = _services(settings, spec, self.node, self._snapshots)
+        self.services = _services(settings, self.node, self._snapshots)
+        self.node.on_membership_change.append(self._on_membership_change)
+        self._on_membership_change()
         if self.node.raft.membership.voters == (spec.member_id,):
             self.node.raft.campaign()  # nobody else to wait for
 
     async def run(self) -> None:
         """Talk to the others and serve until `stop`. Raises DiskError: the process must end."""
         transport = self._seams.transport
-        await transport.start(self.node.on_frame, self._snapshots.receive, self.node.on_unreachable)
+        node = self.node
+        await transport.start(
+            node.on_frame, self._snapshots.receive, node.on_unreachable, node.on_removed
+        )
         try:
             self._publish()
-            await self.node.run()
+            await node.run()
         finally:
             await transport.close()
             await self._snapshots.close()
@@ -112,12 +124,44 @@ class Member:
         """Let `run` end; requests under way fail with StoppedError."""
         self.node.stop()
 
+    def _on_membership_change(self) -> None:
+        """Talk to who is a member now, and a moment longer to who was."""
+        own_id, records = self.node.member_id, self.node.machine.members.records
+        before = self._addresses
+        self._addresses = {
+            member_id: record.peer_urls
+            for member_id, record in records.items()
+            if member_id != own_id and record.peer_urls
+        }
+        if own_id not in records:
+            # We are joining, and the log has not told us yet.
+            self._addresses = {**self._spec.peer_addresses, **self._addresses}
+        leaving = {id_: urls for id_, urls in before.items() if id_ not in self._addresses}
+        self._set_peers(leaving)
+        if leaving:
+            self._seams.clock.call_later(_FAREWELL_SECONDS, lambda: self._set_peers({}))
+
+    def _set_peers(self, leaving: dict[int, Sequence[str]]) -> None:
+        members = self.node.machine.members
+        self._seams.transport.set_peers(
+            self._addresses | leaving,
+            removed=members.removed,
+            introduction=introduction.encode(
+                Introduction(
+                    self.node.cluster_id,
+                    self._spec.founders,
+                    members.records,
+                    tuple(sorted(members.removed)),
+                )
+            ),
+        )
+
     def _publish(self) -> None:
         """Tell the others our name and client URLs, until it is in the log."""
         node, settings = self.node, self._settings
-        published = node.machine.members.get(node.member_id)
+        own = node.machine.members.records.get(node.member_id)
         wanted = (settings.name, settings.advertise_client_urls)
-        if published is not None and (published.name, published.client_urls) == wanted:
+        if own is not None and (own.name, own.client_urls) == wanted:
             return
 
         def done(result: object) -> None:
@@ -130,9 +174,10 @@ class Member:
 
 def _node(settings: Settings, spec: ClusterSpec, seams: Seams, storage: LogStorage) -> Node:
     recovery = storage.recovery
-    machine = StateMachine()
+    machine = StateMachine(spec.founders)
     if recovery.snapshot is not None:
         machine = StateMachine.restore(storage.read_snapshot())
+        machine.members.complete(spec.founders)
     first = recovery.snapshot or SnapshotMeta(0, 0, Membership(voters=tuple(sorted(spec.members))))
     restored = Restored(
         hard_state=recovery.hard_state,
@@ -169,9 +214,7 @@ def _node(settings: Settings, spec: ClusterSpec, seams: Seams, storage: LogStora
     )
 
 
-def _services(
-    settings: Settings, spec: ClusterSpec, node: Node, snapshots: SnapshotKeeper
-) -> list[Service]:
+def _services(settings: Settings, node: Node, snapshots: SnapshotKeeper) -> list[Service]:
     compactor = Compactor(
         node,
         AutoCompaction(settings.auto_compaction_period_seconds, settings.auto_compaction_revisions),
@@ -182,13 +225,13 @@ def _services(
         request_bytes_max=settings.max_request_bytes,
         operations_max=settings.max_txn_operations,
     )
-    peer_urls = {member_id: member.peer_urls for member_id, member in spec.members.items()}
+    members = MembershipKeeper(node, is_strict=settings.strict_reconfig_check)
     progress = settings.watch_progress_interval_seconds
     return [
         Service(kv.KvService(node, compactor, quota, limits), kv.METHODS),
         Service(watch.WatchService(node, progress_interval_seconds=progress), watch.METHODS),
         Service(lease.LeaseService(node, keeper, quota), lease.METHODS),
-        Service(cluster.ClusterService(node, peer_urls), cluster.METHODS),
+        Service(cluster.ClusterService(node, members), cluster.METHODS),
         Service(maintenance.MaintenanceService(node, snapshots.snapshot_now), maintenance.METHODS),
         Service(auth.AuthService(node), auth.METHODS),
         Service(health.HealthService(), health.METHODS),

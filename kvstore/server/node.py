@@ -12,13 +12,15 @@ from typing import Any, Protocol
 import msgspec
 
 from kvstore import commands
-from kvstore.apply import StateMachine
-from kvstore.commands import Command, Proposal
+from kvstore.apply import MembershipResult, StateMachine
+from kvstore.commands import Command, MembershipCommand, Proposal
 from kvstore.errors import (
     BadLeaderTransfereeError,
     KvError,
     LeaderTransferTimeoutError,
     MalformedRequestError,
+    MemberRemovedError,
+    MembershipBusyError,
     NotLeaderError,
     StoppedError,
 )
@@ -49,6 +51,8 @@ logger = logging.getLogger(__name__)
 APPLY_SLICE_SECONDS = 0.005
 # Turns of the loop for which reads wait for others, while there are more with each turn.
 GATHER_TURNS_MAX = 4
+# A member that was removed ends so much later: whoever asked for it by this member wants an answer.
+FAREWELL_SECONDS = 1.0
 # The clock is looked at once per so many entries.
 _ENTRIES_PER_CLOCK_READ = 16
 
@@ -112,12 +116,16 @@ class Node:
         self.applied_term = restored.first.term
         self.on_applied: list[Callable[[], None]] = []  # after each batch, watches notified
         self.on_leader_change: list[Callable[[], None]] = []
+        self.on_membership_change: list[Callable[[], None]] = []
         self.on_tick: list[Callable[[float], None]] = []
         self.frame_handlers: dict[bytes, FrameHandler] = {}
         self.install_snapshot: Callable[[SnapshotMeta], Any] | None = None
         self.send_snapshot: Callable[[int], None] | None = None
+        self.is_learner = False
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._is_leaving = False  # it has applied its own removal
+        self._is_removed = False
         self._is_processing = False
         self._observed: tuple[int, bool] = (0, False)
         # Ids must not repeat those of an earlier run of this member: its log may still hold them.
@@ -130,6 +138,7 @@ class Node:
         )
         self.log_window = LogWindow(restored.entries)
         self._commit_hold = CommitHold(raft, clock, self.wake)
+        self._tell_membership()
 
     # ------------------------------------------------------------------ what services use
 
@@ -188,6 +197,27 @@ class Node:
         self._wake.set()
         return accepted
 
+    def propose_membership(self, command: MembershipCommand, done: Done[MembershipResult]) -> None:
+        """Replicate a change of the membership, as leader, if none is under way.
+
+        `done` gets the result once it is applied here, or NotLeaderError, MembershipBusyError. It
+        is never proposed again: a leader that fails meanwhile leaves the outcome unknown.
+        """
+        if not self.is_leader:
+            done(NotLeaderError())
+            return
+        if not self.raft.may_propose_membership():
+            done(MembershipBusyError())
+            return
+        try:
+            request_id = self._proposals.await_result(self.clock.now(), done)
+        except KvError as error:
+            done(error)
+            return
+        data = commands.encode(Proposal(self.member_id, request_id, command))
+        self.raft.propose_membership(data)
+        self._wake.set()
+
     def read_index(self, done: ReadDone) -> None:
         """Call `done(None)` when a linearizable read may be served from `machine`."""
         if self._is_stopping:
@@ -234,7 +264,9 @@ class Node:
     # ------------------------------------------------------------------ running
 
     async def run(self) -> None:
-        """Drive the core until `stop`. Raises DiskError: then the process must end."""
+        """Drive the core until `stop`. Raises DiskError, or MemberRemovedError once this member
+        is none of the cluster's any more: then the process must end.
+        """
         self._ticks = Ticks(self.raft, self.options.heartbeat_seconds, self.clock.now())
         self._schedule_tick()
         if self.options.advances_first_election:
@@ -250,6 +282,15 @@ class Node:
             while self.raft.has_ready():
                 await self._process(self.raft.ready())
                 self._submit()
+            if self.member_id in self.machine.members.removed and not self._is_leaving:
+                self._is_leaving = True
+                self.clock.call_later(FAREWELL_SECONDS, self.on_removed)
+        if self._is_removed:
+            raise MemberRemovedError(
+                f"member {self.member_id:x} was removed from the cluster for good: its data folder"
+                " is of no more use. To bring the machine back, add a new member"
+                " (etcdctl member add) and start it with an empty --data-dir"
+            )
 
     async def _gather_reads(self) -> None:
         """Let the reads that the next turns of the loop bring join the round of those that wait,
@@ -268,6 +309,11 @@ class Node:
         self._proposals.fail_all(StoppedError)
         self._reads.fail_all(StoppedError)
         self._wake.set()
+
+    def on_removed(self) -> None:
+        """The cluster has removed this member: it was applied here, or a peer says so."""
+        self._is_removed = True
+        self.stop()
 
     def wake(self) -> None:
         """Look at the core again: something outside has stepped it."""
@@ -331,6 +377,7 @@ class Node:
             await self.install_snapshot(ready.snapshot)
             self.log_window.clear()
             self._proposals.on_snapshot()
+            self._tell_membership()
             self._publish()  # watchers have missed what the snapshot jumped over
         if ready.hard_state is not None or ready.entries:
             self.storage.append(ready.hard_state, ready.entries)
@@ -384,9 +431,11 @@ class Node:
         if entry.term > self.applied_term:
             self.applied_term = entry.term
             self._proposals.on_term_applied(entry.term)
-        if entry.kind is not EntryKind.NORMAL or not entry.data:
+        if not entry.data:
             self.machine.skip(entry.index)
-            if self.is_leader and entry.term == self.term:
+            if entry.kind is EntryKind.MEMBERSHIP:
+                self.raft.leave_joint()
+            elif self.is_leader and entry.term == self.term:
                 # Everything of earlier leaders is applied: leases start to run here.
                 self.machine.lessor.promote(
                     self.clock.now(), extend_seconds=self.options.election_seconds
@@ -394,8 +443,18 @@ class Node:
             return
         proposal = commands.decode(entry.data)
         result = self.machine.apply(entry.index, proposal)
+        if isinstance(result, MembershipResult):
+            if result.change is not None:
+                self.raft.change_membership(result.change)
+            self._tell_membership()
         if proposal.member_id == self.member_id and proposal.request_id:
             self._proposals.resolve(proposal.request_id, result)
+
+    def _tell_membership(self) -> None:
+        own = self.machine.members.records.get(self.member_id)
+        self.is_learner = own is not None and own.is_learner
+        for callback in self.on_membership_change:
+            callback()
 
     def _publish(self) -> None:
         events = self.machine.take_events()

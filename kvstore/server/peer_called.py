@@ -30,7 +30,7 @@ from kvstore.server.peer_frames import (
     Welcome,
 )
 from kvstore.server.peer_journal import Fault
-from kvstore.server.tls import refusal_of_client
+from kvstore.server.tls import refusal_of_client, refusal_of_server
 
 # What a slow consumer of a snapshot makes us hold, besides one read of the socket.
 _SNAPSHOT_AHEAD_BYTES = 1024 * 1024
@@ -41,8 +41,13 @@ class Host(Protocol):
 
     local: Local
 
+    introduction: bytes
+
     def hosts_of(self, member_id: int) -> list[str] | None:
         """Hosts of a member's peer URLs; None = not a member."""
+
+    def is_removed(self, member_id: int) -> bool:
+        """True for one that was a member and is none any more."""
 
     def is_receiving_snapshot(self) -> bool:
         """True while one is coming in: a second one is refused."""
@@ -104,8 +109,13 @@ class Called(Connection):
             local.cluster_id,
             local.member_id,
             "" if refused is None else refused[1],
+            refused is not None and refused[0] is Fault.REMOVED,
         )
         self.write(peer_frames.record_frame(welcome))
+        if refused is None and hello.purpose is Purpose.INTRODUCTION:
+            self.write(peer_frames.frame(self._host.introduction))
+            self.finish("introduced")
+            return
         if refused is not None:
             kind, text = refused
             local.journal.fault(kind, f"refused a connection from {self.where}: {text}")
@@ -124,6 +134,8 @@ class Called(Connection):
         if hello.version != ours:
             text = f"it speaks version {hello.version} of the peer protocol, we speak {ours}"
             return Fault.VERSION, text
+        if hello.purpose is Purpose.INTRODUCTION:
+            return self._refusal_of_stranger()
         if hello.cluster_id != local.cluster_id:
             text = f"it is of cluster {hello.cluster_id:x}, we are of {local.cluster_id:x}"
             return Fault.WRONG_CLUSTER, text
@@ -131,6 +143,8 @@ class Called(Connection):
             text = f"it looks for member {hello.receiver:x}, we are {local.member_id:x}"
             return Fault.WRONG_MEMBER, text
         hosts = self._host.hosts_of(hello.sender)
+        if hosts is None and self._host.is_removed(hello.sender):
+            return Fault.REMOVED, f"member {hello.sender:x} was removed from the cluster"
         if hosts is None:
             return Fault.UNKNOWN_MEMBER, f"member {hello.sender:x} is not in the cluster"
         refused = self._refusal_of_certificate(hello.sender, hosts)
@@ -138,6 +152,18 @@ class Called(Connection):
         if refused is None and is_snapshot and self._host.is_receiving_snapshot():
             return Fault.CROWDED, "another snapshot is coming in"
         return refused
+
+    def _refusal_of_stranger(self) -> tuple[Fault, str] | None:
+        """Whoever has a certificate of ours may know who we are."""
+        assert self.transport is not None
+        certificate = self.transport.get_extra_info("peercert")
+        tls = self._host.local.tls
+        if not self._host.introduction:
+            return Fault.UNKNOWN_MEMBER, "it is not a member itself yet"
+        reason = refusal_of_server(tls, certificate) if tls is not None and certificate else None
+        if reason is None:
+            return None
+        return Fault.CERTIFICATE, f"the certificate shown by a stranger is refused: {reason}"
 
     def _refusal_of_certificate(self, sender: int, hosts: list[str]) -> tuple[Fault, str] | None:
         assert self.transport is not None

@@ -20,6 +20,7 @@ from kvstore.server.peer_frames import (
     SnapshotHeader,
     SnapshotReply,
     SnapshotSum,
+    Welcome,
 )
 from kvstore.server.peer_journal import Fault
 from kvstore.server.tls import refusal_of_server
@@ -36,7 +37,11 @@ class RefusedError(ConnectionError):
     """The other member answered, and said no."""
 
 
-class _Calling(Connection):
+class RemovedError(RefusedError):
+    """The other member says that we are none any more."""
+
+
+class Calling(Connection):
     """A connection that we made: says hello and waits for the welcome."""
 
     def __init__(self, local: Local, peer_id: int, purpose: Purpose) -> None:
@@ -74,19 +79,24 @@ class _Calling(Connection):
             self.answer_received(payload)
             return
         welcome = peer_frames.read_welcome(payload)
-        refusal = welcome.refusal
-        if not refusal and welcome.cluster_id != self.local.cluster_id:
-            refusal = f"it is of cluster {welcome.cluster_id:x}"
-        elif not refusal and welcome.member_id != self.peer_id:
-            refusal = f"it is member {welcome.member_id:x}"
+        refusal = welcome.refusal or self.refusal_of(welcome)
         if refusal:
-            _fail(self.welcomed, RefusedError(refusal))
+            error = RemovedError if welcome.is_removed else RefusedError
+            _fail(self.welcomed, error(refusal))
             self.abort(refusal)
             return
         self.is_welcome = True
         self.local.journal.counters.connections_made += 1
         if not self.welcomed.done():  # who called may have given up a moment ago
             self.welcomed.set_result(None)
+
+    def refusal_of(self, welcome: Welcome) -> str:
+        """Why we do not want who welcomes us; empty if we do."""
+        if welcome.cluster_id != self.local.cluster_id:
+            return f"it is of cluster {welcome.cluster_id:x}"
+        if welcome.member_id != self.peer_id:
+            return f"it is member {welcome.member_id:x}"
+        return ""
 
     def answer_received(self, payload: bytes) -> None:
         """A frame after the welcome."""
@@ -105,13 +115,14 @@ def _fail(future: asyncio.Future[Any], error: ConnectionError) -> None:
         future.exception()  # seen: asyncio need not complain
 
 
-_AnyCalling = Callable[[], _Calling]
+_AnyCalling = Callable[[], Calling]
 
 
-async def _call(local: Local, url_text: str, make: _AnyCalling) -> _Calling:
+async def call(local: Local, url_text: str, make: _AnyCalling) -> Calling:
     """Connect and shake hands. Raises OSError (TimeoutError, ConnectionError, SSLError)."""
     url = parse_url(url_text)
-    assert not url.is_tls or local.tls is not None
+    if url.is_tls and local.tls is None:
+        raise ConnectionError("it needs --peer-cert-file and --peer-key-file")
     context = local.tls.client if url.is_tls and local.tls is not None else None
     connection = make()
     try:
@@ -133,7 +144,7 @@ async def _call(local: Local, url_text: str, make: _AnyCalling) -> _Calling:
 # ---------------------------------------------------------------------- messages
 
 
-class _MessageCalling(_Calling):
+class _MessageCalling(Calling):
     """Carries a link's frames."""
 
     def __init__(self, local: Local, link: "PeerLink") -> None:
@@ -157,12 +168,18 @@ class PeerLink:
     """Frames to one member: a bounded queue, a connection, and the back-off between two."""
 
     def __init__(
-        self, local: Local, peer_id: int, urls: Sequence[str], on_unreachable: Callable[[int], None]
+        self,
+        local: Local,
+        peer_id: int,
+        urls: Sequence[str],
+        on_unreachable: Callable[[int], None],
+        on_removed: Callable[[], None],
     ) -> None:
         self.peer_id = peer_id
         self.urls = tuple(urls)
         self._local = local
         self._on_unreachable = on_unreachable
+        self._on_removed = on_removed
         self._is_unreachable_due = False
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
@@ -234,11 +251,13 @@ class PeerLink:
         """One connection from its making to its loss, and the pause after it."""
         local = self._local
         try:
-            called = await _call(local, url, lambda: _MessageCalling(local, self))
+            called = await call(local, url, lambda: _MessageCalling(local, self))
         except OSError as error:
-            text = f"cannot reach member {self.peer_id:x} at {url}: {_words(error)}"
+            text = f"cannot reach member {self.peer_id:x} at {url}: {words(error)}"
             local.journal.fault(Fault.UNREACHABLE, text, member=self.peer_id)
             self._drop_queue("the member cannot be reached")
+            if isinstance(error, RemovedError):
+                self._on_removed()
             await self._back_off()
             return
         assert isinstance(called, _MessageCalling)
@@ -297,7 +316,7 @@ class PeerLink:
         self._on_unreachable(self.peer_id)
 
 
-def _words(error: OSError) -> str:
+def words(error: OSError) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     if isinstance(error, TimeoutError) and not str(error):
@@ -308,7 +327,7 @@ def _words(error: OSError) -> str:
 # ---------------------------------------------------------------------- snapshots
 
 
-class _SnapshotCalling(_Calling):
+class _SnapshotCalling(Calling):
     """Carries one snapshot; gives up when nothing moves."""
 
     def __init__(self, local: Local, peer_id: int) -> None:
@@ -362,10 +381,10 @@ async def send_snapshot(
 ) -> None:
     """Stream a snapshot; returns when the receiver has stored it. Raises ConnectionError."""
     try:
-        called = await _call(local, url, lambda: _SnapshotCalling(local, peer_id))
+        called = await call(local, url, lambda: _SnapshotCalling(local, peer_id))
     except OSError as error:
         raise ConnectionError(
-            f"cannot send a snapshot to member {peer_id:x} at {url}: {_words(error)}"
+            f"cannot send a snapshot to member {peer_id:x} at {url}: {words(error)}"
         ) from error
     assert isinstance(called, _SnapshotCalling)
     try:

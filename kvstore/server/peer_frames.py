@@ -2,7 +2,8 @@
 
 A frame is a length (four bytes, big-endian) and as many bytes; length 0 is a sign of life. The
 first frame each way is the handshake in MessagePack. Then a connection carries either messages
-(opaque to this layer) or one snapshot: header, chunks, end. No sockets, no clock, never pickle.
+(opaque to this layer), or one snapshot: header, chunks, end; or one introduction, for a member
+that does not know its own id yet. No sockets, no clock, never pickle.
 """
 
 import struct
@@ -19,7 +20,7 @@ PROTOCOL_VERSION = 2
 HANDSHAKE_BYTES_MAX = 4 * 1024
 # Room for the largest AppendEntries: one entry of `--max-request-bytes` many times over.
 FRAME_BYTES_MAX = 64 * 1024 * 1024
-# Chunks are at most 256 KiB by contract; a header names a membership.
+# Chunks are at most 256 KiB by contract; a header names a membership, an introduction its members.
 SNAPSHOT_FRAME_BYTES_MAX = 4 * 1024 * 1024
 
 _LENGTH = struct.Struct(">I")
@@ -43,10 +44,11 @@ class Purpose(IntEnum):
 
     MESSAGES = 0
     SNAPSHOT = 1
+    INTRODUCTION = 2
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
-    """First frame of who called."""
+    """First frame of who called; for an introduction all ids are 0."""
 
     magic: str
     version: int
@@ -64,6 +66,7 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True):
     cluster_id: int
     member_id: int
     refusal: str = ""
+    is_removed: bool = False  # the caller is no member any more, for good
 
 
 class SnapshotHeader(msgspec.Struct, frozen=True, array_like=True, tag="h"):

@@ -25,6 +25,7 @@ class Fault(Enum):
     WRONG_CLUSTER = "wrong cluster"
     WRONG_MEMBER = "wrong member"
     UNKNOWN_MEMBER = "unknown member"
+    REMOVED = "removed member"
     TLS = "tls"
     CERTIFICATE = "certificate"
     SILENT = "silent"

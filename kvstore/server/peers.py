@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence, Set
 from typing import Any
 
 from kvstore.errors import ConfigError
@@ -66,7 +66,9 @@ class TcpPeers(PeerTransport):
             connections=set(),
         )
         self._listen_urls = tuple(listen_urls)
+        self.introduction = b""
         self._addresses: dict[int, tuple[str, ...]] = {}
+        self._removed: Set[int] = frozenset()
         self._links: dict[int, PeerLink] = {}
         self._link_tasks: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,6 +81,7 @@ class TcpPeers(PeerTransport):
         self._on_frame: Callable[[int, bytes], None]
         self._on_snapshot: Callable[[SnapshotStream], Awaitable[None]]
         self._on_unreachable: Callable[[int], None]
+        self._on_removed: Callable[[], None]
 
     @property
     def counters(self) -> PeerCounters:
@@ -100,12 +103,14 @@ class TcpPeers(PeerTransport):
         on_frame: Callable[[int, bytes], None],
         on_snapshot: Callable[[SnapshotStream], Awaitable[None]],
         on_unreachable: Callable[[int], None],
+        on_removed: Callable[[], None],
     ) -> None:
         """Listen, then call the others. Raises ConfigError when an address cannot be had."""
         assert not self._is_started, "started twice"
         self._on_frame = on_frame
         self._on_snapshot = on_snapshot
         self._on_unreachable = on_unreachable
+        self._on_removed = on_removed
         try:
             for text in self._listen_urls:
                 await self._listen(parse_url(text))
@@ -117,12 +122,17 @@ class TcpPeers(PeerTransport):
             self._open_link(member_id)
         self._tick()
 
-    def set_peers(self, addresses: dict[int, Sequence[str]]) -> None:
+    def set_peers(
+        self,
+        addresses: dict[int, Sequence[str]],
+        *,
+        removed: Set[int] = frozenset(),
+        introduction: bytes = b"",
+    ) -> None:
         """Replace the members talked to; links to others are closed, both ways."""
+        self._removed, self.introduction = removed, introduction
         wanted = {member_id: tuple(urls) for member_id, urls in addresses.items()}
         assert self.local.member_id not in wanted, "a member does not talk to itself"
-        for urls in wanted.values():
-            self._require_tls_where_needed(urls)
         before, self._addresses = self._addresses, wanted
         for member_id, urls in before.items():
             if wanted.get(member_id) != urls:
@@ -172,13 +182,14 @@ class TcpPeers(PeerTransport):
 
     # ------------------------------------------------------------------ links
 
-    def _require_tls_where_needed(self, urls: Sequence[str]) -> None:
-        for text in urls:
-            if parse_url(text).is_tls and self.local.tls is None:
-                raise ConfigError(f"peer URL {text} needs --peer-cert-file and --peer-key-file")
-
     def _open_link(self, member_id: int) -> None:
-        link = PeerLink(self.local, member_id, self._addresses[member_id], self._on_unreachable)
+        link = PeerLink(
+            self.local,
+            member_id,
+            self._addresses[member_id],
+            self._on_unreachable,
+            self._on_removed,
+        )
         self._links[member_id] = link
         self._link_tasks[member_id] = self._spawn(link.run())
 
@@ -296,6 +307,10 @@ class TcpPeers(PeerTransport):
         urls = self._addresses.get(member_id)
         return None if urls is None else [parse_url(url).host for url in urls]
 
+    def is_removed(self, member_id: int) -> bool:
+        """True for one that was a member and is none any more."""
+        return member_id in self._removed
+
     def is_receiving_snapshot(self) -> bool:
         """True while one is coming in or being stored."""
         return self._snapshot_connection is not None
@@ -371,9 +386,10 @@ def _tls_words(error: OSError) -> str:
 
 def peers_of(settings: Settings, spec: ClusterSpec, clock: Clock, random: Random) -> TcpPeers:
     """The transport that a member's settings describe, ready to be started."""
-    urls = [*settings.listen_peer_urls, *(u for m in spec.members.values() for u in m.peer_urls)]
+    others = spec.peer_addresses.values()
+    urls = [*settings.listen_peer_urls, *(url for of_member in others for url in of_member)]
     is_tls = any(parse_url(url).is_tls for url in urls)
-    peers = TcpPeers(
+    return TcpPeers(
         cluster_id=spec.cluster_id,
         member_id=spec.member_id,
         listen_urls=settings.listen_peer_urls,
@@ -382,5 +398,3 @@ def peers_of(settings: Settings, spec: ClusterSpec, clock: Clock, random: Random
         random=random,
         idle_timeout_seconds=settings.election_timeout_seconds,
     )
-    peers.set_peers(dict(spec.peer_addresses))
-    return peers

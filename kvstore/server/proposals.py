@@ -52,6 +52,13 @@ class Proposals:
         self._pending.append((request_id, data))
         self._pending_bytes += len(data)
 
+    def await_result(self, now: float, done: Done[Any]) -> int:
+        """Let `done` wait for a command that its caller proposes; returns its request id.
+
+        If it is lost it is not proposed again. Raises TooManyRequestsError.
+        """
+        return self._waiters.add(now, done)
+
     def submit(self, propose: Callable[[list[bytes]], bool], term: int) -> None:
         """Hand what waits to the core, in its present term, as far as it takes it."""
         while self._pending and self._pending[0][0] not in self._waiters:

@@ -152,7 +152,8 @@ def refusal_of_client(
 
 
 def refusal_of_server(tls: PeerTls, certificate: PeerCertificate | None) -> str | None:
-    """The same for a member that we call: its host name was checked by the handshake."""
+    """The same for a member that we call (its host name was checked by the handshake), and for a
+    stranger that calls us (it has no peer URLs yet)."""
     return refusal_of_client(msgspec.structs.replace(tls, is_san_checked=False), certificate, ())
 
 

@@ -14,7 +14,7 @@ from kvstore.mvcc.watch_types import Compacted, History, Refusal, WatchSpec
 from kvstore.pb import rpc_pb2
 from kvstore.seams import Clock, Timer
 from kvstore.server import convert
-from kvstore.server.call import Methods, Pieces, StreamCall
+from kvstore.server.call import Methods, Pieces, StreamCall, admit
 from kvstore.server.headers import Headers
 from kvstore.server.watch_encoding import EventEncoder
 
@@ -76,6 +76,10 @@ class WatchedNode(Protocol):
         """The leader known to this member; 0 if none."""
 
     @property
+    def is_learner(self) -> bool:
+        """True while it does not vote."""
+
+    @property
     def machine(self) -> Machine:
         """The replicated state machine."""
 
@@ -104,10 +108,8 @@ class WatchService:
 
     def watch(self, call: StreamCall) -> None:
         """Serve one stream; it fails at once if it wants a leader and there is none."""
+        admit(call, self._node)
         wants_leader = call.metadata.get("hasleader") == "true"
-        if wants_leader and not self._node.leader_id:
-            call.fail(NoLeaderError())
-            return
         client = _Client(self, self._node, call, wants_leader=wants_leader)
         self._clients[client.stream] = client
         client.schedule_progress(self._progress_interval_seconds)

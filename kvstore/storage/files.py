@@ -35,8 +35,8 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only: look for disk errors in the kernel's log",
     errno.EACCES: "let the member's user write there, then start it again",
     errno.EIO: (
-        "the disk is failing: replace it, wipe this member's data folder and let the member "
-        "catch up from the others"
+        "the disk is failing: replace it and this member: etcdctl member remove, etcdctl member "
+        "add, then start it with an empty --data-dir and --initial-cluster-state=existing"
     ),
 }
 _OTHER_REMEDY = "see the kernel's log for this disk, then start the member again"

@@ -31,8 +31,9 @@ from kvstore.storage.frames import (
 from kvstore.storage.records import Identity, RecordKind, SegmentHeader, SnapshotMarker
 
 REMEDY = (
-    "Nothing was changed on disk. If the other members are healthy, wipe this member's data folder "
-    "and let it catch up from them; else restore the cluster from a backup"
+    "Nothing was changed on disk. If the other members are healthy, replace this member: etcdctl "
+    "member remove, etcdctl member add, then start it with an empty --data-dir and "
+    "--initial-cluster-state=existing; else restore the cluster from a backup"
 )
 
 

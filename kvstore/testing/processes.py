@@ -49,6 +49,7 @@ class MemberProcess:
         self.client_port = 0
         self.peer_port = 0
         self.flags: tuple[str, ...] = ()
+        self.is_joining = False  # a running cluster, instead of founding one
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -88,7 +89,7 @@ class MemberProcess:
             f"--listen-peer-urls={self.peer_url}",
             f"--initial-advertise-peer-urls={self.peer_url}",
             f"--initial-cluster={initial_cluster}",
-            "--initial-cluster-state=new",
+            f"--initial-cluster-state={'existing' if self.is_joining else 'new'}",
             *self.flags,
         ]
 
@@ -222,6 +223,26 @@ class ClusterProcesses:
     def start_member(self, member: MemberProcess) -> None:
         """Start a member that was killed or stopped, on its old ports and data folder."""
         member.start(self.initial_cluster)
+
+    def new_member(self, name: str) -> MemberProcess:
+        """A further member with ports of its own: add its peer URL to the cluster, then `join`."""
+        model = self.members[0]
+        member = MemberProcess(model.program, name, self.folder)
+        member.flags, member.is_joining = model.flags, True
+        with contextlib.ExitStack() as held:
+            ports = _free_ports(held)
+            member.client_port, member.peer_port = next(ports), next(ports)
+        return member
+
+    def join(self, member: MemberProcess) -> None:
+        """Start a member that the cluster knows already, among those that are here."""
+        self.members.append(member)
+        self.start_member(member)
+
+    def leave(self, member: MemberProcess) -> None:
+        """Forget a member that was removed; it is killed if it still runs."""
+        self.members.remove(member)
+        member.kill()
 
     def wait_ready(
         self,

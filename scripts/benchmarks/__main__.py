@@ -4,7 +4,7 @@ store          ours beside Debian's etcd, three members each, one run, ratios; e
                one of them misses its bar (`below`), the only thing here that passes or fails
 restart        kill -9 with many keys and the longest WAL: time until it serves again
 stall          the event loop's longest pause while a snapshot is taken under writes
-catch-up       a wiped follower takes a snapshot under load
+catch-up       a follower is replaced and the new one takes a snapshot under load
 slow-watcher   a gigabyte of events past a watcher that never reads
 hostile        attacks on the client port, and what honest clients notice
 memory         a member full of keys beside etcd's; connections that only wait

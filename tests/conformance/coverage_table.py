@@ -20,15 +20,14 @@ TABLE_PATH = FOLDER / "COVERAGE.md"
 
 _LATER = "a later version"
 OUT_OF_SCOPE = {
-    "MemberAddRequest": _LATER,
-    "MemberRemoveRequest": _LATER,
-    "MemberUpdateRequest": _LATER,
-    "MemberPromoteRequest": _LATER,
     "DowngradeRequest": "etcd 3.5; the 3.4 oracle does not know it",
     "MemberListRequest.linearizable": "etcd 3.5; the 3.4 oracle ignores it",
     "Auth*, User*, Role*": _LATER,
 }
 
+LEARNER_NOT_READY = (
+    "FAILED_PRECONDITION etcdserver: can only promote a learner member which is in sync with leader"
+)
 ERRORS = (
     "INVALID_ARGUMENT etcdserver: key is not provided",
     "INVALID_ARGUMENT etcdserver: value is provided",
@@ -48,6 +47,15 @@ ERRORS = (
     "UNAVAILABLE etcdserver: request timed out",
     "FAILED_PRECONDITION etcdserver: not leader",
     "FAILED_PRECONDITION etcdserver: bad leader transferee",
+    "NOT_FOUND etcdserver: member not found",
+    "INVALID_ARGUMENT etcdserver: given member URLs are invalid",
+    "FAILED_PRECONDITION etcdserver: Peer URLs already exists",
+    "UNKNOWN etcdserver: re-configuration failed due to not enough started members",
+    "FAILED_PRECONDITION etcdserver: can only promote a learner member",
+    LEARNER_NOT_READY,
+    "FAILED_PRECONDITION etcdserver: too many learner members in cluster",
+    "UNAVAILABLE etcdserver: unhealthy cluster",
+    "UNAVAILABLE etcdserver: rpc not supported for learner",
     "DATA_LOSS etcdserver: corrupt cluster",
     "NOT_FOUND unknown service",
     "UNIMPLEMENTED unknown method Nonsense for service etcdserverpb.KV",

@@ -16,7 +16,7 @@ from kvstore.apply import (
     AlarmResult,
     Applied,
     LeaseGrantResult,
-    MemberAttributes,
+    MembershipResult,
     StateMachine,
 )
 from kvstore.commands import (
@@ -49,17 +49,19 @@ from kvstore.errors import (
     LeaseNotFoundError,
     NoSpaceError,
 )
+from kvstore.members import MemberRecord
 from kvstore.mvcc import revision_log, store
 from kvstore.mvcc.types import CompactResult, DeleteRangeResult, PutResult, TxnResult
 
 MEMBER, OTHER_MEMBER = 1, 2
+FOUNDER = MemberRecord(peer_urls=("http://p",))
 
 
 class Member:
     """A state machine with the index that the log would give."""
 
     def __init__(self) -> None:
-        self.machine = StateMachine()
+        self.machine = StateMachine({3: FOUNDER})
         self.indexes = count(1)
 
     def apply(self, command: Command) -> Any:
@@ -146,8 +148,9 @@ def test_a_checkpoint_reaches_the_leases_that_still_exist(member: Member) -> Non
 
 
 def test_a_member_publishes_its_name_and_urls(member: Member) -> None:
-    assert member.apply(PublishMember(3, "m3", ("http://a", "http://b"))) == Applied(1)
-    assert member.machine.members == {3: MemberAttributes("m3", ("http://a", "http://b"))}
+    urls = ("http://a", "http://b")
+    assert member.apply(PublishMember(3, "m3", urls)) == MembershipResult(1, None)
+    assert member.machine.members.records == {3: MemberRecord("m3", urls, ("http://p",))}
 
 
 # Alarms.
@@ -180,7 +183,7 @@ FREES_SPACE: list[Command] = [
     LeaseRevoke(7),
     Compact(2),
 ]
-BOOKKEEPING: list[Command] = [LeaseCheckpoint(((7, 5),)), PublishMember(1, "m1", ())]
+BOOKKEEPING: list[Command] = [LeaseCheckpoint(((7, 5),)), PublishMember(3, "m3", ())]
 
 
 @pytest.fixture
@@ -217,7 +220,7 @@ def test_a_corrupt_cluster_goes_on_with_its_bookkeeping(
     full_member: Member, command: Command
 ) -> None:
     raise_alarm(full_member, AlarmType.CORRUPT)
-    assert isinstance(full_member.apply(command), Applied)
+    assert isinstance(full_member.apply(command), Applied | MembershipResult)
 
 
 # Snapshots.
@@ -235,7 +238,8 @@ def test_a_snapshot_carries_everything(member: Member) -> None:
     before = member.machine
     member.restart()
     after = member.machine
-    assert (after.applied_index, after.members) == (before.applied_index, before.members)
+    assert after.applied_index == before.applied_index
+    assert after.members.records == before.members.records != {3: FOUNDER}
     assert after.alarms == before.alarms != frozenset()
     assert list(after.lessor.records()) == list(before.lessor.records())
 
@@ -256,7 +260,7 @@ def test_a_snapshot_is_of_the_moment_of_the_call(member: Member) -> None:
     assert restored.applied_index == 3
     assert restored.store.hash_kv(0) == expected
     assert restored.lessor.keys(7) == [b"a"]
-    assert restored.members == {}
+    assert restored.members.records == {3: FOUNDER}
 
 
 def test_a_restored_member_has_no_events(member: Member) -> None:
@@ -365,7 +369,7 @@ def _seen(member: Member) -> tuple[Any, ...]:
     first = max(store.compact_revision, 1)
     return (
         member.machine.applied_index,
-        member.machine.members,
+        member.machine.members.records,
         member.machine.alarms,
         list(member.machine.lessor.records()),
         [member.machine.lessor.keys(id_) for id_ in member.machine.lessor.leases()],

@@ -69,7 +69,7 @@ def test_the_message_of_an_error_without_fixed_text_survives() -> None:
             errors.RequestTooLargeError,
         ),
         ("UNIMPLEMENTED", "unknown method X for service Y", errors.UnknownMethodError),
-        ("FAILED_PRECONDITION", "etcdserver: Peer URLs already exists", errors.RequestError),
+        ("FAILED_PRECONDITION", "etcdserver: no such thing", errors.RequestError),
         ("INTERNAL", "surprise", errors.RequestError),
     ],
 )

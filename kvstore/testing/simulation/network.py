@@ -6,7 +6,7 @@ once, or not at all: what `PeerTransport` promises and no more.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from functools import partial
 from random import Random
 
@@ -127,20 +127,37 @@ class SimulatedTransport:
         self._on_frame: Callable[[int, bytes], None] | None = None
         self._on_snapshot: Callable[[SnapshotStream], Awaitable[None]] | None = None
         self._on_unreachable: Callable[[int], None] | None = None
+        self._on_removed: Callable[[], None] | None = None
+        self._removed: Set[int] = frozenset()
+        self.introduction = b""
 
     async def start(
         self,
         on_frame: Callable[[int, bytes], None],
         on_snapshot: Callable[[SnapshotStream], Awaitable[None]],
         on_unreachable: Callable[[int], None],
+        on_removed: Callable[[], None],
     ) -> None:
         """Listen."""
         self._on_frame, self._on_snapshot = on_frame, on_snapshot
-        self._on_unreachable = on_unreachable
+        self._on_unreachable, self._on_removed = on_unreachable, on_removed
         self._network.attach(self._process, self)
 
-    def set_peers(self, addresses: dict[int, Sequence[str]]) -> None:
-        """Everybody knows everybody."""
+    def set_peers(
+        self,
+        _addresses: dict[int, Sequence[str]],
+        *,
+        removed: Set[int] = frozenset(),
+        introduction: bytes = b"",
+    ) -> None:
+        """Everybody knows everybody, but for those that were removed."""
+        self._removed, self.introduction = removed, introduction
+
+    def is_connected(self, member_id: int) -> bool:
+        """True while frames to the member can leave."""
+        network = self._network
+        is_listening = network.transport_of(member_id) is not None
+        return is_listening and not network.is_cut(self._process, member_id)
 
     def send(self, to: int, frames: Sequence[bytes]) -> None:
         """Send frames, each with its own luck."""
@@ -213,6 +230,10 @@ class SimulatedTransport:
         receiver = self._network.transport_of(to)
         if receiver is None or receiver._on_frame is None:
             self._lose(to)
+        elif self._process in receiver._removed:
+            self._lose(to)
+            if not self._is_closed and self._on_removed is not None:
+                self._on_removed()
         else:
             receiver._on_frame(self._process, frame)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class NoPeers:
         on_frame: Callable[[int, bytes], None],
         on_snapshot: Callable[[SnapshotStream], Awaitable[None]],
         on_unreachable: Callable[[int], None],
+        on_removed: Callable[[], None],
     ) -> None:
         """Listen to nobody."""
 
@@ -41,8 +42,18 @@ class NoPeers:
         """Fail like an unreachable peer."""
         raise ConnectionError(f"member {to:x} is out of reach")
 
-    def set_peers(self, addresses: dict[int, Sequence[str]]) -> None:
+    def set_peers(
+        self,
+        addresses: dict[int, Sequence[str]],
+        *,
+        removed: Set[int] = frozenset(),
+        introduction: bytes = b"",
+    ) -> None:
         """Nobody is called anyway."""
+
+    def is_connected(self, member_id: int) -> bool:
+        """Nobody is."""
+        return False
 
     async def close(self) -> None:
         """Nothing is open."""

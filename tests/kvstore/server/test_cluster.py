@@ -80,10 +80,6 @@ async def test_a_linearizable_list_needs_a_leader(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "request_", "response"),
     [
-        ("Cluster/MemberAdd", pb.MemberAddRequest(), pb.MemberAddResponse),
-        ("Cluster/MemberRemove", pb.MemberRemoveRequest(), pb.MemberRemoveResponse),
-        ("Cluster/MemberUpdate", pb.MemberUpdateRequest(), pb.MemberUpdateResponse),
-        ("Cluster/MemberPromote", pb.MemberPromoteRequest(), pb.MemberPromoteResponse),
         ("Auth/AuthEnable", pb.AuthEnableRequest(), pb.AuthEnableResponse),
         ("Auth/UserAdd", pb.AuthUserAddRequest(name="u"), pb.AuthUserAddResponse),
         ("Auth/RoleList", pb.AuthRoleListRequest(), pb.AuthRoleListResponse),

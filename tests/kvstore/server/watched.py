@@ -83,6 +83,7 @@ class SoloNode:
         self.member_id = 22
         self.term = 3
         self.leader_id = 22
+        self.is_learner = False
         self.watches = WatchHub(slice_events_max=3)
         self.manual_clock = ManualClock()
         self.clock: Clock = self.manual_clock

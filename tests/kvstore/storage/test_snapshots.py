@@ -60,7 +60,7 @@ async def test_every_damaged_byte_of_a_snapshot_is_refused() -> None:
     for byte in range(whole.size(path)):
         files = copy.deepcopy(whole)
         files.flip_bit(path, byte * 8 + byte % 8)
-        with pytest.raises(WalCorruptError, match="wipe this member's data folder"):
+        with pytest.raises(WalCorruptError, match="replace this member"):
             list(reopen(files).read_snapshot())
 
 

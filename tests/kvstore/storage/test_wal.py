@@ -201,7 +201,7 @@ async def test_a_flipped_bit_in_a_record_of_each_kind_in_the_middle_is_refused(
         if data[position + 1 : position + 4] == marker and data[position] & 0x7F == kind
     )
     files.flip_bit(path, (at + 8) * 8 + 3)
-    with pytest.raises(WalCorruptError, match=r"offset \d+: .*wipe this member's data folder"):
+    with pytest.raises(WalCorruptError, match=r"offset \d+: .*replace this member"):
         reopen(files, segment_bytes=BIG)
 
 

@@ -47,6 +47,7 @@ class Member:
     ) -> None:
         self.frames: list[tuple[int, bytes]] = []
         self.unreachable: list[int] = []
+        self.removals = 0
         self.snapshots: list[tuple[int, bytes, bytes]] = []
         self.consume: Callable[[SnapshotStream], Awaitable[None]] = self.keep
         self._changed = asyncio.Event()
@@ -63,7 +64,13 @@ class Member:
         self.peers.set_peers({id_: [url] for id_, url in urls.items() if id_ != member_id})
 
     async def start(self) -> None:
-        await self.peers.start(self._take_frame, self.take_snapshot, self.unreachable.append)
+        await self.peers.start(
+            self._take_frame, self.take_snapshot, self.unreachable.append, self._take_removal
+        )
+
+    def _take_removal(self) -> None:
+        self.removals += 1
+        self._changed.set()
 
     def _take_frame(self, sender: int, frame: bytes) -> None:
         self.frames.append((sender, frame))

@@ -149,7 +149,7 @@ async def test_message_that_the_node_cannot_decode_closes_the_connection() -> No
         msgspec.msgpack.decode(frame, type=int)
 
     async with running(one):
-        await two.peers.start(decode, two.take_snapshot, two.unreachable.append)
+        await two.peers.start(decode, two.take_snapshot, two.unreachable.append, lambda: None)
         await connected((one, 2))
         one.peers.send(2, [b"\xa1x"])
         await until(lambda: two.faults(Fault.GARBAGE) == 1)

@@ -1,0 +1,245 @@
+"""Changes of the membership on their way to the leader, and what it refuses before it proposes.
+
+What can be judged by the replicated members alone is judged when the change is applied
+(`kvstore.members`). Here are etcd's checks of what only the leader sees: who has started, who is
+connected, how far a learner has got (`--strict-reconfig-check`).
+"""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from kvstore.apply import MembershipResult
+from kvstore.commands import (
+    AddMember,
+    MembershipCommand,
+    PromoteMember,
+    RemoveMember,
+)
+from kvstore.errors import (
+    KvError,
+    LearnerNotReadyError,
+    MembersNotStartedError,
+    RequestTimeoutError,
+    UnhealthyClusterError,
+)
+from kvstore.members import MemberRecord
+from kvstore.raft.types import NO_MEMBER
+from kvstore.rpc_errors import Status, error_of, status_of
+from kvstore.server.node import Node
+from kvstore.server.waiters import Done, Waiters
+
+logger = logging.getLogger(__name__)
+
+MEMBERSHIP_FRAME = b"M"
+
+LEARNER_READY_SHARE = 0.9
+"""A learner with this share of the leader's log may be promoted (etcd's)."""
+
+Records = dict[int, MemberRecord]
+
+
+class MembershipAsk(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """A member asks the leader for a change."""
+
+    request_id: int
+    command: MembershipCommand
+
+
+class MembershipAnswer(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+    """The leader's answer: the members after the change, or why there was none.
+
+    `is_leader` False: nothing was tried, ask whoever leads.
+    """
+
+    request_id: int
+    is_leader: bool
+    members: Records = {}
+    refusal: Status | None = None
+
+
+_decoder = msgspec.msgpack.Decoder(MembershipAsk | MembershipAnswer)
+
+
+class MembershipKeeper:
+    """Brings the changes that one node is asked for to the leader, and judges them as leader."""
+
+    def __init__(self, node: Node, *, is_strict: bool = True) -> None:
+        """`is_strict`: refuse what might cost the quorum (`--strict-reconfig-check`)."""
+        self._node = node
+        self._is_strict = is_strict
+        self._unsent: dict[int, MembershipAsk] = {}  # for the leader, once there is one
+        self._asked: dict[int, MembershipAsk] = {}  # with a leader, that may refuse to be one
+        self._waiters: Waiters[MembershipAnswer] = Waiters(
+            node.random.getrandbits(46) << 16, node.request_timeout_seconds
+        )
+        node.frame_handlers[MEMBERSHIP_FRAME] = self
+        node.on_tick.append(self._tick)
+        node.on_leader_change.append(self._send_unsent)
+
+    def change(self, command: MembershipCommand, done: Done[Records]) -> None:
+        """Change the membership; `done` gets the members after it, or the error.
+
+        It is tried once: a leader that is lost meanwhile leaves a RequestTimeoutError, and the
+        list of members says what became of it.
+        """
+
+        def answered(answer: MembershipAnswer | KvError) -> None:
+            if isinstance(answer, KvError):
+                done(answer)
+            elif answer.refusal is not None:
+                done(error_of(*answer.refusal))
+            else:
+                done(answer.members)
+
+        try:
+            request_id = self._waiters.add(self._node.clock.now(), answered)
+        except KvError as error:
+            done(error)
+            return
+        self._unsent[request_id] = MembershipAsk(request_id, command)
+        self._send_unsent()
+
+    # ------------------------------------------------------------------ asking
+
+    def _send_unsent(self) -> None:
+        if not self._node.leader_id:
+            return
+        unsent, self._unsent = self._unsent, {}
+        self._asked |= unsent
+        for ask in unsent.values():
+            if self._node.is_leader:
+                self._serve(ask, self._on_answer)
+            else:
+                self._send(self._node.leader_id, ask)
+
+    def _send(self, to: int, message: MembershipAsk | MembershipAnswer) -> None:
+        self._node.transport.send(to, [MEMBERSHIP_FRAME + msgspec.msgpack.encode(message)])
+
+    def _on_answer(self, answer: MembershipAnswer) -> None:
+        ask = self._asked.pop(answer.request_id, None)
+        if answer.is_leader:
+            self._waiters.resolve(answer.request_id, answer)
+        elif ask is not None:
+            self._unsent[ask.request_id] = ask  # for the next tick, or the next leader
+
+    def _tick(self, now: float) -> None:
+        self._waiters.expire(now, RequestTimeoutError)
+        for asks in (self._unsent, self._asked):
+            for request_id in [r for r in asks if r not in self._waiters]:
+                del asks[request_id]
+        self._send_unsent()
+
+    # ------------------------------------------------------------------ answering
+
+    def on_frame(self, sender: int, payload: bytes) -> None:
+        """A question of another member or the leader's answer."""
+        try:
+            message = _decoder.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            logger.warning("peer %x sent a membership frame that is none: %s", sender, error)
+            return
+        if isinstance(message, MembershipAnswer):
+            self._on_answer(message)
+        else:
+            self._serve(message, lambda answer: self._send(sender, answer))
+
+    def _serve(self, ask: MembershipAsk, answer: Callable[[MembershipAnswer], None]) -> None:
+        node, request_id = self._node, ask.request_id
+
+        def done(result: MembershipResult | KvError) -> None:
+            if isinstance(result, KvError):
+                answer(MembershipAnswer(request_id, True, refusal=status_of(result)))
+            else:
+                answer(MembershipAnswer(request_id, True, node.machine.members.records))
+
+        if not node.is_leader:
+            answer(MembershipAnswer(request_id, is_leader=False))
+            return
+        refusal = self._refusal_of(ask.command)
+        if refusal is not None:
+            done(refusal)
+        elif ask.command == RemoveMember(node.member_id):
+            self._hand_over(ask, answer)
+        else:
+            node.propose_membership(ask.command, done)
+
+    def _hand_over(self, ask: MembershipAsk, answer: Callable[[MembershipAnswer], None]) -> None:
+        """A leader that is to be removed lets its successor do it: nobody waits for an election."""
+        node = self._node
+        successor = node.raft.best_successor()
+        assert successor != NO_MEMBER, "the last voter is not removed"
+
+        def handed_over(error: KvError | None) -> None:
+            if error is None:
+                answer(MembershipAnswer(ask.request_id, is_leader=False))
+            else:
+                answer(MembershipAnswer(ask.request_id, True, refusal=status_of(error)))
+
+        seconds = 2 * node.options.election_seconds
+        node.transfer_leadership(successor, handed_over, timeout_seconds=seconds)
+
+    # ------------------------------------------------------------------ judging
+
+    def _refusal_of(self, command: MembershipCommand) -> KvError | None:
+        match command:
+            case AddMember():
+                return self._refusal_of_addition(command) if self._is_strict else None
+            case RemoveMember(member_id):
+                return self._refusal_of_removal(member_id)
+            case PromoteMember(member_id):
+                return self._refusal_of_promotion(member_id)
+            case _:
+                return None
+
+    def _refusal_of_addition(self, command: AddMember) -> KvError | None:
+        voters = self._voters()
+        count_after = len(voters) + 1
+        # One member alone may always become two: so a cluster is brought back from its data.
+        is_growing_from_one = _started(voters) == 1 and count_after == 2
+        is_short = _started(voters) < _majority(count_after) and not is_growing_from_one
+        if not command.is_learner and is_short:
+            return MembersNotStartedError()
+        return None if self._connected(voters) == len(voters) else UnhealthyClusterError()
+
+    def _refusal_of_removal(self, member_id: int) -> KvError | None:
+        """Also without strictness: the last voter stays, or there would be no cluster."""
+        voters = self._voters()
+        rest = {voter: record for voter, record in voters.items() if voter != member_id}
+        if not rest or (self._is_strict and _started(rest) < _majority(len(rest))):
+            return MembersNotStartedError()
+        is_down = member_id not in voters or not self._is_connected(member_id)
+        if is_down or not self._is_strict:
+            return None
+        connected_after = self._connected(voters) - 1
+        return None if connected_after >= _majority(len(rest)) else UnhealthyClusterError()
+
+    def _refusal_of_promotion(self, member_id: int) -> KvError | None:
+        record = self._node.machine.members.records.get(member_id)
+        if record is None or not record.is_learner:
+            return None  # that is judged when it is applied
+        if not self._node.raft.has_caught_up(member_id, LEARNER_READY_SHARE):
+            return LearnerNotReadyError()
+        after = self._voters() | {member_id: record}
+        is_short = _started(after) < _majority(len(after))
+        return MembersNotStartedError() if self._is_strict and is_short else None
+
+    def _voters(self) -> Records:
+        records = self._node.machine.members.records
+        return {member: record for member, record in records.items() if not record.is_learner}
+
+    def _connected(self, members: Records) -> int:
+        return sum(map(self._is_connected, members))
+
+    def _is_connected(self, member_id: int) -> bool:
+        node = self._node
+        return member_id == node.member_id or node.transport.is_connected(member_id)
+
+
+def _started(members: Records) -> int:
+    return sum(record.is_started for record in members.values())
+
+
+def _majority(count: int) -> int:
+    return count // 2 + 1

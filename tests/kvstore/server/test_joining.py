@@ -1,0 +1,126 @@
+"""A member joins a running cluster: whom it asks, what it takes, what it refuses."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kvstore.errors import ConfigError, DataFolderError
+from kvstore.members import MemberRecord
+from kvstore.server import introduction
+from kvstore.server.bootstrap import bootstrap, cluster_spec
+from kvstore.server.config import Settings, load
+from kvstore.server.introduction import Introduction
+from kvstore.storage.files import LocalFiles
+
+M1, M2, M3 = "http://127.0.0.1:2380", "http://127.0.0.1:2382", "http://127.0.0.1:2384"
+FOUNDERS = {1: MemberRecord(peer_urls=(M1,)), 2: MemberRecord(peer_urls=(M2,))}
+STARTED = {1: MemberRecord("m1", (), (M1,)), 2: MemberRecord("m2", (), (M2,))}
+CLUSTER = Introduction(99, FOUNDERS, {**STARTED, 3: MemberRecord(peer_urls=(M3,))})
+
+
+class Answers:
+    """What each URL answers, one after the other; the last one for ever."""
+
+    def __init__(self, answers: Mapping[str, list[Introduction | bytes | None]]) -> None:
+        self._answers = {url: list(of_url) for url, of_url in answers.items()}
+        self.pauses = 0
+
+    async def ask(self, url: str) -> bytes:
+        of_url = self._answers.get(url, [None])
+        answer = of_url.pop(0) if len(of_url) > 1 else of_url[0]
+        if answer is None:
+            raise ConnectionError("nobody is there")
+        return answer if isinstance(answer, bytes) else introduction.encode(answer)
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses += 1
+
+
+def settings(folder: Path, name: str, url: str, others: str, state: str = "existing") -> Settings:
+    loaded = load(
+        [
+            f"--name={name}",
+            f"--data-dir={folder}",
+            f"--initial-advertise-peer-urls={url}",
+            f"--initial-cluster={others},{name}={url}",
+            f"--initial-cluster-state={state}",
+        ],
+        {},
+    )
+    assert isinstance(loaded, Settings)
+    return loaded
+
+
+def joiner(folder: Path, others: str = f"m1={M1},m2={M2}") -> Settings:
+    return settings(folder, "m3", M3, others)
+
+
+async def test_a_joiner_learns_who_it_is_and_keeps_it(tmp_path: Path) -> None:
+    asked = Answers({M2: [CLUSTER]})  # the first one does not answer
+    first = await bootstrap(LocalFiles(), joiner(tmp_path), asked)
+    assert not first.is_restart
+    assert (first.spec.cluster_id, first.spec.member_id, first.spec.own_name) == (99, 3, "m3")
+    assert first.spec.founders == FOUNDERS
+    assert first.spec.peer_addresses == {1: (M1,), 2: (M2,)}
+    again = await bootstrap(LocalFiles(), joiner(tmp_path), Answers({}))
+    assert again.is_restart
+    assert again.spec == first.spec
+
+
+async def test_a_joiner_is_patient_while_it_is_not_known_yet(tmp_path: Path) -> None:
+    unaware = msgspec.structs.replace(CLUSTER, members=STARTED)
+    asked = Answers({M1: [unaware, unaware, CLUSTER]})
+    assert (await bootstrap(LocalFiles(), joiner(tmp_path), asked)).spec.member_id == 3
+    assert asked.pauses == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "nobody is there"),
+        (b"garbage", "no introduction"),
+        (msgspec.structs.replace(CLUSTER, members=STARTED), "knows no member with the peer URLs"),
+    ],
+)
+async def test_who_cannot_join_is_told_how(
+    tmp_path: Path, answer: Introduction | bytes | None, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        await bootstrap(LocalFiles(), joiner(tmp_path), Answers({M1: [answer], M2: [answer]}))
+    assert "etcdctl member add" in str(caught.value)
+    assert LocalFiles().list(str(tmp_path)) == []
+
+
+async def test_the_flags_must_name_exactly_the_members(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="exactly the members") as caught:
+        await bootstrap(LocalFiles(), joiner(tmp_path, f"m1={M1}"), Answers({M1: [CLUSTER]}))
+    assert M2 in str(caught.value)
+
+
+async def test_a_member_without_its_data_does_not_come_back(tmp_path: Path) -> None:
+    """It has forgotten whom it voted for."""
+    founder = settings(tmp_path, "m2", M2, f"m1={M1}", state="new")
+    spec = cluster_spec(founder)
+    own = MemberRecord("m2", (), (M2,))
+    known = Introduction(spec.cluster_id, spec.founders, {spec.member_id: own})
+    with pytest.raises(DataFolderError, match="its data folder is empty"):
+        await bootstrap(LocalFiles(), founder, Answers({M1: [known]}))
+    removed = msgspec.structs.replace(known, members={})
+    with pytest.raises(DataFolderError, match="its data folder is empty"):
+        await bootstrap(LocalFiles(), founder, Answers({M1: [removed]}))
+    joined = msgspec.structs.replace(CLUSTER, members={**STARTED, 3: MemberRecord("m3", (), (M3,))})
+    with pytest.raises(DataFolderError, match="its data folder is empty"):
+        await bootstrap(LocalFiles(), joiner(tmp_path), Answers({M1: [joined]}))
+
+
+async def test_a_founder_starts_when_others_run_already_or_not_at_all(tmp_path: Path) -> None:
+    founder = settings(tmp_path / "a", "m2", M2, f"m1={M1}", state="new")
+    spec = cluster_spec(founder)
+    known = Introduction(spec.cluster_id, spec.founders, spec.founders)
+    assert (await bootstrap(LocalFiles(), founder, Answers({M1: [known]}))).spec == spec
+    alone = settings(tmp_path / "b", "m2", M2, f"m1={M1}", state="new")
+    assert (await bootstrap(LocalFiles(), alone, Answers({}))).spec == spec
+    foreign = settings(tmp_path / "c", "m2", M2, f"m1={M1}", state="new")
+    assert (await bootstrap(LocalFiles(), foreign, Answers({M1: [CLUSTER]}))).spec == spec
