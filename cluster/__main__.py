@@ -36,12 +36,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="what each member says of itself").add_argument(
         "--json", action="store_true"
     )
+    commands.add_parser("add-member", help="one more member, which catches up and votes")
     commands.add_parser("down", help="stop all members and the launcher")
     for name, text in (
         ("kill", "SIGKILL a member; it stays down until `start`"),
         ("start", "start a member again"),
         ("pause", "SIGSTOP a member"),
         ("resume", "let a paused member go on"),
+        ("remove-member", "take a member out of the cluster for good"),
     ):
         commands.add_parser(name, help=text).add_argument("name", metavar="NAME")
     for command in commands.choices.values():

@@ -10,7 +10,7 @@ import fcntl
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ from cluster import certificates, control, topology
 from cluster.probe import MemberStatus, probe
 from cluster.supervisor import Supervisor
 from cluster.topology import ClusterFile, MemberSpec, TlsFiles
+from kvstore import client
+from kvstore.errors import KvError
 
 _PROBE_SECONDS = 0.25
+_FILE_NAME = "cluster.json"
 
 
 class LaunchError(Exception):
@@ -36,25 +39,32 @@ class Launcher:
         self.cluster = cluster
         self.tls = tls
         self._down = asyncio.Event()
-        self._supervisors = {
-            member.name: Supervisor(
-                [sys.executable, "-m", "kvstore", *topology.store_arguments(cluster, member, tls)],
-                folder / f"{member.name}.log",
-            )
-            for member in cluster.members
-        }
+        self._supervisors = {member.name: self._supervisor(member) for member in cluster.members}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup
+        self._changing = asyncio.Lock()  # of the membership: one change at a time
+
+    def _supervisor(self, member: MemberSpec) -> Supervisor:
+        arguments = topology.store_arguments(self.cluster, member, self.tls)
+        return Supervisor(
+            [sys.executable, "-m", "kvstore", *arguments], self.folder / f"{member.name}.log"
+        )
 
     async def run(self) -> None:
         """Start all members, report, supervise until `down` or cancellation."""
-        async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(s.run()) for s in self._supervisors.values()]
-            announcing = tasks.create_task(self._announce())
+        async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as self._tasks:
+            for name in self._supervisors:
+                self._supervise(name)
+            announcing = self._tasks.create_task(self._announce())
             try:
                 await self._down.wait()
             finally:
                 announcing.cancel()
-                for task in running:
+                for task in self._running.values():
                     task.cancel()
+
+    def _supervise(self, name: str) -> None:
+        self._running[name] = self._tasks.create_task(self._supervisors[name].run())
 
     async def statuses(self) -> list[MemberStatus]:
         """What each member says of itself, asked at the same time."""
@@ -96,24 +106,83 @@ class Launcher:
         if action == "down":
             self._down.set()
             return {"done": "stopping all members"}
+        if action == "add-member":
+            return await self._change(self._add_member)
         supervisor = self._supervisors.get(str(name))
         if supervisor is None:
             known = ", ".join(self._supervisors)
             return {"error": f"no member is called {name}: the members are {known}"}
-        match action:
-            case "kill":
-                supervisor.kill()
-            case "start":
-                supervisor.start()
-            case "pause" | "resume" if supervisor.pid is None:
-                return {"error": f"{name} does not run: `cluster start {name}` first"}
-            case "pause":
-                supervisor.pause()
-            case "resume":
-                supervisor.resume()
-            case _:
-                return {"error": f"unknown request: {action}"}
-        return {"done": f"{action} {name}"}
+        if action == "remove-member":
+            return await self._change(lambda store: self._remove_member(store, str(name)))
+        return _signal(supervisor, str(action), str(name))
+
+    # ------------------------------------------------------------------ members come and go
+
+    async def _change(self, change: Callable[[client.Client], Awaitable[str]]) -> dict[str, Any]:
+        """Ask the store for a change of its membership, then follow it."""
+        endpoints = [topology.client_url(self.cluster, member) for member in self.cluster.members]
+        try:
+            async with self._changing, client.connect(endpoints, tls=self._material()) as store:
+                return {"done": await change(store)}
+        except (KvError, LaunchError) as error:
+            return {"error": f"the membership stays as it is: {error}"}
+
+    def _material(self) -> client.Tls | None:
+        tls = self.tls
+        if tls is None:
+            return None
+        return client.Tls.from_files(tls.authority, tls.certificate, tls.key)
+
+    async def _add_member(self, store: client.Client) -> str:
+        if len(self.cluster.members) == topology.MEMBERS_MAX:
+            raise LaunchError(f"a cluster has at most {topology.MEMBERS_MAX} members")
+        taken = {member.client_port for member in self.cluster.all_members}
+        pairs = topology.port_pairs(topology.MEMBERS_MAX)
+        ports = next(p for p in pairs if p[0] not in taken and all(map(_is_free, p)))
+        member = topology.next_member(self.cluster, ports, str(self.folder))
+        await store.cluster.member_add([topology.peer_url(self.cluster, member)])
+        self._save(self.cluster.with_member(member))
+        self._supervisors[member.name] = self._supervisor(member)
+        self._supervise(member.name)
+        return f"added {member.name} at {topology.client_url(self.cluster, member)}"
+
+    async def _remove_member(self, store: client.Client, name: str) -> str:
+        spec = next(member for member in self.cluster.members if member.name == name)
+        url = topology.peer_url(self.cluster, spec)
+        for member in (await store.cluster.member_list()).members:
+            if url in member.peer_urls:
+                await store.cluster.member_remove(member.member_id)
+        self._save(self.cluster.without_member(name))
+        self._running.pop(name).cancel()
+        del self._supervisors[name]
+        return f"removed {name}; its data folder {spec.folder} is of no more use"
+
+    def _save(self, cluster: ClusterFile) -> None:
+        self.cluster = cluster
+        _write(self.folder / _FILE_NAME, cluster)
+
+
+def _write(path: Path, cluster: ClusterFile) -> None:
+    partial = path.with_suffix(".tmp")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(cluster)) + b"\n")
+    partial.replace(path)
+
+
+def _signal(supervisor: Supervisor, action: str, name: str) -> dict[str, Any]:
+    match action:
+        case "kill":
+            supervisor.kill()
+        case "start":
+            supervisor.start()
+        case "pause" | "resume" if supervisor.pid is None:
+            return {"error": f"{name} does not run: `cluster start {name}` first"}
+        case "pause":
+            supervisor.pause()
+        case "resume":
+            supervisor.resume()
+        case _:
+            return {"error": f"unknown request: {action}"}
+    return {"done": f"{action} {name}"}
 
 
 def table(statuses: list[MemberStatus]) -> str:
@@ -149,7 +218,7 @@ def load_or_create(
     folder: Path, count: int | None, is_tls: bool
 ) -> tuple[ClusterFile, TlsFiles | None]:
     """The cluster of a data folder; a new one gets free ports and remembers them."""
-    path = folder / "cluster.json"
+    path = folder / _FILE_NAME
     if path.exists():
         try:
             cluster = msgspec.json.decode(path.read_bytes(), type=ClusterFile)
@@ -166,9 +235,7 @@ def load_or_create(
         token = secrets.token_hex(8)
         members = topology.members(count or 3, pairs, str(folder))
         cluster = ClusterFile(token, members, is_tls)
-        partial = path.with_suffix(".tmp")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(cluster)) + b"\n")
-        partial.replace(path)
+        _write(path, cluster)
     tls = certificates.ensure(folder / "certificates") if cluster.is_tls else None
     return cluster, tls
 

@@ -18,14 +18,36 @@ class MemberSpec(msgspec.Struct, frozen=True):
     client_port: int
     peer_port: int
     folder: str
+    has_joined: bool = False  # it was added to the running cluster
+    is_removed: bool = False  # … or taken out of it, for good
 
 
 class ClusterFile(msgspec.Struct, frozen=True):
-    """What `cluster.json` in the data folder remembers, so that a restart finds its members."""
+    """What `cluster.json` in the data folder remembers, so that a restart finds its members.
+
+    `all_members` has also those that were removed: founders are started with all founders' names.
+    """
 
     token: str
-    members: tuple[MemberSpec, ...]
+    all_members: tuple[MemberSpec, ...] = msgspec.field(name="members")
     is_tls: bool = False
+
+    @property
+    def members(self) -> tuple[MemberSpec, ...]:
+        """Who is in the cluster."""
+        return tuple(member for member in self.all_members if not member.is_removed)
+
+    def with_member(self, member: MemberSpec) -> "ClusterFile":
+        """The cluster with one more member."""
+        return msgspec.structs.replace(self, all_members=(*self.all_members, member))
+
+    def without_member(self, name: str) -> "ClusterFile":
+        """The cluster after a member was removed."""
+        marked = tuple(
+            msgspec.structs.replace(member, is_removed=True) if member.name == name else member
+            for member in self.all_members
+        )
+        return msgspec.structs.replace(self, all_members=marked)
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -55,6 +77,12 @@ def members(count: int, pairs: list[tuple[int, int]], folder: str) -> tuple[Memb
     )
 
 
+def next_member(cluster: ClusterFile, ports: tuple[int, int], folder: str) -> MemberSpec:
+    """A further member, under the next number that was never used."""
+    number = len(cluster.all_members) + 1
+    return MemberSpec(f"m{number}", *ports, f"{folder}/m{number}", has_joined=True)
+
+
 def scheme(cluster: ClusterFile) -> str:
     """`https` when the cluster has certificates."""
     return "https" if cluster.is_tls else "http"
@@ -65,20 +93,27 @@ def client_url(cluster: ClusterFile, member: MemberSpec) -> str:
     return f"{scheme(cluster)}://127.0.0.1:{member.client_port}"
 
 
+def peer_url(cluster: ClusterFile, member: MemberSpec) -> str:
+    """Where other members reach a member."""
+    return f"{scheme(cluster)}://127.0.0.1:{member.peer_port}"
+
+
 def store_arguments(cluster: ClusterFile, member: MemberSpec, tls: TlsFiles | None) -> list[str]:
     """The arguments of `kvstore` (the same that etcd takes) for one member."""
-    peer = f"{scheme(cluster)}://127.0.0.1"
-    initial = ",".join(f"{m.name}={peer}:{m.peer_port}" for m in cluster.members)
+    founders = [m for m in cluster.all_members if not m.has_joined]
+    # Once it has joined, a member asks its data folder, not this flag.
+    named = cluster.members if member.has_joined else founders
+    initial = ",".join(f"{m.name}={peer_url(cluster, m)}" for m in named)
     arguments = [
         f"--name={member.name}",
         f"--data-dir={member.folder}",
         f"--listen-client-urls={client_url(cluster, member)}",
         f"--advertise-client-urls={client_url(cluster, member)}",
-        f"--listen-peer-urls={peer}:{member.peer_port}",
-        f"--initial-advertise-peer-urls={peer}:{member.peer_port}",
+        f"--listen-peer-urls={peer_url(cluster, member)}",
+        f"--initial-advertise-peer-urls={peer_url(cluster, member)}",
         f"--initial-cluster={initial}",
         f"--initial-cluster-token={cluster.token}",
-        "--initial-cluster-state=new",
+        f"--initial-cluster-state={'existing' if member.has_joined else 'new'}",
     ]
     if tls is not None:
         for prefix in ("", "peer-"):

@@ -110,6 +110,24 @@ def test_members_are_killed_healed_paused_and_stopped(up: Up) -> None:
     assert cluster(folder, "status").returncode == 1
 
 
+def test_members_are_added_and_removed_and_stay_so(up: Up) -> None:
+    folder = up.folder
+    added = cluster(folder, "add-member")
+    assert added.returncode == 0, added.stderr
+    assert "added m4" in added.stdout
+    until(lambda: len(statuses(folder)) == 4 and all_healthy(folder))
+    removed = cluster(folder, "remove-member", "m1")
+    assert removed.returncode == 0, removed.stderr
+    until(lambda: set(statuses(folder)) == {"m2", "m3", "m4"} and all_healthy(folder))
+    unknown = cluster(folder, "remove-member", "m1")
+    assert unknown.returncode == 1
+    assert "m2, m3, m4" in unknown.stderr
+    assert "stopped" in up.interrupt()
+    again = Up(folder)
+    assert set(statuses(folder)) == {"m2", "m3", "m4"}
+    again.interrupt()
+
+
 def test_a_cluster_comes_back_with_its_data_and_its_own_certificates(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     first = Up(folder, "--members=1", "--tls")

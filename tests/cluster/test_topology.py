@@ -32,3 +32,23 @@ def test_certificates_make_every_url_https() -> None:
     assert not any("http://" in argument for argument in arguments)
     assert "--peer-client-cert-auth" in arguments
     assert all("--cacert=ca" in line for line in topology.paste_lines(cluster, tls))
+
+
+def test_founders_are_started_as_founders_and_others_as_joiners() -> None:
+    cluster = a_cluster()
+    joiner = topology.next_member(cluster, (4001, 4002), "/data")
+    assert joiner.name == "m4"
+    cluster = cluster.with_member(joiner).without_member("m1")
+    assert [member.name for member in cluster.members] == ["m2", "m3", "m4"]
+    assert topology.next_member(cluster, (4003, 4004), "/data").name == "m5"
+
+    def named(name: str) -> tuple[str, str]:
+        [member] = [m for m in cluster.members if m.name == name]
+        arguments = topology.store_arguments(cluster, member, None)
+        [initial] = [a for a in arguments if a.startswith("--initial-cluster=")]
+        [state] = [a for a in arguments if a.startswith("--initial-cluster-state=")]
+        pairs = initial.removeprefix("--initial-cluster=").split(",")
+        return " ".join(pair.partition("=")[0] for pair in pairs), state.partition("=")[2]
+
+    assert named("m2") == ("m1 m2 m3", "new")
+    assert named("m4") == ("m2 m3 m4", "existing")
