@@ -35,8 +35,8 @@ class SimulatedClock:
     """Clock seam on the running (simulated) loop.
 
     `rate` is simulated skew: local seconds per second of the loop. While `process` stands still
-    its time goes on but no callback runs and no sleeper wakes. Once it is dead no callback ever does,
-    and sleepers get SimulatedCrash.
+    its time goes on but no callback runs and no sleeper wakes. Once it is dead no callback ever
+    does, and sleepers get SimulatedCrash.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from random import Random
 from typing import Protocol
 
 from kvstore.testing.simulation.cluster import SimulatedCluster
-from kvstore.testing.simulation.member import SYNC_SECONDS, SimulatedMember, Trap
+from kvstore.testing.simulation.member import SimulatedMember, Trap
 from kvstore.testing.simulation.network import Link, Network
 from kvstore.testing.simulation.points import (
     FIRST_START_POINTS,
@@ -19,6 +19,7 @@ from kvstore.testing.simulation.points import (
     is_frequent,
 )
 
+_LEADER_PROBABILITY = 1 / 3  # of being the victim, besides its luck as one of the members
 _PASSES_MAX = 12  # of a frequent point, before its trap snaps
 _LOSS_MAX = 0.3
 _DELAY_SECONDS_MAX = 0.5  # half a shortest election timeout
@@ -67,17 +68,17 @@ class Crash:
 
 
 class CrashAtPoint:
-    """A power cut when the member passes an I/O point, if it does so in time."""
-
-    kind = "crash at a point"
+    """A power cut when the member passes an I/O point, if it does so in time; others may lose
+    power with it."""
 
     def __init__(self, member: SimulatedMember, trap: Trap) -> None:
-        self.members = (member,)
+        self.kind = "power cut at a point" if trap.others else "crash at a point"
+        self.members = (member, *trap.others)
         self._trap = trap
 
     def begin(self) -> None:
         """See `Fault`."""
-        (member,) = self.members
+        member = self.members[0]
         member.traps.append(self._trap)
         if self._trap.point in START_POINTS and member.is_alive:
             member.crash()
@@ -207,7 +208,8 @@ class SlowDisk:
 
     def end(self) -> None:
         """See `Fault`."""
-        self.members[0].files.sync_seconds = SYNC_SECONDS
+        (member,) = self.members
+        member.files.sync_seconds = member.sync_seconds
 
 
 class BrokenDisk:
@@ -251,8 +253,18 @@ def draw_first(random: Random, cluster: SimulatedCluster) -> Fault:
     return CrashAtPoint(random.choice(cluster.members), trap)
 
 
+def _shuffled(random: Random, cluster: SimulatedCluster) -> list[SimulatedMember]:
+    """All members, the victim first: often the leader, or there would be few elections."""
+    members = random.sample(cluster.members, len(cluster.members))
+    leader = cluster.leader()
+    if random.random() < _LEADER_PROBABILITY and leader is not None:
+        members.remove(leader)
+        members.insert(0, leader)
+    return members
+
+
 def _crash(random: Random, cluster: SimulatedCluster) -> Fault:
-    return Crash([random.choice(cluster.members)])
+    return Crash([_shuffled(random, cluster)[0]])
 
 
 def _power_cut(_: Random, cluster: SimulatedCluster) -> Fault:
@@ -262,16 +274,18 @@ def _power_cut(_: Random, cluster: SimulatedCluster) -> Fault:
 def _crash_at_point(random: Random, cluster: SimulatedCluster) -> Fault:
     point = random.choice(POINTS)
     count = random.randrange(_PASSES_MAX) + 1 if is_frequent(point) else 1
-    return CrashAtPoint(random.choice(cluster.members), Trap(point, count))
+    member, *others = _shuffled(random, cluster)
+    with_it = others[: random.randrange(len(cluster.members))] if is_frequent(point) else []
+    return CrashAtPoint(member, Trap(point, count, tuple(with_it)))
 
 
 def _pause(random: Random, cluster: SimulatedCluster) -> Fault:
-    return Pause(random.choice(cluster.members))
+    return Pause(_shuffled(random, cluster)[0])
 
 
 def _cut(random: Random, cluster: SimulatedCluster) -> Fault:
     kind = random.choice(CUT_KINDS)
-    members = random.sample(cluster.members, len(cluster.members))
+    members = _shuffled(random, cluster)
     here, there = members[:1], members[1:]
     if kind == "cut between two":
         there = members[1:2]  # all others go on seeing both
@@ -299,17 +313,17 @@ def _delay(random: Random, cluster: SimulatedCluster) -> Fault:
 
 
 def _reconnections(random: Random, cluster: SimulatedCluster) -> Fault:
-    member, *others = random.sample(cluster.members, len(cluster.members))
+    member, *others = _shuffled(random, cluster)
     return Reconnections(cluster.network, member, others)
 
 
 def _slow_disk(random: Random, cluster: SimulatedCluster) -> Fault:
-    return SlowDisk(random.choice(cluster.members), random.random() * _SYNC_SECONDS_MAX)
+    return SlowDisk(_shuffled(random, cluster)[0], random.random() * _SYNC_SECONDS_MAX)
 
 
 def _broken_disk(random: Random, cluster: SimulatedCluster) -> Fault:
     count = random.randrange(_SYNCS_UNTIL_ERROR_MAX) + 1
-    return BrokenDisk(random.choice(cluster.members), count)
+    return BrokenDisk(_shuffled(random, cluster)[0], count)
 
 
 # How often each comes, relative to the others. A change of membership will be one of them: a class

@@ -23,19 +23,19 @@ from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.rpc import Listener
 from kvstore.testing.simulation.transport import SimulatedTransport, Wire
 
-SYNC_SECONDS = 0.001
-"""How long a sync takes on a disk without faults."""
-
+_SYNC_SECONDS = (0.0005, 0.02)  # on a disk without faults; each has its own time
 _CLOCK_SKEW_MAX = 0.01  # clocks of real machines differ by far less
-_SEGMENT_BYTES = 8 * 1024  # small, so that a run sees many segments
+_SEGMENT_BYTES = 4 * 1024  # small, so that a run sees many segments
 _LOG_ENTRIES = 12  # kept for followers that lag; few, so that they need snapshots
 
 
-class Trap(msgspec.Struct):
+class Trap(msgspec.Struct, eq=False):
     """Kills its member when it passes a point for the `count`-th time from now."""
 
     point: str
     count: int = 1
+    others: "tuple[SimulatedMember, ...]" = ()
+    """Those that lose power at the same moment."""
 
 
 class Host:
@@ -72,8 +72,10 @@ class SimulatedMember:
     def __init__(self, host: Host, settings: config.Settings, random: Random) -> None:
         self.member_id = cluster_spec(settings).member_id
         self.name = settings.name
+        self.sync_seconds = random.uniform(*_SYNC_SECONDS)
+        """How long a sync takes when nothing is wrong with the disk."""
         self.files = SimulatedFiles(
-            Random(random.getrandbits(64)), SimulatedClock(), sync_seconds=SYNC_SECONDS
+            Random(random.getrandbits(64)), SimulatedClock(), sync_seconds=self.sync_seconds
         )
         self.files.hook = lambda operation, path: self._pass(point_of(operation, path))
         self.process = Process()
@@ -130,6 +132,9 @@ class SimulatedMember:
                 trap.count -= 1
                 if trap.count == 0 and self.is_alive:
                     self.crash(point)
+                    for other in trap.others:
+                        if other.is_alive:
+                            other.crash()
                     raise SimulatedCrash
 
     async def _live(self, clock: SimulatedClock, life: int) -> None:

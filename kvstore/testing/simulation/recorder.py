@@ -99,7 +99,9 @@ class StoryRecorder:
 
     def story(self, title: str) -> Story:
         """All of it."""
-        for span in (*self._open.values(), *self._faults_open.values()):
+        for band in self._open.values():
+            band.end = self._latest
+        for span in self._faults_open.values():
             span.end = self._latest
         return Story(
             title=title,

@@ -99,34 +99,25 @@ def summary(sums: Report) -> str:
     """A block for a person to read."""
     crashes = dict(sums.crashes)
     random = crashes.pop(AT_A_RANDOM_MOMENT, 0)
-    rows = [
-        (
-            "ran",
-            f"{sums.runs:,} seeds, {sums.members:,} members, {sums.seconds:,.0f} simulated seconds,"
-            f" {sums.batches_observed:,} checks of the invariants",
-        ),
-        (
-            "clients",
-            f"{sums.operations:,} operations ({sums.unknown:,} without an outcome),"
-            f" {sums.reads_across_elections:,} reads across an election,"
-            f" {sums.events_watched:,} events watched, {sums.leases_expired:,} leases expired",
-        ),
-        ("elections", f"{sums.elections:,} in {sums.terms:,} terms"),
-        (
-            "snapshots",
-            f"{sums.snapshots_taken:,} taken, {sums.snapshots_sent:,} sent,"
-            f" {sums.snapshots_installed:,} installed",
-        ),
-        ("frames", f"{sums.frames_delivered:,} delivered, {sums.frames_lost:,} lost"),
-        ("faults", f"{sums.fault_count:,}: {_listed(sums.faults)}"),
-        ("members", f"{sums.membership_changes:,} membership changes"),
-        (
-            "crashes",
-            f"{random + sum(crashes.values()):,}: {random:,} at a random moment, {_listed(crashes)}",
-        ),
-        ("torn tails", f"{sums.torn_tails:,}"),
-    ]
-    return "\n".join(line for name, text in rows for line in _wrapped(name, text))
+    rows = {
+        "ran": f"{sums.runs:,} seeds, {sums.members:,} members, {sums.seconds:,.0f} simulated"
+        f" seconds, {sums.batches_observed:,} checks of the invariants",
+        "clients": f"{sums.operations:,} operations ({sums.unknown:,} without an outcome),"
+        f" {sums.reads_across_elections:,} reads across an election,"
+        f" {sums.events_watched:,} events watched, {sums.leases_expired:,} leases expired",
+        "elections": f"{sums.elections:,} in {sums.terms:,} terms",
+        "snapshots": f"{sums.snapshots_taken:,} taken, {sums.snapshots_sent:,} sent,"
+        f" {sums.snapshots_installed:,} installed",
+        "frames": f"{sums.frames_delivered:,} delivered, {sums.frames_lost:,} lost",
+        "faults": f"{sums.fault_count:,}: {_listed(sums.faults)}",
+        "cuts": f"{sums.cuts:,}",
+        "pauses": f"{sums.pauses:,}",
+        "members": f"{sums.membership_changes:,} membership changes",
+        "crashes": f"{random + sum(crashes.values()):,}: {random:,} at a random moment,"
+        f" {_listed(crashes)}",
+        "torn tails": f"{sums.torn_tails:,}",
+    }
+    return "\n".join(line for name, text in rows.items() for line in _wrapped(name, text))
 
 
 def _added(mine: dict[str, int], its: dict[str, int]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -124,7 +125,7 @@ class SimulatedTransport:
                 self._network.note(f"snapshot {self._member_id}>{to}", chunk)
                 await self._put(stream, chunk, storing, receiver)
             await self._put(stream, None, storing, receiver)
-            await asyncio.wait([storing, receiver._gone], return_when=asyncio.FIRST_COMPLETED)
+            await _first_of(storing, receiver._gone)
             self._require_link(to, receiver)
             if refusal := storing.result():
                 raise ConnectionResetError(refusal)
@@ -168,7 +169,7 @@ class SimulatedTransport:
         receiver: "SimulatedTransport",
     ) -> None:
         putting = asyncio.ensure_future(stream.put(chunk))
-        await asyncio.wait([putting, storing, receiver._gone], return_when=asyncio.FIRST_COMPLETED)
+        await _first_of(putting, storing, receiver._gone)
         if not putting.done():
             putting.cancel()
             raise ConnectionResetError("the receiver ended early")
@@ -189,3 +190,7 @@ class SimulatedTransport:
     def _lose(self, to: int) -> None:
         if not self.is_closed and self._on_unreachable is not None:
             self.process.run(partial(self._on_unreachable, to))
+
+
+async def _first_of(*futures: "asyncio.Future[Any]") -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
