@@ -143,8 +143,8 @@ class SimulatedMember:
             await self._run(clock)
             raise AssertionError("a member has ended by itself")
         except BaseException as failure:  # noqa: BLE001 (the scenario reports it)
-            if self.files.life != life:
-                return  # whatever a dead process says
+            if self.files.life != life or isinstance(failure, asyncio.CancelledError):
+                return  # whatever a dead process says; or the whole run is over
             if self.files.has_failed and _is_disk_error(failure):
                 self.crash("disk failure")
             else:
