@@ -26,6 +26,7 @@ from kvstore.testing.simulation.workload import Workload, check_leases
 _SIZES = (3, 5)
 _HEAL_SECONDS = 60.0
 _FAULT_SECONDS_MAX = 6.0
+_PATIENCE_SECONDS_MAX = 6.0  # until a member passes the point at which it is to die
 _FIRST_FAULT_PROBABILITY = 0.4
 _CONTROL_OPERATIONS = 60
 
@@ -170,8 +171,7 @@ class _Scenario:
             self._recorder.fault_begins(fault)
         fault.begin()
         try:
-            # Many are short: who is back at once meets those who have not noticed.
-            await asyncio.sleep(float(random.random() ** 2) * _FAULT_SECONDS_MAX)
+            await asyncio.sleep(_fault_seconds(random, fault))
         finally:
             fault.end()
             if self._recorder is not None:
@@ -302,6 +302,14 @@ class _Scenario:
                 f"only {report.seconds:.0f} s, {report.operations} operations and"
                 f" {report.fault_count} faults"
             )
+
+
+def _fault_seconds(random: Random, fault: Fault) -> float:
+    """Many are short: who is back at once meets those who have not noticed."""
+    seconds = float(random.random() ** 2) * _FAULT_SECONDS_MAX
+    if isinstance(fault, faults.CrashAtPoint):
+        seconds += random.random() * _PATIENCE_SECONDS_MAX
+    return seconds
 
 
 def _reads_across(operations: Sequence[Operation], leader_changes: Sequence[float]) -> int:
