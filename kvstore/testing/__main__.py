@@ -4,14 +4,15 @@ import argparse
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from kvstore.errors import KvError
 from kvstore.testing import check_command, fuzz_http2, history_file, torture
-from kvstore.testing.history import LostWriteError, ViolationError
+from kvstore.testing.history import ViolationError
 from kvstore.testing.linearizability import STATES_MAX
 from kvstore.testing.processes import ETCD, KEELSON
-from kvstore.testing.simulation import scenario
+from kvstore.testing.simulation import command as simulation
 
 _PROGRAMS = {"ours": KEELSON, "etcd": ETCD}
 
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status 0: every promise held (with --remove-sync: every seed lost writes)."""
     options = _parser().parse_args(arguments)
     if options.command == "simulate":
-        return _simulate(options)
+        return simulation.run(options, partial(print, flush=True))
     if options.command == "check":
         return _check(options)
     if options.command == "fuzz-http2":
@@ -31,15 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kvstore.testing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    simulate = commands.add_parser("simulate", help="run seeds of the simulation")
-    simulate.add_argument("--seed", type=int, help="one seed, with its trace hash")
-    simulate.add_argument("--first-seed", type=int, default=1)
-    simulate.add_argument("--seeds", type=int, default=100, help="how many (default %(default)s)")
-    simulate.add_argument(
-        "--remove-sync",
-        action="store_true",
-        help="negative control: the WAL is never made durable; every seed must lose writes",
-    )
+    simulation.add_parser(commands)
     torment = commands.add_parser("torture", help="kill real members under load")
     torment.add_argument("--faults", choices=("kill", "kill-all"), default="kill")
     torment.add_argument("--rounds", type=int, default=20)
@@ -86,41 +79,6 @@ def _fuzz(options: argparse.Namespace) -> int:
         raise
     print(f"{report} ({time.monotonic() - started:.0f} s)")
     return 0
-
-
-def _simulate(options: argparse.Namespace) -> int:
-    first = options.first_seed if options.seed is None else options.seed
-    seeds = range(first, first + (options.seeds if options.seed is None else 1))
-    started = time.monotonic()
-    if options.remove_sync:
-        passed = sum(map(_loses_writes, seeds))
-        what = "without a sync lost acknowledged writes"
-    else:
-        passed = sum(_holds(seed, is_told=options.seed is not None) for seed in seeds)
-        what = "held every promise"
-    print(f"{passed} of {len(seeds)} seeds {what} ({time.monotonic() - started:.0f} s)")
-    return 0 if passed == len(seeds) else 1
-
-
-def _loses_writes(seed: int) -> bool:
-    try:
-        scenario.run(seed, scenario.Plan(is_sync_removed=True))
-    except LostWriteError:
-        return True
-    print(f"seed {seed} lost nothing: the simulation would not notice", flush=True)
-    return False
-
-
-def _holds(seed: int, *, is_told: bool) -> bool:
-    try:
-        report = scenario.run(seed)
-    except ViolationError as violation:
-        again = f"python -m kvstore.testing simulate --seed {seed}"
-        print(f"seed {seed}: {violation}\n  repeat: {again}", flush=True)
-        return False
-    if is_told:
-        print(report)
-    return True
 
 
 def _torture(options: argparse.Namespace) -> int:

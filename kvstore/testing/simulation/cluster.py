@@ -1,114 +1,80 @@
-"""Members of a simulated cluster: the production `Member` on simulated seams, with its deaths.
+"""The members of a simulated cluster on one network, and what must hold among them.
 
-After every batch that any member applies the invariants hold: the core's own, one leader per
-term, monotone commit, and equal states at equal applied indexes.
+After every batch that any member applies, and whenever one sees another leader, the invariants
+are checked: the core's own and those of `invariants`.
 """
 
 import asyncio
+from collections import Counter
 from random import Random
+from typing import Protocol
 
 from kvstore import client
 from kvstore.raft.types import Role
 from kvstore.server import config
-from kvstore.server.bootstrap import bootstrap, cluster_spec
-from kvstore.server.member import Member, Seams
 from kvstore.testing.history import ViolationError
 from kvstore.testing.simulation.clock import SimulatedClock
-from kvstore.testing.simulation.disk import SimulatedCrash, SimulatedFiles
-from kvstore.testing.simulation.network import Network, NetworkFaults, SimulatedTransport
+from kvstore.testing.simulation.invariants import EqualHistories, EqualStates, Look, Safety
+from kvstore.testing.simulation.member import Host, SimulatedMember
+from kvstore.testing.simulation.network import Network, Witness
+from kvstore.testing.simulation.process import SimulatedCrash
 from kvstore.testing.simulation.rpc import Listener, SimulatedChannel
+from kvstore.testing.simulation.transport import Wire
 
-_CLOCK_SKEW_MAX = 0.01  # clocks of real machines differ by far less
-_SYNC_SECONDS = 0.001
-_SEGMENT_BYTES = 32 * 1024  # small, so that a run sees many segments
 _FIRST_CLIENT_PROCESS = 1
 
 
-class SimulatedMember:
-    """One member over all its lives: the disk stays, everything else dies with a crash."""
+class Observer(Witness, Protocol):
+    """Sees what happens, for a story; must not change anything."""
 
-    def __init__(self, cluster: "SimulatedCluster", settings: config.Settings) -> None:
-        random = cluster.random
-        self.member_id = cluster_spec(settings).member_id
-        self.files = SimulatedFiles(
-            Random(random.getrandbits(64)), SimulatedClock(), sync_seconds=_SYNC_SECONDS
-        )
-        self.member: Member | None = None
-        self.listener: Listener | None = None
-        self.failure: BaseException | None = None
-        self._settings = settings
-        self._cluster = cluster
-        self._random = Random(random.getrandbits(64))
-        self._clock = SimulatedClock()
-        self._transport: SimulatedTransport | None = None
-        self._life: asyncio.Task[None] | None = None
+    def looked(self, members: list[SimulatedMember]) -> None:
+        """Roles and terms may have changed."""
 
-    @property
-    def is_alive(self) -> bool:
-        """Tell whether it was started and not crashed since."""
-        return self._life is not None
+    def died(self, member: SimulatedMember, cause: str) -> None:
+        """A life has ended."""
 
-    def start(self) -> None:
-        """Begin a life."""
-        assert self._life is None, "it lives already"
-        skew = (self._random.random() - 0.5) * 2 * _CLOCK_SKEW_MAX
-        self._clock = SimulatedClock(rate=1 + skew, offset=self._random.random() * 1000)
-        self._life = asyncio.ensure_future(self._live())
-
-    def crash(self) -> None:
-        """Power off: what was not synced may be lost, everything in memory is."""
-        assert self._life is not None, "it is dead already"
-        self._cluster.network.note(f"crash {self.member_id:x}")
-        self._clock.stop()
-        if self._transport is not None:
-            self._transport.abort()
-        listener, self.listener, self.member = self.listener, None, None
-        self.files.crash()
-        self._life.cancel()
-        self._life = None
-        if listener is not None:
-            listener.die()
-
-    async def _live(self) -> None:
-        try:
-            await self._run()
-        except (SimulatedCrash, asyncio.CancelledError):
-            return  # a dead process that touched its disk, or was told of its death
-        except BaseExceptionGroup as failures:
-            if failures.subgroup(SimulatedCrash) is None:
-                self.failure = failures
-        except Exception as failure:  # noqa: BLE001 (the process's top: the scenario reports it)
-            self.failure = failure
-
-    async def _run(self) -> None:
-        boot = await bootstrap(self.files, self._settings)
-        self._transport = SimulatedTransport(self._cluster.network, self.member_id)
-        seams = Seams(
-            self._clock, self.files, self._transport, Random(self._random.getrandbits(64))
-        )
-        async with asyncio.TaskGroup() as tasks:
-            member = Member(self._settings, boot.spec, seams, tasks, segment_bytes=_SEGMENT_BYTES)
-            member.node.on_applied.append(lambda: self._cluster.observe(member))
-            self.member, self.listener = member, Listener(member.services)
-            await member.run()
+    def violated(self, text: str) -> None:
+        """A promise is broken."""
 
 
-class SimulatedCluster:
-    """Members on one network, and what must hold among them."""
+class SimulatedCluster(Host):
+    """All members, dead or alive."""
 
-    def __init__(self, seed: int, *, size: int = 3, snapshot_count: int = 0) -> None:
-        """`snapshot_count`: entries between snapshots; 0 = the default policy."""
+    def __init__(
+        self,
+        seed: int,
+        *,
+        size: int = 3,
+        loss: float = 0.0,
+        snapshot_count: int = 0,
+        observer: Observer | None = None,
+    ) -> None:
+        """`loss`: share of frames that always vanish; `snapshot_count`: entries between snapshots,
+        0 = the default policy."""
         self.random = Random(seed)
-        self.network = Network(Random(self.random.getrandbits(64)), NetworkFaults())
+        network = Network(Random(self.random.getrandbits(64)), loss=loss, witness=observer)
+        super().__init__(Wire(network))
+        self.network = network
         self.members = [
-            SimulatedMember(self, _settings(number, size, snapshot_count))
+            SimulatedMember(
+                self, _settings(number, size, snapshot_count), Random(self.random.getrandbits(64))
+            )
             for number in range(1, size + 1)
         ]
-        self._by_id = {member.member_id: member for member in self.members}
-        self._states: dict[int, object] = {}  # applied index → state
-        self._leaders: dict[int, int] = {}  # term → leader
-        self._clients = _FIRST_CLIENT_PROCESS
+        self.crashes: Counter[str] = Counter()
+        """How often members died, by cause."""
+        self.leader_changes: list[float] = []
+        """When a new leader was first seen, in simulated seconds."""
+        self.applied_at: dict[int, float] = {}
+        """When a revision was first seen applied, in simulated seconds."""
         self.batches_observed = 0
+        self.safety = Safety()
+        self._states = EqualStates()
+        self._histories = EqualHistories()
+        self._by_id = {member.member_id: member for member in self.members}
+        self._failures: list[tuple[str, BaseException]] = []
+        self._clients = _FIRST_CLIENT_PROCESS
+        self._observer = observer
 
     def connect(self) -> client.Client:
         """A client process of its own; it starts with a member of its luck."""
@@ -133,41 +99,82 @@ class SimulatedCluster:
         return max(leaders, key=lambda m: m.member.node.term if m.member else 0, default=None)
 
     def check_alive(self) -> None:
-        """Raise what a member failed with, if one did."""
-        for member in self.members:
-            if member.failure is not None:
-                raise ViolationError(f"member {member.member_id:x} ended") from member.failure
-
-    def observe(self, observed: Member) -> None:
-        """A member has applied a batch: check everything that must hold now."""
-        self.batches_observed += 1
-        for member in self.members:
-            if member.member is None:
-                continue
-            raft = member.member.node.raft
-            raft.check_invariants()
-            if raft.role is Role.LEADER:
-                leader = self._leaders.setdefault(raft.term, member.member_id)
-                if leader != member.member_id:
-                    raise ViolationError(f"two leaders in term {raft.term}")
-        machine = observed.node.machine
-        state = (
-            machine.store.revision,
-            machine.store.hash_kv(0)[0],
-            sorted(machine.lessor.leases()),
-            sorted(machine.alarms),
-        )
-        known = self._states.setdefault(machine.applied_index, state)
-        if known != state:
-            raise ViolationError(f"states differ at index {machine.applied_index}")
+        """Raise what a member failed with, if one did. Raises ViolationError."""
+        for text, failure in self._failures:
+            raise ViolationError(text) from failure
 
     def forget_observed(self) -> None:
         """What comes is no continuation of what was: the disks have lied."""
-        self._states.clear()
-        self._leaders.clear()
+        self.safety = Safety()
+        self._states = EqualStates()
+        self._histories = EqualHistories()
+
+    # ------------------------------------------------------------------ what members tell
+
+    def died(self, member: SimulatedMember, cause: str) -> None:
+        """See `Host.died`."""
+        self.crashes[cause] += 1
+        if self._observer is not None:
+            self._observer.died(member, cause)
+
+    def failed(self, member: SimulatedMember, failure: BaseException) -> None:
+        """See `Host.failed`."""
+        self._fail(f"member {member.member_id:x} ended", failure)
+
+    def stray(self, failure: BaseException) -> None:
+        """An error in a callback. As in production, where a broken invariant ends the process."""
+        if not isinstance(failure, SimulatedCrash):
+            self._fail("a callback failed", failure)
+
+    def _fail(self, what: str, failure: BaseException) -> None:
+        text = f"{what}: {_violation_in(failure) or repr(failure)}"
+        self._failures.append((text, failure))
+        if self._observer is not None:
+            self._observer.violated(text)
+
+    def ticked(self, member: SimulatedMember) -> None:
+        """See `Host.ticked`."""
+        if self._observer is not None:
+            self._observer.looked(self.members)
+
+    def observe(self, member: SimulatedMember) -> None:
+        """See `Host.observe`: check everything that must hold now."""
+        self.batches_observed += 1
+        if self._observer is not None:
+            self._observer.looked(self.members)
+        for other in self.members:
+            if other.member is not None:
+                self._check_core(other)
+        assert member.member is not None
+        machine = member.member.node.machine
+        self._states.check(machine)
+        seen = self._histories.revision_max
+        self._histories.check(member.member_id, machine)
+        now = asyncio.get_running_loop().time()
+        for revision in range(seen + 1, self._histories.revision_max + 1):
+            self.applied_at.setdefault(revision, now)
+
+    def _check_core(self, member: SimulatedMember) -> None:
+        assert member.member is not None
+        raft = member.member.node.raft
+        is_leader = raft.role is Role.LEADER
+        look = Look(member.member_id, member.files.life, raft.term, is_leader, raft.state.log)
+        led = len(self.safety.leaders)
+        if self.safety.check(look):
+            raft.check_invariants()
+        if len(self.safety.leaders) > led:
+            self.leader_changes.append(asyncio.get_running_loop().time())
 
     def _listener_of(self, member_id: int) -> Listener | None:
         return self._by_id[member_id].listener
+
+
+def _violation_in(failure: BaseException) -> BaseException | None:
+    """The first failure that says which promise is broken."""
+    if isinstance(failure, BaseExceptionGroup):
+        found = (_violation_in(inner) for inner in failure.exceptions)
+        return next((violation for violation in found if violation is not None), None)
+    return failure if isinstance(failure, AssertionError) else None
 
 
 def _settings(number: int, size: int, snapshot_count: int) -> config.Settings:

@@ -15,16 +15,15 @@ import msgspec
 from kvstore.errors import DataFolderError
 from kvstore.seams import Clock, Random
 from kvstore.storage.files import disk_error
+from kvstore.testing.simulation.process import SimulatedCrash
+
+__all__ = ["Hook", "SimulatedAppendFile", "SimulatedCrash", "SimulatedFiles"]
 
 _SECTOR_BYTES = 512
 
 # An I/O point and its path: what a hook is told before it happens.
 # `write` and `sync` are the two halves of one AppendFile.sync; `synced` is its return.
 Hook = Callable[[str, str], None]
-
-
-class SimulatedCrash(BaseException):
-    """Raised in a process that uses its files after `crash`."""
 
 
 class _Inode(msgspec.Struct):
@@ -111,7 +110,10 @@ class SimulatedFiles:
         """EIO at the k-th sync of a file from now (1 = the next); None = never."""
         self.sync_seconds = sync_seconds
         self._random = random
-        self._clock = clock
+        self.clock = clock
+        """What the time of a sync is taken from: the clock of whoever runs on this disk."""
+        self.torn_tails = 0
+        """How many files were opened to append before something that was written."""
         self._folders: set[str] = set()
         self._locked: set[str] = set()
         self._names: dict[str, _Inode] = {}
@@ -119,6 +121,11 @@ class SimulatedFiles:
         self._unsynced: dict[str, list[_FolderOperation]] = {}
         self._failed: set[int] = set()
         self._image: dict[str, _Inode] | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether a sync or a write has failed since the last crash."""
+        return bool(self._failed)
 
     @property
     def lies_about_sync(self) -> bool:
@@ -176,8 +183,8 @@ class SimulatedFiles:
 
     async def sync(self, life: int, inode: _Inode) -> None:
         """Second half: all that was written becomes durable."""
-        if self._clock is not None and self.sync_seconds:
-            await self._clock.sleep(self.sync_seconds)
+        if self.clock is not None and self.sync_seconds:
+            await self.clock.sleep(self.sync_seconds)
         self.check_alive(life)
         self._at("sync", inode.path)
         self.check_alive(life)
@@ -233,6 +240,7 @@ class SimulatedFiles:
         """See `Files.open_append`."""
         self._at("open_append", path)
         inode = self._names[path]
+        self.torn_tails += any(inode.content[size:])
         inode.content = inode.content[:size].ljust(size, b"\0")
         inode.make_durable()
         return SimulatedAppendFile(self, inode, size)

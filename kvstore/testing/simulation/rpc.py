@@ -13,6 +13,7 @@ from kvstore.rpc_errors import status_of
 from kvstore.seams import RpcFailure
 from kvstore.server.call import Pieces, Service
 from kvstore.testing.simulation.network import Network
+from kvstore.testing.simulation.process import Process
 
 _STREAM_BUFFER_MAX = 64
 
@@ -20,7 +21,8 @@ _STREAM_BUFFER_MAX = 64
 class Listener:
     """The front of one life of one member."""
 
-    def __init__(self, services: Sequence[Service]) -> None:
+    def __init__(self, services: Sequence[Service], process: Process) -> None:
+        self.process = process
         self._routes = {
             name: (getattr(service.handlers, attribute), request_type, kind)
             for service in services
@@ -110,11 +112,11 @@ class SimulatedChannel:
 
     def forward(self, data: bytes, arrive: Callable[[], None], lose: Callable[[], None]) -> None:
         """Client → member."""
-        self._network.deliver(self._client, self._member, data, arrive, lose)
+        self._network.deliver((self._client, self._member), data, arrive, lose)
 
     def back(self, data: bytes, arrive: Callable[[], None], lose: Callable[[], None]) -> None:
         """Member → client."""
-        self._network.deliver(self._member, self._client, data, arrive, lose)
+        self._network.deliver((self._member, self._client), data, arrive, lose)
 
 
 class _UnaryCall:
@@ -208,8 +210,8 @@ class SimulatedStream:
             return None
         if self._was_blocked and not self.is_blocked:
             self._was_blocked = False
-            if not self._is_over:
-                self.on_writable()
+            if not self._is_over and self._listener is not None:
+                self._listener.process.run(self.on_writable)
         return self._response_type.FromString(item)
 
     def cancel(self) -> None:
@@ -285,7 +287,7 @@ class SimulatedStream:
         if self._listener is not None:
             is_alive = self._listener.calls.pop(self._call_id, None) is not None
             if is_alive:
-                self.on_closed()
+                self._listener.process.run(self.on_closed)
 
 
 class _HandlerSide:

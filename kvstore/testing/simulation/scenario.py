@@ -6,187 +6,176 @@ The order of events comes from one seed; a failure prints the seed that repeats 
 """
 
 import asyncio
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
 from random import Random
+from typing import Any, Protocol
 
 import msgspec
 
-from kvstore import client
-from kvstore.errors import KvError, UnavailableError
 from kvstore.testing import history
 from kvstore.testing.history import Operation, ViolationError, Write
-from kvstore.testing.simulation import loop
-from kvstore.testing.simulation.cluster import SimulatedCluster, SimulatedMember
+from kvstore.testing.simulation import faults, loop
+from kvstore.testing.simulation.cluster import Observer, SimulatedCluster
+from kvstore.testing.simulation.faults import Fault
+from kvstore.testing.simulation.network import Worst
+from kvstore.testing.simulation.report import Report
+from kvstore.testing.simulation.workload import Workload, check_leases
 
-_KEYS = tuple(b"k%d" % number for number in range(4))
+_SIZES = (3, 5)
 _HEAL_SECONDS = 60.0
+_FAULT_SECONDS_MAX = 6.0
+_PATIENCE_SECONDS_MAX = 6.0  # until a member passes the point at which it is to die
+_FIRST_FAULT_PROBABILITY = 0.4
+_CONTROL_OPERATIONS = 60
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How one run is shaped. Times are simulated seconds."""
+    """How one run is shaped. Times are simulated seconds.
 
-    members: int = 3
-    clients: int = 3
-    operations_per_client: int = 40
+    It goes on until all three minima are reached; one that cannot within `seconds_max` fails.
+    """
+
+    members: int = 0
+    """0: three or five, by dice."""
+    clients: int = 6
+    operations_min: int = 200
+    seconds_min: float = 30.0
+    seconds_max: float = 300.0
+    faults_min: int = 5
+    faults_at_a_time: int = 2
+    fault_gap_seconds: float = 1.5
     loss: float = 0.01
-    fault_gap_seconds: float = 3.0
-    down_seconds_max: float = 4.0
     snapshot_count: int = 40
-    # Negative control: syncs return without making anything durable, and at the end, with no other
-    # fault before, all members lose power.
     is_sync_removed: bool = False
+    """Negative control: syncs return without making anything durable, and at the end, with no
+    other fault before, all members lose power."""
 
 
-class Report(msgspec.Struct, kw_only=True):
-    """What a run did."""
-
-    seed: int
-    trace_hash: str = ""
-    seconds: float = 0.0
-    operations: int = 0
-    unknown: int = 0
-    crashes: int = 0
-    partitions: int = 0
-    events_watched: int = 0
-    batches_observed: int = 0
+class IdleRunError(AssertionError):
+    """A run did too little to prove anything."""
 
 
-def run(seed: int, plan: Plan | None = None) -> Report:
-    """Run one seed. Raises ViolationError when a promise is broken."""
-    return loop.run(lambda: _Scenario(seed, plan or Plan()).run())
+class Recorder(Observer, Protocol):
+    """Writes down what happens, for a story; must not change anything."""
+
+    def begins(self, cluster: SimulatedCluster, by_client: Sequence[Sequence[Operation]]) -> None:
+        """The run is about to begin; `by_client` grows with it."""
+
+    def fault_begins(self, fault: Fault) -> None:
+        """A fault begins."""
+
+    def fault_ends(self, fault: Fault) -> None:
+        """A fault ends."""
+
+
+def run(seed: int, plan: Plan | None = None, recorder: Recorder | None = None) -> Report:
+    """Run one seed. Raises ViolationError when a promise is broken, IdleRunError when it idled."""
+    return loop.run(lambda: _Scenario(seed, plan or Plan(), recorder).run())
 
 
 class _Scenario:
-    def __init__(self, seed: int, plan: Plan) -> None:
+    def __init__(self, seed: int, plan: Plan, recorder: Recorder | None) -> None:
         self._plan = plan
+        random = Random(seed)
         self._cluster = SimulatedCluster(
-            seed, size=plan.members, snapshot_count=plan.snapshot_count
+            random.getrandbits(64),
+            size=plan.members or random.choice(_SIZES),
+            loss=plan.loss,
+            snapshot_count=plan.snapshot_count,
+            observer=recorder,
         )
-        self._random = Random(self._cluster.random.getrandbits(64))
-        self._operations: list[Operation] = []
-        self._watched: list[Write] = []
-        self._report = Report(seed=seed)
+        self._dice = [Random(random.getrandbits(64)) for _ in range(plan.faults_at_a_time)]
+        self._random = random
+        self._workload = Workload(
+            self._cluster, Random(random.getrandbits(64)), clients=plan.clients
+        )
+        self._faults: Counter[str] = Counter()
+        self._suffering: list[asyncio.Task[None]] = []
+        self._recorder = recorder
 
     async def run(self) -> Report:
-        cluster, plan = self._cluster, self._plan
-        for member in cluster.members:
-            member.start()
-        if plan.is_sync_removed:
-            await self._remove_sync()
-        cluster.network.faults.loss = plan.loss
-        watching = asyncio.ensure_future(self._watch())
-        faults = asyncio.ensure_future(self._inject()) if not plan.is_sync_removed else None
-        workers = [asyncio.ensure_future(self._work(n)) for n in range(plan.clients)]
-        await asyncio.gather(*workers)
-        if faults is None:
-            await self._lose_power()
-        else:
-            faults.cancel()
-        await self._heal()
-        writes = await self._read_history()
-        history.check(self._operations, writes)
-        await self._check_watch(watching, writes)
-        self._fill_report()
-        return self._report
-
-    # ------------------------------------------------------------------ clients
-
-    async def _work(self, number: int) -> None:
-        random = Random(self._random.getrandbits(64))
-        async with self._cluster.connect() as store:
-            for count in range(self._plan.operations_per_client):
-                await asyncio.sleep(random.random() * 0.5)
-                self._cluster.check_alive()
-                key = random.choice(_KEYS)
-                value = b"%d.%d" % (number, count)
-                await self._operate(random, store, key, value)
-
-    async def _operate(
-        self, random: Random, store: client.Client, key: bytes, value: bytes
-    ) -> None:
-        kind = random.choice(("put", "put", "get", "get", "cas", "delete"))
-        operation = Operation(kind=kind, key=key, value=value, invoked=self._now())
-        if kind == "get":
-            operation.value = b""
-        self._operations.append(operation)
+        asyncio.get_running_loop().set_exception_handler(self._on_stray_error)
+        if self._recorder is not None:
+            self._recorder.begins(self._cluster, self._workload.by_client)
         try:
-            await self._call(store, operation)
-        except UnavailableError:
-            self._report.unknown += 1
-            return
-        except KvError as error:
-            raise ViolationError(f"{operation} failed: {error!r}") from error
-        operation.completed = self._now()
+            return await self._run()
+        except AssertionError as violation:
+            if self._recorder is not None:
+                self._recorder.violated(str(violation))
+            raise
 
-    async def _call(self, store: client.Client, operation: Operation) -> None:
-        key = operation.key
-        match operation.kind:
-            case "put":
-                operation.revision = (await store.put(key, operation.value)).header.revision
-            case "delete":
-                deleted = await store.delete(key)
-                operation.revision = deleted.header.revision
-                operation.is_effective = deleted.deleted > 0
-            case "get":
-                found = await store.get_range(key)
-                operation.revision = found.header.revision
-                if found.kvs:
-                    operation.value = found.kvs[0].value
-                    operation.mod_revision = found.kvs[0].mod_revision
-            case _:
-                before = await store.get_range(key)
-                version = before.kvs[0].mod_revision if before.kvs else 0
-                operation.invoked = self._now()
-                answer = await (
-                    store.txn()
-                    .when(client.ModRevision(key) == version)
-                    .then(client.put(key, operation.value))
-                    .commit()
-                )
-                operation.revision = answer.header.revision
-                operation.is_effective = answer.succeeded
+    async def _run(self) -> Report:
+        await self._begin()
+        watching = asyncio.ensure_future(self._workload.watch())
+        await self._workload.run(self._is_enough)
+        if self._plan.is_sync_removed:
+            self._lose_power()
+        await self._heal()
+        writes = self._read_history()
+        history.check(self._workload.operations, writes)
+        await self._check_watch(watching, writes)
+        writes = await self._until_leases_expired()
+        check_leases(self._workload.leased, writes, self._cluster.applied_at)
+        report = self._report()
+        self._require_enough(report)
+        return report
 
-    async def _watch(self) -> None:
-        """Watch everything from the first revision on, across all faults."""
-        async with (
-            self._cluster.connect() as store,
-            store.watch(b"k", prefix=True, start_revision=1) as changes,
-        ):
-            async for batch in changes:
-                for event in batch.events:
-                    is_put = event.type is client.EventType.PUT
-                    value = event.kv.value if is_put else None
-                    self._watched.append(Write(event.kv.mod_revision, event.kv.key, value))
+    def _on_stray_error(self, event_loop: asyncio.AbstractEventLoop, context: Any) -> None:
+        error = context.get("exception")
+        if "handle" in context and error is not None:
+            self._cluster.stray(error)
+        else:
+            event_loop.default_exception_handler(context)
+
+    def _is_enough(self) -> bool:
+        plan, now = self._plan, _now()
+        if plan.is_sync_removed:
+            return self._workload.count >= _CONTROL_OPERATIONS
+        is_enough = (
+            now >= plan.seconds_min
+            and self._workload.count >= plan.operations_min
+            and self._faults.total() >= plan.faults_min
+        )
+        return is_enough or now >= plan.seconds_max
 
     # ------------------------------------------------------------------ faults
 
-    async def _inject(self) -> None:
-        """Crash one member, or cut one off in one or both directions, and mend it later."""
+    async def _begin(self) -> None:
+        """Start all members. What is wrong in the very first start must be so before it."""
+        is_faulty = not self._plan.is_sync_removed
+        if is_faulty and self._random.random() < _FIRST_FAULT_PROBABILITY:
+            self._spawn(self._suffer(self._random, faults.draw_first(self._random, self._cluster)))
+            await asyncio.sleep(0)
+        for member in self._cluster.members:
+            member.start()
+        if not is_faulty:
+            await self._remove_sync()
+        else:
+            for dice in self._dice:
+                self._spawn(self._inject(dice))
+
+    def _spawn(self, suffering: Any) -> None:
+        self._suffering.append(asyncio.ensure_future(suffering))
+
+    async def _inject(self, random: Random) -> None:
+        """One fault after the other, with a pause before each."""
         while True:
-            await asyncio.sleep(self._random.random() * 2 * self._plan.fault_gap_seconds)
-            victim = self._random.choice(self._cluster.members)
-            down_seconds = self._random.random() * self._plan.down_seconds_max
-            if self._random.random() < 0.5:
-                await self._crash(victim, down_seconds)
-            else:
-                await self._cut_off(victim, down_seconds)
+            await asyncio.sleep(random.random() * 2 * self._plan.fault_gap_seconds)
+            await self._suffer(random, faults.draw(random, self._cluster))
 
-    async def _crash(self, victim: SimulatedMember, down_seconds: float) -> None:
-        self._report.crashes += 1
-        victim.crash()
-        await asyncio.sleep(down_seconds)
-        victim.start()
-
-    async def _cut_off(self, victim: SimulatedMember, down_seconds: float) -> None:
-        self._report.partitions += 1
-        network = self._cluster.network
-        direction = self._random.randrange(3)  # in, out, both
-        for other in self._cluster.members:
-            if other is not victim and direction != 0:
-                network.cut(victim.member_id, other.member_id)
-            if other is not victim and direction != 1:
-                network.cut(other.member_id, victim.member_id)
-        await asyncio.sleep(down_seconds)
-        network.heal()
+    async def _suffer(self, random: Random, fault: Fault) -> None:
+        self._faults[fault.kind] += 1
+        if self._recorder is not None:
+            self._recorder.fault_begins(fault)
+        fault.begin()
+        try:
+            await asyncio.sleep(_fault_seconds(random, fault))
+        finally:
+            fault.end()
+            if self._recorder is not None:
+                self._recorder.fault_ends(fault)
 
     async def _remove_sync(self) -> None:
         """Once all have started well: what a member is, is durable; what it acknowledges, not."""
@@ -194,17 +183,19 @@ class _Scenario:
         for member in self._cluster.members:
             member.files.lies_about_sync = True
 
-    async def _lose_power(self) -> None:
+    def _lose_power(self) -> None:
         self._cluster.forget_observed()
         for member in self._cluster.members:
-            if member.is_alive:
-                self._report.crashes += 1
-                member.crash()
+            member.crash()
 
     async def _heal(self) -> None:
         """No faults any more: within a minute all members agree."""
-        self._cluster.network.heal()
-        self._cluster.network.faults.loss = 0.0
+        for task in self._suffering:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._suffering, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+        self._cluster.network.loss = Worst(0.0)
         for member in self._cluster.members:
             member.files.lies_about_sync = False
             if not member.is_alive:
@@ -212,10 +203,10 @@ class _Scenario:
         await self._until_agreed()
 
     async def _until_agreed(self) -> None:
-        deadline = self._now() + _HEAL_SECONDS
+        deadline = _now() + _HEAL_SECONDS
         while not self._agree():
             self._cluster.check_alive()
-            if self._now() > deadline:
+            if _now() > deadline:
                 raise ViolationError("the members do not agree a minute after the last fault")
             await asyncio.sleep(0.1)
 
@@ -225,45 +216,112 @@ class _Scenario:
             return False
         commits = {node.raft.commit_index for node in nodes}
         applied = {node.machine.applied_index for node in nodes}
-        hashes = {node.machine.store.hash_kv(0) for node in nodes}
-        return commits == applied and len(applied) == 1 and len(hashes) == 1
+        if commits != applied or len(applied) != 1:
+            return False
+        return len({node.machine.store.hash_kv(0) for node in nodes}) == 1
 
     # ------------------------------------------------------------------ checks
 
-    async def _read_history(self) -> list[Write]:
+    def _read_history(self) -> list[Write]:
         member = self._cluster.members[0].member
         assert member is not None
-        events = member.node.machine.store.events_since(1)
         return [
             Write(
                 event.kv.mod_revision,
                 event.kv.key,
                 None if event.kv.is_tombstone else event.kv.value,
             )
-            for event in events
+            for event in member.node.machine.store.events_since(1)
         ]
 
     async def _check_watch(self, watching: "asyncio.Task[None]", writes: list[Write]) -> None:
         """The watcher got every write, once and in order."""
-        deadline = self._now() + _HEAL_SECONDS
-        while len(self._watched) < len(writes) and self._now() < deadline:
+        deadline = _now() + _HEAL_SECONDS
+        watched = self._workload.watched
+        while len(watched) < len(writes) and _now() < deadline:
+            self._cluster.check_alive()
             if watching.done():
                 watching.result()
             await asyncio.sleep(0.1)
         watching.cancel()
-        if self._watched != writes:
+        if watched[: len(writes)] != writes:  # a lease may have ended meanwhile
             raise ViolationError(
-                f"the watcher got {len(self._watched)} events, the store has {len(writes)}"
+                f"the watcher got {len(watched)} events, the store has {len(writes)}"
             )
 
-    def _fill_report(self) -> None:
-        report, cluster = self._report, self._cluster
-        report.seconds = self._now()
-        report.operations = len(self._operations)
-        report.events_watched = len(self._watched)
-        report.batches_observed = cluster.batches_observed
-        cluster.network.note(f"end {self._now():.9f} {report.operations} {report.unknown}")
-        report.trace_hash = cluster.network.trace.hexdigest()
+    async def _until_leases_expired(self) -> list[Write]:
+        """The history once no lease is left, or a minute later."""
+        deadline = _now() + _HEAL_SECONDS
+        while _now() < deadline:
+            self._cluster.check_alive()
+            nodes = [m.member.node for m in self._cluster.members if m.member is not None]
+            if not any(node.machine.lessor.leases() for node in nodes):
+                break
+            await asyncio.sleep(0.5)
+        return self._read_history()
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+    def _report(self) -> Report:
+        cluster, workload = self._cluster, self._workload
+        cluster.check_alive()
+        operations = workload.operations
+        unknown = sum(operation.completed is None for operation in operations)
+        cluster.network.note(f"end {_now():.9f} {len(operations)} {unknown}")
+        renames = sum(m.points_passed.get("snapshot rename", 0) for m in cluster.members)
+        return Report(
+            members=len(cluster.members),
+            seconds=_now(),
+            operations=len(operations),
+            unknown=unknown,
+            reads_across_elections=_reads_across(operations, cluster.leader_changes),
+            events_watched=len(workload.watched),
+            leases_expired=len(workload.leased),
+            batches_observed=cluster.batches_observed,
+            elections=len(cluster.safety.leaders),
+            terms=cluster.safety.term_max,
+            snapshots_taken=renames - cluster.wire.snapshots_stored,
+            snapshots_sent=cluster.wire.snapshots_sent,
+            snapshots_installed=sum(member.installs for member in cluster.members),
+            torn_tails=sum(member.files.torn_tails for member in cluster.members),
+            frames_delivered=cluster.network.delivered,
+            frames_lost=cluster.network.lost,
+            faults=dict(self._faults),
+            crashes=dict(cluster.crashes),
+            trace_hash=cluster.network.trace.hexdigest(),
+        )
+
+    def _require_enough(self, report: Report) -> None:
+        plan = self._plan
+        if plan.is_sync_removed:
+            return
+        if (
+            report.seconds < plan.seconds_min
+            or report.operations < plan.operations_min
+            or report.fault_count < plan.faults_min
+        ):
+            raise IdleRunError(
+                f"only {report.seconds:.0f} s, {report.operations} operations and"
+                f" {report.fault_count} faults"
+            )
+
+
+def _fault_seconds(random: Random, fault: Fault) -> float:
+    """Many are short: who is back at once meets those who have not noticed."""
+    seconds = float(random.random() ** 2) * _FAULT_SECONDS_MAX
+    if isinstance(fault, faults.CrashAtPoint):
+        seconds += random.random() * _PATIENCE_SECONDS_MAX
+    return seconds
+
+
+def _reads_across(operations: Sequence[Operation], leader_changes: Sequence[float]) -> int:
+    """How many reads were under way when a new leader was first seen."""
+    return sum(
+        operation.completed is not None
+        and bisect_left(leader_changes, operation.invoked)
+        < bisect_left(leader_changes, operation.completed)
+        for operation in operations
+        if operation.kind == "get"
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,190 @@
+"""One simulated member over all its lives: the disk stays, all else dies with a crash.
+
+A life is the production `Member` on simulated seams. It ends by a power cut: at any time, at a
+chosen I/O point, or because the disk refused and the process ended itself.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from kvstore.errors import DiskError
+from kvstore.raft.core import Raft
+from kvstore.server import config
+from kvstore.server.bootstrap import bootstrap, cluster_spec
+from kvstore.server.log_window import LogWindow
+from kvstore.server.member import Member, Seams
+from kvstore.testing.simulation.clock import SimulatedClock
+from kvstore.testing.simulation.disk import SimulatedCrash, SimulatedFiles
+from kvstore.testing.simulation.points import point_of
+from kvstore.testing.simulation.process import Process
+from kvstore.testing.simulation.rpc import Listener
+from kvstore.testing.simulation.transport import SimulatedTransport, Wire
+
+_SYNC_SECONDS = (0.0005, 0.02)  # on a disk without faults; each has its own time
+_CLOCK_SKEW_MAX = 0.01  # clocks of real machines differ by far less
+_SEGMENT_BYTES = 4 * 1024  # small, so that a run sees many segments
+_LOG_ENTRIES = 12  # kept for followers that lag; few, so that they need snapshots
+
+
+class Trap(msgspec.Struct, eq=False):
+    """Kills its member when it passes a point for the `count`-th time from now."""
+
+    point: str
+    count: int = 1
+    others: "tuple[SimulatedMember, ...]" = ()
+    """Those that lose power at the same moment."""
+
+
+class Host:
+    """What a member needs of its cluster, and what it tells it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+
+    def died(self, member: "SimulatedMember", cause: str) -> None:
+        """A life has ended: "" = at a random moment, else an I/O point or "disk failure"."""
+
+    def failed(self, member: "SimulatedMember", failure: BaseException) -> None:
+        """A life has ended as none may."""
+
+    def observe(self, member: "SimulatedMember") -> None:
+        """It has applied a batch, or sees another leader."""
+
+    def ticked(self, member: "SimulatedMember") -> None:
+        """One tick of its core has passed."""
+
+
+class ShortLogWindow(LogWindow):
+    """Keeps so few entries in memory that a follower which lags a little needs a snapshot."""
+
+    def compact(self, raft: Raft, applied: int) -> None:
+        """See `LogWindow.compact`."""
+        super().compact(raft, applied)
+        raft.compact(min([applied - _LOG_ENTRIES, *self._holds.values()]))
+
+
+class SimulatedMember:
+    """The member of one data folder."""
+
+    def __init__(self, host: Host, settings: config.Settings, random: Random) -> None:
+        self.member_id = cluster_spec(settings).member_id
+        self.name = settings.name
+        self.sync_seconds = random.uniform(*_SYNC_SECONDS)
+        """How long a sync takes when nothing is wrong with the disk."""
+        self.files = SimulatedFiles(
+            Random(random.getrandbits(64)), SimulatedClock(), sync_seconds=self.sync_seconds
+        )
+        self.files.hook = lambda operation, path: self._pass(point_of(operation, path))
+        self.process = Process()
+        self.member: Member | None = None
+        self.listener: Listener | None = None
+        self.traps: list[Trap] = []
+        self.points_passed: dict[str, int] = {}
+        self.installs = 0
+        """Snapshots of a leader that took the place of its state."""
+        self._host = host
+        self._settings = settings
+        self._random = random
+        self._transport: SimulatedTransport | None = None
+        self._life: asyncio.Task[None] | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether it was started and has not died since."""
+        return self._life is not None
+
+    def start(self) -> None:
+        """Begin a life."""
+        assert self._life is None, "it lives already"
+        self.process = Process()
+        skew = (self._random.random() - 0.5) * 2 * _CLOCK_SKEW_MAX
+        offset = self._random.random() * 1000
+        clock = SimulatedClock(rate=1 + skew, offset=offset, process=self.process)
+        self.files.clock = clock
+        self._host.wire.network.processes[self.member_id] = self.process
+        self._life = asyncio.ensure_future(self._live(clock, self.files.life))
+
+    def crash(self, cause: str = "") -> None:
+        """Power off: what was not synced may be lost, everything in memory is."""
+        assert self._life is not None, "it is dead already"
+        network = self._host.wire.network
+        network.note(f"crash {self.member_id:x} {cause}")
+        life, self._life = self._life, None
+        listener, self.listener, self.member = self.listener, None, None
+        del network.processes[self.member_id]
+        self.process.die()
+        if self._transport is not None:
+            self._transport.abort()
+        self.files.crash()
+        life.cancel()
+        if listener is not None:
+            listener.die()
+        self._host.died(self, cause)
+
+    def _pass(self, point: str) -> None:
+        """It is about to pass an I/O point: here is where traps snap."""
+        self.points_passed[point] = self.points_passed.get(point, 0) + 1
+        for trap in self.traps:
+            if trap.point == point:
+                trap.count -= 1
+                if trap.count == 0 and self.is_alive:
+                    self.crash(point)
+                    for other in trap.others:
+                        if other.is_alive:
+                            other.crash()
+                    raise SimulatedCrash
+
+    async def _live(self, clock: SimulatedClock, life: int) -> None:
+        """The process's top."""
+        try:
+            await self._run(clock)
+            raise AssertionError("a member has ended by itself")
+        except BaseException as failure:  # noqa: BLE001 (the scenario reports it)
+            if self.files.life != life or isinstance(failure, asyncio.CancelledError):
+                return  # whatever a dead process says; or the whole run is over
+            if self.files.has_failed and _is_disk_error(failure):
+                self.crash("disk failure")
+            else:
+                self._host.failed(self, failure)
+
+    async def _run(self, clock: SimulatedClock) -> None:
+        boot = await bootstrap(self.files, self._settings)
+        transport = SimulatedTransport(self._host.wire, self.member_id, self.process, self._pass)
+        self._transport = transport
+        seams = Seams(clock, self.files, transport, Random(self._random.getrandbits(64)))
+        async with asyncio.TaskGroup() as tasks:
+            member = Member(self._settings, boot.spec, seams, tasks, segment_bytes=_SEGMENT_BYTES)
+            self._look_at(member)
+            self.member, self.listener = member, Listener(member.services, self.process)
+            await member.run()
+
+    def _look_at(self, member: Member) -> None:
+        node, is_current = member.node, self._is_current(self.files.life)
+        node.log_window = ShortLogWindow(())
+        machine = node.machine
+
+        def observe() -> None:
+            nonlocal machine
+            if not is_current():
+                raise SimulatedCrash
+            if node.machine is not machine:
+                machine = node.machine
+                self.installs += 1
+            self._host.observe(self)
+
+        node.on_applied.append(observe)
+        node.on_leader_change.append(observe)
+        node.on_tick.append(lambda _: self._host.ticked(self))
+
+    def _is_current(self, life: int) -> Callable[[], bool]:
+        return lambda: self.files.life == life
+
+
+def _is_disk_error(failure: BaseException) -> bool:
+    """Tell whether nothing but the disk's refusal has ended a process."""
+    if isinstance(failure, BaseExceptionGroup):
+        return failure.split(DiskError)[1] is None
+    return isinstance(failure, DiskError)

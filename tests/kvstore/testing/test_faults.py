@@ -1,0 +1,223 @@
+"""Each fault does what it is named after, and leaves nothing behind."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import pytest
+
+from kvstore.errors import UnavailableError
+from kvstore.testing.simulation import faults, loop
+from kvstore.testing.simulation.cluster import SimulatedCluster
+from kvstore.testing.simulation.faults import Fault
+from kvstore.testing.simulation.member import Trap
+from kvstore.testing.simulation.points import ALL_POINTS, POINTS, point_of
+
+
+def serving(test: Callable[[SimulatedCluster], Awaitable[None]], *, size: int = 3) -> None:
+    """Run a test with a cluster that has a leader."""
+
+    async def main() -> None:
+        cluster = SimulatedCluster(1, size=size, snapshot_count=20)
+        for member in cluster.members:
+            member.start()
+        await until(lambda: cluster.leader() is not None)
+        await test(cluster)
+        cluster.check_alive()
+
+    loop.run(main)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    for _ in range(int(seconds / 0.05)):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it does not come")
+
+
+async def write(cluster: SimulatedCluster, count: int) -> None:
+    """So many writes that were acknowledged, however many were not."""
+    done = 0
+    async with cluster.connect() as store:
+        while done < count:
+            with contextlib.suppress(UnavailableError):
+                await store.put(b"key", b"%d" % done)
+                done += 1
+
+
+@pytest.mark.parametrize("point", ["wal write", "wal sync", "wal synced", "frames send"])
+def test_a_member_dies_at_its_point_and_starts_again(point: str) -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        member = cluster.members[0]
+        fault = faults.CrashAtPoint(member, Trap(point, 2))
+        fault.begin()
+        await write(cluster, 5)
+        assert not member.is_alive
+        assert cluster.crashes == {point: 1}
+        fault.end()
+        assert member.is_alive
+        assert not member.traps
+        await write(cluster, 5)
+
+    serving(test)
+
+
+def test_others_lose_power_with_it() -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        member, other, third = cluster.members
+        fault = faults.CrashAtPoint(member, Trap("wal sync", 1, (other,)))
+        assert fault.kind == "power cut at a point"
+        fault.begin()
+        writing = asyncio.ensure_future(write(cluster, 1))
+        await until(lambda: not member.is_alive)
+        assert (other.is_alive, third.is_alive) == (False, True)
+        fault.end()
+        await writing
+
+    serving(test)
+
+
+def test_a_point_of_the_start_is_passed_by_starting() -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        member = cluster.members[0]
+        fault = faults.CrashAtPoint(member, Trap("wal open_append"))
+        fault.begin()
+        await until(lambda: not member.is_alive)
+        assert cluster.crashes == {"": 1, "wal open_append": 1}
+        fault.end()
+        await write(cluster, 1)
+
+    serving(test)
+
+
+def test_a_leader_that_stands_still_is_replaced_and_follows_afterwards() -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        before = cluster.leader()
+        assert before is not None
+        assert before.member is not None
+        fault = faults.Pause(before)
+        fault.begin()
+        term = before.member.node.term
+        await until(lambda: cluster.leader() is not before)
+        assert before.member.node.is_leader, "it has not heard of anything"
+        assert before.member.node.term == term
+        fault.end()
+        await until(lambda: before.member is not None and not before.member.node.is_leader)
+
+    serving(test)
+
+
+def test_a_disk_that_fails_ends_the_process() -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        member = cluster.members[0]
+        fault = faults.BrokenDisk(member, 1)
+        fault.begin()
+        await write(cluster, 2)
+        await until(lambda: not member.is_alive)
+        assert cluster.crashes == {"disk failure": 1}
+        fault.end()
+        await until(lambda: member.member is not None)
+        await write(cluster, 1)
+
+    serving(test)
+
+
+def test_a_disk_that_fails_for_no_reason_is_a_failure_of_the_run() -> None:
+    """Only what was injected is forgiven."""
+
+    async def main() -> None:
+        cluster = SimulatedCluster(1)
+        member = cluster.members[0]
+        member.start()
+        await asyncio.sleep(1)
+        file = member.files.create("m1/stray")
+        member.files.syncs_until_error = 1
+        with pytest.raises(Exception, match="Input/output"):
+            await file.sync()
+        member.files._failed.clear()
+        cluster.failed(member, OSError("no reason"))
+        with pytest.raises(AssertionError, match="no reason"):
+            cluster.check_alive()
+
+    loop.run(main)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_every_fault_leaves_a_cluster_that_serves(size: int) -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        random = Random(size)
+        seen: Counter[str] = Counter()
+        for _ in range(60):
+            fault = faults.draw(random, cluster)
+            seen[fault.kind] += 1
+            fault.begin()
+            await asyncio.sleep(0.3)
+            fault.end()
+        network = cluster.network
+        links = [(a.member_id, b.member_id) for a in cluster.members for b in cluster.members]
+        assert not any(map(network.is_cut, links))
+        assert network.loss.now == 0
+        assert network.delay_seconds_max.now < 0.01
+        for member in cluster.members:
+            assert member.is_alive
+            assert member.files.sync_seconds == member.sync_seconds
+            assert member.files.syncs_until_error is None
+            assert not member.traps
+        assert len(seen) >= 10, seen
+        await until(lambda: cluster.leader() is not None)
+        await write(cluster, 1)
+
+    serving(test, size=size)
+
+
+def test_shapes_of_cuts() -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        ids = {member.member_id for member in cluster.members}
+        random = Random(1)
+        seen = set()
+        for _ in range(500):
+            fault: Fault = faults.draw(random, cluster)
+            if not isinstance(fault, faults.Cut):
+                continue
+            links = set(fault._links)
+            both_ways = links == {(b, a) for a, b in links}
+            seen.add((fault.kind, both_ways, len(links)))
+            assert all(a in ids and b in ids and a != b for a, b in links)
+        assert seen == {
+            ("cut one way", False, 4),
+            ("cut off", True, 8),
+            ("cut between two", False, 1),
+            ("cut between two", True, 2),
+            ("split", True, 12),
+        }
+
+    serving(test, size=5)
+
+
+def test_a_member_passes_all_points_that_have_a_name() -> None:
+    passed: set[str] = set()
+
+    async def test(cluster: SimulatedCluster) -> None:
+        await write(cluster, 150)
+        member = cluster.members[0]
+        member.crash()
+        await write(cluster, 60)
+        member.start()
+        await write(cluster, 60)
+        for each in cluster.members:
+            passed.update(each.points_passed)
+
+    serving(test)
+    assert set(ALL_POINTS) <= passed
+    assert len(set(POINTS)) == len(POINTS)
+
+
+def test_a_point_is_named_after_the_file_and_the_operation() -> None:
+    assert point_of("sync", "m1/member/wal/1-1.wal") == "wal sync"
+    assert point_of("sync", "m1/member/wal/1-1.wal.tmp") == "segment sync"
+    assert point_of("rename", "m1/member/snap/1-1.snap.0.tmp") == "snapshot rename"
+    assert point_of("sync_folder", "m1/member/snap") == "snapshot sync_folder"
+    assert point_of("create", "m1/identity.json.new") == "identity create"
