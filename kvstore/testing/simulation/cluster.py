@@ -33,6 +33,9 @@ class Observer(Witness, Protocol):
     def died(self, member: SimulatedMember, cause: str) -> None:
         """A life has ended."""
 
+    def joined(self, member: SimulatedMember) -> None:
+        """One more member."""
+
     def violated(self, text: str) -> None:
         """A promise is broken."""
 
@@ -61,6 +64,10 @@ class SimulatedCluster(Host):
             )
             for number in range(1, size + 1)
         ]
+        self.former: list[SimulatedMember] = []
+        """Those that were removed."""
+        self._numbers = size
+        self._snapshot_count = snapshot_count
         self.crashes: Counter[str] = Counter()
         """How often members died, by cause."""
         self.leader_changes: list[float] = []
@@ -92,6 +99,29 @@ class SimulatedCluster(Host):
             clock=SimulatedClock(),
             random=Random(self.random.getrandbits(64)),
         )
+
+    def next_peer_url(self) -> str:
+        """A peer URL that nobody ever had."""
+        self._numbers += 1
+        return f"http://m{self._numbers}.simulated:2380"
+
+    def take_in(self, member_id: int, peer_url: str) -> SimulatedMember:
+        """A member that was added, not started yet."""
+        name = peer_url.removeprefix("http://").partition(".")[0]
+        settings = _joining_settings(name, peer_url, self._snapshot_count)
+        member = SimulatedMember(self, settings, Random(self.random.getrandbits(64)), member_id)
+        self.members.append(member)
+        self._by_id[member_id] = member
+        if self._observer is not None:
+            self._observer.joined(member)
+        return member
+
+    def let_go(self, member: SimulatedMember) -> None:
+        """A member that was removed."""
+        member.let_go()
+        if member in self.members:
+            self.members.remove(member)
+            self.former.append(member)
 
     def leader(self) -> SimulatedMember | None:
         """Whoever leads in the highest term."""
@@ -179,11 +209,22 @@ def _violation_in(failure: BaseException) -> BaseException | None:
 
 def _settings(number: int, size: int, snapshot_count: int) -> config.Settings:
     cluster = ",".join(f"m{n}=http://m{n}.simulated:2380" for n in range(1, size + 1))
+    return _load(f"m{number}", f"http://m{number}.simulated:2380", snapshot_count, cluster, "new")
+
+
+def _joining_settings(name: str, peer_url: str, snapshot_count: int) -> config.Settings:
+    return _load(name, peer_url, snapshot_count, f"{name}={peer_url}", "existing")
+
+
+def _load(
+    name: str, peer_url: str, snapshot_count: int, cluster: str, state: str
+) -> config.Settings:
     flags = [
-        f"--name=m{number}",
-        f"--data-dir=m{number}",
+        f"--name={name}",
+        f"--data-dir={name}",
         f"--initial-cluster={cluster}",
-        f"--initial-advertise-peer-urls=http://m{number}.simulated:2380",
+        f"--initial-cluster-state={state}",
+        f"--initial-advertise-peer-urls={peer_url}",
     ]
     if snapshot_count:
         flags.append(f"--snapshot-count={snapshot_count}")

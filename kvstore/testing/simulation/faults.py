@@ -82,7 +82,7 @@ class CrashAtPoint:
         member.traps.append(self._trap)
         if self._trap.point in START_POINTS and member.is_alive:
             member.crash()
-            member.start()
+            _start((member,))
 
     def end(self) -> None:
         """See `Fault`."""
@@ -233,7 +233,7 @@ class BrokenDisk:
 
 def _start(members: Sequence[SimulatedMember]) -> None:
     for member in members:
-        if not member.is_alive:
+        if not (member.is_alive or member.is_removed):
             member.start()
 
 
@@ -326,8 +326,7 @@ def _broken_disk(random: Random, cluster: SimulatedCluster) -> Fault:
     return BrokenDisk(_shuffled(random, cluster)[0], count)
 
 
-# How often each comes, relative to the others. A change of membership will be one of them: a class
-# of kind MEMBERSHIP_KIND above, and its row here.
+# How often each comes, relative to the others. Changes of membership are `roster`'s.
 _DRAWS: dict[Callable[[Random, SimulatedCluster], Fault], int] = {
     _crash: 3,
     _power_cut: 1,

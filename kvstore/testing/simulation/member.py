@@ -10,7 +10,7 @@ from random import Random
 
 import msgspec
 
-from kvstore.errors import DiskError
+from kvstore.errors import ConfigError, DiskError, MemberRemovedError, OperatorError
 from kvstore.raft.core import Raft
 from kvstore.server import config
 from kvstore.server.bootstrap import bootstrap, cluster_spec
@@ -21,7 +21,7 @@ from kvstore.testing.simulation.disk import SimulatedCrash, SimulatedFiles
 from kvstore.testing.simulation.points import point_of
 from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.rpc import Listener
-from kvstore.testing.simulation.transport import SimulatedTransport, Wire
+from kvstore.testing.simulation.transport import SimulatedIntroducer, SimulatedTransport, Wire
 
 _SYNC_SECONDS = (0.0005, 0.02)  # on a disk without faults; each has its own time
 _CLOCK_SKEW_MAX = 0.01  # clocks of real machines differ by far less
@@ -69,9 +69,16 @@ class ShortLogWindow(LogWindow):
 class SimulatedMember:
     """The member of one data folder."""
 
-    def __init__(self, host: Host, settings: config.Settings, random: Random) -> None:
-        self.member_id = cluster_spec(settings).member_id
+    def __init__(
+        self, host: Host, settings: config.Settings, random: Random, member_id: int = 0
+    ) -> None:
+        """`member_id`: of one that is to join; a founder's follows from its settings."""
+        self.member_id = member_id or cluster_spec(settings).member_id
+        self.is_joining = bool(member_id)
+        """It was added to the running cluster, and is started by `join` until it has begun."""
+        self.is_removed = False
         self.name = settings.name
+        host.wire.urls[settings.initial_advertise_peer_urls[0]] = self.member_id
         self.sync_seconds = random.uniform(*_SYNC_SECONDS)
         """How long a sync takes when nothing is wrong with the disk."""
         self.files = SimulatedFiles(
@@ -99,6 +106,7 @@ class SimulatedMember:
     def start(self) -> None:
         """Begin a life."""
         assert self._life is None, "it lives already"
+        assert not self.is_removed, "it was removed for good"
         self.process = Process()
         skew = (self._random.random() - 0.5) * 2 * _CLOCK_SKEW_MAX
         offset = self._random.random() * 1000
@@ -106,6 +114,21 @@ class SimulatedMember:
         self.files.clock = clock
         self._host.wire.network.processes[self.member_id] = self.process
         self._life = asyncio.ensure_future(self._live(clock, self.files.life))
+
+    def join(self, initial_cluster: str) -> None:
+        """Begin a life as one that joins those that are in the cluster now."""
+        urls = {}
+        for pair in initial_cluster.split(","):
+            name, _, url = pair.partition("=")
+            urls[name] = (url,)
+        self._settings = msgspec.structs.replace(self._settings, initial_cluster=urls)
+        self.start()
+
+    def let_go(self) -> None:
+        """It is a member no more: it ends, by itself or now."""
+        self.is_removed = True
+        if self.is_alive:
+            self.crash("removed")
 
     def crash(self, cause: str = "") -> None:
         """Power off: what was not synced may be lost, everything in memory is."""
@@ -145,13 +168,19 @@ class SimulatedMember:
         except BaseException as failure:  # noqa: BLE001 (the scenario reports it)
             if self.files.life != life or isinstance(failure, asyncio.CancelledError):
                 return  # whatever a dead process says; or the whole run is over
-            if self.files.has_failed and _is_disk_error(failure):
+            if self.files.has_failed and _is_only(failure, DiskError):
                 self.crash("disk failure")
+            elif _is_only(failure, MemberRemovedError):
+                self.let_go()
+            elif self.is_joining and _is_only(failure, ConfigError):
+                self.crash("not joined")  # nobody answered; it is started again
             else:
                 self._host.failed(self, failure)
 
     async def _run(self, clock: SimulatedClock) -> None:
-        boot = await bootstrap(self.files, self._settings)
+        introducer = SimulatedIntroducer(self._host.wire, self.member_id, self.process)
+        boot = await bootstrap(self.files, self._settings, introducer)
+        assert boot.spec.member_id == self.member_id
         transport = SimulatedTransport(self._host.wire, self.member_id, self.process, self._pass)
         self._transport = transport
         seams = Seams(clock, self.files, transport, Random(self._random.getrandbits(64)))
@@ -183,8 +212,8 @@ class SimulatedMember:
         return lambda: self.files.life == life
 
 
-def _is_disk_error(failure: BaseException) -> bool:
-    """Tell whether nothing but the disk's refusal has ended a process."""
+def _is_only(failure: BaseException, kind: type[OperatorError]) -> bool:
+    """Tell whether nothing but this has ended a process."""
     if isinstance(failure, BaseExceptionGroup):
-        return failure.split(DiskError)[1] is None
-    return isinstance(failure, DiskError)
+        return failure.split(kind)[1] is None
+    return isinstance(failure, kind)

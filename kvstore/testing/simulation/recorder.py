@@ -81,6 +81,11 @@ class StoryRecorder:
         """See `Observer`."""
         self._band(member, DOWN, 0, cause or "crash")
 
+    def joined(self, member: SimulatedMember) -> None:
+        """See `Observer`."""
+        self._numbers[member.member_id] = len(self._names)
+        self._names.append(member.name)
+
     def fault_begins(self, fault: Fault) -> None:
         """See `Recorder`."""
         lanes = [self._numbers[member.member_id] for member in fault.members]

@@ -21,6 +21,7 @@ from kvstore.testing.simulation.cluster import Observer, SimulatedCluster
 from kvstore.testing.simulation.faults import Fault
 from kvstore.testing.simulation.network import Worst
 from kvstore.testing.simulation.report import Report
+from kvstore.testing.simulation.roster import Roster
 from kvstore.testing.simulation.workload import Workload, check_leases
 
 _SIZES = (3, 5)
@@ -94,6 +95,10 @@ class _Scenario:
         self._faults: Counter[str] = Counter()
         self._suffering: list[asyncio.Task[None]] = []
         self._recorder = recorder
+        self._roster = Roster(self._cluster, Random(random.getrandbits(64)), self._on_change)
+
+    def _on_change(self) -> None:
+        self._faults[faults.MEMBERSHIP_KIND] += 1
 
     async def run(self) -> Report:
         asyncio.get_running_loop().set_exception_handler(self._on_stray_error)
@@ -155,6 +160,7 @@ class _Scenario:
         else:
             for dice in self._dice:
                 self._spawn(self._inject(dice))
+            self._spawn(self._roster.run())
 
     def _spawn(self, suffering: Any) -> None:
         self._suffering.append(asyncio.ensure_future(suffering))
@@ -198,8 +204,9 @@ class _Scenario:
         self._cluster.network.loss = Worst(0.0)
         for member in self._cluster.members:
             member.files.lies_about_sync = False
-            if not member.is_alive:
+            if not (member.is_alive or member.is_removed or member.is_joining):
                 member.start()
+        await self._roster.settle()
         await self._until_agreed()
 
     async def _until_agreed(self) -> None:
@@ -266,7 +273,8 @@ class _Scenario:
         operations = workload.operations
         unknown = sum(operation.completed is None for operation in operations)
         cluster.network.note(f"end {_now():.9f} {len(operations)} {unknown}")
-        renames = sum(m.points_passed.get("snapshot rename", 0) for m in cluster.members)
+        ever = cluster.members + cluster.former
+        renames = sum(m.points_passed.get("snapshot rename", 0) for m in ever)
         return Report(
             members=len(cluster.members),
             seconds=_now(),
@@ -280,8 +288,8 @@ class _Scenario:
             terms=cluster.safety.term_max,
             snapshots_taken=renames - cluster.wire.snapshots_stored,
             snapshots_sent=cluster.wire.snapshots_sent,
-            snapshots_installed=sum(member.installs for member in cluster.members),
-            torn_tails=sum(member.files.torn_tails for member in cluster.members),
+            snapshots_installed=sum(member.installs for member in ever),
+            torn_tails=sum(member.files.torn_tails for member in ever),
             frames_delivered=cluster.network.delivered,
             frames_lost=cluster.network.lost,
             faults=dict(self._faults),

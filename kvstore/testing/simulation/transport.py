@@ -25,10 +25,39 @@ class Wire:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.listeners: dict[int, SimulatedTransport] = {}
+        self.urls: dict[str, int] = {}
+        """Whose peer URL it is."""
         self.snapshots_stored = 0
         """At their receivers."""
         self.snapshots_sent = 0
         """And their senders know it."""
+
+
+class SimulatedIntroducer:
+    """Introducer of one member, which may not know its id yet; the simulation does."""
+
+    def __init__(self, wire: Wire, member_id: int, process: Process) -> None:
+        self._wire = wire
+        self._member_id = member_id
+        self._process = process
+
+    async def ask(self, url: str) -> bytes:
+        """The introduction by the member at a peer URL. Raises ConnectionError."""
+        network, target = self._wire.network, self._wire.urls.get(url, 0)
+        await asyncio.sleep(network.delay_seconds() + network.delay_seconds())
+        await self._process.turn()
+        listener = self._wire.listeners.get(target)
+        links: tuple[Link, Link] = ((self._member_id, target), (target, self._member_id))
+        if listener is None or not listener.process.is_running or any(map(network.is_cut, links)):
+            raise ConnectionRefusedError(f"nobody answers at {url}")
+        if not listener.introduction:
+            raise ConnectionRefusedError("it is not a member itself yet")
+        return listener.introduction
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+        await self._process.turn()
 
 
 class _Snapshot(SnapshotStream):

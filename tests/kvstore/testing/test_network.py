@@ -127,7 +127,7 @@ async def _pair(
     wire = Wire(net)
     pair = [SimulatedTransport(wire, number, Process(), lambda _: None) for number in LINK]
     for transport in pair:
-        await transport.start(lambda *_: None, take, lambda _: None)
+        await transport.start(lambda *_: None, take, lambda _: None, lambda: None)
     return pair
 
 
