@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_SETTLE_TURNS_MAX = 100
+
 
 class DeadlockError(RuntimeError):
     """Everything waits and no timer is left: nothing can ever happen again."""
@@ -62,6 +64,8 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _settle() -> None:
-    """Give cancelled tasks the turns that they need to end."""
-    for _ in range(10):
+    """Give cancelled tasks the turns that they need to end; each may wait for others."""
+    for _ in range(_SETTLE_TURNS_MAX):
+        if len(asyncio.all_tasks()) == 1:  # this one
+            return
         await asyncio.sleep(0)
