@@ -124,8 +124,7 @@ class Node:
         self.is_learner = False
         self._wake = asyncio.Event()
         self._is_stopping = False
-        self._is_leaving = False  # it has applied its own removal
-        self._is_removed = False
+        self._is_leaving = self._is_removed = False  # the cluster has removed this member
         self._is_processing = False
         self._observed: tuple[int, bool] = (0, False)
         # Ids must not repeat those of an earlier run of this member: its log may still hold them.

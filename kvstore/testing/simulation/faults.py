@@ -193,6 +193,19 @@ class Reconnections:
         self.begin()
 
 
+class MembershipChange:
+    """No fault, but what goes on meanwhile counts; `roster` makes it."""
+
+    kind = MEMBERSHIP_KIND
+    members: Sequence[SimulatedMember] = ()
+
+    def begin(self) -> None:
+        """It was asked for."""
+
+    def end(self) -> None:
+        """It is confirmed."""
+
+
 class SlowDisk:
     """A sync takes long."""
 

@@ -88,6 +88,7 @@ def never_happened(sums: Report) -> list[str]:
         "torn tails": sums.torn_tails,
         "cuts": sums.cuts,
         "pauses": sums.pauses,
+        "membership changes": sums.membership_changes,
         "reads across elections": sums.reads_across_elections,
         "leases expired": sums.leases_expired,
         **{f"crash at {point}": sums.crashes.get(point, 0) for point in ALL_POINTS},

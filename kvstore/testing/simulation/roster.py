@@ -76,12 +76,10 @@ class Roster:
             if member.member_id not in listed:
                 self._cluster.let_go(member)
         known = {member.member_id: member for member in self._cluster.members}
-        for member_id, member in listed.items():
-            process = known.get(member_id)
-            if process is None:
-                process = self._cluster.take_in(member_id, member.peer_urls[0])
-            if process.is_joining and not process.is_alive:
-                process.join(_named(found.members, process))
+        for member_id, entry in listed.items():
+            member = known.get(member_id) or self._cluster.take_in(member_id, entry.peer_urls[0])
+            if member.is_joining and not member.is_alive:
+                member.join(_named(found.members, member))
         return found.members
 
     async def _change(self, store: Client, members: tuple[Member, ...]) -> None:

@@ -98,7 +98,12 @@ class _Scenario:
         self._roster = Roster(self._cluster, Random(random.getrandbits(64)), self._on_change)
 
     def _on_change(self) -> None:
-        self._faults[faults.MEMBERSHIP_KIND] += 1
+        """The cluster has confirmed a change of its membership."""
+        change = faults.MembershipChange()
+        self._faults[change.kind] += 1
+        if self._recorder is not None:
+            self._recorder.fault_begins(change)
+            self._recorder.fault_ends(change)
 
     async def run(self) -> Report:
         asyncio.get_running_loop().set_exception_handler(self._on_stray_error)
