@@ -34,6 +34,7 @@ def test_what_never_happened_is_named() -> None:
     missing = never_happened(total([FIRST, SECOND]))
     assert "torn tails" in missing
     assert "crash at snapshot rename" in missing
+    assert "membership changes" in missing
     assert "elections" not in missing
     assert "crash at wal sync" not in missing
     everything = Report(
@@ -44,7 +45,7 @@ def test_what_never_happened_is_named() -> None:
         torn_tails=1,
         reads_across_elections=1,
         leases_expired=1,
-        faults={"pause": 1, "split": 1},
+        faults={"pause": 1, "split": 1, "membership change": 1},
         crashes=dict.fromkeys(ALL_POINTS, 1),
     )
     assert never_happened(everything) == []
