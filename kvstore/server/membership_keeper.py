@@ -57,6 +57,7 @@ class MembershipAnswer(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     is_leader: bool
     members: Records = {}
     refusal: Status | None = None
+    index: int = 0  # where the change is in the log
 
 
 _decoder = msgspec.msgpack.Decoder(MembershipAsk | MembershipAnswer)
@@ -71,11 +72,13 @@ class MembershipKeeper:
         self._is_strict = is_strict
         self._unsent: dict[int, MembershipAsk] = {}  # for the leader, once there is one
         self._asked: dict[int, MembershipAsk] = {}  # with a leader, that may refuse to be one
+        self._unapplied: list[MembershipAnswer] = []  # the leader is ahead of us
         self._waiters: Waiters[MembershipAnswer] = Waiters(
             node.random.getrandbits(46) << 16, node.request_timeout_seconds
         )
         node.frame_handlers[MEMBERSHIP_FRAME] = self
         node.on_tick.append(self._tick)
+        node.on_applied.append(self._resolve_applied)
         node.on_leader_change.append(self._send_unsent)
 
     def change(self, command: MembershipCommand, done: Done[Records]) -> None:
@@ -119,12 +122,26 @@ class MembershipKeeper:
 
     def _on_answer(self, answer: MembershipAnswer) -> None:
         ask = self._asked.pop(answer.request_id, None)
-        if answer.is_leader:
+        if answer.is_leader and self._is_ahead(answer):
+            self._unapplied.append(answer)
+        elif answer.is_leader:
             self._waiters.resolve(answer.request_id, answer)
         elif ask is not None:
             self._unsent[ask.request_id] = ask  # for the next tick, or the next leader
 
+    def _is_ahead(self, answer: MembershipAnswer) -> bool:
+        """Who asks this member next shall see the change; a removed one may never see it."""
+        node = self._node
+        return answer.index > node.machine.applied_index and node.member_id in answer.members
+
+    def _resolve_applied(self) -> None:
+        if self._unapplied:
+            answers, self._unapplied = self._unapplied, []
+            for answer in answers:
+                self._on_answer(answer)
+
     def _tick(self, now: float) -> None:
+        self._unapplied = [a for a in self._unapplied if a.request_id in self._waiters]
         self._waiters.expire(now, RequestTimeoutError)
         for asks in (self._unsent, self._asked):
             for request_id in [r for r in asks if r not in self._waiters]:
@@ -152,7 +169,9 @@ class MembershipKeeper:
             if isinstance(result, KvError):
                 answer(MembershipAnswer(request_id, True, refusal=status_of(result)))
             else:
-                answer(MembershipAnswer(request_id, True, node.machine.members.records))
+                machine = node.machine
+                records, index = machine.members.records, machine.applied_index
+                answer(MembershipAnswer(request_id, True, records, index=index))
 
         if not node.is_leader:
             answer(MembershipAnswer(request_id, is_leader=False))

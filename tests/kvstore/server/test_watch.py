@@ -272,8 +272,8 @@ def test_stream_that_wants_a_leader_fails_at_once_without_one(
     node: SoloNode, service: WatchService
 ) -> None:
     node.leader_id = 0
-    call = RecordingCall(service, hasleader="true")
-    assert isinstance(call.failure, NoLeaderError)
+    with pytest.raises(NoLeaderError):  # which ends the call
+        RecordingCall(service, hasleader="true")
 
 
 def test_stream_that_wants_a_leader_fails_when_it_is_gone_for_long(
