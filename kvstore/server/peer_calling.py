@@ -79,9 +79,11 @@ class Calling(Connection):
             self.answer_received(payload)
             return
         welcome = peer_frames.read_welcome(payload)
-        refusal = welcome.refusal or self.refusal_of(welcome)
+        stranger = self.refusal_of(welcome)
+        refusal = welcome.refusal or stranger
         if refusal:
-            error = RemovedError if welcome.is_removed else RefusedError
+            # Only who is of our cluster knows that we are not any more.
+            error = RemovedError if welcome.is_removed and not stranger else RefusedError
             _fail(self.welcomed, error(refusal))
             self.abort(refusal)
             return

@@ -244,3 +244,52 @@ def test_a_joint_consensus_keeps_the_old_voters_until_it_is_left() -> None:
 def test_somebody_must_vote() -> None:
     with pytest.raises(AssertionError):
         membership.changed(Membership(voters=(1,)), MembershipChange(removed=(1,)))
+
+
+def test_a_joint_consensus_is_left_once() -> None:
+    cluster = cluster_with_leader(spares=2)
+    cluster.isolate(4)
+    cluster.isolate(5)
+    cluster[1].propose_membership(MembershipChange(voters=(4, 5), removed=(2, 3)))
+    cluster.stabilize()
+    raft = cluster[1].raft
+    last = raft.last_index
+    raft.applied(raft.applied_index)  # the entry that leaves it is on its way
+    assert raft.last_index == last
+
+
+def test_a_transfer_to_a_member_that_is_removed_is_given_up() -> None:
+    cluster = cluster_with_leader()
+    cluster[1].propose_membership(MembershipChange(removed=(3,)))
+    cluster.isolate(3)  # it cannot catch up, so it is not told to take over
+    cluster[1].raft.transfer_leadership(3)
+    assert not cluster[1].raft.propose([b"refused meanwhile"])
+    cluster.stabilize()
+    assert cluster[1].raft.propose([b"taken"])
+
+
+def test_a_transfer_to_a_member_that_stays_goes_on() -> None:
+    cluster = cluster_with_leader()
+    cluster.isolate(2)
+    cluster[1].propose_membership(MembershipChange(removed=(3,)))
+    cluster[1].raft.transfer_leadership(2)
+    cluster.stabilize()  # 1 and 3 are enough to remove 3
+    assert not cluster[1].raft.propose([b"refused meanwhile"])
+    cluster.heal()
+    cluster.run(3)
+    assert cluster.leader().member_id == 2
+
+
+def test_a_change_that_a_later_leader_overwrites_is_in_flight_no_more() -> None:
+    """Raft, 5.3: a follower's entries that conflict with the leader's go."""
+    cluster = cluster_with_leader()
+    for other in (2, 3, 4):
+        cluster.cut((1, other))
+    cluster[1].propose_membership(ADD_4)
+    cluster.stabilize()
+    cluster.run(3 * ELECTION_TICKS)
+    assert cluster.leader().member_id in (2, 3)
+    cluster.heal()
+    cluster.run(2)
+    assert cluster[1].raft.state.log.membership_indexes == []
+    assert cluster[1].raft.membership == Membership(voters=(1, 2, 3))
