@@ -142,12 +142,22 @@ class Raft:
         return reconfiguration.propose(self.state, data)
 
     def change_membership(self, change: MembershipChange) -> None:
-        """An entry of kind MEMBERSHIP with this meaning is applied: it is in effect now."""
-        reconfiguration.adopt(self.state, membership.changed(self.membership, change))
+        """An entry of kind MEMBERSHIP with this meaning is applied: it is in effect now.
+
+        A snapshot that was stepped meanwhile, and waits to be installed, has brought a newer one.
+        """
+        if not self.is_installing:
+            reconfiguration.adopt(self.state, membership.changed(self.membership, change))
 
     def leave_joint(self) -> None:
         """An entry of kind MEMBERSHIP without data is applied: the joint consensus is over."""
-        reconfiguration.adopt(self.state, membership.left_joint(self.membership))
+        if not self.is_installing:
+            reconfiguration.adopt(self.state, membership.left_joint(self.membership))
+
+    @property
+    def is_installing(self) -> bool:
+        """Tell whether a snapshot was stepped whose Ready is not done: the membership is its."""
+        return self.state.snapshot is not None
 
     def has_caught_up(self, member: int, share: float) -> bool:
         """Tell whether we lead and a member's log has that share of ours."""

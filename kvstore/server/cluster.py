@@ -17,7 +17,7 @@ from kvstore.server import convert
 from kvstore.server.call import Call, Methods, admit
 from kvstore.server.membership_keeper import MembershipKeeper, Records
 from kvstore.server.node import Node
-from kvstore.server.urls import parse_urls
+from kvstore.server.urls import parse_url, parse_urls
 
 METHODS: Methods = {
     "/etcdserverpb.Cluster/MemberList": ("member_list", rpc_pb2.MemberListRequest, "unary"),
@@ -120,9 +120,12 @@ class ClusterService:
 
 def _peer_urls(urls: Sequence[str]) -> tuple[str, ...]:
     try:
-        return parse_urls(",".join(urls))
-    except ConfigError as error:
+        valid = parse_urls(",".join(urls))
+        for url in valid:
+            parse_url(url).host.encode("idna")  # or no resolver would take it
+    except (ConfigError, UnicodeError) as error:
         raise MemberUrlsError(str(error)) from None
+    return valid
 
 
 def _in_order(records: Records) -> list[rpc_pb2.Member]:

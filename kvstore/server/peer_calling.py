@@ -137,6 +137,10 @@ async def call(local: Local, url_text: str, make: _AnyCalling) -> Calling:
                 server_hostname=url.host if context is not None else None,
             )
             await connection.welcomed
+    except UnicodeError as error:
+        # A name that cannot be looked up; one such peer URL in the log must not end the member.
+        connection.abort("gave up")
+        raise ConnectionError(f"{url.host!r} is no host name: {error}") from None
     except BaseException:
         connection.abort("gave up")
         raise

@@ -97,8 +97,8 @@ class SnapshotKeeper:
 
     async def _take_and_mark(self) -> None:
         node, meta = self._node, self._meta()
-        if meta.index == self._snapshot_index:
-            return  # one that was just installed says it all
+        if meta.index == self._snapshot_index or node.raft.is_installing:
+            return  # one that was just installed, or is about to be, says it all
         chunks = node.machine.snapshot_chunks()
         started = node.clock.now()
         writer = node.storage.create_snapshot(meta)

@@ -3,7 +3,16 @@
 import pytest
 
 from kvstore.raft import membership
-from kvstore.raft.types import Entry, EntryKind, HardState, Membership, MembershipChange, Role
+from kvstore.raft.types import (
+    Entry,
+    EntryKind,
+    HardState,
+    InstallSnapshot,
+    Membership,
+    MembershipChange,
+    Role,
+    SnapshotMeta,
+)
 
 from .cluster import ELECTION_TICKS, Cluster
 from .member import new_disk
@@ -293,3 +302,16 @@ def test_a_change_that_a_later_leader_overwrites_is_in_flight_no_more() -> None:
     cluster.run(2)
     assert cluster[1].raft.state.log.membership_indexes == []
     assert cluster[1].raft.membership == Membership(voters=(1, 2, 3))
+
+
+def test_an_entry_that_a_snapshot_has_overtaken_changes_nothing() -> None:
+    """A batch is still being applied when a newer snapshot arrives, with its own membership."""
+    cluster = cluster_with_leader()
+    raft = cluster[3].raft
+    newer = Membership(voters=(1, 2, 3), removed=(4,))
+    meta = SnapshotMeta(raft.last_index + 50, raft.term, newer)
+    raft.step(InstallSnapshot(to=3, sender=1, term=raft.term, meta=meta))
+    assert raft.is_installing
+    raft.change_membership(ADD_4)
+    raft.leave_joint()
+    assert raft.membership == newer

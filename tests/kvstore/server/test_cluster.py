@@ -101,3 +101,11 @@ async def test_authentication_is_off(member: Running) -> None:
         "Auth/Authenticate", pb.AuthenticateRequest(name="a"), pb.AuthenticateResponse
     )
     assert status == ("FAILED_PRECONDITION", "etcdserver: authentication is not enabled")
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "\u00e4..b"])
+async def test_a_peer_url_that_names_no_host_is_refused(member: Running, host: str) -> None:
+    """In the log it would be tried by every member, for ever."""
+    request = pb.MemberAddRequest(peerURLs=[f"http://{host}:2380"])
+    status = await member.status("Cluster/MemberAdd", request, pb.MemberAddResponse)
+    assert status == ("INVALID_ARGUMENT", "etcdserver: given member URLs are invalid")

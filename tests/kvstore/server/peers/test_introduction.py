@@ -55,3 +55,14 @@ async def test_a_removed_member_is_told_so_and_others_are_not() -> None:
         assert three.removals == 0
         one.peers.send(3, [b"still here"])
         await three.frames_until(b"still here")
+
+
+async def test_a_url_that_names_no_host_ends_nobody() -> None:
+    """It may be in the log already."""
+    urls = urls_of(1, 3)
+    one, three = Member(1, {**urls, 2: "http://127.0.0.1:1"}), Member(3, urls)
+    async with running(one, three):
+        one.peers.set_peers({2: [f"http://{'x' * 64}.example:2380"], 3: [urls[3]]})
+        await until(lambda: one.faults(Fault.UNREACHABLE) > 0)
+        one.peers.send(3, [b"alive"])
+        await three.frames_until(b"alive")
