@@ -2,7 +2,7 @@
 
 Pure. Every rule here is judged when a change is applied, on all members alike; what a leader
 refuses before it proposes (too few started members, a learner that lags) is
-`kvstore.server.membership`'s. Who votes follows from this by way of `kvstore.raft`.
+`kvstore.server.membership_keeper`'s. Who votes follows from this by way of `kvstore.raft`.
 """
 
 from collections.abc import Mapping
