@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence, Set
+from functools import partial
 from typing import Any
 
 from kvstore.errors import ConfigError
@@ -34,6 +35,7 @@ _CALLED_MAX = 128
 _BACKLOG = 128
 # After accept() failed (no file descriptors left), before it is tried again.
 _ACCEPT_PAUSE_SECONDS = 0.1
+_CLOSED = -1  # the file descriptor of a closed socket
 # What is written when the member stops (a leadership transfer!) gets that long to leave.
 _CLOSE_SECONDS = 0.5
 
@@ -164,7 +166,9 @@ class TcpPeers(PeerTransport):
             self._timer.cancel()
         self._is_started = False
         for listener in self._listeners:
+            asyncio.get_running_loop().remove_reader(listener)
             listener.close()
+        self._listeners.clear()
         connections = list(self.local.connections)
         tasks = list(self._tasks)
         for task in tasks:
@@ -254,22 +258,32 @@ class TcpPeers(PeerTransport):
             )
         self._listeners += listeners
         for listener in listeners:
-            self._spawn(self._accept(listener, context))
+            self._accept_from(listener, context)
 
-    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listener)
-            except OSError as error:
-                logger.warning("cannot accept connections of members: %s", error)
-                await self.local.clock.sleep(_ACCEPT_PAUSE_SECONDS)
-                continue
-            self._make_room()
-            connection = Called(self, f"{address[0]}:{address[1]}")
-            self._called[connection] = None
-            self.local.connections.add(connection)
-            self._spawn(self._open_called(connection, sock, context))
+    def _accept_from(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Let the loop tell of callers. No task: one that is cancelled in `sock_accept` leaves a
+        callback behind that finds the socket closed."""
+        if listener.fileno() != _CLOSED:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(listener, self._accept, listener, context)
+
+    def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # whoever called is gone again
+        except OSError as error:
+            logger.warning("cannot accept connections of members: %s", error)
+            asyncio.get_running_loop().remove_reader(listener)
+            again = partial(self._accept_from, listener, context)
+            self.local.clock.call_later(_ACCEPT_PAUSE_SECONDS, again)
+            return
+        sock.setblocking(False)
+        self._make_room()
+        connection = Called(self, f"{address[0]}:{address[1]}")
+        self._called[connection] = None
+        self.local.connections.add(connection)
+        self._spawn(self._open_called(connection, sock, context))
 
     async def _open_called(
         self, connection: Called, sock: socket.socket, context: ssl.SSLContext | None

@@ -1,7 +1,11 @@
 """Whoever is no member, or speaks something else, is sent away and harms nobody."""
 
 import asyncio
+import contextlib
+import os
 import random
+import resource
+import socket
 
 import msgspec
 import pytest
@@ -155,3 +159,34 @@ async def test_message_that_the_node_cannot_decode_closes_the_connection() -> No
         await until(lambda: two.faults(Fault.GARBAGE) == 1)
         await until(lambda: one.peers.counters.connections_made == 2)
         await two.peers.close()
+
+
+async def test_members_are_accepted_again_once_there_are_file_descriptors(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    urls = urls_of(1, 2)
+    two = Member(2, urls)
+    async with running(two):
+        caller = socket.socket()
+        caller.setblocking(False)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (caller.fileno() + 1, limits[1]))
+        try:
+            # Lower descriptors may be free: take them all.
+            taken: list[int] = []
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(caller.fileno()))
+            address = ("127.0.0.1", port_of(urls[2]))
+            await asyncio.get_running_loop().sock_connect(caller, address)
+            words = "cannot accept connections of members"
+            await until(lambda: any(words in record.getMessage() for record in caplog.records))
+        finally:
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        reader, writer = await asyncio.open_connection(sock=caller)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await read_to_end(reader)
+        writer.close()
+    assert two.faults(Fault.GARBAGE) == 1
