@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
-from kvstore.testing.simulation.cluster import SimulatedCluster
-from kvstore.testing.simulation.member import SimulatedMember, Trap
 from kvstore.testing.simulation.network import Link, Network
 from kvstore.testing.simulation.points import (
     FIRST_START_POINTS,
@@ -18,6 +16,7 @@ from kvstore.testing.simulation.points import (
     START_POINTS,
     is_frequent,
 )
+from kvstore.testing.simulation.victims import Trap, Victim, Victims
 
 _LEADER_PROBABILITY = 1 / 3  # of being the victim, besides its luck as one of the members
 _PASSES_MAX = 12  # of a frequent point, before its trap snaps
@@ -39,7 +38,7 @@ class Fault(Protocol):
         """What it is counted as."""
 
     @property
-    def members(self) -> Sequence[SimulatedMember]:
+    def members(self) -> Sequence[Victim]:
         """Those it is about; empty = all."""
 
     def begin(self) -> None:
@@ -52,7 +51,7 @@ class Fault(Protocol):
 class Crash:
     """Power cuts at a random moment: of one member, or of all."""
 
-    def __init__(self, members: Sequence[SimulatedMember]) -> None:
+    def __init__(self, members: Sequence[Victim]) -> None:
         self.kind = "crash" if len(members) == 1 else "power cut"
         self.members = members
 
@@ -71,7 +70,7 @@ class CrashAtPoint:
     """A power cut when the member passes an I/O point, if it does so in time; others may lose
     power with it."""
 
-    def __init__(self, member: SimulatedMember, trap: Trap) -> None:
+    def __init__(self, member: Victim, trap: Trap) -> None:
         self.kind = "power cut at a point" if trap.others else "crash at a point"
         self.members = (member, *trap.others)
         self._trap = trap
@@ -95,7 +94,7 @@ class Pause:
 
     kind = PAUSE_KIND
 
-    def __init__(self, member: SimulatedMember) -> None:
+    def __init__(self, member: Victim) -> None:
         self.members = (member,)
         self._process = member.process
 
@@ -113,7 +112,7 @@ class Cut:
     """Some links carry nothing."""
 
     def __init__(
-        self, kind: str, network: Network, members: Sequence[SimulatedMember], links: Sequence[Link]
+        self, kind: str, network: Network, members: Sequence[Victim], links: Sequence[Link]
     ) -> None:
         assert kind in CUT_KINDS
         self.kind = kind
@@ -136,7 +135,7 @@ class Loss:
     """Many frames vanish, everywhere."""
 
     kind = "loss"
-    members: Sequence[SimulatedMember] = ()
+    members: Sequence[Victim] = ()
 
     def __init__(self, network: Network, share: float) -> None:
         self._network = network
@@ -155,7 +154,7 @@ class Delay:
     """Everything takes long, each frame as long as its luck."""
 
     kind = "delay"
-    members: Sequence[SimulatedMember] = ()
+    members: Sequence[Victim] = ()
 
     def __init__(self, network: Network, seconds_max: float) -> None:
         self._network = network
@@ -175,9 +174,7 @@ class Reconnections:
 
     kind = "reconnections"
 
-    def __init__(
-        self, network: Network, member: SimulatedMember, others: Sequence[SimulatedMember]
-    ) -> None:
+    def __init__(self, network: Network, member: Victim, others: Sequence[Victim]) -> None:
         self.members = (member,)
         self._network = network
         self._others = others
@@ -197,7 +194,7 @@ class MembershipChange:
     """No fault, but what goes on meanwhile counts; `roster` makes it."""
 
     kind = MEMBERSHIP_KIND
-    members: Sequence[SimulatedMember] = ()
+    members: Sequence[Victim] = ()
 
     def begin(self) -> None:
         """It was asked for."""
@@ -211,7 +208,7 @@ class SlowDisk:
 
     kind = "slow disk"
 
-    def __init__(self, member: SimulatedMember, sync_seconds: float) -> None:
+    def __init__(self, member: Victim, sync_seconds: float) -> None:
         self.members = (member,)
         self._sync_seconds = sync_seconds
 
@@ -230,7 +227,7 @@ class BrokenDisk:
 
     kind = "disk failure"
 
-    def __init__(self, member: SimulatedMember, syncs_until_error: int) -> None:
+    def __init__(self, member: Victim, syncs_until_error: int) -> None:
         self.members = (member,)
         self._syncs_until_error = syncs_until_error
 
@@ -244,7 +241,7 @@ class BrokenDisk:
         _start(self.members)
 
 
-def _start(members: Sequence[SimulatedMember]) -> None:
+def _start(members: Sequence[Victim]) -> None:
     for member in members:
         if not (member.is_alive or member.is_removed):
             member.start()
@@ -253,20 +250,20 @@ def _start(members: Sequence[SimulatedMember]) -> None:
 # ---------------------------------------------------------------------- drawing
 
 
-def draw(random: Random, cluster: SimulatedCluster) -> Fault:
+def draw(random: Random, cluster: Victims) -> Fault:
     """Any fault, about any member."""
     kinds = list(_DRAWS)
     (kind,) = random.choices(kinds, [_DRAWS[kind] for kind in kinds])
     return kind(random, cluster)
 
 
-def draw_first(random: Random, cluster: SimulatedCluster) -> Fault:
+def draw_first(random: Random, cluster: Victims) -> Fault:
     """A fault of a member's very first start: to begin before it."""
     trap = Trap(random.choice(FIRST_START_POINTS))
     return CrashAtPoint(random.choice(cluster.members), trap)
 
 
-def _shuffled(random: Random, cluster: SimulatedCluster) -> list[SimulatedMember]:
+def _shuffled(random: Random, cluster: Victims) -> list[Victim]:
     """All members, the victim first: often the leader, or there would be few elections."""
     members = random.sample(cluster.members, len(cluster.members))
     leader = cluster.leader()
@@ -276,15 +273,15 @@ def _shuffled(random: Random, cluster: SimulatedCluster) -> list[SimulatedMember
     return members
 
 
-def _crash(random: Random, cluster: SimulatedCluster) -> Fault:
+def _crash(random: Random, cluster: Victims) -> Fault:
     return Crash([_shuffled(random, cluster)[0]])
 
 
-def _power_cut(_: Random, cluster: SimulatedCluster) -> Fault:
+def _power_cut(_: Random, cluster: Victims) -> Fault:
     return Crash(cluster.members)
 
 
-def _crash_at_point(random: Random, cluster: SimulatedCluster) -> Fault:
+def _crash_at_point(random: Random, cluster: Victims) -> Fault:
     point = random.choice(POINTS)
     count = random.randrange(_PASSES_MAX) + 1 if is_frequent(point) else 1
     member, *others = _shuffled(random, cluster)
@@ -292,11 +289,11 @@ def _crash_at_point(random: Random, cluster: SimulatedCluster) -> Fault:
     return CrashAtPoint(member, Trap(point, count, tuple(with_it)))
 
 
-def _pause(random: Random, cluster: SimulatedCluster) -> Fault:
+def _pause(random: Random, cluster: Victims) -> Fault:
     return Pause(_shuffled(random, cluster)[0])
 
 
-def _cut(random: Random, cluster: SimulatedCluster) -> Fault:
+def _cut(random: Random, cluster: Victims) -> Fault:
     kind = random.choice(CUT_KINDS)
     members = _shuffled(random, cluster)
     here, there = members[:1], members[1:]
@@ -317,30 +314,30 @@ def _cut(random: Random, cluster: SimulatedCluster) -> Fault:
     return Cut(kind, cluster.network, about, links)
 
 
-def _loss(random: Random, cluster: SimulatedCluster) -> Fault:
+def _loss(random: Random, cluster: Victims) -> Fault:
     return Loss(cluster.network, random.random() * _LOSS_MAX)
 
 
-def _delay(random: Random, cluster: SimulatedCluster) -> Fault:
+def _delay(random: Random, cluster: Victims) -> Fault:
     return Delay(cluster.network, random.random() * _DELAY_SECONDS_MAX)
 
 
-def _reconnections(random: Random, cluster: SimulatedCluster) -> Fault:
+def _reconnections(random: Random, cluster: Victims) -> Fault:
     member, *others = _shuffled(random, cluster)
     return Reconnections(cluster.network, member, others)
 
 
-def _slow_disk(random: Random, cluster: SimulatedCluster) -> Fault:
+def _slow_disk(random: Random, cluster: Victims) -> Fault:
     return SlowDisk(_shuffled(random, cluster)[0], random.random() * _SYNC_SECONDS_MAX)
 
 
-def _broken_disk(random: Random, cluster: SimulatedCluster) -> Fault:
+def _broken_disk(random: Random, cluster: Victims) -> Fault:
     count = random.randrange(_SYNCS_UNTIL_ERROR_MAX) + 1
     return BrokenDisk(_shuffled(random, cluster)[0], count)
 
 
 # How often each comes, relative to the others. Changes of membership are `roster`'s.
-_DRAWS: dict[Callable[[Random, SimulatedCluster], Fault], int] = {
+_DRAWS: dict[Callable[[Random, Victims], Fault], int] = {
     _crash: 3,
     _power_cut: 1,
     _crash_at_point: 8,

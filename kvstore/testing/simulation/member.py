@@ -22,20 +22,12 @@ from kvstore.testing.simulation.points import point_of
 from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.rpc import Listener
 from kvstore.testing.simulation.transport import SimulatedIntroducer, SimulatedTransport, Wire
+from kvstore.testing.simulation.victims import Trap
 
 _SYNC_SECONDS = (0.0005, 0.02)  # on a disk without faults; each has its own time
 _CLOCK_SKEW_MAX = 0.01  # clocks of real machines differ by far less
 _SEGMENT_BYTES = 4 * 1024  # small, so that a run sees many segments
 _LOG_ENTRIES = 12  # kept for followers that lag; few, so that they need snapshots
-
-
-class Trap(msgspec.Struct, eq=False):
-    """Kills its member when it passes a point for the `count`-th time from now."""
-
-    point: str
-    count: int = 1
-    others: "tuple[SimulatedMember, ...]" = ()
-    """Those that lose power at the same moment."""
 
 
 class Host:

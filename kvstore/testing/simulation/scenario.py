@@ -24,11 +24,11 @@ from kvstore.testing.simulation.report import Report
 from kvstore.testing.simulation.roster import Roster
 from kvstore.testing.simulation.workload import Workload, check_leases
 
-_SIZES = (3, 5)
-_HEAL_SECONDS = 60.0
+SIZES = (3, 5)
+HEAL_SECONDS = 60.0
 _FAULT_SECONDS_MAX = 6.0
 _PATIENCE_SECONDS_MAX = 6.0  # until a member passes the point at which it is to die
-_FIRST_FAULT_PROBABILITY = 0.4
+FIRST_FAULT_PROBABILITY = 0.4
 _CONTROL_OPERATIONS = 60
 
 
@@ -82,7 +82,7 @@ class _Scenario:
         random = Random(seed)
         self._cluster = SimulatedCluster(
             random.getrandbits(64),
-            size=plan.members or random.choice(_SIZES),
+            size=plan.members or random.choice(SIZES),
             loss=plan.loss,
             snapshot_count=plan.snapshot_count,
             observer=recorder,
@@ -155,7 +155,7 @@ class _Scenario:
     async def _begin(self) -> None:
         """Start all members. What is wrong in the very first start must be so before it."""
         is_faulty = not self._plan.is_sync_removed
-        if is_faulty and self._random.random() < _FIRST_FAULT_PROBABILITY:
+        if is_faulty and self._random.random() < FIRST_FAULT_PROBABILITY:
             self._spawn(self._suffer(self._random, faults.draw_first(self._random, self._cluster)))
             await asyncio.sleep(0)
         for member in self._cluster.members:
@@ -182,7 +182,7 @@ class _Scenario:
             self._recorder.fault_begins(fault)
         fault.begin()
         try:
-            await asyncio.sleep(_fault_seconds(random, fault))
+            await asyncio.sleep(fault_seconds(random, fault))
         finally:
             fault.end()
             if self._recorder is not None:
@@ -215,7 +215,7 @@ class _Scenario:
         await self._until_agreed()
 
     async def _until_agreed(self) -> None:
-        deadline = _now() + _HEAL_SECONDS
+        deadline = _now() + HEAL_SECONDS
         while not self._agree():
             self._cluster.check_alive()
             if _now() > deadline:
@@ -248,7 +248,7 @@ class _Scenario:
 
     async def _check_watch(self, watching: "asyncio.Task[None]", writes: list[Write]) -> None:
         """The watcher got every write, once and in order."""
-        deadline = _now() + _HEAL_SECONDS
+        deadline = _now() + HEAL_SECONDS
         watched = self._workload.watched
         while len(watched) < len(writes) and _now() < deadline:
             self._cluster.check_alive()
@@ -263,7 +263,7 @@ class _Scenario:
 
     async def _until_leases_expired(self) -> list[Write]:
         """The history once no lease is left, or a minute later."""
-        deadline = _now() + _HEAL_SECONDS
+        deadline = _now() + HEAL_SECONDS
         while _now() < deadline:
             self._cluster.check_alive()
             nodes = [m.member.node for m in self._cluster.members if m.member is not None]
@@ -317,7 +317,7 @@ class _Scenario:
             )
 
 
-def _fault_seconds(random: Random, fault: Fault) -> float:
+def fault_seconds(random: Random, fault: Fault) -> float:
     """Many are short: who is back at once meets those who have not noticed."""
     seconds = float(random.random() ** 2) * _FAULT_SECONDS_MAX
     if isinstance(fault, faults.CrashAtPoint):

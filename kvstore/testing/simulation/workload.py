@@ -16,8 +16,8 @@ from kvstore.testing.history import Operation, ViolationError, Write
 from kvstore.testing.simulation.cluster import SimulatedCluster
 
 _PREFIX = b"k"
-_KEYS = tuple(_PREFIX + b"%d" % number for number in range(4))
-_KINDS = ("put", "put", "get", "get", "get", "cas", "delete")
+KEYS = tuple(_PREFIX + b"%d" % number for number in range(4))
+KINDS = ("put", "put", "get", "get", "get", "cas", "delete")
 _PAUSE_SECONDS_MAX = 2.4
 _TTL_SECONDS = (2, 6)
 # A lease is timed by the leader's clock, which may be that much too fast, and some.
@@ -77,11 +77,11 @@ class Workload:
         random = self._dice[number]
         async with self._cluster.connect() as store:
             while not is_enough():
-                await asyncio.sleep(_pause_seconds(random))
+                await asyncio.sleep(pause_seconds(random))
                 self._cluster.check_alive()
-                kind = random.choice(_KINDS)
+                kind = random.choice(KINDS)
                 value = b"" if kind == "get" else self._next_value(number)
-                operation = self._begin(number, kind, random.choice(_KEYS), value)
+                operation = self._begin(number, kind, random.choice(KEYS), value)
                 await _outcome_of(operation, self._call(store, operation))
 
     def _next_value(self, number: int) -> bytes:
@@ -178,7 +178,7 @@ def check_leases(
             raise ViolationError(f"{lease.key!r} lasted {lasted_seconds:.3f} s: {lease}")
 
 
-def _pause_seconds(random: Random) -> float:
+def pause_seconds(random: Random) -> float:
     """Mostly short: what overlaps is what goes wrong."""
     return float(random.random() ** 3) * _PAUSE_SECONDS_MAX
 
