@@ -20,6 +20,7 @@ from kvstore.testing.simulation.process import SimulatedCrash
 __all__ = ["Hook", "SimulatedAppendFile", "SimulatedCrash", "SimulatedFiles"]
 
 _SECTOR_BYTES = 512
+_PAGE_BYTES = 4096
 
 # An I/O point and its path: what a hook is told before it happens.
 # `write` and `sync` are the two halves of one AppendFile.sync; `synced` is its return.
@@ -34,6 +35,8 @@ class _Inode(msgspec.Struct):
     content: bytearray = msgspec.field(default_factory=bytearray)
     durable: bytearray = msgspec.field(default_factory=bytearray)
     unsynced: list[tuple[int, bytes]] = msgspec.field(default_factory=list)
+    is_mapped: bool = False
+    """Its pages are memory of the process: each reaches the disk whole, as it was at some time."""
 
     def write(self, offset: int, data: bytes) -> None:
         _overwrite(self.content, offset, data)
@@ -91,6 +94,38 @@ class SimulatedAppendFile:
 
     def close(self) -> None:
         """See `AppendFile.close`."""
+
+
+class SimulatedPlainFile:
+    """A file of a program that never syncs: each write is the kernel's at once, and durable only
+    by luck or by `SimulatedFiles.write_back`. Dead after its process crashed."""
+
+    def __init__(self, files: "SimulatedFiles", inode: _Inode) -> None:
+        self._files = files
+        self._inode = inode
+        self._life = files.life
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return max(len(self._inode.content), self._inode.reserved)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes."""
+        self._files.check_alive(self._life)
+        end = min(offset + count, self.size)
+        return bytes(self._inode.content[offset:end]).ljust(max(end - offset, 0), b"\0")
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Overwrite, or write behind the end."""
+        self._files.check_alive(self._life)
+        self._files.write(self._life, self._inode, offset, data)
+        self._files.told("written", self._life, self._inode)
+
+    def extend(self, size: int) -> None:
+        """Grow to `size` bytes, with zeros; durable at once."""
+        self._files.check_alive(self._life)
+        self._inode.reserved = max(self._inode.reserved, size)
 
 
 class SimulatedFiles:
@@ -158,6 +193,15 @@ class SimulatedFiles:
         for path, inode in self._names.items():
             self._tear(path, inode)
 
+    def write_back(self) -> None:
+        """What a kernel does by itself after a while: all that was written becomes durable."""
+        for operations in self._unsynced.values():
+            for operation in operations:
+                operation.apply(self._durable_names)
+        self._unsynced.clear()
+        for inode in self._names.values():
+            inode.make_durable()
+
     def flip_bit(self, path: str, bit: int) -> None:
         """Damage a durable file: bit 0 is the lowest of the first byte."""
         inode = self._names[path]
@@ -168,6 +212,11 @@ class SimulatedFiles:
         """Raise in a process that has crashed."""
         if life != self.life:
             raise SimulatedCrash
+
+    def told(self, operation: str, life: int, inode: _Inode) -> None:
+        """Pass an I/O point behind an operation on a file."""
+        self._at(operation, inode.path)
+        self.check_alive(life)
 
     def write(self, life: int, inode: _Inode, offset: int, data: bytes) -> None:
         """First half of a file's sync: the bytes are the kernel's, and any part may survive."""
@@ -245,8 +294,19 @@ class SimulatedFiles:
         inode.make_durable()
         return SimulatedAppendFile(self, inode, size)
 
+    def open_plain(self, path: str, *, is_mapped: bool = False) -> SimulatedPlainFile:
+        """Open a file of a program that never syncs. `is_mapped`: by mmap, for good."""
+        self._at("open", path)
+        inode = self._names[path]
+        inode.is_mapped = inode.is_mapped or is_mapped
+        return SimulatedPlainFile(self, inode)
+
     async def rename(self, source: str, target: str) -> None:
         """See `Files.rename`."""
+        self.move(source, target)
+
+    def move(self, source: str, target: str) -> None:
+        """`rename`, for a program that is not asynchronous."""
         assert source.rpartition("/")[0] == target.rpartition("/")[0], "one folder only"
         self._at("rename", source)
         inode = self._names[source]
@@ -255,6 +315,10 @@ class SimulatedFiles:
 
     async def remove(self, path: str) -> None:
         """See `Files.remove`."""
+        self.unlink(path)
+
+    def unlink(self, path: str) -> None:
+        """`remove`, for a program that is not asynchronous."""
         self._at("remove", path)
         if path not in self._names:
             raise disk_error("remove", path, OSError(errno.ENOENT, "No such file or directory"))
@@ -303,10 +367,27 @@ class SimulatedFiles:
     def _tear(self, path: str, inode: _Inode) -> None:
         inode.path = path
         content = bytearray(inode.durable)
-        for offset, data in inode.unsynced if self._image is None else ():
-            self._survive(content, offset, data)
+        if self._image is not None:
+            pass
+        elif inode.is_mapped:
+            self._survive_by_page(content, inode.unsynced)
+        else:
+            for offset, data in inode.unsynced:
+                self._survive(content, offset, data)
         inode.content = content
         inode.make_durable()
+
+    def _survive_by_page(self, content: bytearray, writes: Sequence[tuple[int, bytes]]) -> None:
+        """Each page as it was when the kernel last wrote it: behind any of its writes, or none."""
+        by_page: dict[int, list[tuple[int, bytes]]] = {}
+        for offset, data in writes:
+            for page in range(offset // _PAGE_BYTES, (offset + len(data) - 1) // _PAGE_BYTES + 1):
+                start, end = max(offset, page * _PAGE_BYTES), (page + 1) * _PAGE_BYTES
+                part = data[start - offset : end - offset]
+                by_page.setdefault(page, []).append((start, part))
+        for parts in by_page.values():
+            for start, part in parts[: self._random.randrange(0, len(parts) + 1)]:
+                _overwrite(content, start, part)
 
     def _survive(self, content: bytearray, offset: int, data: bytes) -> None:
         """Nothing, everything, a beginning, or any of its sectors."""

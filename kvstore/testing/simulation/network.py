@@ -88,6 +88,10 @@ class Network:
         """A new connection replaces the old one: what is under way is lost."""
         self._connections[link] += 1
 
+    def connections(self, link: Link) -> int:
+        """How often the connection was made anew."""
+        return self._connections[link]
+
     def delay_seconds(self) -> float:
         """How long one message travels."""
         return self._random.random() * self.delay_seconds_max.now

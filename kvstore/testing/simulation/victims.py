@@ -1,4 +1,4 @@
-"""What faults are about: a member of any store on simulated disk and network, and a cluster of them.
+"""What faults are about: members of any store that have a simulated disk and network.
 
 Ours is one; another store that is to be put to the same faults is another.
 """
@@ -17,6 +17,8 @@ class Victim(Protocol):
     """A member over all its lives."""
 
     member_id: int
+    is_joining: bool
+    """It was added to the running cluster, and somebody else starts it until it has begun."""
     is_removed: bool
     """It was removed for good, and is not started again."""
     files: SimulatedFiles

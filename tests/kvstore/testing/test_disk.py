@@ -6,7 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from kvstore.errors import DataFolderError, DiskError
-from kvstore.testing.simulation.disk import SimulatedAppendFile, SimulatedCrash, SimulatedFiles
+from kvstore.testing.simulation.disk import (
+    SimulatedAppendFile,
+    SimulatedCrash,
+    SimulatedFiles,
+    SimulatedPlainFile,
+)
 
 SEEDS = range(200)
 
@@ -247,3 +252,80 @@ async def test_a_created_file_must_not_exist() -> None:
         files.create("a")
     with pytest.raises(DiskError, match="No such file"):
         await files.remove("b")
+
+
+# ---------------------------------------------------------------------- programs that never sync
+
+
+def plain_file(files: SimulatedFiles, *, is_mapped: bool = False) -> SimulatedPlainFile:
+    files.create("folder/plain")
+    return files.open_plain("folder/plain", is_mapped=is_mapped)
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_what_is_never_synced_may_be_lost_or_not(is_mapped: bool) -> None:
+    found = set()
+    for seed in SEEDS:
+        files = disk(seed)
+        plain_file(files, is_mapped=is_mapped).write(0, b"data")
+        files.crash()
+        found.add(files.read("folder/plain") if files.exists("folder/plain") else None)
+    assert {None, b"", b"data"} <= found
+
+
+def test_what_the_kernel_has_written_back_survives() -> None:
+    for seed in SEEDS:
+        files = disk(seed)
+        plain_file(files).write(0, b"data")
+        files.write_back()
+        files.crash()
+        assert files.read("folder/plain") == b"data"
+
+
+def test_a_mapped_page_survives_as_it_was_at_one_time() -> None:
+    """Of two stores to one page the second never survives alone; of two pages either may."""
+    one_page: set[tuple[bytes, bytes]] = set()
+    two_pages: set[tuple[bytes, bytes]] = set()
+    for seed in SEEDS:
+        for offset, found in ((100, one_page), (5000, two_pages)):
+            files = disk(seed)
+            file = plain_file(files, is_mapped=True)
+            file.extend(8192)
+            files.write_back()
+            file.write(0, b"1")
+            file.write(offset, b"2")
+            files.crash()
+            read = files.read("folder/plain")
+            found.add((read[0:1], read[offset : offset + 1]))
+    assert one_page == {(b"\0", b"\0"), (b"1", b"\0"), (b"1", b"2")}
+    assert two_pages == one_page | {(b"\0", b"2")}
+
+
+def test_a_store_across_two_pages_can_be_torn_between_them() -> None:
+    found = set()
+    for seed in SEEDS:
+        files = disk(seed)
+        file = plain_file(files, is_mapped=True)
+        file.extend(8192)
+        files.write_back()
+        file.write(4094, b"abcd")
+        files.crash()
+        found.add(files.read("folder/plain", 4094, 4))
+    assert found == {b"\0\0\0\0", b"ab\0\0", b"\0\0cd", b"abcd"}
+
+
+def test_a_plain_file_reads_zeros_where_it_was_extended_and_nothing_behind() -> None:
+    file = plain_file(disk())
+    file.write(0, b"data")
+    file.extend(6)
+    assert (file.size, file.read(2, 100), file.read(6, 1)) == (6, b"ta\0\0", b"")
+
+
+def test_a_plain_file_of_a_dead_process_is_dead() -> None:
+    files = disk()
+    file = plain_file(files)
+    files.crash()
+    with pytest.raises(SimulatedCrash):
+        file.write(0, b"data")
+    with pytest.raises(SimulatedCrash):
+        file.read(0, 1)

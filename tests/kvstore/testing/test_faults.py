@@ -12,8 +12,8 @@ from kvstore.errors import UnavailableError
 from kvstore.testing.simulation import faults, loop
 from kvstore.testing.simulation.cluster import SimulatedCluster
 from kvstore.testing.simulation.faults import Fault
-from kvstore.testing.simulation.victims import Trap
 from kvstore.testing.simulation.points import ALL_POINTS, POINTS, point_of
+from kvstore.testing.simulation.victims import Trap
 
 
 def serving(test: Callable[[SimulatedCluster], Awaitable[None]], *, size: int = 3) -> None:
