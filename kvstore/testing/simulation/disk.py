@@ -120,7 +120,7 @@ class SimulatedPlainFile:
         """Overwrite, or write behind the end."""
         self._files.check_alive(self._life)
         self._files.write(self._life, self._inode, offset, data)
-        self._files.told("written", self._life, self._inode)
+        self._files.passed("written", self._life, self._inode.path)
 
     def extend(self, size: int) -> None:
         """Grow to `size` bytes, with zeros; durable at once."""
@@ -213,9 +213,9 @@ class SimulatedFiles:
         if life != self.life:
             raise SimulatedCrash
 
-    def told(self, operation: str, life: int, inode: _Inode) -> None:
-        """Pass an I/O point behind an operation on a file."""
-        self._at(operation, inode.path)
+    def passed(self, operation: str, life: int, path: str) -> None:
+        """An I/O point behind an operation of a program that never syncs."""
+        self._at(operation, path)
         self.check_alive(life)
 
     def write(self, life: int, inode: _Inode, offset: int, data: bytes) -> None:
