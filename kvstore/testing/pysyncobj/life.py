@@ -88,7 +88,10 @@ class Life:
                     snapshot_count=snapshot_count,
                 )
         except SimulatedCrash:
+            assert self.is_over
             return
+        except AssertionError:
+            raise  # it is ours: the run fails
         except Exception as error:  # noqa: BLE001 (PySyncObj's top: it is a finding)
             self._owner.ended(error)
             return
@@ -110,6 +113,8 @@ class Life:
                 callback()
         except SimulatedCrash:
             assert self.is_over
+        except AssertionError:
+            raise  # it is ours: the run fails
         except Exception as error:  # noqa: BLE001 (as PySyncObj's own thread: it goes on)
             self._owner.erred(error)
 

@@ -6,6 +6,7 @@ a disk that fails ends the process when it has written, where ours ends when it 
 """
 
 import asyncio
+from collections import Counter
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -53,6 +54,8 @@ class ControlMember:
         self.files.hook = lambda operation, path: self.passes(moment_of(operation, path))
         self.process = Process()
         self.traps: list[Trap] = []
+        self.passed: Counter[str] = Counter()
+        """How often it has passed each moment."""
         self._host = host
         self._random = random
         self._members = frozenset(Member(other) for other in range(1, size + 1))
@@ -128,6 +131,7 @@ class ControlMember:
 
     def passes(self, moment: str) -> None:
         """Here is where traps snap."""
+        self.passed[moment] += 1
         if moment == WRITTEN:
             self._count_write()
         for trap in self.traps:

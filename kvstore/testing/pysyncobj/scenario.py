@@ -2,7 +2,8 @@
 
     run(seed) → Report            the same seed gives the same trace hash and findings, always
 
-Not part of it: changes of the membership, leases, watches.
+Not part of it: changes of the membership, leases, watches. Its settings are PySyncObj's defaults,
+but that it compacts as often as ours, and without a fork.
 """
 
 import asyncio
@@ -83,12 +84,15 @@ class _Scenario:
         self._workload = Workload(self._cluster, Random(random.getrandbits(64)), plan.clients)
         self._faults: Counter[str] = Counter()
         self._suffering: list[asyncio.Task[None]] = []
+        self._strays: list[BaseException] = []
 
     async def run(self) -> Report:
+        asyncio.get_running_loop().set_exception_handler(self._on_stray_error)
         await self._begin()
         await self._workload.run(self._is_enough)
         histories = await self._heal()
         await self._workload.read_everything()
+        self._check_sane()
         operations = self._workload.operations
         unknown = sum(operation.completed is None for operation in operations)
         self._cluster.network.note(f"end {_now():.9f} {len(operations)} {unknown}")
@@ -105,7 +109,20 @@ class _Scenario:
             trace_hash=self._cluster.network.trace.hexdigest(),
         )
 
+    def _on_stray_error(self, event_loop: asyncio.AbstractEventLoop, context: Any) -> None:
+        error = context.get("exception")
+        if "handle" in context and error is not None:
+            self._strays.append(error)
+        else:
+            event_loop.default_exception_handler(context)
+
+    def _check_sane(self) -> None:
+        """What fails outside of PySyncObj's code is a fault of the control."""
+        for error in self._strays:
+            raise error
+
     def _is_enough(self) -> bool:
+        self._check_sane()
         plan, now = self._plan, _now()
         is_enough = (
             now >= plan.seconds_min
