@@ -10,14 +10,19 @@ from random import Random
 from typing import Protocol
 
 from kvstore.testing.pysyncobj.doors import Doors
+from kvstore.testing.pysyncobj.moments import SENT
 from kvstore.testing.pysyncobj.program_files import ProgramFiles
 from kvstore.testing.pysyncobj.store import Answer, ReplicatedStore
 from kvstore.testing.pysyncobj.transport import Member, SimulatedTransport, Wire
 from kvstore.testing.simulation.clock import SimulatedClock
 from kvstore.testing.simulation.process import Process, SimulatedCrash
 
-_LOOK_SECONDS = 1e-4  # that a look at the clock takes: loops that wait for it end
 _TICK_SECONDS = 0.05  # PySyncObj's default for its own thread
+_BATCH_SECONDS = 0.001  # of what arrives so close together all is read before the tick
+# What its own work takes, generously: some of its loops end only when the time for them is over,
+# and flood the others until then.
+_LOOK_SECONDS = 0.0001
+_SEND_SECONDS = 0.005
 
 OnAnswer = Callable[[Answer | None, int], None]
 
@@ -50,6 +55,8 @@ class Life:
         self._process = process
         self._random = random
         self._seen_at = 0.0
+        self._is_turn_due = False
+        self._is_deferred = False
         self._transport: SimulatedTransport | None = None
 
     def now(self) -> float:
@@ -65,6 +72,8 @@ class Life:
         """See `Owner.passes`."""
         if self.is_over:
             raise SimulatedCrash
+        if moment == SENT:
+            self._seen_at += _SEND_SECONDS
         self._owner.passes(moment)
 
     def begin(
@@ -94,6 +103,9 @@ class Life:
             raise  # it is ours: the run fails
         except Exception as error:  # noqa: BLE001 (PySyncObj's top: it is a finding)
             self._owner.ended(error)
+            return
+        if self.is_over:  # it has swallowed its own death
+            self.store = None
             return
         self._clock.call_later(_TICK_SECONDS, self._tick)
 
@@ -128,8 +140,9 @@ class Life:
         Of all that has come while the process stood still, it reads everything before the tick.
         """
         self.run(callback)
-        if self._process.is_running:
-            self._turn()
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self._clock.call_later(_BATCH_SECONDS, self._turn)
 
     def _make_transport(
         self, wire: Wire, sync_obj: ReplicatedStore, member: Member, others: set[Member]
@@ -138,14 +151,20 @@ class Life:
         return self._transport
 
     def _tick(self) -> None:
-        if self.is_over:
-            return
-        if not self._process.is_running:
-            self._process.run(self._tick)  # behind all that has come meanwhile
-            return
-        self._turn()
-        self._clock.call_later(_TICK_SECONDS, self._tick)
+        if not self.is_over:
+            self._clock.call_later(_TICK_SECONDS, self._tick)
+            self._turn()
 
     def _turn(self) -> None:
-        if self.store is not None:
-            self.run(self.store.doTick)
+        """Let PySyncObj do what is due, behind all that has come meanwhile."""
+        if self._process.is_running:
+            self._is_turn_due = False
+            if self.store is not None:
+                self.run(self.store.doTick)
+        elif not self._is_deferred:
+            self._is_deferred = True  # one at a time, or two would wait for each other
+            self._process.run(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_deferred = False
+        self._turn()

@@ -6,7 +6,8 @@ whole state. A moment is the file and what it is about to do, or has done. As it
 points around a sync are the moment behind the write: what was written may be lost there as well.
 """
 
-from kvstore.testing.pysyncobj.store import DUMP, JOURNAL
+JOURNAL = "journal"
+DUMP = "dump"
 
 SEND = "send"
 SENT = "sent"

@@ -12,11 +12,10 @@ from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 from pysyncobj.transport import Transport
 
 from kvstore.testing.history import Write
+from kvstore.testing.pysyncobj.moments import DUMP, JOURNAL
 from kvstore.testing.pysyncobj.transport import Member
 
 SUCCESS: int = FAIL_REASON.SUCCESS
-JOURNAL = "journal"
-DUMP = "dump"
 
 Answer = tuple[bool, int, bytes | None, int]
 """Was it effective, the store's revision, and of a get the value and its mod_revision."""

@@ -16,6 +16,7 @@ from pysyncobj.node import Node
 from pysyncobj.pickle import dumps, loads
 from pysyncobj.transport import Transport
 
+from kvstore.testing.pysyncobj.moments import SEND, SENT
 from kvstore.testing.simulation.network import Link, Network
 
 _RESEND_SECONDS = 0.2  # Linux's shortest; it doubles with each loss of the same segment
@@ -164,9 +165,9 @@ class SimulatedTransport(Transport):  # type: ignore[misc]
         if self._is_silent(connection) or connection.is_replaced:
             self.disconnect(connection)
             return False
-        self.life.passes("send")
+        self.life.passes(SEND)
         connection.send(dumps(message))
-        self.life.passes("sent")
+        self.life.passes(SENT)
         return True
 
     def abort(self) -> None:

@@ -10,7 +10,7 @@ from kvstore.testing.pysyncobj.cluster import ControlCluster
 from kvstore.testing.pysyncobj.store import Answer
 from kvstore.testing.simulation.workload import KEYS, KINDS, pause_seconds
 
-_LAST_TRIES = 20
+_LAST_ROUNDS = 2  # of all members
 _AGAIN_SECONDS = 0.5
 
 
@@ -32,12 +32,14 @@ class Workload:
         await asyncio.gather(*(self._work(client, is_enough) for client in clients))
 
     async def read_everything(self) -> None:
-        """One more read of each key, of a cluster that is healed."""
+        """One more read of each key, of a cluster that is healed; if it does not answer, none."""
         for key in KEYS:
-            for _ in range(_LAST_TRIES):
+            for _ in range(_LAST_ROUNDS * len(self._cluster.members)):
                 if await self._get(0, key) is not None:
                     break
                 await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
 
     async def _work(self, client: int, is_enough: Callable[[], bool]) -> None:
         random = self._dice[client]
