@@ -18,7 +18,6 @@ from kvstore.testing.simulation.clock import SimulatedClock
 from kvstore.testing.simulation.process import Process, SimulatedCrash
 
 _TICK_SECONDS = 0.05  # PySyncObj's default for its own thread
-_BATCH_SECONDS = 0.001  # of what arrives so close together all is read before the tick
 # What its own work takes, generously: some of its loops end only when the time for them is over,
 # and flood the others until then.
 _LOOK_SECONDS = 0.0001
@@ -55,7 +54,6 @@ class Life:
         self._process = process
         self._random = random
         self._seen_at = 0.0
-        self._is_turn_due = False
         self._is_deferred = False
         self._transport: SimulatedTransport | None = None
 
@@ -137,12 +135,11 @@ class Life:
     def arrived(self, callback: Callable[[], None]) -> None:
         """As `run`, with a tick behind it: something has come for PySyncObj.
 
-        Of all that has come while the process stood still, it reads everything before the tick.
+        It reads what is there and ticks, and messages take longer to make than to read: so each
+        is read alone, but for those that have come while the process stood still.
         """
         self.run(callback)
-        if not self._is_turn_due:
-            self._is_turn_due = True
-            self._clock.call_later(_BATCH_SECONDS, self._turn)
+        self._turn()
 
     def _make_transport(
         self, wire: Wire, sync_obj: ReplicatedStore, member: Member, others: set[Member]
@@ -158,7 +155,6 @@ class Life:
     def _turn(self) -> None:
         """Let PySyncObj do what is due, behind all that has come meanwhile."""
         if self._process.is_running:
-            self._is_turn_due = False
             if self.store is not None:
                 self.run(self.store.doTick)
         elif not self._is_deferred:
