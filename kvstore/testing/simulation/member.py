@@ -19,6 +19,7 @@ from kvstore.server.log_window import LogWindow
 from kvstore.server.member import Member, Seams
 from kvstore.testing.simulation.clock import SimulatedClock
 from kvstore.testing.simulation.disk import SimulatedCrash, SimulatedFiles
+from kvstore.testing.simulation.life_files import LifeFiles
 from kvstore.testing.simulation.points import point_of
 from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.rpc import Listener
@@ -197,11 +198,12 @@ class SimulatedMember:
 
     async def _run(self, clock: SimulatedClock) -> None:
         introducer = SimulatedIntroducer(self._host.wire, self.member_id, self.process)
-        boot = await bootstrap(self.files, self._settings, introducer)
+        files = LifeFiles(self.files)
+        boot = await bootstrap(files, self._settings, introducer)
         assert boot.spec.member_id == self.member_id
         transport = SimulatedTransport(self._host.wire, self.member_id, self.process, self._pass)
         self._transport = transport
-        seams = Seams(clock, self.files, transport, Random(self._random.getrandbits(64)))
+        seams = Seams(clock, files, transport, Random(self._random.getrandbits(64)))
         async with asyncio.TaskGroup() as tasks:
             member = Member(self._settings, boot.spec, seams, tasks, segment_bytes=_SEGMENT_BYTES)
             self._look_at(member)

@@ -7,6 +7,7 @@ import pytest
 
 from kvstore.errors import DataFolderError, DiskError
 from kvstore.testing.simulation.disk import SimulatedAppendFile, SimulatedCrash, SimulatedFiles
+from kvstore.testing.simulation.life_files import LifeFiles
 
 SEEDS = range(200)
 
@@ -247,3 +248,28 @@ async def test_a_created_file_must_not_exist() -> None:
         files.create("a")
     with pytest.raises(DiskError, match="No such file"):
         await files.remove("b")
+
+
+async def test_a_dead_life_has_no_disk_any_more() -> None:
+    files = disk()
+    before = LifeFiles(files)
+    before.create("a/x")
+    unlock = before.lock("a/lock")
+    files.crash()
+    after = LifeFiles(files)
+    after.create("a/y")
+    after.lock("a/lock")
+    unlock()
+    with pytest.raises(DataFolderError):
+        after.lock("a/lock")
+    calls: list[Callable[[str], object]] = [before.list, before.exists, before.read, before.size]
+    for call in (*calls, before.lock, before.create, before.make_folder):
+        with pytest.raises(SimulatedCrash):
+            call("a/y")
+    with pytest.raises(SimulatedCrash):
+        await before.rename("a/y", "a/z")
+    with pytest.raises(SimulatedCrash):
+        await before.remove("a/y")
+    with pytest.raises(SimulatedCrash):
+        await before.sync_folder("a")
+    assert "y" in after.list("a")
