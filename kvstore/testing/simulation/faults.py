@@ -12,6 +12,7 @@ from typing import Protocol
 from kvstore.testing.simulation.cluster import SimulatedCluster
 from kvstore.testing.simulation.contest import ContestedElection
 from kvstore.testing.simulation.last_copy import LastCopy
+from kvstore.testing.simulation.late_ack import LateAck
 from kvstore.testing.simulation.member import SimulatedMember, Trap
 from kvstore.testing.simulation.network import Link, Network
 from kvstore.testing.simulation.points import (
@@ -359,6 +360,10 @@ def _last_copy(random: Random, cluster: SimulatedCluster) -> Fault:
     return LastCopy(Random(random.getrandbits(64)), cluster, _leader_first(random, cluster))
 
 
+def _late_ack(random: Random, cluster: SimulatedCluster) -> Fault:
+    return LateAck(Random(random.getrandbits(64)), cluster, _leader_first(random, cluster))
+
+
 def _leader_first(random: Random, cluster: SimulatedCluster) -> list[SimulatedMember]:
     members = random.sample(cluster.members, len(cluster.members))
     leader = cluster.leader()
@@ -399,6 +404,7 @@ _DRAWS: dict[Callable[[Random, SimulatedCluster], Fault], int] = {
     _cut: 6,
     _contested_election: 3,
     _last_copy: 3,
+    _late_ack: 2,
     _stall: 2,
     _loss: 2,
     _delay: 2,
