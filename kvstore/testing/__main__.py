@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from kvstore.errors import KvError
-from kvstore.testing import check_command, fuzz_http2, history_file, torture
+from kvstore.testing import check_command, controls, fuzz_http2, history_file, torture
 from kvstore.testing.history import ViolationError
 from kvstore.testing.linearizability import STATES_MAX
 from kvstore.testing.processes import ETCD, KEELSON
@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "simulate":
         return simulation.run(options, partial(print, flush=True))
+    if options.command == "controls":
+        return controls.run(options, partial(print, flush=True))
     if options.command == "check":
         return _check(options)
     if options.command == "fuzz-http2":
@@ -33,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kvstore.testing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     simulation.add_parser(commands)
+    controls.add_parser(commands)
     torment = commands.add_parser("torture", help="kill real members under load")
     torment.add_argument("--faults", choices=("kill", "kill-all"), default="kill")
     torment.add_argument("--rounds", type=int, default=20)

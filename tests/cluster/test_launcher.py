@@ -85,7 +85,7 @@ def test_members_are_killed_healed_paused_and_stopped(up: Up) -> None:
     # What died by itself is restarted …
     pid = statuses(folder)["m1"]["pid"]
     os.kill(pid, signal.SIGKILL)
-    until(lambda: statuses(folder)["m1"]["restarts"] == 1 and all_healthy(folder))
+    until(lambda: statuses(folder)["m1"]["restarts"] >= 1 and all_healthy(folder))
 
     # … what was killed on purpose stays down until `start`.
     assert cluster(folder, "kill", "m2").returncode == 0

@@ -1,92 +1,25 @@
 """Cluster.MemberAdd, Remove, Update and Promote, with members that really join and leave."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kvstore.pb.rpc_pb2 import (
-    Member,
     MemberAddRequest,
     MemberListRequest,
     MemberPromoteRequest,
     MemberRemoveRequest,
-    MemberUpdateRequest,
     StatusRequest,
 )
-from kvstore.testing.processes import ClusterProcesses, MemberProcess
+from kvstore.testing.processes import ClusterProcesses
 from tests.conformance.client import Client, Refused, refused
 from tests.conformance.conftest import PATIENCE, StartCluster
+from tests.conformance.membership import CLUSTER, Changes, Connect, ends, wait_until
 
 covers = pytest.mark.covers
 pytestmark = pytest.mark.slow
 
-CLUSTER = "/etcdserverpb.Cluster"
 STATUS = "/etcdserverpb.Maintenance/Status"
-PATIENCE_SECONDS = 60.0
-# What passes by itself: etcd wants connections that are five seconds old, learners need time.
-PASSING = (
-    "etcdserver: unhealthy cluster",
-    "etcdserver: can only promote a learner member which is in sync with leader",
-    "etcdserver: another change of the membership is under way",
-    "etcdserver: request timed out",
-)
-Connect = Callable[[str], Client]
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
-class Changes:
-    """The calls of the Cluster service, tried again while the cluster is not ready for them."""
-
-    def __init__(self, cluster: ClusterProcesses, connect: Connect) -> None:
-        self.processes = cluster
-        self.client = connect(cluster.members[0].endpoint)
-
-    def _patiently(self, method: str, request: object) -> object:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return self.client.unary(f"{CLUSTER}/{method}", request)  # type: ignore[arg-type]
-            except Refused as error:
-                if error.text not in PASSING or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.1)
-
-    def add(self, *peer_urls: str, learner: bool = False) -> Member:
-        request = MemberAddRequest(peerURLs=peer_urls, isLearner=learner)
-        response = self._patiently("MemberAdd", request)
-        member: Member = response.member  # type: ignore[attr-defined]
-        assert member in response.members  # type: ignore[attr-defined]
-        return member
-
-    def remove(self, member_id: int) -> None:
-        self._patiently("MemberRemove", MemberRemoveRequest(ID=member_id))
-
-    def update(self, member_id: int, *peer_urls: str) -> None:
-        self._patiently("MemberUpdate", MemberUpdateRequest(ID=member_id, peerURLs=peer_urls))
-
-    def promote(self, member_id: int) -> None:
-        self._patiently("MemberPromote", MemberPromoteRequest(ID=member_id))
-
-    def list(self) -> dict[str, Member]:
-        """By peer URL."""
-        members = self.client.unary(f"{CLUSTER}/MemberList", MemberListRequest()).members
-        return {member.peerURLs[0]: member for member in members}
-
-    def join(self, name: str, *, learner: bool = False) -> tuple[MemberProcess, Member]:
-        """Add a member, start it, and wait until it has published itself."""
-        process = self.processes.new_member(name)
-        member = self.add(process.peer_url, learner=learner)
-        self.processes.join(process)
-        wait_until(lambda: self.list()[process.peer_url].name == name, f"{name} does not join")
-        return process, member
 
 
 @pytest.fixture
@@ -97,10 +30,6 @@ def trio_of_own(start_cluster: StartCluster) -> ClusterProcesses:
 @pytest.fixture
 def changes(trio_of_own: ClusterProcesses, connect: Connect) -> Changes:
     return Changes(trio_of_own, connect)
-
-
-def ends(process: MemberProcess) -> None:
-    wait_until(lambda: not process.is_running, f"{process.name} goes on although it was removed")
 
 
 @covers(

@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
+from kvstore.raft.types import Role
 from kvstore.testing.pysyncobj.doors import Doors
 from kvstore.testing.pysyncobj.life import Life, OnAnswer
 from kvstore.testing.pysyncobj.moments import MOMENT_OF, WRITTEN, moment_of
@@ -23,6 +24,7 @@ from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.victims import Trap
 
 _CLOCK_SKEW_MAX = 0.01
+_ROLES = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)  # in PySyncObj's numbers
 _WRITE_BACK_SECONDS = 30.0  # Linux writes back what is that old (vm.dirty_expire_centisecs)
 
 
@@ -65,6 +67,11 @@ class ControlMember:
     def is_alive(self) -> bool:
         """Tell whether it was started and has not died since."""
         return self._life is not None
+
+    @property
+    def role(self) -> Role | None:
+        """In its life now, if it has begun."""
+        return None if self.store is None else _ROLES[self.store.role_number()]
 
     @property
     def store(self) -> ReplicatedStore | None:
@@ -113,7 +120,7 @@ class ControlMember:
     def campaign(self) -> None:
         """Its election timeout has run out, as bad luck wants it."""
         if self._life is not None and self.store is not None and self.process.is_running:
-            self._life.arrived(partial(setattr, self.store, "_SyncObj__raftElectionDeadline", 0))
+            self._life.arrived(self.store.campaign)
 
     def call(self, name: str, arguments: tuple[object, ...], on_answer: OnAnswer) -> None:
         """What a client asks for."""
@@ -142,6 +149,8 @@ class ControlMember:
                     for other in trap.others:
                         if other.is_alive:
                             other.crash()
+                    if trap.snapped is not None:
+                        trap.snapped.set()
                     raise SimulatedCrash
 
     def ended(self, error: Exception) -> None:

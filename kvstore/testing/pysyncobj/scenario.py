@@ -111,7 +111,7 @@ class _Scenario:
 
     def _on_stray_error(self, event_loop: asyncio.AbstractEventLoop, context: Any) -> None:
         error = context.get("exception")
-        if "handle" in context and error is not None:
+        if error is not None:
             self._strays.append(error)
         else:
             event_loop.default_exception_handler(context)

@@ -47,6 +47,15 @@ class ReplicatedStore(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self.found: dict[bytes, tuple[bytes, int]] = {}
         self.writes: list[tuple[int, bytes, bytes | None]] = []
 
+    def role_number(self) -> int:
+        """0: follower, 1: candidate, 2: leader."""
+        number: int = self._SyncObj__raftState
+        return number
+
+    def campaign(self) -> None:
+        """Let its election timeout run out."""
+        self._SyncObj__raftElectionDeadline = 0.0
+
     def history(self) -> list[Write]:
         """All writes, in their order."""
         return [Write(*write) for write in self.writes]

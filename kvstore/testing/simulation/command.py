@@ -48,6 +48,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="processes (default: one per core)",
     )
     parser.add_argument(
+        "--until-failure", action="store_true", help="end with the first seed that fails"
+    )
+    parser.add_argument(
         "--story", type=Path, metavar="FILE.html", help="with --seed: a timeline to read"
     )
     parser.add_argument(
@@ -72,6 +75,8 @@ def run(options: argparse.Namespace, say: Say) -> int:
         outcomes.append(outcome)
         if outcome.failure:
             say(_failure(outcome, is_control=options.remove_sync))
+            if options.until_failure:
+                return 1
     failed = sum(bool(outcome.failure) for outcome in outcomes)
     seconds = time.monotonic() - started
     what = "lost acknowledged writes without a sync" if options.remove_sync else "held all promises"
@@ -121,8 +126,11 @@ def _run_all(
         yield from map(function, seeds)
         return
     # Not forked: a child would inherit the locks and threads of whoever calls us.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    try:
         yield from pool.map(function, seeds)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _sum_up(outcomes: Sequence[Outcome], say: Say) -> list[str]:

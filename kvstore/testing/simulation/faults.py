@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
+from kvstore.testing.simulation.contest import ContestedElection
+from kvstore.testing.simulation.last_copy import LastCopy
+from kvstore.testing.simulation.late_ack import LateAck
 from kvstore.testing.simulation.network import Link, Network
 from kvstore.testing.simulation.points import (
     FIRST_START_POINTS,
@@ -22,7 +25,7 @@ _LEADER_PROBABILITY = 1 / 3  # of being the victim, besides its luck as one of t
 _PASSES_MAX = 12  # of a frequent point, before its trap snaps
 _LOSS_MAX = 0.3
 _DELAY_SECONDS_MAX = 0.5  # half a shortest election timeout
-_SYNC_SECONDS_MAX = 1.0
+_SYNC_SECONDS_MAX = 2.0
 _SYNCS_UNTIL_ERROR_MAX = 6
 
 CUT_KINDS = ("cut one way", "cut off", "cut between two", "split")
@@ -167,6 +170,27 @@ class Delay:
     def end(self) -> None:
         """See `Fault`."""
         self._network.delay_seconds_max.end(self._seconds_max)
+
+
+class Stall:
+    """Some links hold what is under way, and let it pass in the end, in its order."""
+
+    kind = "stall"
+
+    def __init__(self, network: Network, members: Sequence[Victim], links: Sequence[Link]) -> None:
+        self.members = members
+        self._network = network
+        self._links = links
+
+    def begin(self) -> None:
+        """See `Fault`."""
+        for link in self._links:
+            self._network.stall(link)
+
+    def end(self) -> None:
+        """See `Fault`."""
+        for link in self._links:
+            self._network.release(link)
 
 
 class Reconnections:
@@ -314,6 +338,36 @@ def _cut(random: Random, cluster: Victims) -> Fault:
     return Cut(kind, cluster.network, about, links)
 
 
+def _stall(random: Random, cluster: Victims) -> Fault:
+    member, *others = _shuffled(random, cluster)
+    there = others[: random.randrange(len(others)) + 1] if others else []
+    out = [(member.member_id, other.member_id) for other in there]
+    back = [(b, a) for a, b in out]
+    return Stall(cluster.network, (member,), random.choice((out, back)))
+
+
+def _contested_election(random: Random, cluster: Victims) -> Fault:
+    members = _leader_first(random, cluster)
+    return ContestedElection(Random(random.getrandbits(64)), cluster, members)
+
+
+def _last_copy(random: Random, cluster: Victims) -> Fault:
+    return LastCopy(Random(random.getrandbits(64)), cluster, _leader_first(random, cluster))
+
+
+def _late_ack(random: Random, cluster: Victims) -> Fault:
+    return LateAck(Random(random.getrandbits(64)), cluster, _leader_first(random, cluster))
+
+
+def _leader_first(random: Random, cluster: Victims) -> list[Victim]:
+    members = random.sample(cluster.members, len(cluster.members))
+    leader = cluster.leader()
+    if leader is not None:
+        members.remove(leader)
+        members.insert(0, leader)
+    return members
+
+
 def _loss(random: Random, cluster: Victims) -> Fault:
     return Loss(cluster.network, random.random() * _LOSS_MAX)
 
@@ -343,9 +397,13 @@ _DRAWS: dict[Callable[[Random, Victims], Fault], int] = {
     _crash_at_point: 8,
     _pause: 3,
     _cut: 6,
-    _loss: 1,
-    _delay: 1,
+    _contested_election: 3,
+    _last_copy: 3,
+    _late_ack: 2,
+    _stall: 2,
+    _loss: 2,
+    _delay: 2,
     _reconnections: 1,
-    _slow_disk: 1,
+    _slow_disk: 2,
     _broken_disk: 2,
 }

@@ -136,6 +136,37 @@ class LeaderCompleteness:
         self._checked[leadership] = len(in_order)
 
 
+class CommitOfOwnTerm:
+    """A leader commits entries of its own term only, all others along with them (Raft, 5.4.2)."""
+
+    def __init__(self) -> None:
+        self._commits: dict[tuple[int, int, int], int] = {}
+
+    def check(self, look: Look) -> None:
+        """See `Checker`."""
+        if not look.is_leader:
+            return
+        leadership, commit = (look.member_id, look.life, look.term), look.log.commit
+        before = self._commits.setdefault(leadership, commit)
+        self._commits[leadership] = commit
+        if commit > before and look.log.term(commit) != look.term:
+            raise ViolationError(f"{look} has committed {commit} of term {look.log.term(commit)}")
+
+
+class OneChangeAtATime:
+    """A leader proposes a change of the membership only once all before it are applied
+    (dissertation, 4.1; effective when applied, as in etcd)."""
+
+    def check(self, look: Look) -> None:
+        """See `Checker`."""
+        changes = look.log.membership_indexes
+        if not look.is_leader or len(changes) < 2:
+            return
+        before, latest = changes[-2:]
+        if look.log.term(latest) == look.term and before > look.log.applied:
+            raise ViolationError(f"two changes of the membership at once: {look}")
+
+
 def _has(log: Log, entry: Entry) -> bool:
     """What is compacted was applied, and `EqualStates` looks at that."""
     return entry.index < log.compacted_index or log.matches(entry.index, entry.term)
@@ -154,6 +185,8 @@ class Safety:
             LogMatching(),
             committed,
             LeaderCompleteness(committed),
+            CommitOfOwnTerm(),
+            OneChangeAtATime(),
         )
         self._before: dict[int, tuple[int, ...]] = {}
 

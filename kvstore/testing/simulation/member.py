@@ -12,12 +12,14 @@ import msgspec
 
 from kvstore.errors import ConfigError, DiskError, MemberRemovedError, OperatorError
 from kvstore.raft.core import Raft
+from kvstore.raft.types import Role
 from kvstore.server import config
 from kvstore.server.bootstrap import bootstrap, cluster_spec
 from kvstore.server.log_window import LogWindow
 from kvstore.server.member import Member, Seams
 from kvstore.testing.simulation.clock import SimulatedClock
 from kvstore.testing.simulation.disk import SimulatedCrash, SimulatedFiles
+from kvstore.testing.simulation.life_files import LifeFiles
 from kvstore.testing.simulation.points import point_of
 from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.rpc import Listener
@@ -28,6 +30,7 @@ _SYNC_SECONDS = (0.0005, 0.02)  # on a disk without faults; each has its own tim
 _CLOCK_SKEW_MAX = 0.01  # clocks of real machines differ by far less
 _SEGMENT_BYTES = 4 * 1024  # small, so that a run sees many segments
 _LOG_ENTRIES = 12  # kept for followers that lag; few, so that they need snapshots
+_APPEND_BYTES = (1, 256, 1024 * 1024)  # one entry, a few, or all: what fits into one append
 
 
 class Host:
@@ -77,6 +80,7 @@ class SimulatedMember:
             Random(random.getrandbits(64)), SimulatedClock(), sync_seconds=self.sync_seconds
         )
         self.files.hook = lambda operation, path: self._pass(point_of(operation, path))
+        self._append_bytes_max = random.choice(_APPEND_BYTES)
         self.process = Process()
         self.member: Member | None = None
         self.listener: Listener | None = None
@@ -116,6 +120,17 @@ class SimulatedMember:
         self._settings = msgspec.structs.replace(self._settings, initial_cluster=urls)
         self.start()
 
+    @property
+    def role(self) -> Role | None:
+        """In its life now, if it has begun."""
+        return None if self.member is None else self.member.node.raft.role
+
+    def campaign(self) -> None:
+        """Its election timeout has run out, as bad luck wants it."""
+        if self.member is not None and self.process.is_running:
+            self.member.node.raft.campaign()
+            self.member.node.wake()
+
     def let_go(self) -> None:
         """It is a member no more: it ends, by itself or now."""
         self.is_removed = True
@@ -150,6 +165,8 @@ class SimulatedMember:
                     for other in trap.others:
                         if other.is_alive:
                             other.crash()
+                    if trap.snapped is not None:
+                        trap.snapped.set()
                     raise SimulatedCrash
 
     async def _live(self, clock: SimulatedClock, life: int) -> None:
@@ -171,11 +188,12 @@ class SimulatedMember:
 
     async def _run(self, clock: SimulatedClock) -> None:
         introducer = SimulatedIntroducer(self._host.wire, self.member_id, self.process)
-        boot = await bootstrap(self.files, self._settings, introducer)
+        files = LifeFiles(self.files)
+        boot = await bootstrap(files, self._settings, introducer)
         assert boot.spec.member_id == self.member_id
         transport = SimulatedTransport(self._host.wire, self.member_id, self.process, self._pass)
         self._transport = transport
-        seams = Seams(clock, self.files, transport, Random(self._random.getrandbits(64)))
+        seams = Seams(clock, files, transport, Random(self._random.getrandbits(64)))
         async with asyncio.TaskGroup() as tasks:
             member = Member(self._settings, boot.spec, seams, tasks, segment_bytes=_SEGMENT_BYTES)
             self._look_at(member)
@@ -185,6 +203,10 @@ class SimulatedMember:
     def _look_at(self, member: Member) -> None:
         node, is_current = member.node, self._is_current(self.files.life)
         node.log_window = ShortLogWindow(())
+        state = node.raft.state
+        state.config = msgspec.structs.replace(
+            state.config, append_bytes_max=self._append_bytes_max
+        )
         machine = node.machine
 
         def observe() -> None:

@@ -1,4 +1,4 @@
-"""The network between simulated processes: delay, loss, cuts in either direction, reconnections.
+"""The network between simulated processes: delay, loss, cuts, stalls, reconnections.
 
 One link per ordered pair of processes, in order as TCP is. A frame arrives whole and at most
 once, or not at all: what `PeerTransport` promises and no more. Each may be lost alone. When a
@@ -9,7 +9,7 @@ overtaking messages all the same is shown by the schedules in tests/kvstore/raft
 
 import asyncio
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
@@ -69,6 +69,8 @@ class Network:
         self._cut: Counter[Link] = Counter()
         self._arrivals: dict[Link, float] = {}  # latest arrival per link
         self._connections: Counter[Link] = Counter()  # how often each was made anew
+        self._stalls: Counter[Link] = Counter()
+        self._held: dict[Link, deque[Callable[[], None]]] = {}  # arrivals, while a link stalls
 
     def cut(self, link: Link) -> None:
         """Nothing gets through any more; cuts add up."""
@@ -83,6 +85,28 @@ class Network:
     def is_cut(self, link: Link) -> bool:
         """Tell whether the way from its first to its second process is cut."""
         return link in self._cut
+
+    def stall(self, link: Link) -> None:
+        """Hold what is under way, as TCP does that sends again and again; stalls add up."""
+        self._stalls[link] += 1
+        self._held.setdefault(link, deque())
+
+    def release(self, link: Link) -> None:
+        """Undo one stall; behind the last one all that was held arrives, in its order."""
+        self._stalls[link] -= 1
+        if not self._stalls[link]:
+            del self._stalls[link]
+            asyncio.get_running_loop().call_soon(self._catch_up, link)
+
+    def _catch_up(self, link: Link) -> None:
+        if link in self._stalls or link not in self._held:
+            return  # it stalls again, or it has caught up already
+        held = self._held[link]
+        if not held:
+            del self._held[link]
+            return
+        asyncio.get_running_loop().call_soon(self._catch_up, link)
+        held.popleft()()
 
     def reconnect(self, link: Link) -> None:
         """A new connection replaces the old one: what is under way is lost."""
@@ -116,6 +140,13 @@ class Network:
         connection = self._connections[link]
 
         def run() -> None:
+            held = self._held.get(link)
+            if held is None:
+                pass_on()
+            else:
+                held.append(pass_on)
+
+        def pass_on() -> None:
             if link in self._cut or self._connections[link] != connection:
                 self._lost(link, data, sent_at)
                 lose()

@@ -20,6 +20,7 @@ _CALL_SECONDS = 5.0
 _SETTLE_SECONDS = 60.0
 _MORE_MAX = 1  # members beyond those that founded the cluster
 _FOUNDERS_MIN = 2  # clients know no others
+_TWICE_PROBABILITY = 0.3  # that two are added at the same time
 
 
 class Roster:
@@ -87,15 +88,24 @@ class Roster:
         if learners:
             await store.cluster.member_promote(learners[0].member_id, timeout_seconds=_CALL_SECONDS)
         elif len(members) < self._size_max and self._random.random() < 0.5:
-            await store.cluster.member_add(
-                [self._cluster.next_peer_url()],
-                is_learner=self._random.random() < 0.5,
-                timeout_seconds=_CALL_SECONDS,
-            )
+            adding = [self._add(store)]
+            if self._random.random() < _TWICE_PROBABILITY:
+                adding.append(self._add(store))  # one comes later or is refused, never beside it
+            outcomes = await asyncio.gather(*adding, return_exceptions=True)
             await self._follow(store)
-        elif len(members) == self._size_max or len(self._founders_of(members)) > _FOUNDERS_MIN:
+            for outcome in outcomes:
+                if outcome is not None:
+                    raise outcome
+        elif len(members) >= self._size_max or len(self._founders_of(members)) > _FOUNDERS_MIN:
             await store.cluster.member_remove(self._victim(members), timeout_seconds=_CALL_SECONDS)
             await self._follow(store)
+
+    async def _add(self, store: Client) -> None:
+        await store.cluster.member_add(
+            [self._cluster.next_peer_url()],
+            is_learner=self._random.random() < 0.5,
+            timeout_seconds=_CALL_SECONDS,
+        )
 
     def _founders_of(self, members: tuple[Member, ...]) -> set[int]:
         return self._founders.intersection(member.member_id for member in members)

@@ -30,6 +30,8 @@ _FAULT_SECONDS_MAX = 6.0
 _PATIENCE_SECONDS_MAX = 6.0  # until a member passes the point at which it is to die
 FIRST_FAULT_PROBABILITY = 0.4
 _CONTROL_OPERATIONS = 60
+_LATE_SECONDS = 8.0  # a request lives 7 s: no change of the membership comes after them
+_LONELY_SECONDS = 4.0  # two of the longest election timeouts
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,13 +130,14 @@ class _Scenario:
         await self._check_watch(watching, writes)
         writes = await self._until_leases_expired()
         check_leases(self._workload.leased, writes, self._cluster.applied_at)
+        await self._come_back()
         report = self._report()
         self._require_enough(report)
         return report
 
     def _on_stray_error(self, event_loop: asyncio.AbstractEventLoop, context: Any) -> None:
         error = context.get("exception")
-        if "handle" in context and error is not None:
+        if error is not None:
             self._cluster.stray(error)
         else:
             event_loop.default_exception_handler(context)
@@ -211,6 +214,7 @@ class _Scenario:
             member.files.lies_about_sync = False
             if not (member.is_alive or member.is_removed or member.is_joining):
                 member.start()
+        await asyncio.sleep(_LATE_SECONDS)
         await self._roster.settle()
         await self._until_agreed()
 
@@ -271,6 +275,33 @@ class _Scenario:
                 break
             await asyncio.sleep(0.5)
         return self._read_history()
+
+    async def _come_back(self) -> None:
+        """Nothing else is wrong, and one member is cut off for some election timeouts: neither
+        that nor its return costs the leadership or a term (dissertation, 4.2.3 and 9.6)."""
+        await self._until_agreed()
+        leader, cluster = self._cluster.leader(), self._cluster
+        assert leader is not None
+        assert leader.member is not None
+        raft = leader.member.node.raft
+        others = [m for m in cluster.members if m is not leader]
+        ids = {member.member_id for member in cluster.members}
+        others = [m for m in others if raft.state.quorum.is_reached_by(ids - {m.member_id})]
+        if not others:
+            return  # of two members neither can do without the other
+        lonely, term = self._random.choice(others), raft.term
+        here = lonely.member_id
+        links = [link for id_ in ids - {here} for link in ((here, id_), (id_, here))]
+        cut = faults.Cut("cut off", cluster.network, (lonely,), links)
+        cut.begin()
+        await asyncio.sleep(_LONELY_SECONDS)
+        cut.end()
+        await asyncio.sleep(_LONELY_SECONDS)
+        await self._until_agreed()
+        if cluster.leader() is not leader or raft.term != term:
+            raise ViolationError(
+                f"a member that came back has disturbed term {term}, now it is {raft.term}"
+            )
 
     def _report(self) -> Report:
         cluster, workload = self._cluster, self._workload

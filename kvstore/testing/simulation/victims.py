@@ -3,11 +3,13 @@
 Ours is one; another store that is to be put to the same faults is another.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
+from kvstore.raft.types import Role
 from kvstore.testing.simulation.disk import SimulatedFiles
 from kvstore.testing.simulation.network import Network
 from kvstore.testing.simulation.process import Process
@@ -33,11 +35,18 @@ class Victim(Protocol):
     def is_alive(self) -> bool:
         """Tell whether it was started and has not died since."""
 
+    @property
+    def role(self) -> Role | None:
+        """In its life now, if it has begun."""
+
     def start(self) -> None:
         """Begin a life."""
 
     def crash(self, cause: str = "") -> None:
         """Power off."""
+
+    def campaign(self) -> None:
+        """Its election timeout has run out, as bad luck wants it."""
 
 
 class Victims(Protocol):
@@ -62,3 +71,5 @@ class Trap(msgspec.Struct, eq=False):
     count: int = 1
     others: "tuple[Victim, ...]" = ()
     """Those that lose power at the same moment."""
+    snapped: asyncio.Event | None = None
+    """Set when it has happened."""

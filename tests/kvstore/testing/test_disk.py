@@ -12,6 +12,7 @@ from kvstore.testing.simulation.disk import (
     SimulatedFiles,
     SimulatedPlainFile,
 )
+from kvstore.testing.simulation.life_files import LifeFiles
 
 SEEDS = range(200)
 
@@ -329,3 +330,28 @@ def test_a_plain_file_of_a_dead_process_is_dead() -> None:
         file.write(0, b"data")
     with pytest.raises(SimulatedCrash):
         file.read(0, 1)
+
+
+async def test_a_dead_life_has_no_disk_any_more() -> None:
+    files = disk()
+    before = LifeFiles(files)
+    before.create("a/x")
+    unlock = before.lock("a/lock")
+    files.crash()
+    after = LifeFiles(files)
+    after.create("a/y")
+    after.lock("a/lock")
+    unlock()
+    with pytest.raises(DataFolderError):
+        after.lock("a/lock")
+    calls: list[Callable[[str], object]] = [before.list, before.exists, before.read, before.size]
+    for call in (*calls, before.lock, before.create, before.make_folder):
+        with pytest.raises(SimulatedCrash):
+            call("a/y")
+    with pytest.raises(SimulatedCrash):
+        await before.rename("a/y", "a/z")
+    with pytest.raises(SimulatedCrash):
+        await before.remove("a/y")
+    with pytest.raises(SimulatedCrash):
+        await before.sync_folder("a")
+    assert "y" in after.list("a")

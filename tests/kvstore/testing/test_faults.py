@@ -11,7 +11,10 @@ import pytest
 from kvstore.errors import UnavailableError
 from kvstore.testing.simulation import faults, loop
 from kvstore.testing.simulation.cluster import SimulatedCluster
+from kvstore.testing.simulation.contest import ContestedElection
 from kvstore.testing.simulation.faults import Fault
+from kvstore.testing.simulation.last_copy import LastCopy
+from kvstore.testing.simulation.network import Network
 from kvstore.testing.simulation.points import ALL_POINTS, POINTS, point_of
 from kvstore.testing.simulation.victims import Trap
 
@@ -83,6 +86,7 @@ def test_others_lose_power_with_it() -> None:
 def test_a_point_of_the_start_is_passed_by_starting() -> None:
     async def test(cluster: SimulatedCluster) -> None:
         member = cluster.members[0]
+        await until(lambda: "wal synced" in member.points_passed)
         fault = faults.CrashAtPoint(member, Trap("wal open_append"))
         fault.begin()
         await until(lambda: not member.is_alive)
@@ -221,3 +225,76 @@ def test_a_point_is_named_after_the_file_and_the_operation() -> None:
     assert point_of("rename", "m1/member/snap/1-1.snap.0.tmp") == "snapshot rename"
     assert point_of("sync_folder", "m1/member/snap") == "snapshot sync_folder"
     assert point_of("create", "m1/identity.json.new") == "identity create"
+
+
+def test_what_stalls_arrives_in_the_end_and_in_its_order() -> None:
+    async def main() -> None:
+        network = Network(Random(1))
+        link, arrived = (1, 2), list[int]()
+
+        def send(number: int) -> None:
+            network.deliver(link, b"", lambda: arrived.append(number), lambda: arrived.append(-1))
+
+        fault, second = (faults.Stall(network, (), [link]) for _ in range(2))
+        fault.begin()
+        second.begin()
+        for number in range(5):
+            send(number)
+        await asyncio.sleep(1)
+        fault.end()
+        await asyncio.sleep(1)
+        assert arrived == [], "one of two stalls is left"
+        second.end()
+        for number in range(5, 8):
+            send(number)
+        await asyncio.sleep(1)
+        assert arrived == list(range(8))
+        send(8)
+        fault.begin()
+        await asyncio.sleep(1)
+        network.reconnect(link)
+        fault.end()
+        await asyncio.sleep(1)
+        assert arrived[8:] == [-1], "a new connection loses what was held"
+
+    loop.run(main)
+
+
+def test_a_contest_has_two_candidates_of_one_term_and_a_voter_that_dies() -> None:
+    """In some of the seeds; it takes luck even here."""
+    terms: list[bool] = []
+
+    async def test(cluster: SimulatedCluster) -> None:
+        for seed in range(20):
+            await until(lambda: cluster.leader() is not None)
+            leader = cluster.leader()
+            assert leader is not None
+            members = [leader, *(m for m in cluster.members if m is not leader)]
+            crashes = cluster.crashes["frames sent"]
+            fault = ContestedElection(Random(seed), cluster, members)
+            fault.begin()
+            await asyncio.sleep(2.5)
+            fault.end()
+            terms.append(cluster.crashes["frames sent"] > crashes)
+        await write(cluster, 1)
+
+    serving(test)
+    assert 3 <= sum(terms) < len(terms), terms
+
+
+def test_the_last_copies_are_those_of_followers_that_lost_power() -> None:
+    async def test(cluster: SimulatedCluster) -> None:
+        leader = cluster.leader()
+        assert leader is not None
+        fault = LastCopy(
+            Random(1), cluster, [leader, *(m for m in cluster.members if m is not leader)]
+        )
+        fault.begin()
+        writing = asyncio.ensure_future(write(cluster, 200))
+        await until(lambda: not leader.is_alive)
+        await until(lambda: cluster.leader() is not None)
+        assert not leader.is_alive, "those who are left have elected another"
+        fault.end()
+        await writing
+
+    serving(test, size=5)

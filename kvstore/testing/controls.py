@@ -1,0 +1,109 @@
+"""`python -m kvstore.testing controls`: whatever is known to be broken must be caught.
+
+A test suite that lets planted bugs pass proves nothing about the code without them. Each bug of
+`planted/` is put into a copy of the package, and `simulate` runs there, with its usual workload and
+faults, until a seed fails. The code as it is must survive the same seeds.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from kvstore.testing import planting
+from kvstore.testing.planting import Patch
+
+Say = Callable[[str], None]
+
+_UNMODIFIED = "our code as it is"
+_FAILURE = re.compile(r"^seed (\d+): (.*)$", re.MULTILINE)
+_WHAT_WIDTH = 100
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one control. `seed`: the first that failed; None = none did."""
+
+    name: str
+    seed: int | None
+    seconds: float
+    what: str
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command line of `controls`."""
+    names = [patch.name for patch in planting.find_all()]
+    parser = commands.add_parser("controls", help="is what is known to be broken caught?")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument(
+        "--seeds", type=int, default=1000, help="within how many (default %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", choices=names, help=f"one of {', '.join(names)}"
+    )
+
+
+def run(options: argparse.Namespace, say: Say) -> int:
+    """Exit status 0: every control was caught, and the code as it is survived."""
+    say(f"{'control':<24}{'seed':>10}{'after':>8}{'seconds':>9}  what was seen")
+    is_good = True
+    for patch in planting.find_all():
+        if options.only and patch.name not in options.only:
+            continue
+        result = _run_planted(patch, options)
+        say(_row(result, options.first_seed))
+        is_good = is_good and result.seed is not None
+    if not options.only:
+        result = _simulate(_UNMODIFIED, options, folder=None)
+        say(_row(result, options.first_seed))
+        is_good = is_good and result.seed is None
+    return 0 if is_good else 1
+
+
+def _run_planted(patch: Patch, options: argparse.Namespace) -> Result:
+    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+        planting.plant(patch, Path(folder))
+        return _simulate(patch.name, options, folder=folder)
+
+
+def _simulate(name: str, options: argparse.Namespace, *, folder: str | None) -> Result:
+    """Run `simulate` with the package in `folder` (None: as it is) until a seed fails."""
+    command = [sys.executable, "-m", "kvstore.testing", "simulate", "--until-failure"]
+    for flag in ("first_seed", "seeds", "jobs"):
+        command += [f"--{flag.replace('_', '-')}", str(getattr(options, flag))]
+    environment = dict(os.environ)
+    if folder is not None:
+        environment["PYTHONPATH"] = folder
+    started = time.monotonic()
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.monotonic() - started
+    found = _FAILURE.search(done.stdout)
+    if found is not None:
+        return Result(name=name, seed=int(found[1]), seconds=seconds, what=found[2])
+    if done.returncode and name != _UNMODIFIED:
+        raise RuntimeError(f"simulate with {name} ended by itself:\n{done.stdout}{done.stderr}")
+    what = _last_line(done.stdout) if done.stdout else done.stderr
+    return Result(name=name, seed=None, seconds=seconds, what=what)
+
+
+def _last_line(text: str) -> str:
+    return text.rstrip().rpartition("\n")[2]
+
+
+def _row(result: Result, first_seed: int) -> str:
+    seed, after = "-", "-"
+    if result.seed is not None:
+        seed, after = str(result.seed), str(result.seed - first_seed + 1)
+    what = result.what[:_WHAT_WIDTH]
+    return f"{result.name:<24}{seed:>10}{after:>8}{result.seconds:>9.1f}  {what}"

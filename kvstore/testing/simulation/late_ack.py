@@ -1,0 +1,56 @@
+"""An acknowledgement outlives its term: it waits for the disk while another leader is elected.
+
+The leader reaches one follower only, whose disk is slow. The others elect a leader of their own,
+whom that follower hears while what the old one sent is still on its way to the disk. What it then
+says of it concerns the old term alone (Raft, 5.1). Of three members nothing comes of it: the
+follower hears the old leader, and no quorum is left without the two.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+
+from kvstore.testing.simulation.network import Link
+from kvstore.testing.simulation.victims import Victim, Victims
+
+LATE_ACK_KIND = "late acknowledgement"
+
+_SYNC_SECONDS = (1.5, 3.0)
+_SILENCE_SECONDS = (1.02, 1.3)  # behind the shortest election timeout nobody hears the leader
+
+
+class LateAck:
+    """See above. `members`: the leader, the slow follower, then everybody else."""
+
+    kind = LATE_ACK_KIND
+
+    def __init__(self, random: Random, cluster: Victims, members: Sequence[Victim]) -> None:
+        self.members = tuple(members[:2])
+        self._slow = members[min(1, len(members) - 1)]
+        self._others = tuple(members[2:])
+        here, there = members[0].member_id, [member.member_id for member in self._others]
+        self._links: list[Link] = [link for id_ in there for link in ((here, id_), (id_, here))]
+        self._network = cluster.network
+        self._sync_seconds = random.uniform(*_SYNC_SECONDS)
+        self._silence_seconds = random.uniform(*_SILENCE_SECONDS)
+        self._going: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """See `Fault`."""
+        self._slow.files.sync_seconds = self._sync_seconds
+        for link in self._links:
+            self._network.cut(link)
+        self._going = asyncio.ensure_future(self._go())
+
+    def end(self) -> None:
+        """See `Fault`."""
+        assert self._going is not None
+        self._going.cancel()
+        for link in self._links:
+            self._network.mend(link)
+        self._slow.files.sync_seconds = self._slow.sync_seconds
+
+    async def _go(self) -> None:
+        await asyncio.sleep(self._silence_seconds)
+        if self._others:
+            self._others[0].campaign()
