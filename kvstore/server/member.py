@@ -152,6 +152,7 @@ class Member:
                     self._spec.founders,
                     members.records,
                     tuple(sorted(members.removed)),
+                    self.node.machine.applied_index,
                 )
             ),
         )
