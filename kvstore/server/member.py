@@ -107,7 +107,7 @@ class Member:
     async def hand_over(self) -> None:
         """Give leadership away, if this member has it and somebody can take it."""
         node = self.node
-        successor = node.raft.best_successor() if node.is_leader else NO_MEMBER
+        successor = node.best_successor() if node.is_leader else NO_MEMBER
         if successor == NO_MEMBER:
             return
         done: asyncio.Future[KvError | None] = asyncio.get_running_loop().create_future()

@@ -199,10 +199,11 @@ class Node:
     def propose_membership(self, command: MembershipCommand, done: Done[MembershipResult]) -> None:
         """Replicate a change of the membership, as leader, if none is under way.
 
-        `done` gets the result once it is applied here, or NotLeaderError, MembershipBusyError. It
-        is never proposed again: a leader that fails meanwhile leaves the outcome unknown.
+        `done` gets the result once it is applied here, or NotLeaderError (perhaps: not yet, see
+        `Raft.is_settled`), MembershipBusyError. It is never proposed again: a leader that fails
+        meanwhile leaves the outcome unknown.
         """
-        if not self.is_leader:
+        if not self.raft.is_settled:
             done(NotLeaderError())
             return
         if not self.raft.may_propose_membership():
@@ -228,6 +229,11 @@ class Node:
             done(error)
             return
         self._wake.set()
+
+    def best_successor(self) -> int:
+        """The connected voter that can take leadership over soonest; 0 if there is none."""
+        voters = self.raft.membership.voters
+        return self.raft.best_successor(list(filter(self.transport.is_connected, voters)))
 
     def transfer_leadership(
         self, to: int, done: Callable[[KvError | None], None], *, timeout_seconds: float
