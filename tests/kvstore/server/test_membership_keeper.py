@@ -13,6 +13,7 @@ from kvstore.server.node import Node
 from kvstore.testing.simulation import loop
 from kvstore.testing.simulation.cluster import SimulatedCluster
 from kvstore.testing.simulation.member import SimulatedMember
+from tests.kvstore.server.virtual_time import until
 
 Outcome = Records | KvError
 
@@ -61,13 +62,6 @@ def node_of(member: SimulatedMember) -> Node:
     return member.member.node
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "it does not come"
-        await asyncio.sleep(0.01)
-
-
 def started(test: Callable[[Keepers], Awaitable[None]], *, size: int) -> None:
     """Run a test with members that have just been started."""
 
@@ -107,7 +101,7 @@ def test_a_leader_that_is_removed_hands_over_to_one_that_lives() -> None:
         )
         before = asyncio.get_running_loop().time()
         outcomes = keepers.ask(living[0], removal)
-        await until(lambda: bool(outcomes))
+        await until(lambda: outcomes)
         [records] = outcomes
         assert isinstance(records, dict)
         assert leader.member_id not in records
@@ -132,7 +126,7 @@ def test_a_removal_survives_a_transfer_that_fails_with_the_leader() -> None:
         await until(lambda: keepers.cluster.leader() not in (None, leader, successor))
         assert not outcomes
         keepers.heal(leader)
-        await until(lambda: bool(outcomes))
+        await until(lambda: outcomes)
         [records] = outcomes
         assert isinstance(records, dict), records
         assert leader.member_id not in records
@@ -148,7 +142,7 @@ def test_a_leader_that_nobody_relieves_removes_itself() -> None:
         successor_id = node.raft.state.transferee
         [successor] = [m for m in keepers.cluster.members if m.member_id == successor_id]
         keepers.cut_off(successor)
-        await until(lambda: bool(outcomes))
+        await until(lambda: outcomes)
         [records] = outcomes
         assert isinstance(records, dict), records
         assert leader.member_id not in records
@@ -168,7 +162,7 @@ def test_a_leader_without_an_entry_of_its_term_lets_a_change_wait() -> None:
         outcomes = keepers.ask(member, UpdateMember(member.member_id, urls))
         node.raft.campaign()
         node.wake()
-        await until(lambda: bool(outcomes))
+        await until(lambda: outcomes)
         assert node.is_leader
         [records] = outcomes
         assert isinstance(records, dict), records
