@@ -25,6 +25,7 @@ from kvstore.errors import (
     TooManyLearnersError,
 )
 from kvstore.raft.types import MembershipChange
+from kvstore.urls import comparable
 
 LEARNERS_MAX = 1
 """etcd's limit: each learner is one more that the leader has to feed."""
@@ -121,6 +122,7 @@ class Members:
         return record
 
     def _require_new(self, peer_urls: tuple[str, ...], *, but: int = 0) -> None:
+        wanted = set(comparable(peer_urls))
         for member_id, record in self.records.items():
-            if member_id != but and not set(record.peer_urls).isdisjoint(peer_urls):
+            if member_id != but and not wanted.isdisjoint(comparable(record.peer_urls)):
                 raise PeerUrlExistsError

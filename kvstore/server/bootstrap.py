@@ -21,7 +21,7 @@ from kvstore.server.introduction import (
     join,
     newest,
 )
-from kvstore.server.urls import comparable
+from kvstore.urls import comparable
 
 IDENTITY_NAME = "identity.json"
 _IDENTITY_NEW_NAME = "identity.json.new"

@@ -17,7 +17,7 @@ from kvstore.server import convert
 from kvstore.server.call import Call, Methods, admit
 from kvstore.server.membership_keeper import MembershipKeeper, Records
 from kvstore.server.node import Node
-from kvstore.server.urls import parse_url, parse_urls
+from kvstore.urls import parse_url, parse_urls
 
 METHODS: Methods = {
     "/etcdserverpb.Cluster/MemberList": ("member_list", rpc_pb2.MemberListRequest, "unary"),

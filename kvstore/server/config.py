@@ -13,7 +13,7 @@ from kvstore.errors import ConfigError
 from kvstore.server import command_line
 from kvstore.server.command_line import Values
 from kvstore.server.flags import FLAGS, Flag, Support
-from kvstore.server.urls import comparable, parse_url, parse_urls, require_bindable
+from kvstore.urls import comparable, parse_url, parse_urls, require_bindable
 
 # etcd's limits and defaults.
 _ELECTION_TIMEOUT_SECONDS_MAX = 50.0
@@ -288,7 +288,8 @@ def _check_cluster(settings: Settings) -> None:
             f" it names {', '.join(sorted(settings.initial_cluster))}"
         )
     urls = [url for of_member in settings.initial_cluster.values() for url in of_member]
-    repeated = sorted({url for url in urls if urls.count(url) > 1})
+    places = comparable(tuple(urls))
+    repeated = sorted({url for url in urls if places.count(*comparable((url,))) > 1})
     if repeated:
         raise ConfigError(f"--initial-cluster has {', '.join(repeated)} more than once")
     own = settings.initial_cluster[settings.name]

@@ -12,7 +12,7 @@ import msgspec
 
 from kvstore.errors import ConfigError, OperatorError
 from kvstore.members import MemberRecord
-from kvstore.server.urls import comparable
+from kvstore.urls import comparable
 
 # A member that was added a moment ago may not be known everywhere yet.
 ATTEMPTS = 20

@@ -9,7 +9,7 @@ from kvstore.server.peer_connection import Limits, Local
 from kvstore.server.peer_frames import SNAPSHOT_FRAME_BYTES_MAX, Purpose, Welcome
 from kvstore.server.peer_journal import Journal
 from kvstore.server.tls import load_peers
-from kvstore.server.urls import parse_url
+from kvstore.urls import parse_url
 
 # Whoever starts a new cluster asks members that do not run yet: they must not hold it up.
 _SECONDS_MAX = 1.0

@@ -25,7 +25,7 @@ from kvstore.server.peer_connection import TICKS_PER_IDLE_TIMEOUT, Limits, Local
 from kvstore.server.peer_frames import Purpose
 from kvstore.server.peer_journal import Fault, Journal, PeerCounters
 from kvstore.server.tls import PeerTls, load_peers
-from kvstore.server.urls import Url, parse_url
+from kvstore.urls import Url, parse_url
 
 logger = logging.getLogger(__name__)
 

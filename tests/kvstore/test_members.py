@@ -74,6 +74,20 @@ def test_what_breaks_a_rule_changes_nothing(
     assert members.records == before
 
 
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1", "http://LOCALHOST:01", "http://[::1]:1", "http://127.0.0.1:1"]
+)
+def test_one_place_by_another_name_is_no_new_peer_url(url: str) -> None:
+    """All members must judge alike, so nothing is resolved."""
+    members = Members({1: MemberRecord(peer_urls=("http://127.0.0.1:1",))})
+    with pytest.raises(PeerUrlExistsError):
+        members.change(AddMember(2, (url,)))
+    members.change(AddMember(2, ("http://a:1",)))
+    with pytest.raises(PeerUrlExistsError):
+        members.change(UpdateMember(2, (url,)))
+    members.change(UpdateMember(1, (url,)))
+
+
 def test_an_id_is_never_used_again(members: Members) -> None:
     members.change(RemoveMember(3))
     for command in (AddMember(3, ("http://x:1",)), RemoveMember(3)):

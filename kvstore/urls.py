@@ -10,6 +10,8 @@ import msgspec
 
 from kvstore.errors import ConfigError
 
+_LOOPBACK, _LOOPBACK_6 = "127.0.0.1", "::1"
+
 
 class Url(msgspec.Struct, frozen=True):
     """A URL taken apart. `text` is as given: member ids are computed from it."""
@@ -59,9 +61,28 @@ def require_bindable(text: str) -> None:
 
 
 def comparable(urls: tuple[str, ...]) -> list[str]:
-    """URLs in a form in which `localhost` and 127.0.0.1 are one (etcd compares resolved URLs)."""
-    parts = [parse_url(url) for url in urls]
-    hosts = ["127.0.0.1" if part.host == "localhost" else part.host for part in parts]
-    return sorted(
-        f"{part.is_tls} {host} {part.port}" for part, host in zip(parts, hosts, strict=True)
-    )
+    """URLs in a form in which those of one place are the same, sorted.
+
+    etcd compares resolved URLs. Members apply by this, so it must be the same for all of them:
+    what a name resolves to is not, but for `localhost`.
+    """
+    return sorted(map(_comparable, urls))
+
+
+def _comparable(text: str) -> str:
+    try:
+        url = parse_url(text)
+    except ConfigError:
+        return text  # in a log that took it; nobody can be reached there
+    return f"{url.is_tls} {_comparable_host(url.host)} {url.port}"
+
+
+def _comparable_host(host: str) -> str:
+    host = host.lower().removesuffix(".")
+    try:
+        address = ipaddress.ip_address(_LOOPBACK if host == "localhost" else host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return _LOOPBACK if str(address) == _LOOPBACK_6 else str(address)
