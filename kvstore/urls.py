@@ -4,11 +4,18 @@ Pure text; names are never resolved here.
 """
 
 import ipaddress
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import msgspec
 
 from kvstore.errors import ConfigError
+
+URLS_MAX = 16
+"""URLs of one kind that a member has at most: each member's are in every list and snapshot."""
+
+URL_BYTES_MAX = 1024
+"""Longest URL: a host name has at most 255."""
 
 _LOOPBACK, _LOOPBACK_6 = "127.0.0.1", "::1"
 
@@ -41,10 +48,22 @@ def parse_url(text: str) -> Url:
 
 def parse_urls(text: str) -> tuple[str, ...]:
     """A comma-separated list of valid URLs, sorted as etcd keeps them."""
-    urls = sorted(part.strip() for part in text.split(","))
+    urls = tuple(sorted(part.strip() for part in text.split(",")))
+    if not are_bounded(urls):
+        raise ConfigError(
+            f"{urls[0][:40]} …: these are more than {URLS_MAX} URLs, or one is longer than"
+            f" {URL_BYTES_MAX} bytes"
+        )
     for url in urls:
         parse_url(url)
-    return tuple(urls)
+    return urls
+
+
+def are_bounded(urls: Sequence[str]) -> bool:
+    """Tell whether URLs are neither too many for one member nor too long."""
+    return len(urls) <= URLS_MAX and all(
+        len(url.encode(errors="replace")) <= URL_BYTES_MAX for url in urls
+    )
 
 
 def require_bindable(text: str) -> None:

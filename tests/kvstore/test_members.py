@@ -20,6 +20,7 @@ from kvstore.errors import (
     MemberExistsError,
     MemberNotFoundError,
     MemberNotLearnerError,
+    MemberTooLargeError,
     PeerUrlExistsError,
     TooManyLearnersError,
 )
@@ -86,6 +87,25 @@ def test_one_place_by_another_name_is_no_new_peer_url(url: str) -> None:
     with pytest.raises(PeerUrlExistsError):
         members.change(UpdateMember(2, (url,)))
     members.change(UpdateMember(1, (url,)))
+
+
+TOO_MANY = tuple(f"http://x:{port}" for port in range(1, 18))
+TOO_LONG = ("http://" + "x" * 1016 + ":1",)
+
+
+@pytest.mark.parametrize("urls", [TOO_MANY, TOO_LONG])
+def test_what_a_member_says_of_itself_is_bounded(members: Members, urls: tuple[str, ...]) -> None:
+    """Each member keeps it, in memory and in every snapshot."""
+    before = dict(members.records)
+    for command in (AddMember(9, urls), UpdateMember(1, urls)):
+        with pytest.raises(MemberTooLargeError):
+            members.change(command)
+    for published in (PublishMember(1, "m1", urls), PublishMember(1, "x" * 1025, ())):
+        with pytest.raises(MemberTooLargeError):
+            members.publish(published)
+    assert members.records == before
+    members.change(AddMember(9, TOO_MANY[:16]))
+    members.publish(PublishMember(9, "x" * 1024, (TOO_LONG[0].replace("xx", "x", 1),)))
 
 
 def test_an_id_is_never_used_again(members: Members) -> None:
