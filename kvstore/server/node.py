@@ -121,7 +121,7 @@ class Node:
         self.frame_handlers: dict[bytes, FrameHandler] = {}
         self.install_snapshot: Callable[[SnapshotMeta], Any] | None = None
         self.send_snapshot: Callable[[int], None] | None = None
-        self.is_learner = False
+        self.is_member, self.is_learner = True, False  # as of the applied index
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_leaving = self._is_removed = False  # the cluster has removed this member
@@ -457,7 +457,8 @@ class Node:
 
     def _tell_membership(self) -> None:
         own = self.machine.members.records.get(self.member_id)
-        self.is_learner = own is not None and own.is_learner
+        # Who joins learns first, whatever it is to be: its log is not there yet.
+        self.is_member, self.is_learner = own is not None, own is None or own.is_learner
         for callback in self.on_membership_change:
             callback()
 

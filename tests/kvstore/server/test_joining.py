@@ -8,11 +8,13 @@ import pytest
 
 from kvstore.errors import ConfigError, DataFolderError
 from kvstore.members import MemberRecord
+from kvstore.pb import rpc_pb2 as pb
 from kvstore.server import introduction
 from kvstore.server.bootstrap import bootstrap, cluster_spec
 from kvstore.server.config import Settings, load
 from kvstore.server.introduction import Introduction
 from kvstore.storage.files import LocalFiles
+from tests.kvstore.server.single import running, settings_for
 
 M1, M2, M3 = "http://127.0.0.1:2380", "http://127.0.0.1:2382", "http://127.0.0.1:2384"
 FOUNDERS = {1: MemberRecord(peer_urls=(M1,)), 2: MemberRecord(peer_urls=(M2,))}
@@ -38,17 +40,17 @@ class Answers:
         self.pauses += 1
 
 
-def settings(folder: Path, name: str, url: str, others: str, state: str = "existing") -> Settings:
-    loaded = load(
-        [
-            f"--name={name}",
-            f"--data-dir={folder}",
-            f"--initial-advertise-peer-urls={url}",
-            f"--initial-cluster={others},{name}={url}",
-            f"--initial-cluster-state={state}",
-        ],
-        {},
+def flags(name: str, url: str, others: str, state: str = "existing") -> tuple[str, ...]:
+    return (
+        f"--name={name}",
+        f"--initial-advertise-peer-urls={url}",
+        f"--initial-cluster={others},{name}={url}",
+        f"--initial-cluster-state={state}",
     )
+
+
+def settings(folder: Path, name: str, url: str, others: str, state: str = "existing") -> Settings:
+    loaded = load([f"--data-dir={folder}", *flags(name, url, others, state)], {})
     assert isinstance(loaded, Settings)
     return loaded
 
@@ -155,3 +157,21 @@ async def test_a_founder_starts_when_others_run_already_or_not_at_all(tmp_path: 
     assert (await bootstrap(LocalFiles(), alone, Answers({}))).spec == spec
     foreign = settings(tmp_path / "c", "m2", M2, f"m1={M1}", state="new")
     assert (await bootstrap(LocalFiles(), foreign, Answers({M1: [CLUSTER]}))).spec == spec
+
+
+@pytest.mark.parametrize("is_serializable", [False, True])
+async def test_who_does_not_know_yet_that_it_is_a_member_serves_no_keys(
+    tmp_path: Path, is_serializable: bool
+) -> None:
+    """Its store is empty only because the log has not come."""
+    own = flags("m3", M3, f"m1={M1},m2={M2}")
+    await bootstrap(LocalFiles(), settings_for(tmp_path, *own), Answers({M1: [CLUSTER]}))
+    async with running(tmp_path, *own) as member:
+        for method, request, response in (
+            ("KV/Range", pb.RangeRequest(key=b"k", serializable=is_serializable), pb.RangeResponse),
+            ("Cluster/MemberList", pb.MemberListRequest(), pb.MemberListResponse),
+        ):
+            status = await member.status(method, request, response)
+            assert status == ("UNAVAILABLE", "etcdserver: rpc not supported for learner")
+        answer = await member.call("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse)
+        assert answer.isLearner
