@@ -152,6 +152,29 @@ def test_a_removed_leader_lets_the_others_commit_and_resigns(cluster: Cluster) -
     assert cluster[1].raft.role is Role.FOLLOWER  # it does not campaign any more
 
 
+def test_a_removal_that_only_the_removed_leader_knows_of_is_told_to_the_rest(
+    new_cluster: Callable[..., Cluster],
+) -> None:
+    """Its farewell is lost, and its log is longer: alone it could never refuse for good reason,
+    and without its vote the other one was no quorum, for ever."""
+    cluster = new_cluster(2)
+    cluster.elect(1)
+    assert cluster[1].propose_membership(MembershipChange(removed=(1,)))
+    cluster.collect()
+    for frame in cluster.network:
+        cluster.deliver(frame)
+    cluster.network.clear()
+    cluster.propose(1, b"never committed")
+    cluster.cut((1, 2))
+    cluster.stabilize()
+    assert cluster[1].raft.membership == Membership(voters=(2,), removed=(1,))
+    assert cluster[2].raft.membership == Membership(voters=(1, 2))
+    cluster.heal()
+    cluster.run(3 * ELECTION_TICKS)
+    assert cluster.leader().member_id == 2
+    assert cluster[2].raft.membership == Membership(voters=(2,), removed=(1,))
+
+
 def test_a_removed_member_that_does_not_know_disturbs_nobody(cluster: Cluster) -> None:
     """Dissertation, 4.2.3: pre-vote and stickiness."""
     cluster.isolate(3)

@@ -1,5 +1,6 @@
 """Random schedules in which members come, go, are promoted and demoted, one or several at once."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,12 @@ def test_every_schedule_with_changes_keeps_the_safety_properties(
     seed: int, size: tuple[int, int]
 ) -> None:
     ChangingSchedule(seed, *size).run()
+
+
+@pytest.mark.parametrize("seed", [9053, 9119])
+def test_schedules_after_which_nobody_could_be_elected(seed: int) -> None:
+    """Only a leader that had demoted itself knew of it (see `election._learn_commit`)."""
+    ChangingSchedule(seed, 1, 2).run()
 
 
 def test_schedules_do_change_the_membership() -> None:
