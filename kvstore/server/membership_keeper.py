@@ -195,22 +195,21 @@ class MembershipKeeper:
     def _hand_over(self, ask: MembershipAsk, answer: Answer) -> None:
         """A leader that is to be removed lets its successor do it: nobody waits for an election.
 
-        If nobody relieves it, it removes itself, and the others elect.
+        It never does it itself: it would lead until only it knows that it is gone.
         """
         node = self._node
         successor = node.best_successor()
         if successor == NO_MEMBER:
-            self._propose(ask, answer)
+            refusal = status_of(UnhealthyClusterError())
+            answer(MembershipAnswer(ask.request_id, True, refusal=refusal))
             return
 
-        def handed_over(error: KvError | None) -> None:
-            if error is None:
-                answer(MembershipAnswer(ask.request_id, is_leader=False))
-            else:
-                self._propose(ask, answer)
+        def tried(_: KvError | None) -> None:
+            # Also if it failed: whoever leads now knows by now who does not answer.
+            answer(MembershipAnswer(ask.request_id, is_leader=False))
 
         seconds = 2 * node.options.election_seconds
-        node.transfer_leadership(successor, handed_over, timeout_seconds=seconds)
+        node.transfer_leadership(successor, tried, timeout_seconds=seconds)
 
     # ------------------------------------------------------------------ judging
 

@@ -53,6 +53,9 @@ APPLY_SLICE_SECONDS = 0.005
 GATHER_TURNS_MAX = 4
 # A member that was removed ends so much later: whoever asked for it by this member wants an answer.
 FAREWELL_SECONDS = 1.0
+# … and after so many election timeouts: if it led, the others may have to ask it for its vote, to
+# hear that they need none (`kvstore.raft.election`).
+FAREWELL_ELECTIONS = 3
 # The clock is looked at once per so many entries.
 _ENTRIES_PER_CLOCK_READ = 16
 
@@ -289,7 +292,8 @@ class Node:
                 self._submit()
             if self.member_id in self.machine.members.removed and not self._is_leaving:
                 self._is_leaving = True
-                self.clock.call_later(FAREWELL_SECONDS, self.on_removed)
+                seconds = max(FAREWELL_SECONDS, FAREWELL_ELECTIONS * self.options.election_seconds)
+                self.clock.call_later(seconds, self.on_removed)
         if self._is_removed:
             raise MemberRemovedError(
                 f"member {self.member_id:x} was removed from the cluster for good: its data folder"

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from kvstore.commands import MembershipCommand, RemoveMember, UpdateMember
-from kvstore.errors import KvError
+from kvstore.errors import KvError, UnhealthyClusterError
 from kvstore.server.membership_keeper import MembershipKeeper, Records
 from kvstore.server.node import Node
 from kvstore.testing.simulation import loop
@@ -134,20 +134,61 @@ def test_a_removal_survives_a_transfer_that_fails_with_the_leader() -> None:
     serving(test)
 
 
-def test_a_leader_that_nobody_relieves_removes_itself() -> None:
+def test_a_successor_that_does_not_take_over_is_not_chosen_again() -> None:
+    """It seems to be connected, but nothing comes from there."""
+
     async def test(keepers: Keepers) -> None:
         leader = keepers.leader()
         node = node_of(leader)
+        network = keepers.cluster.network
         outcomes = keepers.ask(leader, RemoveMember(leader.member_id))
         successor_id = node.raft.state.transferee
-        [successor] = [m for m in keepers.cluster.members if m.member_id == successor_id]
-        keepers.cut_off(successor)
+        for other in keepers.cluster.members:
+            network.cut((successor_id, other.member_id))
+        assert node.transport.is_connected(successor_id)
         await until(lambda: outcomes)
         [records] = outcomes
         assert isinstance(records, dict), records
         assert leader.member_id not in records
+        assert keepers.leader().member_id != successor_id
 
     serving(test)
+
+
+def test_a_leader_whom_nobody_can_relieve_stays() -> None:
+    """If it removed itself, it might be the only one to know of it."""
+
+    async def test(keepers: Keepers) -> None:
+        leader = keepers.leader()
+        [other] = keepers.others()
+        keepers.cut_off(other)
+        keeper = MembershipKeeper(node_of(leader), is_strict=False)
+        outcomes: list[Outcome] = []
+        keeper.change(RemoveMember(leader.member_id), outcomes.append)
+        assert [type(outcome) for outcome in outcomes] == [UnhealthyClusterError]
+
+    serving(test, size=2)
+
+
+def test_who_removed_itself_stays_until_the_last_one_has_heard_of_it() -> None:
+    """It may have become the leader while its removal was under way. Of two, the one that is left
+    takes both for a quorum as long as nobody tells it otherwise."""
+
+    async def test(keepers: Keepers) -> None:
+        leader, [other] = keepers.leader(), keepers.others()
+        node, network = node_of(leader), keepers.cluster.network
+        link = (leader.member_id, other.member_id)
+        node.on_membership_change.append(lambda: network.cut(link))
+        outcomes: list[object] = []
+        node.propose_membership(RemoveMember(leader.member_id), outcomes.append)
+        await until(lambda: outcomes)
+        assert leader.member_id in node_of(other).machine.members.records
+        await asyncio.sleep(0.5)
+        network.mend(link)
+        await until(lambda: leader.member_id in node_of(other).machine.members.removed)
+        await until(lambda: node_of(other).raft.is_settled)
+
+    serving(test, size=2)
 
 
 def test_a_leader_without_an_entry_of_its_term_lets_a_change_wait() -> None:
