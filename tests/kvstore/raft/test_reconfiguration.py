@@ -89,8 +89,10 @@ def test_a_new_leader_first_commits_an_entry_of_its_term() -> None:
         if fresh[1].raft.role is Role.LEADER:
             break
     assert fresh[1].raft.role is Role.LEADER
+    assert not fresh[1].raft.is_settled
     assert not fresh[1].propose_membership(ADD_4)
     fresh.stabilize()
+    assert fresh[1].raft.is_settled
     assert fresh[1].propose_membership(ADD_4)
 
 
@@ -98,6 +100,7 @@ def test_only_a_leader_that_transfers_nothing_proposes(cluster: Cluster) -> None
     assert not cluster[2].propose_membership(ADD_4)
     cluster.isolate(2)
     cluster[1].raft.transfer_leadership(2)
+    assert not cluster[1].raft.is_settled
     assert not cluster[1].propose_membership(ADD_4)
 
 
