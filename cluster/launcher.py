@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from cluster import certificates, control, topology
+from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
 from cluster.probe import MemberStatus, probe
 from cluster.supervisor import Supervisor
 from cluster.topology import ClusterFile, MemberSpec, TlsFiles
@@ -89,6 +90,10 @@ class Launcher:
 
     async def _announce(self) -> None:
         """Print the table and the word `healthy`, once, when all members are."""
+        if self.cluster.intended is not None:
+            # It may count for the quorum already: then nothing works before it runs.
+            answer = await self._change(self._add_member)
+            print(answer.get("done") or answer.get("error"), flush=True)
         statuses = await self.statuses()
         while not all(status.is_healthy for status in statuses):
             await asyncio.sleep(_PROBE_SECONDS)
@@ -108,13 +113,16 @@ class Launcher:
             return {"done": "stopping all members"}
         if action == "add-member":
             return await self._change(self._add_member)
-        supervisor = self._supervisors.get(str(name))
-        if supervisor is None:
-            known = ", ".join(self._supervisors)
-            return {"error": f"no member is called {name}: the members are {known}"}
         if action == "remove-member":
             return await self._change(lambda store: self._remove_member(store, str(name)))
+        supervisor = self._supervisors.get(str(name))
+        if supervisor is None:
+            return {"error": self._unknown(str(name))}
         return _signal(supervisor, str(action), str(name))
+
+    def _unknown(self, name: str) -> str:
+        known = ", ".join(self._supervisors)
+        return f"no member is called {name}: the members are {known}"
 
     # ------------------------------------------------------------------ members come and go
 
@@ -124,6 +132,8 @@ class Launcher:
         try:
             async with self._changing, client.connect(endpoints, tls=self._material()) as store:
                 return {"done": await change(store)}
+        except OutcomeUnknownError as error:
+            return {"error": str(error)}
         except (KvError, LaunchError) as error:
             return {"error": f"the membership stays as it is: {error}"}
 
@@ -134,27 +144,47 @@ class Launcher:
         return client.Tls.from_files(tls.authority, tls.certificate, tls.key)
 
     async def _add_member(self, store: client.Client) -> str:
-        if len(self.cluster.members) == topology.MEMBERS_MAX:
-            raise LaunchError(f"a cluster has at most {topology.MEMBERS_MAX} members")
-        taken = {member.client_port for member in self.cluster.all_members}
-        pairs = topology.port_pairs(topology.MEMBERS_MAX)
-        ports = next(p for p in pairs if p[0] not in taken and all(map(_is_free, p)))
-        member = topology.next_member(self.cluster, ports, str(self.folder))
-        await store.cluster.member_add([topology.peer_url(self.cluster, member)])
+        """Add a member and start it, or go on with the one that was to be added."""
+        earlier = self.cluster.intended
+        member = earlier or self._next_member()
+        # Before the store is asked: the answer may be lost, or this process.
+        self._save(self.cluster.with_member(member))
+        url = topology.peer_url(self.cluster, member)
+        try:
+            await ensure_added(store, url)
+        except KvError as error:
+            if earlier is not None:
+                raise OutcomeUnknownError(
+                    f"{member.name} at {url} was to be added earlier, and that cannot be finished"
+                    f" now: {error}. Try `cluster add-member` again, or give it up:"
+                    f" `cluster remove-member {member.name}`"
+                ) from None
+            self._save(self.cluster.without_intended())
+            raise
+        member = topology.added(member)
         self._save(self.cluster.with_member(member))
         self._supervisors[member.name] = self._supervisor(member)
         self._supervise(member.name)
         return f"added {member.name} at {topology.client_url(self.cluster, member)}"
 
+    def _next_member(self) -> MemberSpec:
+        if len(self.cluster.members) == topology.MEMBERS_MAX:
+            raise LaunchError(f"a cluster has at most {topology.MEMBERS_MAX} members")
+        return topology.next_member(self.cluster, free_ports(self.cluster), str(self.folder))
+
     async def _remove_member(self, store: client.Client, name: str) -> str:
-        spec = next(member for member in self.cluster.members if member.name == name)
-        url = topology.peer_url(self.cluster, spec)
-        for member in (await store.cluster.member_list()).members:
-            if url in member.peer_urls:
-                await store.cluster.member_remove(member.member_id)
-        self._save(self.cluster.without_member(name))
-        self._running.pop(name).cancel()
-        del self._supervisors[name]
+        known = (*self.cluster.members, self.cluster.intended)
+        spec = next(
+            (member for member in known if member is not None and member.name == name), None
+        )
+        if spec is None:
+            raise LaunchError(self._unknown(name))
+        await ensure_removed(store, topology.peer_url(self.cluster, spec))
+        self._save(self.cluster.without_member(spec))
+        running = self._running.pop(name, None)
+        if running is not None:  # else it was to be added only
+            running.cancel()
+            del self._supervisors[name]
         return f"removed {name}; its data folder {spec.folder} is of no more use"
 
     def _save(self, cluster: ClusterFile) -> None:
@@ -238,6 +268,13 @@ def load_or_create(
         _write(path, cluster)
     tls = certificates.ensure(folder / "certificates") if cluster.is_tls else None
     return cluster, tls
+
+
+def free_ports(cluster: ClusterFile) -> tuple[int, int]:
+    """Client and peer port for one more member."""
+    taken = {member.client_port for member in cluster.all_members}
+    pairs = topology.port_pairs(topology.MEMBERS_MAX)
+    return next(p for p in pairs if p[0] not in taken and all(map(_is_free, p)))
 
 
 def _refuse_busy_ports(cluster: ClusterFile) -> None:

@@ -19,6 +19,7 @@ class MemberSpec(msgspec.Struct, frozen=True):
     peer_port: int
     folder: str
     has_joined: bool = False  # it was added to the running cluster
+    is_intended: bool = False  # … or is to be: nobody knows yet whether the store has it
     is_removed: bool = False  # … or taken out of it, for good
 
 
@@ -35,19 +36,28 @@ class ClusterFile(msgspec.Struct, frozen=True):
     @property
     def members(self) -> tuple[MemberSpec, ...]:
         """Who is in the cluster."""
-        return tuple(member for member in self.all_members if not member.is_removed)
+        return tuple(m for m in self.all_members if not m.is_removed and not m.is_intended)
+
+    @property
+    def intended(self) -> MemberSpec | None:
+        """Who is to be added, and perhaps was already; one at a time."""
+        return next((m for m in self.all_members if m.is_intended), None)
 
     def with_member(self, member: MemberSpec) -> "ClusterFile":
-        """The cluster with one more member."""
-        return msgspec.structs.replace(self, all_members=(*self.all_members, member))
+        """The cluster with one more member, or with what is new of one that it has."""
+        others = tuple(known for known in self.all_members if known.name != member.name)
+        return msgspec.structs.replace(self, all_members=(*others, member))
 
-    def without_member(self, name: str) -> "ClusterFile":
+    def without_member(self, member: MemberSpec) -> "ClusterFile":
         """The cluster after a member was removed."""
-        marked = tuple(
-            msgspec.structs.replace(member, is_removed=True) if member.name == name else member
-            for member in self.all_members
-        )
+        gone = msgspec.structs.replace(member, is_removed=True, is_intended=False)
+        marked = tuple(gone if known.name == member.name else known for known in self.all_members)
         return msgspec.structs.replace(self, all_members=marked)
+
+    def without_intended(self) -> "ClusterFile":
+        """The cluster after the store has refused who was to be added."""
+        known = tuple(member for member in self.all_members if not member.is_intended)
+        return msgspec.structs.replace(self, all_members=known)
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
@@ -78,9 +88,15 @@ def members(count: int, pairs: list[tuple[int, int]], folder: str) -> tuple[Memb
 
 
 def next_member(cluster: ClusterFile, ports: tuple[int, int], folder: str) -> MemberSpec:
-    """A further member, under the next number that was never used."""
+    """A further member to be added, under the next number that was never used."""
     number = len(cluster.all_members) + 1
-    return MemberSpec(f"m{number}", *ports, f"{folder}/m{number}", has_joined=True)
+    name, member_folder = f"m{number}", f"{folder}/m{number}"
+    return MemberSpec(name, *ports, member_folder, has_joined=True, is_intended=True)
+
+
+def added(member: MemberSpec) -> MemberSpec:
+    """A member that was intended, now that the store has it."""
+    return msgspec.structs.replace(member, is_intended=False)
 
 
 def scheme(cluster: ClusterFile) -> str:

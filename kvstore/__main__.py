@@ -20,8 +20,8 @@ from kvstore.server.front import Front, FrontLimits
 from kvstore.server.member import Member, Seams
 from kvstore.server.pages import MemberPages
 from kvstore.server.peer_introduction import TcpIntroducer
-from kvstore.server.urls import parse_url
 from kvstore.storage.files import LocalFiles
+from kvstore.urls import parse_url
 
 logger = logging.getLogger("kvstore")
 

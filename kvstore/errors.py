@@ -108,6 +108,10 @@ class MemberUrlsError(RequestError):
     """The peer URLs given for a member are none."""
 
 
+class MemberTooLargeError(RequestError):
+    """A member's URLs are too many, or one of them or its name is too long."""
+
+
 class MembersNotStartedError(RequestError):
     """The change would leave fewer started members than a quorum."""
 

@@ -21,10 +21,15 @@ from kvstore.errors import (
     MemberExistsError,
     MemberNotFoundError,
     MemberNotLearnerError,
+    MemberTooLargeError,
     PeerUrlExistsError,
     TooManyLearnersError,
 )
 from kvstore.raft.types import MembershipChange
+from kvstore.urls import are_bounded, comparable
+
+NAME_BYTES_MAX = 1024
+"""Longest name of a member."""
 
 LEARNERS_MAX = 1
 """etcd's limit: each learner is one more that the leader has to feed."""
@@ -66,7 +71,13 @@ class Members:
                 )
 
     def publish(self, command: PublishMember) -> None:
-        """A member tells its name and client URLs. Raises MemberNotFoundError."""
+        """A member tells its name and client URLs.
+
+        Raises MemberNotFoundError, MemberTooLargeError.
+        """
+        if len(command.name.encode()) > NAME_BYTES_MAX:
+            raise MemberTooLargeError
+        _require_bounded(command.client_urls)
         self.records[command.member_id] = msgspec.structs.replace(
             self._record(command.member_id), name=command.name, client_urls=command.client_urls
         )
@@ -86,6 +97,7 @@ class Members:
                 return MembershipChange(removed=(member_id,))
             case UpdateMember(member_id, peer_urls):
                 record = self._record(member_id)
+                _require_bounded(peer_urls)
                 self._require_new(peer_urls, but=member_id)
                 self.records[member_id] = msgspec.structs.replace(record, peer_urls=peer_urls)
                 return None
@@ -102,6 +114,7 @@ class Members:
             raise MemberNotFoundError  # so etcd calls an id that is used up
         if member_id in self.records:
             raise MemberExistsError
+        _require_bounded(command.peer_urls)
         self._require_new(command.peer_urls)
         learners = sum(record.is_learner for record in self.records.values())
         if command.is_learner and learners >= LEARNERS_MAX:
@@ -121,6 +134,12 @@ class Members:
         return record
 
     def _require_new(self, peer_urls: tuple[str, ...], *, but: int = 0) -> None:
+        wanted = set(comparable(peer_urls))
         for member_id, record in self.records.items():
-            if member_id != but and not set(record.peer_urls).isdisjoint(peer_urls):
+            if member_id != but and not wanted.isdisjoint(comparable(record.peer_urls)):
                 raise PeerUrlExistsError
+
+
+def _require_bounded(urls: tuple[str, ...]) -> None:
+    if not are_bounded(urls):
+        raise MemberTooLargeError

@@ -33,6 +33,7 @@ from kvstore.errors import (
     MemberNotLearnerError,
     MembershipBusyError,
     MembersNotStartedError,
+    MemberTooLargeError,
     MemberUrlsError,
     NoLeaderError,
     NoSpaceError,
@@ -54,6 +55,7 @@ from kvstore.errors import (
     ValueProvidedError,
     WatchCanceledError,
 )
+from kvstore.urls import URL_BYTES_MAX, URLS_MAX
 
 
 class Status(NamedTuple):
@@ -89,6 +91,11 @@ STATUSES: dict[type[KvError], Status] = {
     MemberExistsError: Status("FAILED_PRECONDITION", "etcdserver: member ID already exist"),
     PeerUrlExistsError: Status("FAILED_PRECONDITION", "etcdserver: Peer URLs already exists"),
     MemberUrlsError: Status("INVALID_ARGUMENT", "etcdserver: given member URLs are invalid"),
+    # etcd has no limit.
+    MemberTooLargeError: Status(
+        "INVALID_ARGUMENT",
+        f"etcdserver: a member has at most {URLS_MAX} URLs, of at most {URL_BYTES_MAX} bytes",
+    ),
     # etcd means another code, and sends this one.
     MembersNotStartedError: Status(
         "UNKNOWN", "etcdserver: re-configuration failed due to not enough started members"

@@ -5,7 +5,7 @@ rules live in `election`, `replication`, `reconfiguration` and `read_index`; her
 its rule, terms are compared, and durability is accounted for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import assert_never
 
 from kvstore.raft import election, membership, read_index, reconfiguration, replication
@@ -129,8 +129,13 @@ class Raft:
         """
         return replication.propose(self.state, data)
 
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether we lead for good: an entry of our term is committed, nobody takes over."""
+        return reconfiguration.is_settled(self.state)
+
     def may_propose_membership(self) -> bool:
-        """Tell whether we lead, and no change of the membership is in flight."""
+        """Tell whether we are settled, and no change of the membership is in flight."""
         return reconfiguration.may_propose(self.state)
 
     def propose_membership(self, data: bytes) -> bool:
@@ -176,11 +181,20 @@ class Raft:
         """Hand leadership over to a voter; False: we do not lead, or it is none."""
         return election.transfer_leadership(self.state, to)
 
-    def best_successor(self) -> int:
-        """The other voter with the longest log; NO_MEMBER if there is none (leaders know)."""
+    def best_successor(self, connected: Collection[int]) -> int:
+        """Who of these can take leadership over soonest; NO_MEMBER if nobody (leaders know).
+
+        Another voter, that was heard since we last counted who is there, with the longest log.
+        """
         state = self.state
         others = [member for member in state.voters if member != state.member_id]
-        return max(others, key=lambda member: state.progress[member].match, default=NO_MEMBER)
+
+        def fitness(member: int) -> tuple[bool, int]:
+            progress = state.progress[member]
+            return progress.is_active, progress.match
+
+        candidates = [member for member in others if member in connected]
+        return max(candidates, key=fitness, default=NO_MEMBER)
 
     def lags_behind(self, member: int, index: int) -> bool:
         """Tell whether we lead and a member does not yet replicate from `index` on."""

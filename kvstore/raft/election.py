@@ -92,13 +92,16 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
     if granted and not message.pre_vote:
         state.vote = message.sender
         state.election_elapsed = 0
-    # A granted pre-vote names the term that it is good for, a refusal the voter's own.
+    if not granted:
+        _refuse(state, message)
+        return
+    # A granted pre-vote names the term that it is good for.
     state.send(
         VoteReply(
             to=message.sender,
             sender=state.member_id,
-            term=message.term if granted else state.term,
-            granted=granted,
+            term=message.term,
+            granted=True,
             pre_vote=message.pre_vote,
         )
     )
@@ -106,23 +109,46 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
 
 def refuse_stale_pre_vote(state: RaftState, message: RequestVote) -> None:
     """Tell a candidate of an older term which term it is, or it might never learn."""
+    _refuse(state, message)
+
+
+def _refuse(state: RaftState, message: RequestVote) -> None:
     state.send(
         VoteReply(
             to=message.sender,
             sender=state.member_id,
             term=state.term,
             granted=False,
-            pre_vote=True,
+            pre_vote=message.pre_vote,
+            commit=state.log.commit,
+            commit_term=state.log.term(state.log.commit),
         )
     )
 
 
 def on_vote_reply(state: RaftState, message: VoteReply) -> None:
     """Count a vote, if it answers the campaign that is under way."""
+    if not message.granted:
+        _learn_commit(state, message)
     expected = Role.PRE_CANDIDATE if message.pre_vote else Role.CANDIDATE
     is_for_next_term = message.pre_vote and message.granted
     if state.role is expected and message.term == state.term + is_for_next_term:
         _count_vote(state, message.sender, granted=message.granted)
+
+
+def _learn_commit(state: RaftState, message: VoteReply) -> None:
+    """Who refuses us may know more, and be the only one that does.
+
+    A leader that has applied its own removal leads no more, and nobody else may know that the
+    removal is committed. The others still need its vote, which a longer log forbids: they would
+    ask for ever. What is committed anywhere is committed, and if it changes who votes we must
+    apply it before we ask again.
+    """
+    log = state.log
+    if not state.is_leader and log.matches(message.commit, message.commit_term):
+        log.commit_to(message.commit)
+        if state.role is not Role.FOLLOWER and not state.is_promotable:
+            state.become_follower(state.term, NO_MEMBER)
 
 
 def count_own_vote(state: RaftState) -> None:

@@ -14,17 +14,16 @@ from kvstore.raft.state import RaftState
 from kvstore.raft.types import NO_MEMBER, EntryKind, Membership
 
 
+def is_settled(state: RaftState) -> bool:
+    """Tell whether we lead, know what is committed, and are not about to lead no more."""
+    return state.is_leader and state.transferee == NO_MEMBER and state.has_committed_in_term
+
+
 def may_propose(state: RaftState) -> bool:
-    """Tell whether we lead and no change is in flight."""
+    """Tell whether we are settled as the leader and no change is in flight."""
     indexes = state.log.membership_indexes
     is_one_in_flight = bool(indexes) and indexes[-1] > state.log.applied
-    return (
-        state.is_leader
-        and state.transferee == NO_MEMBER
-        and state.has_committed_in_term
-        and not is_one_in_flight
-        and not state.membership.outgoing
-    )
+    return is_settled(state) and not is_one_in_flight and not state.membership.outgoing
 
 
 def propose(state: RaftState, data: bytes) -> bool:

@@ -94,10 +94,12 @@ class RequestVote(_Message, frozen=True, tag="rv"):
 
 
 class VoteReply(_Message, frozen=True, tag="vr"):
-    """The answer to RequestVote."""
+    """The answer to RequestVote. A refusal names the last entry known to be committed."""
 
     granted: bool
     pre_vote: bool = False
+    commit: Natural = 0
+    commit_term: Natural = 0
 
 
 class AppendEntries(_Message, frozen=True, tag="ae"):

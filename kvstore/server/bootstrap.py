@@ -6,7 +6,6 @@ asks the others who it is. Only the identity file is read and written here; WAL 
 `kvstore.storage`'s.
 """
 
-import asyncio
 import hashlib
 
 import msgspec
@@ -18,10 +17,11 @@ from kvstore.server.config import Settings
 from kvstore.server.introduction import (
     Introducer,
     Introduction,
-    introduction_by,
-    introduction_to,
+    introductions_by,
+    join,
+    newest,
 )
-from kvstore.server.urls import comparable
+from kvstore.urls import comparable
 
 IDENTITY_NAME = "identity.json"
 _IDENTITY_NEW_NAME = "identity.json.new"
@@ -163,9 +163,19 @@ async def _joining_spec(settings: Settings, introducer: Introducer) -> ClusterSp
         if name != settings.name
         for url in urls
     ]
-    introduction, own_id = await introduction_to(
-        introducer, others, settings.initial_advertise_peer_urls
-    )
+    return await join(introducer, others, lambda introduction: _place_in(introduction, settings))
+
+
+def _place_in(introduction: Introduction, settings: Settings) -> ClusterSpec:
+    """Who we are in a cluster that we are to join."""
+    own_urls = settings.initial_advertise_peer_urls
+    own_id = introduction.member_at(own_urls)
+    if not own_id:
+        raise ConfigError(
+            "cannot join the cluster: it knows no member with the peer URLs"
+            f" {','.join(own_urls)}. Add this member first: etcdctl member add NAME"
+            f" --peer-urls={','.join(own_urls)}"
+        )
     _require_complete(settings, introduction)
     if introduction.members[own_id].is_started:
         raise _lost_data(own_id)
@@ -196,17 +206,27 @@ async def _require_no_past(spec: ClusterSpec, introducer: Introducer, urls: list
 
     Only who runs can tell; before a cluster first starts nobody does.
     """
-    answers = await asyncio.gather(
-        *(introduction_by(introducer, url) for url in urls), return_exceptions=True
+    try:
+        answers = await introductions_by(introducer, urls)
+    except ConnectionError:
+        return
+    ours = [answer for answer in answers if answer.cluster_id == spec.cluster_id]
+    if not ours:
+        return
+    introduction = newest(ours)
+    if spec.member_id in introduction.removed:
+        raise _removed(spec.member_id)
+    own = introduction.members.get(spec.member_id)
+    if own is None or own.is_started:
+        raise _lost_data(spec.member_id)
+
+
+def _removed(member_id: int) -> DataFolderError:
+    return DataFolderError(
+        f"member {member_id:x} was removed from this cluster for good. To bring the machine back,"
+        " add a new member (etcdctl member add NAME --peer-urls=…) and start it with"
+        " --initial-cluster-state=existing"
     )
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            if not isinstance(answer, ConnectionError):
-                raise answer
-        elif answer.cluster_id == spec.cluster_id:
-            own = answer.members.get(spec.member_id)
-            if own is None or own.is_started:
-                raise _lost_data(spec.member_id)
 
 
 def _lost_data(member_id: int) -> DataFolderError:

@@ -87,7 +87,7 @@ class Host(Protocol):
 
     @property
     def is_learner(self) -> bool:
-        """True while it does not vote."""
+        """True while it does not vote, or does not know yet that it is a member."""
 
 
 def admit(call: Call | StreamCall, host: Host, *, also_by_learner: bool = False) -> None:

@@ -10,14 +10,14 @@ from kvstore.commands import (
     RemoveMember,
     UpdateMember,
 )
-from kvstore.errors import ConfigError, KvError, MemberUrlsError
+from kvstore.errors import ConfigError, KvError, MemberTooLargeError, MemberUrlsError
 from kvstore.members import MemberRecord
 from kvstore.pb import rpc_pb2
 from kvstore.server import convert
 from kvstore.server.call import Call, Methods, admit
 from kvstore.server.membership_keeper import MembershipKeeper, Records
 from kvstore.server.node import Node
-from kvstore.server.urls import parse_url, parse_urls
+from kvstore.urls import are_bounded, parse_url, parse_urls
 
 METHODS: Methods = {
     "/etcdserverpb.Cluster/MemberList": ("member_list", rpc_pb2.MemberListRequest, "unary"),
@@ -119,6 +119,8 @@ class ClusterService:
 
 
 def _peer_urls(urls: Sequence[str]) -> tuple[str, ...]:
+    if not are_bounded(urls):
+        raise MemberTooLargeError
     try:
         valid = parse_urls(",".join(urls))
         for url in valid:

@@ -10,10 +10,19 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from kvstore.errors import ConfigError
+from kvstore.members import NAME_BYTES_MAX
 from kvstore.server import command_line
 from kvstore.server.command_line import Values
 from kvstore.server.flags import FLAGS, Flag, Support
-from kvstore.server.urls import comparable, parse_url, parse_urls, require_bindable
+from kvstore.urls import (
+    URL_BYTES_MAX,
+    URLS_MAX,
+    are_bounded,
+    comparable,
+    parse_url,
+    parse_urls,
+    require_bindable,
+)
 
 # etcd's limits and defaults.
 _ELECTION_TIMEOUT_SECONDS_MAX = 50.0
@@ -178,6 +187,12 @@ def _initial_cluster(
             raise ConfigError(f"--initial-cluster: {pair!r} must read NAME=PEER_URL")
         parse_url(url)
         urls.setdefault(member, []).append(url)
+    for member, member_urls in urls.items():
+        if not are_bounded(member_urls):
+            raise ConfigError(
+                f"--initial-cluster gives {member} more than {URLS_MAX} URLs, or one that is longer"
+                f" than {URL_BYTES_MAX} bytes"
+            )
     return {member: tuple(sorted(member_urls)) for member, member_urls in urls.items()}
 
 
@@ -282,13 +297,16 @@ def _check_cluster(settings: Settings) -> None:
         require_bindable(url)
     if "," in settings.name or "=" in settings.name:
         raise ConfigError("--name must not contain a comma or an equals sign")
+    if len(settings.name.encode(errors="replace")) > NAME_BYTES_MAX:
+        raise ConfigError(f"--name is longer than {NAME_BYTES_MAX} bytes: give a shorter one")
     if settings.name not in settings.initial_cluster:
         raise ConfigError(
             f"--initial-cluster does not contain --name {settings.name!r}:"
             f" it names {', '.join(sorted(settings.initial_cluster))}"
         )
     urls = [url for of_member in settings.initial_cluster.values() for url in of_member]
-    repeated = sorted({url for url in urls if urls.count(url) > 1})
+    places = comparable(tuple(urls))
+    repeated = sorted({url for url in urls if places.count(*comparable((url,))) > 1})
     if repeated:
         raise ConfigError(f"--initial-cluster has {', '.join(repeated)} more than once")
     own = settings.initial_cluster[settings.name]

@@ -20,7 +20,7 @@ from kvstore.http2.totals import Totals
 from kvstore.server.call import Service
 from kvstore.server.calls import Router
 from kvstore.server.client_port import ClientConnection, Page, Pages
-from kvstore.server.urls import Url
+from kvstore.urls import Url
 
 # gRPC's own limit leaves room around a request of the largest size (etcd's overhead).
 MESSAGE_OVERHEAD_BYTES = 512 * 1024

@@ -57,7 +57,9 @@ class KvService:
 
     def range(self, request: rpc_pb2.RangeRequest, call: Call) -> None:
         """Read keys; a serializable read also without a leader."""
-        admit(call, self._node, also_by_learner=request.serializable)
+        # A member that has not come to its own addition yet has nothing worth to be served.
+        also_by_learner = request.serializable and self._node.is_member
+        admit(call, self._node, also_by_learner=also_by_learner)
         command = convert.range_(request)
         check_range(command)
         if request.serializable:

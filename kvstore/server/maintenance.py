@@ -95,7 +95,7 @@ class MaintenanceService:
                 raftAppliedIndex=node.machine.applied_index,
                 errors=errors,
                 dbSizeInUse=node.db_size_in_use,
-                isLearner=node.member_id in node.raft.membership.learners,
+                isLearner=node.is_learner,
             )
         )
 

@@ -70,6 +70,7 @@ class Member:
         self._spec = spec
         self._seams = seams
         self._addresses: dict[int, Sequence[str]] = {}
+        self._leaving: dict[int, Sequence[str]] = {}  # members no more, not forgotten yet
         self._storage = LogStorage.open(
             seams.files,
             settings.data_dir,
@@ -107,7 +108,7 @@ class Member:
     async def hand_over(self) -> None:
         """Give leadership away, if this member has it and somebody can take it."""
         node = self.node
-        successor = node.raft.best_successor() if node.is_leader else NO_MEMBER
+        successor = node.best_successor() if node.is_leader else NO_MEMBER
         if successor == NO_MEMBER:
             return
         done: asyncio.Future[KvError | None] = asyncio.get_running_loop().create_future()
@@ -136,15 +137,21 @@ class Member:
         if own_id not in records:
             # We are joining, and the log has not told us yet.
             self._addresses = {**self._spec.peer_addresses, **self._addresses}
-        leaving = {id_: urls for id_, urls in before.items() if id_ not in self._addresses}
-        self._set_peers(leaving)
-        if leaving:
-            self._seams.clock.call_later(_FAREWELL_SECONDS, lambda: self._set_peers({}))
+        gone = {id_: urls for id_, urls in before.items() if id_ not in self._addresses}
+        self._leaving |= gone
+        if gone:
+            self._seams.clock.call_later(_FAREWELL_SECONDS, lambda: self._forget(gone))
+        self._set_peers()
 
-    def _set_peers(self, leaving: dict[int, Sequence[str]]) -> None:
+    def _forget(self, gone: dict[int, Sequence[str]]) -> None:
+        for member_id in gone:
+            self._leaving.pop(member_id, None)
+        self._set_peers()
+
+    def _set_peers(self) -> None:
         members = self.node.machine.members
         self._seams.transport.set_peers(
-            self._addresses | leaving,
+            self._leaving | self._addresses,
             removed=members.removed,
             introduction=introduction.encode(
                 Introduction(
@@ -152,6 +159,7 @@ class Member:
                     self._spec.founders,
                     members.records,
                     tuple(sorted(members.removed)),
+                    self.node.machine.applied_index,
                 )
             ),
         )

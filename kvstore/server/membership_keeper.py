@@ -21,6 +21,7 @@ from kvstore.errors import (
     KvError,
     LearnerNotReadyError,
     MembersNotStartedError,
+    NotLeaderError,
     RequestTimeoutError,
     UnhealthyClusterError,
 )
@@ -38,6 +39,7 @@ LEARNER_READY_SHARE = 0.9
 """A learner with this share of the leader's log may be promoted (etcd's)."""
 
 Records = dict[int, MemberRecord]
+Answer = Callable[["MembershipAnswer"], None]
 
 
 class MembershipAsk(msgspec.Struct, frozen=True, array_like=True, tag="a"):
@@ -162,42 +164,52 @@ class MembershipKeeper:
         else:
             self._serve(message, lambda answer: self._send(sender, answer))
 
-    def _serve(self, ask: MembershipAsk, answer: Callable[[MembershipAnswer], None]) -> None:
+    def _serve(self, ask: MembershipAsk, answer: Answer) -> None:
+        node = self._node
+        if not node.raft.is_settled:  # nor does a new leader know yet what it would judge
+            answer(MembershipAnswer(ask.request_id, is_leader=False))
+            return
+        refusal = self._refusal_of(ask.command)
+        if refusal is not None:
+            answer(MembershipAnswer(ask.request_id, True, refusal=status_of(refusal)))
+        elif ask.command == RemoveMember(node.member_id):
+            self._hand_over(ask, answer)
+        else:
+            self._propose(ask, answer)
+
+    def _propose(self, ask: MembershipAsk, answer: Answer) -> None:
         node, request_id = self._node, ask.request_id
 
         def done(result: MembershipResult | KvError) -> None:
-            if isinstance(result, KvError):
+            if isinstance(result, NotLeaderError):
+                answer(MembershipAnswer(request_id, is_leader=False))
+            elif isinstance(result, KvError):
                 answer(MembershipAnswer(request_id, True, refusal=status_of(result)))
             else:
                 machine = node.machine
                 records, index = machine.members.records, machine.applied_index
                 answer(MembershipAnswer(request_id, True, records, index=index))
 
-        if not node.is_leader:
-            answer(MembershipAnswer(request_id, is_leader=False))
-            return
-        refusal = self._refusal_of(ask.command)
-        if refusal is not None:
-            done(refusal)
-        elif ask.command == RemoveMember(node.member_id):
-            self._hand_over(ask, answer)
-        else:
-            node.propose_membership(ask.command, done)
+        node.propose_membership(ask.command, done)
 
-    def _hand_over(self, ask: MembershipAsk, answer: Callable[[MembershipAnswer], None]) -> None:
-        """A leader that is to be removed lets its successor do it: nobody waits for an election."""
+    def _hand_over(self, ask: MembershipAsk, answer: Answer) -> None:
+        """A leader that is to be removed lets its successor do it: nobody waits for an election.
+
+        It never does it itself: it would lead until only it knows that it is gone.
+        """
         node = self._node
-        successor = node.raft.best_successor()
-        assert successor != NO_MEMBER, "the last voter is not removed"
+        successor = node.best_successor()
+        if successor == NO_MEMBER:
+            refusal = status_of(UnhealthyClusterError())
+            answer(MembershipAnswer(ask.request_id, True, refusal=refusal))
+            return
 
-        def handed_over(error: KvError | None) -> None:
-            if error is None:
-                answer(MembershipAnswer(ask.request_id, is_leader=False))
-            else:
-                answer(MembershipAnswer(ask.request_id, True, refusal=status_of(error)))
+        def tried(_: KvError | None) -> None:
+            # Also if it failed: whoever leads now knows by now who does not answer.
+            answer(MembershipAnswer(ask.request_id, is_leader=False))
 
         seconds = 2 * node.options.election_seconds
-        node.transfer_leadership(successor, handed_over, timeout_seconds=seconds)
+        node.transfer_leadership(successor, tried, timeout_seconds=seconds)
 
     # ------------------------------------------------------------------ judging
 

@@ -53,6 +53,9 @@ APPLY_SLICE_SECONDS = 0.005
 GATHER_TURNS_MAX = 4
 # A member that was removed ends so much later: whoever asked for it by this member wants an answer.
 FAREWELL_SECONDS = 1.0
+# … and after so many election timeouts: if it led, the others may have to ask it for its vote, to
+# hear that they need none (`kvstore.raft.election`).
+FAREWELL_ELECTIONS = 3
 # The clock is looked at once per so many entries.
 _ENTRIES_PER_CLOCK_READ = 16
 
@@ -121,7 +124,7 @@ class Node:
         self.frame_handlers: dict[bytes, FrameHandler] = {}
         self.install_snapshot: Callable[[SnapshotMeta], Any] | None = None
         self.send_snapshot: Callable[[int], None] | None = None
-        self.is_learner = False
+        self.is_member, self.is_learner = True, False  # as of the applied index
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_leaving = self._is_removed = False  # the cluster has removed this member
@@ -199,10 +202,11 @@ class Node:
     def propose_membership(self, command: MembershipCommand, done: Done[MembershipResult]) -> None:
         """Replicate a change of the membership, as leader, if none is under way.
 
-        `done` gets the result once it is applied here, or NotLeaderError, MembershipBusyError. It
-        is never proposed again: a leader that fails meanwhile leaves the outcome unknown.
+        `done` gets the result once it is applied here, or NotLeaderError (perhaps: not yet, see
+        `Raft.is_settled`), MembershipBusyError. It is never proposed again: a leader that fails
+        meanwhile leaves the outcome unknown.
         """
-        if not self.is_leader:
+        if not self.raft.is_settled:
             done(NotLeaderError())
             return
         if not self.raft.may_propose_membership():
@@ -228,6 +232,11 @@ class Node:
             done(error)
             return
         self._wake.set()
+
+    def best_successor(self) -> int:
+        """The connected voter that can take leadership over soonest; 0 if there is none."""
+        voters = self.raft.membership.voters
+        return self.raft.best_successor(list(filter(self.transport.is_connected, voters)))
 
     def transfer_leadership(
         self, to: int, done: Callable[[KvError | None], None], *, timeout_seconds: float
@@ -283,7 +292,8 @@ class Node:
                 self._submit()
             if self.member_id in self.machine.members.removed and not self._is_leaving:
                 self._is_leaving = True
-                self.clock.call_later(FAREWELL_SECONDS, self.on_removed)
+                seconds = max(FAREWELL_SECONDS, FAREWELL_ELECTIONS * self.options.election_seconds)
+                self.clock.call_later(seconds, self.on_removed)
         if self._is_removed:
             raise MemberRemovedError(
                 f"member {self.member_id:x} was removed from the cluster for good: its data folder"
@@ -451,7 +461,8 @@ class Node:
 
     def _tell_membership(self) -> None:
         own = self.machine.members.records.get(self.member_id)
-        self.is_learner = own is not None and own.is_learner
+        # Who joins learns first, whatever it is to be: its log is not there yet.
+        self.is_member, self.is_learner = own is not None, own is None or own.is_learner
         for callback in self.on_membership_change:
             callback()
 

@@ -24,7 +24,7 @@ from kvstore.server.peer_frames import (
 )
 from kvstore.server.peer_journal import Fault
 from kvstore.server.tls import refusal_of_server
-from kvstore.server.urls import parse_url
+from kvstore.urls import parse_url
 
 # A member that restarts is reached within half a second of its listening again.
 _BACKOFF_SECONDS_MIN = 0.05

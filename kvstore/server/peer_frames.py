@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 MAGIC = "keelson-peer"
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 # Nobody is known before the handshake, so nobody may make us hold more than this.
 HANDSHAKE_BYTES_MAX = 4 * 1024

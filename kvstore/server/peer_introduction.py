@@ -8,8 +8,7 @@ from kvstore.server.peer_calling import Calling, call, words
 from kvstore.server.peer_connection import Limits, Local
 from kvstore.server.peer_frames import SNAPSHOT_FRAME_BYTES_MAX, Purpose, Welcome
 from kvstore.server.peer_journal import Journal
-from kvstore.server.tls import load_peers
-from kvstore.server.urls import parse_url
+from kvstore.server.tls import load_peers_for
 
 # Whoever starts a new cluster asks members that do not run yet: they must not hold it up.
 _SECONDS_MAX = 1.0
@@ -46,12 +45,11 @@ class TcpIntroducer:
     def __init__(self, settings: Settings, clock: Clock, random: Random) -> None:
         """Raises ConfigError when the certificates of the settings cannot be read."""
         urls = [url for of_member in settings.initial_cluster.values() for url in of_member]
-        is_tls = any(parse_url(url).is_tls for url in urls)
         self._clock = clock
         self._local = Local(
             cluster_id=0,
             member_id=0,
-            tls=load_peers(settings.peer_tls) if is_tls else None,
+            tls=load_peers_for(settings.peer_tls, urls),
             clock=clock,
             random=random,
             journal=Journal(clock),

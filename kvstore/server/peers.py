@@ -24,8 +24,8 @@ from kvstore.server.peer_calling import PeerLink
 from kvstore.server.peer_connection import TICKS_PER_IDLE_TIMEOUT, Limits, Local
 from kvstore.server.peer_frames import Purpose
 from kvstore.server.peer_journal import Fault, Journal, PeerCounters
-from kvstore.server.tls import PeerTls, load_peers
-from kvstore.server.urls import Url, parse_url
+from kvstore.server.tls import PeerTls, load_peers_for
+from kvstore.urls import Url, parse_url
 
 logger = logging.getLogger(__name__)
 
@@ -402,12 +402,11 @@ def peers_of(settings: Settings, spec: ClusterSpec, clock: Clock, random: Random
     """The transport that a member's settings describe, ready to be started."""
     others = spec.peer_addresses.values()
     urls = [*settings.listen_peer_urls, *(url for of_member in others for url in of_member)]
-    is_tls = any(parse_url(url).is_tls for url in urls)
     return TcpPeers(
         cluster_id=spec.cluster_id,
         member_id=spec.member_id,
         listen_urls=settings.listen_peer_urls,
-        tls=load_peers(settings.peer_tls) if is_tls else None,
+        tls=load_peers_for(settings.peer_tls, urls),
         clock=clock,
         random=random,
         idle_timeout_seconds=settings.election_timeout_seconds,

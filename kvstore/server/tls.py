@@ -6,7 +6,7 @@ certificate belongs to is judged here, too; which host names count is the caller
 
 import ipaddress
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 
 from kvstore.errors import ConfigError
 from kvstore.server.config import TlsFiles
+from kvstore.urls import parse_url
 
 # What `ssl.SSLSocket.getpeercert` gives.
 PeerCertificate = dict[str, Any]
@@ -49,6 +50,15 @@ def load_peers(files: TlsFiles | None) -> PeerTls:
         allowed_hostname=files.allowed_hostname,
         is_san_checked=files.is_san_checked,
     )
+
+
+def load_peers_for(files: TlsFiles | None, urls: Iterable[str]) -> PeerTls | None:
+    """Contexts for a peer port among members with these URLs; None if nothing asks for TLS.
+
+    Files that are given are enough: a member whose URL is https may come later.
+    """
+    is_used = files is not None or any(parse_url(url).is_tls for url in urls)
+    return load_peers(files) if is_used else None
 
 
 def _server_context(files: TlsFiles, prefix: str) -> ssl.SSLContext:

@@ -1,5 +1,6 @@
 """`cluster` as a user has it: real processes, real signals, real sockets."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,7 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+
+from cluster import launcher, topology
+from kvstore import client
 
 HEALTHY_SECONDS_MAX = 120.0
 pytestmark = pytest.mark.timeout(400)
@@ -126,6 +131,28 @@ def test_members_are_added_and_removed_and_stay_so(up: Up) -> None:
     again = Up(folder)
     assert set(statuses(folder)) == {"m2", "m3", "m4"}
     again.interrupt()
+
+
+def test_an_addition_that_was_cut_short_is_finished(tmp_path: Path) -> None:
+    """The launcher died after it asked: of two voters, only one would run for ever."""
+    folder = tmp_path / "data"
+    first = Up(folder, "--members=1")
+    path = folder / "cluster.json"
+    before = msgspec.json.decode(path.read_bytes(), type=topology.ClusterFile)
+    ports = launcher.free_ports(before)
+    intended = before.with_member(topology.next_member(before, ports, str(folder)))
+    asyncio.run(add(topology.client_url(before, before.members[0]), f"http://127.0.0.1:{ports[1]}"))
+    assert "stopped" in first.interrupt()
+    path.write_bytes(msgspec.json.encode(intended))
+    again = Up(folder)
+    assert "added m2" in again.printed
+    assert set(statuses(folder)) == {"m1", "m2"}
+    again.interrupt()
+
+
+async def add(endpoint: str, peer_url: str) -> None:
+    async with client.connect([endpoint]) as store:
+        await store.cluster.member_add([peer_url])
 
 
 def test_a_cluster_comes_back_with_its_data_and_its_own_certificates(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def test_certificates_make_every_url_https() -> None:
 
 def test_founders_are_started_as_founders_and_others_as_joiners() -> None:
     cluster = a_cluster()
-    joiner = topology.next_member(cluster, (4001, 4002), "/data")
+    joiner = topology.added(topology.next_member(cluster, (4001, 4002), "/data"))
     assert joiner.name == "m4"
-    cluster = cluster.with_member(joiner).without_member("m1")
+    cluster = cluster.with_member(joiner).without_member(cluster.members[0])
     assert [member.name for member in cluster.members] == ["m2", "m3", "m4"]
     assert topology.next_member(cluster, (4003, 4004), "/data").name == "m5"
 
@@ -52,3 +52,20 @@ def test_founders_are_started_as_founders_and_others_as_joiners() -> None:
 
     assert named("m2") == ("m1 m2 m3", "new")
     assert named("m4") == ("m2 m3 m4", "existing")
+
+
+def test_who_is_to_be_added_is_remembered_and_no_member_yet() -> None:
+    """The store may have it although nobody heard the answer."""
+    cluster = a_cluster()
+    joiner = topology.next_member(cluster, (4001, 4002), "/data")
+    waiting = cluster.with_member(joiner)
+    assert waiting.intended == joiner
+    assert waiting.members == cluster.members
+    assert waiting.without_intended() == cluster
+    joined = waiting.with_member(topology.added(joiner))
+    assert joined.intended is None
+    assert [member.name for member in joined.members] == ["m1", "m2", "m3", "m4"]
+    given_up = waiting.without_member(joiner)
+    assert given_up.intended is None
+    assert given_up.members == cluster.members
+    assert topology.next_member(given_up, (4003, 4004), "/data").name == "m5"

@@ -20,6 +20,7 @@ from kvstore.errors import (
     MemberExistsError,
     MemberNotFoundError,
     MemberNotLearnerError,
+    MemberTooLargeError,
     PeerUrlExistsError,
     TooManyLearnersError,
 )
@@ -72,6 +73,39 @@ def test_what_breaks_a_rule_changes_nothing(
     with pytest.raises(error):
         members.change(command)
     assert members.records == before
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1", "http://LOCALHOST:01", "http://[::1]:1", "http://127.0.0.1:1"]
+)
+def test_one_place_by_another_name_is_no_new_peer_url(url: str) -> None:
+    """All members must judge alike, so nothing is resolved."""
+    members = Members({1: MemberRecord(peer_urls=("http://127.0.0.1:1",))})
+    with pytest.raises(PeerUrlExistsError):
+        members.change(AddMember(2, (url,)))
+    members.change(AddMember(2, ("http://a:1",)))
+    with pytest.raises(PeerUrlExistsError):
+        members.change(UpdateMember(2, (url,)))
+    members.change(UpdateMember(1, (url,)))
+
+
+TOO_MANY = tuple(f"http://x:{port}" for port in range(1, 18))
+TOO_LONG = ("http://" + "x" * 1016 + ":1",)
+
+
+@pytest.mark.parametrize("urls", [TOO_MANY, TOO_LONG])
+def test_what_a_member_says_of_itself_is_bounded(members: Members, urls: tuple[str, ...]) -> None:
+    """Each member keeps it, in memory and in every snapshot."""
+    before = dict(members.records)
+    for command in (AddMember(9, urls), UpdateMember(1, urls)):
+        with pytest.raises(MemberTooLargeError):
+            members.change(command)
+    for published in (PublishMember(1, "m1", urls), PublishMember(1, "x" * 1025, ())):
+        with pytest.raises(MemberTooLargeError):
+            members.publish(published)
+    assert members.records == before
+    members.change(AddMember(9, TOO_MANY[:16]))
+    members.publish(PublishMember(9, "x" * 1024, (TOO_LONG[0].replace("xx", "x", 1),)))
 
 
 def test_an_id_is_never_used_again(members: Members) -> None:

@@ -14,7 +14,13 @@ from kvstore.raft.types import Role
 from kvstore.server import config
 from kvstore.testing.history import ViolationError
 from kvstore.testing.simulation.clock import SimulatedClock
-from kvstore.testing.simulation.invariants import EqualHistories, EqualStates, Look, Safety
+from kvstore.testing.simulation.invariants import (
+    EqualHistories,
+    EqualStates,
+    Look,
+    Safety,
+    check_members,
+)
 from kvstore.testing.simulation.member import Host, SimulatedMember
 from kvstore.testing.simulation.network import Network, Witness
 from kvstore.testing.simulation.process import SimulatedCrash
@@ -192,6 +198,8 @@ class SimulatedCluster(Host):
         led = len(self.safety.leaders)
         if self.safety.check(look):
             raft.check_invariants()
+        if not raft.is_installing:
+            check_members(member.member_id, raft.membership, member.member.node.machine)
         if len(self.safety.leaders) > led:
             self.leader_changes.append(asyncio.get_running_loop().time())
 

@@ -11,7 +11,7 @@ import msgspec
 from kvstore.apply import StateMachine
 from kvstore.mvcc.types import KeyValue
 from kvstore.raft.log import Log
-from kvstore.raft.types import Entry
+from kvstore.raft.types import Entry, Membership
 from kvstore.testing.history import ViolationError
 
 
@@ -251,3 +251,22 @@ class EqualHistories:
                 raise ViolationError(f"revision {revision} differs on member {member_id:x}")
         self._checked[member_id] = (machine, store.revision)
         self.revision_max = max(self.revision_max, store.revision)
+
+
+def check_members(member_id: int, membership: Membership, machine: StateMachine) -> None:
+    """Whom a member's core counts are those that its state machine lists, after each change.
+
+    Only while no snapshot waits to be installed: its membership is in effect in the core already.
+    Raises ViolationError.
+    """
+    records, removed = machine.members.records, machine.members.removed
+    listed = Membership(
+        voters=tuple(sorted(id_ for id_, record in records.items() if not record.is_learner)),
+        learners=tuple(sorted(id_ for id_, record in records.items() if record.is_learner)),
+        removed=tuple(sorted(removed)),
+    )
+    if membership != listed:
+        raise ViolationError(
+            f"member {member_id:x} counts {membership} but lists {listed}"
+            f" at index {machine.applied_index}"
+        )

@@ -31,7 +31,7 @@ from .single import append, entries
 
 MESSAGES: list[Message] = [
     RequestVote(to=1, sender=2, term=3, last_index=4, last_term=2, pre_vote=True),
-    VoteReply(to=1, sender=2, term=3, granted=True),
+    VoteReply(to=1, sender=2, term=3, granted=False, pre_vote=True, commit=4, commit_term=2),
     append(3, 4, 2, (Entry(5, 2, b"x"), Entry(6, 3, b"", EntryKind.MEMBERSHIP)), commit=4),
     AppendReply(to=1, sender=2, term=3, is_rejected=True, rejected_index=4, hint_index=2),
     Heartbeat(to=1, sender=2, term=3, commit=4, read_context=7),
@@ -46,11 +46,11 @@ MESSAGES: list[Message] = [
 ]
 
 
-# What the members of version 2 of the peer protocol say and understand: other bytes need another
+# What the members of version 3 of the peer protocol say and understand: other bytes need another
 # number, or a cluster of both would elect a leader whose appends nobody understands.
 WIRE = (
     "98a272760402c3c2010203",
-    "96a27672c3c2010203",
+    "98a27672c2c30402010203",
     "99a2616504020492940502c4017800940603c40001c3010203",
     "99a2617200c3040200010203",
     "96a268620407010203",
@@ -65,7 +65,7 @@ WIRE = (
 
 def test_the_bytes_belong_to_this_version_of_the_protocol() -> None:
     assert tuple(encode(message).hex() for message in MESSAGES) == WIRE
-    assert PROTOCOL_VERSION == 2
+    assert PROTOCOL_VERSION == 3
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)

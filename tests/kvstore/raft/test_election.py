@@ -185,14 +185,33 @@ def test_the_best_successor_has_the_longest_log() -> None:
     make_leader(raft)
     for sender in (3, 4):
         step(raft, AppendReply(to=1, sender=sender, term=1, match_index=1))
-    assert raft.best_successor() == 3
+    assert raft.best_successor((2, 3, 4)) == 3
+
+
+def test_nobody_out_of_reach_is_a_successor() -> None:
+    raft = new_raft()
+    make_leader(raft)
+    step(raft, AppendReply(to=1, sender=3, term=1, match_index=1))
+    assert raft.best_successor((1, 2)) == 2
+    assert raft.best_successor((1,)) == 0
+
+
+def test_who_was_silent_for_an_election_timeout_comes_last() -> None:
+    raft = new_raft()
+    make_leader(raft)
+    step(raft, AppendReply(to=1, sender=3, term=1, match_index=1))
+    step(raft, HeartbeatReply(to=1, sender=2, term=1))
+    for _ in range(ELECTION_TICKS):
+        raft.tick()
+    step(raft, HeartbeatReply(to=1, sender=2, term=1))
+    assert raft.best_successor((2, 3)) == 2
 
 
 def test_a_member_alone_has_no_successor() -> None:
     raft = new_raft(voters=(1,))
     raft.campaign()
     drain(raft)
-    assert raft.best_successor() == 0
+    assert raft.best_successor((1,)) == 0
 
 
 def test_transferee_campaigns_without_a_pre_vote() -> None:

@@ -19,8 +19,8 @@ from kvstore.server.config import Settings
 from kvstore.server.front import Front
 from kvstore.server.member import Member, Seams
 from kvstore.server.pages import MemberPages
-from kvstore.server.urls import parse_url
 from kvstore.storage.files import LocalFiles
+from kvstore.urls import parse_url
 
 
 class NoPeers:

@@ -109,3 +109,17 @@ async def test_a_peer_url_that_names_no_host_is_refused(member: Running, host: s
     request = pb.MemberAddRequest(peerURLs=[f"http://{host}:2380"])
     status = await member.status("Cluster/MemberAdd", request, pb.MemberAddResponse)
     assert status == ("INVALID_ARGUMENT", "etcdserver: given member URLs are invalid")
+
+
+@pytest.mark.parametrize(
+    "urls", [[f"http://x:{port}" for port in range(1, 18)], ["http://" + "x" * 1020 + ":1"]]
+)
+async def test_too_many_or_too_long_peer_urls_are_refused(member: Running, urls: list[str]) -> None:
+    """Before they are in the log, which keeps them even when they change nothing."""
+    status = await member.status(
+        "Cluster/MemberAdd", pb.MemberAddRequest(peerURLs=urls), pb.MemberAddResponse
+    )
+    text = "etcdserver: a member has at most 16 URLs, of at most 1024 bytes"
+    assert status == ("INVALID_ARGUMENT", text)
+    own = pb.MemberUpdateRequest(ID=member.node.member_id, peerURLs=urls)
+    assert (await member.status("Cluster/MemberUpdate", own, pb.MemberUpdateResponse))[1] == text

@@ -252,6 +252,19 @@ def test_localhost_and_its_address_are_one() -> None:
         (["--initial-cluster=m1"], "'m1' must read NAME=PEER_URL"),
         (["--initial-cluster=m1=nonsense"], "must begin with http"),
         (["--name=a=b"], "--name must not contain"),
+        (
+            [f"--name={'x' * 1025}", f"--initial-cluster={'x' * 1025}=http://127.0.0.1:2380"],
+            "--name is longer than 1024 bytes",
+        ),
+        (
+            [f"--advertise-client-urls={','.join(f'http://x:{port}' for port in range(1, 18))}"],
+            "more than 16 URLs",
+        ),
+        ([f"--initial-advertise-peer-urls=http://{'x' * 1020}:1"], "longer than 1024 bytes"),
+        (
+            [f"--initial-cluster={','.join(f'm1=http://x:{port}' for port in range(1, 18))}"],
+            "--initial-cluster gives m1 more than 16 URLs",
+        ),
         (["--listen-peer-urls=http://127.0.0.1"], "must name a host and a port"),
         (["--listen-peer-urls=http://127.0.0.1:99999"], "cannot be read"),
         (["--listen-peer-urls=unix:///tmp/x"], "must begin with http"),

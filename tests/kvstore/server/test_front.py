@@ -16,7 +16,7 @@ from kvstore.server import calls
 from kvstore.server.call import Call, Methods, Service, StreamCall
 from kvstore.server.calls import UnaryCall
 from kvstore.server.front import Front, FrontLimits
-from kvstore.server.urls import parse_url
+from kvstore.urls import parse_url
 
 PUT, WATCH = "/test.Echo/Put", "/test.Echo/Watch"
 METHODS: Methods = {

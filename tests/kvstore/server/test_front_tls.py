@@ -13,7 +13,7 @@ from kvstore.server.call import Service
 from kvstore.server.config import TlsFiles
 from kvstore.server.front import Front
 from kvstore.server.tls import load_front
-from kvstore.server.urls import parse_url
+from kvstore.urls import parse_url
 from tests.kvstore.server.certificates import Authority
 
 SERVICE = Service(health.HealthService(), health.METHODS)

@@ -9,7 +9,7 @@ from kvstore.pb.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from kvstore.server import health
 from kvstore.server.call import Service
 from kvstore.server.front import Front
-from kvstore.server.urls import parse_url
+from kvstore.urls import parse_url
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from kvstore.server import front as front_module
 from kvstore.server.call import Call, Methods, Service, StreamCall
 from kvstore.server.front import Front
 from kvstore.server.tls import load_front
-from kvstore.server.urls import parse_url
+from kvstore.urls import parse_url
 from tests.kvstore.server.certificates import Authority
 
 METHODS: Methods = {

@@ -8,11 +8,13 @@ import pytest
 
 from kvstore.errors import ConfigError, DataFolderError
 from kvstore.members import MemberRecord
+from kvstore.pb import rpc_pb2 as pb
 from kvstore.server import introduction
 from kvstore.server.bootstrap import bootstrap, cluster_spec
 from kvstore.server.config import Settings, load
 from kvstore.server.introduction import Introduction
 from kvstore.storage.files import LocalFiles
+from tests.kvstore.server.single import running, settings_for
 
 M1, M2, M3 = "http://127.0.0.1:2380", "http://127.0.0.1:2382", "http://127.0.0.1:2384"
 FOUNDERS = {1: MemberRecord(peer_urls=(M1,)), 2: MemberRecord(peer_urls=(M2,))}
@@ -38,17 +40,17 @@ class Answers:
         self.pauses += 1
 
 
-def settings(folder: Path, name: str, url: str, others: str, state: str = "existing") -> Settings:
-    loaded = load(
-        [
-            f"--name={name}",
-            f"--data-dir={folder}",
-            f"--initial-advertise-peer-urls={url}",
-            f"--initial-cluster={others},{name}={url}",
-            f"--initial-cluster-state={state}",
-        ],
-        {},
+def flags(name: str, url: str, others: str, state: str = "existing") -> tuple[str, ...]:
+    return (
+        f"--name={name}",
+        f"--initial-advertise-peer-urls={url}",
+        f"--initial-cluster={others},{name}={url}",
+        f"--initial-cluster-state={state}",
     )
+
+
+def settings(folder: Path, name: str, url: str, others: str, state: str = "existing") -> Settings:
+    loaded = load([f"--data-dir={folder}", *flags(name, url, others, state)], {})
     assert isinstance(loaded, Settings)
     return loaded
 
@@ -93,6 +95,37 @@ async def test_who_cannot_join_is_told_how(
     assert LocalFiles().list(str(tmp_path)) == []
 
 
+async def test_a_joiner_believes_who_has_applied_most(tmp_path: Path) -> None:
+    """The other one has not heard that 3 is gone and 4 has its place."""
+    older = msgspec.structs.replace(CLUSTER, applied_index=7)
+    members = {**STARTED, 4: MemberRecord(peer_urls=(M3,))}
+    newer = Introduction(99, FOUNDERS, members, removed=(3,), applied_index=9)
+    for number, asked in enumerate(
+        [Answers({M1: [older], M2: [newer]}), Answers({M1: [newer], M2: [older]})]
+    ):
+        given = joiner(tmp_path / str(number))
+        assert (await bootstrap(LocalFiles(), given, asked)).spec.member_id == 4
+
+
+async def test_a_joiner_waits_for_news_while_what_it_hears_keeps_it_out(tmp_path: Path) -> None:
+    """A member that was cut off tells of times when another one had our peer URL, or M2 was not."""
+    started = {**STARTED, 3: MemberRecord("m3", (), (M3,))}
+    behind = msgspec.structs.replace(CLUSTER, members=started, applied_index=5)
+    short = {1: STARTED[1], 4: MemberRecord(peer_urls=(M3,))}
+    less_behind = Introduction(99, FOUNDERS, short, applied_index=7)
+    members = {**STARTED, 4: MemberRecord(peer_urls=(M3,))}
+    newest = Introduction(99, FOUNDERS, members, removed=(3,), applied_index=9)
+    asked = Answers({M1: [behind, less_behind, newest]})
+    assert (await bootstrap(LocalFiles(), joiner(tmp_path), asked)).spec.member_id == 4
+    assert asked.pauses == 2
+
+
+async def test_who_is_named_members_of_two_clusters_is_told_so(tmp_path: Path) -> None:
+    other = msgspec.structs.replace(CLUSTER, cluster_id=98)
+    with pytest.raises(ConfigError, match="different clusters"):
+        await bootstrap(LocalFiles(), joiner(tmp_path), Answers({M1: [CLUSTER], M2: [other]}))
+
+
 async def test_the_flags_must_name_exactly_the_members(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exactly the members") as caught:
         await bootstrap(LocalFiles(), joiner(tmp_path, f"m1={M1}"), Answers({M1: [CLUSTER]}))
@@ -107,8 +140,8 @@ async def test_a_member_without_its_data_does_not_come_back(tmp_path: Path) -> N
     known = Introduction(spec.cluster_id, spec.founders, {spec.member_id: own})
     with pytest.raises(DataFolderError, match="its data folder is empty"):
         await bootstrap(LocalFiles(), founder, Answers({M1: [known]}))
-    removed = msgspec.structs.replace(known, members={})
-    with pytest.raises(DataFolderError, match="its data folder is empty"):
+    removed = msgspec.structs.replace(known, members={}, removed=(spec.member_id,))
+    with pytest.raises(DataFolderError, match="was removed from this cluster for good"):
         await bootstrap(LocalFiles(), founder, Answers({M1: [removed]}))
     joined = msgspec.structs.replace(CLUSTER, members={**STARTED, 3: MemberRecord("m3", (), (M3,))})
     with pytest.raises(DataFolderError, match="its data folder is empty"):
@@ -124,3 +157,21 @@ async def test_a_founder_starts_when_others_run_already_or_not_at_all(tmp_path: 
     assert (await bootstrap(LocalFiles(), alone, Answers({}))).spec == spec
     foreign = settings(tmp_path / "c", "m2", M2, f"m1={M1}", state="new")
     assert (await bootstrap(LocalFiles(), foreign, Answers({M1: [CLUSTER]}))).spec == spec
+
+
+@pytest.mark.parametrize("is_serializable", [False, True])
+async def test_who_does_not_know_yet_that_it_is_a_member_serves_no_keys(
+    tmp_path: Path, is_serializable: bool
+) -> None:
+    """Its store is empty only because the log has not come."""
+    own = flags("m3", M3, f"m1={M1},m2={M2}")
+    await bootstrap(LocalFiles(), settings_for(tmp_path, *own), Answers({M1: [CLUSTER]}))
+    async with running(tmp_path, *own) as member:
+        for method, request, response in (
+            ("KV/Range", pb.RangeRequest(key=b"k", serializable=is_serializable), pb.RangeResponse),
+            ("Cluster/MemberList", pb.MemberListRequest(), pb.MemberListResponse),
+        ):
+            status = await member.status(method, request, response)
+            assert status == ("UNAVAILABLE", "etcdserver: rpc not supported for learner")
+        answer = await member.call("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse)
+        assert answer.isLearner

@@ -3,7 +3,8 @@
 import pytest
 
 from kvstore.apply import StateMachine
-from kvstore.commands import Proposal, Put
+from kvstore.commands import AddMember, Proposal, Put, RemoveMember
+from kvstore.members import MemberRecord
 from kvstore.raft.log import Log
 from kvstore.raft.types import Entry, Membership, SnapshotMeta
 from kvstore.testing.history import ViolationError
@@ -17,6 +18,7 @@ from kvstore.testing.simulation.invariants import (
     MonotoneCommit,
     OneLeaderPerTerm,
     Safety,
+    check_members,
 )
 
 FIRST = SnapshotMeta(0, 0, Membership(voters=(1, 2, 3)))
@@ -178,3 +180,19 @@ def test_a_state_that_was_replaced_is_looked_at_from_its_beginning() -> None:
     checker.check(1, machine(b"1", b"2", b"3"))
     with pytest.raises(ViolationError, match="revision 2 differs on member 1"):
         checker.check(1, machine(b"0", b"2", b"3"))
+
+
+def test_the_core_counts_whom_the_state_machine_lists() -> None:
+    machine = StateMachine({1: MemberRecord(peer_urls=("http://a:1",)), 2: MemberRecord()})
+    check_members(1, Membership(voters=(1, 2)), machine)
+    machine.apply(1, Proposal(1, 1, AddMember(3, ("http://c:1",), is_learner=True)))
+    machine.apply(2, Proposal(1, 2, RemoveMember(2)))
+    check_members(1, Membership(voters=(1,), learners=(3,), removed=(2,)), machine)
+    for missed in (
+        Membership(voters=(1, 2), learners=(3,)),
+        Membership(voters=(1,), removed=(2,)),
+        Membership(voters=(1, 3), removed=(2,)),
+        Membership(voters=(1,), outgoing=(1, 2), learners=(3,), removed=(2,)),
+    ):
+        with pytest.raises(ViolationError, match=r"member 1 counts .* at index 2"):
+            check_members(1, missed, machine)

@@ -7,10 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kvstore.server.config import TlsFiles
+from kvstore.server.bootstrap import ClusterSpec, MemberSpec
+from kvstore.server.clock import LoopClock
+from kvstore.server.config import Settings, TlsFiles, load
 from kvstore.server.peer_journal import Fault
+from kvstore.server.peers import peers_of
 from tests.kvstore.server.certificates import Authority
 from tests.kvstore.server.peers.rig import (
+    CLUSTER,
     Member,
     call,
     connected,
@@ -37,6 +41,29 @@ async def test_members_of_one_authority_talk_over_tls(authority: Authority) -> N
         two.peers.send(1, [b"back"])
         assert await two.frames_until(frames[-1]) == frames
         assert await one.frames_until(b"back") == [b"back"]
+
+
+async def test_a_member_whose_url_is_https_may_come_later(authority: Authority) -> None:
+    """None was, when this one started with its certificate."""
+    urls = {**urls_of(1), **urls_of(2, scheme="https")}
+    files = authority.issue("m1")
+    flags = [
+        f"--listen-peer-urls={urls[1]}",
+        f"--initial-advertise-peer-urls={urls[1]}",
+        f"--peer-cert-file={files.cert_file}",
+        f"--peer-key-file={files.key_file}",
+        f"--peer-trusted-ca-file={files.trusted_ca_file}",
+    ]
+    settings = load(flags, {})
+    assert isinstance(settings, Settings)
+    spec = ClusterSpec(CLUSTER, 1, {1: MemberSpec("default", (urls[1],))})
+    one, two = Member(1, urls), Member(2, urls, tls=authority.issue("m2"))
+    one.peers = peers_of(settings, spec, LoopClock(), random.Random(1))
+    async with running(one, two):
+        one.peers.set_peers({2: [urls[2]]})
+        await connected((one, 2), (two, 1))
+        one.peers.send(2, [b"encrypted"])
+        await two.frames_until(b"encrypted")
 
 
 def _refused_certificates(authority: Authority, folder: Path) -> dict[str, TlsFiles | None]:

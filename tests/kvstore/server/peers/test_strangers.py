@@ -32,7 +32,7 @@ from tests.kvstore.server.peers.rig import (
 @pytest.mark.parametrize(
     ("wrong", "kind", "words"),
     [
-        ({"version": 1}, Fault.VERSION, "speaks version 1 of the peer protocol, we speak 2"),
+        ({"version": 1}, Fault.VERSION, "speaks version 1 of the peer protocol, we speak 3"),
         ({"cluster_id": 7}, Fault.WRONG_CLUSTER, "it is of cluster 7, we are of c1"),
         ({"receiver": 5}, Fault.WRONG_MEMBER, "it looks for member 5, we are 2"),
         ({"sender": 9}, Fault.UNKNOWN_MEMBER, "member 9 is not in the cluster"),

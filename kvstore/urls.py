@@ -4,11 +4,20 @@ Pure text; names are never resolved here.
 """
 
 import ipaddress
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import msgspec
 
 from kvstore.errors import ConfigError
+
+URLS_MAX = 16
+"""URLs of one kind that a member has at most: each member's are in every list and snapshot."""
+
+URL_BYTES_MAX = 1024
+"""Longest URL: a host name has at most 255."""
+
+_LOOPBACK, _LOOPBACK_6 = "127.0.0.1", "::1"
 
 
 class Url(msgspec.Struct, frozen=True):
@@ -39,10 +48,22 @@ def parse_url(text: str) -> Url:
 
 def parse_urls(text: str) -> tuple[str, ...]:
     """A comma-separated list of valid URLs, sorted as etcd keeps them."""
-    urls = sorted(part.strip() for part in text.split(","))
+    urls = tuple(sorted(part.strip() for part in text.split(",")))
+    if not are_bounded(urls):
+        raise ConfigError(
+            f"{urls[0][:40]} …: these are more than {URLS_MAX} URLs, or one is longer than"
+            f" {URL_BYTES_MAX} bytes"
+        )
     for url in urls:
         parse_url(url)
-    return tuple(urls)
+    return urls
+
+
+def are_bounded(urls: Sequence[str]) -> bool:
+    """Tell whether URLs are neither too many for one member nor too long."""
+    return len(urls) <= URLS_MAX and all(
+        len(url.encode(errors="replace")) <= URL_BYTES_MAX for url in urls
+    )
 
 
 def require_bindable(text: str) -> None:
@@ -59,9 +80,28 @@ def require_bindable(text: str) -> None:
 
 
 def comparable(urls: tuple[str, ...]) -> list[str]:
-    """URLs in a form in which `localhost` and 127.0.0.1 are one (etcd compares resolved URLs)."""
-    parts = [parse_url(url) for url in urls]
-    hosts = ["127.0.0.1" if part.host == "localhost" else part.host for part in parts]
-    return sorted(
-        f"{part.is_tls} {host} {part.port}" for part, host in zip(parts, hosts, strict=True)
-    )
+    """URLs in a form in which those of one place are the same, sorted.
+
+    etcd compares resolved URLs. Members apply by this, so it must be the same for all of them:
+    what a name resolves to is not, but for `localhost`.
+    """
+    return sorted(map(_comparable, urls))
+
+
+def _comparable(text: str) -> str:
+    try:
+        url = parse_url(text)
+    except ConfigError:
+        return text  # in a log that took it; nobody can be reached there
+    return f"{url.is_tls} {_comparable_host(url.host)} {url.port}"
+
+
+def _comparable_host(host: str) -> str:
+    host = host.lower().removesuffix(".")
+    try:
+        address = ipaddress.ip_address(_LOOPBACK if host == "localhost" else host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return _LOOPBACK if str(address) == _LOOPBACK_6 else str(address)
