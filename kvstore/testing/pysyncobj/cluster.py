@@ -99,4 +99,5 @@ class ControlCluster:
     def erred(self, _: ControlMember, error: Exception, *, is_fatal: bool) -> None:
         """See `Host.erred`."""
         where = "at the start" if is_fatal else "while it runs"
-        self.errors[f"{type(error).__name__} {where}: {error}"] += 1
+        kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+        self.errors[f"{kind} {where}: {error}"] += 1
