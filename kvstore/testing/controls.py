@@ -2,7 +2,7 @@
 
 A test suite that lets planted bugs pass proves nothing about the code without them. Each bug of
 `planted/` is put into a copy of the package, and `simulate` runs there, with its usual workload and
-faults, until a seed fails. The code as it is must survive the same seeds.
+faults, until a seed fails; PySyncObj meets the same. The code as it is must survive the same seeds.
 """
 
 import argparse
@@ -17,11 +17,13 @@ from pathlib import Path
 
 import msgspec
 
+from kvstore.errors import KvError
 from kvstore.testing import planting
 from kvstore.testing.planting import Patch
 
 Say = Callable[[str], None]
 
+PYSYNCOBJ = "pysyncobj"
 _UNMODIFIED = "our code as it is"
 _FAILURE = re.compile(r"^seed (\d+): (.*)$", re.MULTILINE)
 _WHAT_WIDTH = 100
@@ -38,7 +40,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command line of `controls`."""
-    names = [patch.name for patch in planting.find_all()]
+    names = [PYSYNCOBJ, *(patch.name for patch in planting.find_all())]
     parser = commands.add_parser("controls", help="is what is known to be broken caught?")
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument(
@@ -53,13 +55,20 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, say: Say) -> int:
-    """Exit status 0: every control was caught, and the code as it is survived."""
+    """Exit status 0: every control was caught, and the code as it is survived.
+
+    Raises KvError when a control ends by itself.
+    """
     say(f"{'control':<24}{'seed':>10}{'after':>8}{'seconds':>9}  what was seen")
     is_good = True
     for patch in planting.find_all():
         if options.only and patch.name not in options.only:
             continue
         result = _run_planted(patch, options)
+        say(_row(result, options.first_seed))
+        is_good = is_good and result.seed is not None
+    if not options.only or PYSYNCOBJ in options.only:
+        result = _run_pysyncobj(options)
         say(_row(result, options.first_seed))
         is_good = is_good and result.seed is not None
     if not options.only:
@@ -75,26 +84,42 @@ def _run_planted(patch: Patch, options: argparse.Namespace) -> Result:
         return _simulate(patch.name, options, folder=folder)
 
 
+def _run_pysyncobj(options: argparse.Namespace) -> Result:
+    # In a process of its own: it needs a package that the store does without.
+    command = ["kvstore.testing.pysyncobj", "--until-caught", *_seeds_of(options)]
+    return _run(PYSYNCOBJ, command, folder=None)
+
+
 def _simulate(name: str, options: argparse.Namespace, *, folder: str | None) -> Result:
     """Run `simulate` with the package in `folder` (None: as it is) until a seed fails."""
-    command = [sys.executable, "-m", "kvstore.testing", "simulate", "--until-failure"]
-    for flag in ("first_seed", "seeds", "jobs"):
-        command += [f"--{flag.replace('_', '-')}", str(getattr(options, flag))]
+    command = ["kvstore.testing", "simulate", "--until-failure", f"--jobs={options.jobs}"]
+    return _run(name, command + _seeds_of(options), folder=folder)
+
+
+def _seeds_of(options: argparse.Namespace) -> list[str]:
+    return [f"--first-seed={options.first_seed}", f"--seeds={options.seeds}"]
+
+
+def _run(name: str, module: list[str], *, folder: str | None) -> Result:
     environment = dict(os.environ)
     if folder is not None:
         environment["PYTHONPATH"] = folder
     started = time.monotonic()
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *module],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     seconds = time.monotonic() - started
     found = _FAILURE.search(done.stdout)
     if found is not None:
         return Result(name=name, seed=int(found[1]), seconds=seconds, what=found[2])
-    if done.returncode and name != _UNMODIFIED:
-        raise RuntimeError(f"simulate with {name} ended by itself:\n{done.stdout}{done.stderr}")
-    what = _last_line(done.stdout) if done.stdout else done.stderr
-    return Result(name=name, seed=None, seconds=seconds, what=what)
+    if done.stderr or not done.stdout:
+        raise KvError(f"{name} ended by itself:\n{done.stdout}{done.stderr}")
+    return Result(name=name, seed=None, seconds=seconds, what=_last_line(done.stdout))
 
 
 def _last_line(text: str) -> str:

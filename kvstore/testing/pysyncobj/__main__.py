@@ -21,6 +21,10 @@ def main(arguments: list[str] | None = None, say: Callable[[str], None] | None =
     options = _parser().parse_args(arguments)
     say = say or partial(print, flush=True)
     plan = Plan(is_power_kept=options.keep_power)
+    if options.until_caught:
+        catch = hunt.first_caught(options.first_seed, options.seeds, plan)
+        say("nothing was seen" if catch is None else f"seed {catch.seed}: {catch.text}")
+        return 0 if catch else 1
     kinds: Counter[str] = Counter()
     started = time.monotonic()
     caught = 0
@@ -44,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=100, help="how many (default %(default)s)")
+    parser.add_argument(
+        "--until-caught", action="store_true", help="end with the first seed that catches it"
+    )
     parser.add_argument(
         "--keep-power",
         action="store_true",
