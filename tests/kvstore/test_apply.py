@@ -20,6 +20,7 @@ from kvstore.apply import (
     StateMachine,
 )
 from kvstore.commands import (
+    AddMember,
     Alarm,
     AlarmAction,
     AlarmType,
@@ -47,11 +48,13 @@ from kvstore.errors import (
     KvError,
     LeaseExistsError,
     LeaseNotFoundError,
+    MemberExistsError,
     NoSpaceError,
 )
 from kvstore.members import MemberRecord
 from kvstore.mvcc import revision_log, store
 from kvstore.mvcc.types import CompactResult, DeleteRangeResult, PutResult, TxnResult
+from kvstore.raft.types import MembershipChange
 
 MEMBER, OTHER_MEMBER = 1, 2
 FOUNDER = MemberRecord(peer_urls=("http://p",))
@@ -154,6 +157,13 @@ def test_a_member_publishes_its_name_and_urls(member: Member) -> None:
 
 
 # Alarms.
+
+
+def test_a_change_of_the_membership_says_who_votes_now(member: Member) -> None:
+    learner = AddMember(9, ("http://q",), is_learner=True)
+    change = MembershipChange(learners=(9,))
+    assert member.apply(learner) == MembershipResult(1, change)
+    assert isinstance(member.apply(learner), MemberExistsError)
 
 
 def test_an_alarm_is_raised_and_disarmed_per_member(member: Member) -> None:
