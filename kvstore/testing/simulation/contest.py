@@ -18,8 +18,8 @@ from kvstore.testing.simulation.victims import Trap, Victim, Victims
 CONTEST_KIND = "contested election"
 
 _RIVALS = 2
-_SILENCE_SECONDS = (1.02, 1.4)  # behind the shortest election timeout nobody hears the leader
-_RESTART_SECONDS_MAX = 0.4
+_SILENCE_SECONDS = (1.12, 1.25)  # nobody hears the leader any more, and few have campaigned
+_START_SECONDS_MAX = 0.15  # that the voter needs to start: one that is back early campaigns itself
 _ANSWERS_MAX = 2  # that the voter sends before it dies: a pre-vote, a vote
 _PATIENCE_SECONDS = 0.05  # until both are candidates, or it comes to nothing
 _LOOK_SECONDS = 0.0005
@@ -34,7 +34,7 @@ class ContestedElection:
 
     def __init__(self, random: Random, cluster: Victims, members: Sequence[Victim]) -> None:
         """`members`: the voter that decides, then everybody else."""
-        self.members = tuple(members[: 1 + _RIVALS])
+        self.members = tuple(members)
         self._random = random
         self._cluster = cluster
         self._trap = Trap("frames sent", random.randrange(_ANSWERS_MAX) + 1)
@@ -56,19 +56,20 @@ class ContestedElection:
         self._start(voter)
 
     async def _go(self) -> None:
-        voter, *rivals = self.members
-        if len(rivals) < _RIVALS or not voter.is_alive:
+        voter, *others = self.members
+        if not voter.is_alive:
             return
         random = self._random
         silence = random.uniform(*_SILENCE_SECONDS)
-        restart = random.random() * _RESTART_SECONDS_MAX
+        start = random.random() * _START_SECONDS_MAX
         voter.crash()
-        await asyncio.sleep(restart)
+        await asyncio.sleep(silence - start)
         self._start(voter)
-        await asyncio.sleep(max(0.0, silence - restart))
+        await asyncio.sleep(start)
+        rivals = [other for other in others if other.role is Role.FOLLOWER][:_RIVALS]
         for rival in rivals:
             rival.campaign()
-        if await self._are_candidates(rivals):
+        if len(rivals) == _RIVALS and await self._are_candidates(rivals):
             await self._decide(voter, *rivals)
 
     async def _are_candidates(self, rivals: Sequence[Victim]) -> bool:

@@ -18,7 +18,10 @@ from kvstore.testing import history
 from kvstore.testing.history import Operation, ViolationError, Write
 from kvstore.testing.simulation import faults, loop
 from kvstore.testing.simulation.cluster import Observer, SimulatedCluster
+from kvstore.testing.simulation.contest import ContestedElection
 from kvstore.testing.simulation.faults import Fault
+from kvstore.testing.simulation.last_copy import LastCopy
+from kvstore.testing.simulation.late_ack import LateAck
 from kvstore.testing.simulation.network import Worst
 from kvstore.testing.simulation.report import Report
 from kvstore.testing.simulation.roster import Roster
@@ -27,7 +30,7 @@ from kvstore.testing.simulation.workload import Workload, check_leases
 SIZES = (3, 5)
 HEAL_SECONDS = 60.0
 _FAULT_SECONDS_MAX = 6.0
-_PATIENCE_SECONDS_MAX = 6.0  # until a member passes the point at which it is to die
+_PATIENCE_SECONDS_MAX = 6.0  # for faults that take their time: until a member passes its point
 FIRST_FAULT_PROBABILITY = 0.4
 _CONTROL_OPERATIONS = 60
 _LATE_SECONDS = 8.0  # a request lives 7 s: no change of the membership comes after them
@@ -351,7 +354,7 @@ class _Scenario:
 def fault_seconds(random: Random, fault: Fault) -> float:
     """Many are short: who is back at once meets those who have not noticed."""
     seconds = float(random.random() ** 2) * _FAULT_SECONDS_MAX
-    if isinstance(fault, faults.CrashAtPoint):
+    if isinstance(fault, faults.CrashAtPoint | ContestedElection | LastCopy | LateAck):
         seconds += random.random() * _PATIENCE_SECONDS_MAX
     return seconds
 
