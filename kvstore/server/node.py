@@ -114,6 +114,7 @@ class Node:
         self.options = options
         self.watches = watches
         self.applied_term = restored.first.term
+        self.on_commit: list[Callable[[], None]] = []  # before each batch is applied
         self.on_applied: list[Callable[[], None]] = []  # after each batch, watches notified
         self.on_leader_change: list[Callable[[], None]] = []
         self.on_membership_change: list[Callable[[], None]] = []
@@ -415,6 +416,8 @@ class Node:
     async def _apply(self, committed: Sequence[Entry]) -> None:
         if not committed:
             return
+        for callback in self.on_commit:
+            callback()
         slice_end = self.clock.now() + APPLY_SLICE_SECONDS
         for position, entry in enumerate(committed):
             self._apply_entry(entry)

@@ -40,6 +40,7 @@ _GROUP = _VNET_HEADER_BYTES  # its lowest bit: a frame for many, of which there 
 _FRAME_BYTES_MAX = _VNET_HEADER_BYTES + 14 + 65_536
 _RECEIVE_BYTES = 16 * 1024 * 1024  # what may wait at a port while the switch is at another
 _BURST_FRAMES = 64  # of one port, before the others have their turn
+_BURSTS_PER_CHANGE_MAX = 256  # what came before a change has the faults of before
 _DELAYED_BYTES_MAX = 256 * 1024 * 1024  # beyond, frames are lost, as in any router
 _STDIN = 0
 
@@ -81,18 +82,26 @@ class Switch:
         data = os.read(_STDIN, 65_536)
         *lines, self._told = (self._told + data).split(b"\n")
         for line in lines:
+            for source in self._sockets:
+                self._drain(source)
             self._faults = msgspec.json.decode(line, type=Change).faults
             os.write(1, b"done\n")
         return bool(data)
 
-    def _forward(self, source: int) -> None:
+    def _drain(self, source: int) -> None:
+        for _ in range(_BURSTS_PER_CHANGE_MAX):
+            if not self._forward(source):
+                return
+
+    def _forward(self, source: int) -> bool:
+        """Carry some of a port's frames; False when no more wait there."""
         receive, buffer = self._sockets[source].recv_into, self._buffer
         faults = self._faults.get(source)
         for _ in range(_BURST_FRAMES):
             try:
                 count = receive(buffer)
             except BlockingIOError:
-                return
+                return False
             target = buffer[_TARGET]
             if buffer[_GROUP] & 1 or target not in self._sockets:
                 continue
@@ -100,6 +109,7 @@ class Switch:
                 self._send(target, self._view[:count])
             else:
                 self._pass(target, bytes(self._view[:count]), faults[target])
+        return True
 
     def _pass(self, target: int, frame: bytes, faults: Faults) -> None:
         for seconds in faults.delays(self._dice):

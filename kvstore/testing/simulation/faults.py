@@ -12,7 +12,7 @@ from typing import Protocol
 from kvstore.testing.simulation.cluster import SimulatedCluster
 from kvstore.testing.simulation.member import SimulatedMember, Trap
 from kvstore.testing.simulation.network import Link, Network
-from kvstore.testing.simulation.points import (
+from kvstore.server.points import (
     FIRST_START_POINTS,
     POINTS,
     START_POINTS,

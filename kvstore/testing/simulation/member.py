@@ -18,7 +18,7 @@ from kvstore.server.log_window import LogWindow
 from kvstore.server.member import Member, Seams
 from kvstore.testing.simulation.clock import SimulatedClock
 from kvstore.testing.simulation.disk import SimulatedCrash, SimulatedFiles
-from kvstore.testing.simulation.points import point_of
+from kvstore.server.points import point_of
 from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.rpc import Listener
 from kvstore.testing.simulation.transport import SimulatedIntroducer, SimulatedTransport, Wire

@@ -2,7 +2,8 @@
 
 `write`: the bytes are not the kernel's yet. `sync`: they are, and nothing is durable. `synced`: all
 is durable, and nobody was told. "frames send" is before frames leave for another member and "frames
-sent" after, when whatever they promise must be durable.
+sent" after, when whatever they promise must be durable. The simulation crashes members at them;
+`failpoints` ends real processes there. Names only.
 """
 
 _OF_A_FILE = ("create", "write", "sync", "synced", "rename")
@@ -31,11 +32,16 @@ POINTS = (
 
 ALL_POINTS = (*FIRST_START_POINTS, *POINTS)
 
+NODE_POINTS = ("apply", "applied", "snapshot install", "snapshot installed")
+"""Before and after a committed batch becomes the state (after: no client has its answer), and before
+and after a leader's snapshot does. In memory, so for a crash they are no news; for processes only.
+"""
+
 _FREQUENT = frozenset({"frames send", "frames sent", "wal write", "wal sync", "wal synced"})
 
 
 def point_of(operation: str, path: str) -> str:
-    """The name of an operation of `SimulatedFiles` on a path."""
+    """The name of an operation of `Files` on a path."""
     return f"{_file_of(path)} {operation}"
 
 
