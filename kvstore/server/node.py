@@ -88,6 +88,9 @@ class Node:
     or to its parts across a return to the event loop.
     """
 
+    on_commit: Callable[[], None] | None = None
+    """Called before each batch is applied, when somebody wants to know."""
+
     def __init__(
         self,
         *,
@@ -114,7 +117,6 @@ class Node:
         self.options = options
         self.watches = watches
         self.applied_term = restored.first.term
-        self.on_commit: list[Callable[[], None]] = []  # before each batch is applied
         self.on_applied: list[Callable[[], None]] = []  # after each batch, watches notified
         self.on_leader_change: list[Callable[[], None]] = []
         self.on_membership_change: list[Callable[[], None]] = []
@@ -416,8 +418,8 @@ class Node:
     async def _apply(self, committed: Sequence[Entry]) -> None:
         if not committed:
             return
-        for callback in self.on_commit:
-            callback()
+        if self.on_commit is not None:
+            self.on_commit()
         slice_end = self.clock.now() + APPLY_SLICE_SECONDS
         for position, entry in enumerate(committed):
             self._apply_entry(entry)

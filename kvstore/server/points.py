@@ -6,6 +6,11 @@ sent" after, when whatever they promise must be durable. The simulation crashes 
 `failpoints` ends real processes there. Names only.
 """
 
+import re
+
+# Wherever the data folder is, and whatever its name.
+_STORAGE_PATH = re.compile(r"/member/(?P<folder>wal|snap)(/[^/]*)?$")
+
 _OF_A_FILE = ("create", "write", "sync", "synced", "rename")
 _OF_A_FOLDER = ("sync_folder", "synced_folder")
 
@@ -33,9 +38,8 @@ POINTS = (
 ALL_POINTS = (*FIRST_START_POINTS, *POINTS)
 
 NODE_POINTS = ("apply", "applied", "snapshot install", "snapshot installed")
-"""Before and after a committed batch becomes the state (after: no client has its answer), and before
-and after a leader's snapshot does. In memory, so for a crash they are no news; for processes only.
-"""
+"""Before and after a committed batch becomes the state (after: no client has its answer), and
+before and after a leader's snapshot does. For real processes only."""
 
 _FREQUENT = frozenset({"frames send", "frames sent", "wal write", "wal sync", "wal synced"})
 
@@ -51,8 +55,9 @@ def is_frequent(point: str) -> bool:
 
 
 def _file_of(path: str) -> str:
-    if "/snap" in path:
-        return "snapshot"
-    if "/wal" not in path:
+    found = _STORAGE_PATH.search(path)
+    if found is None:
         return "identity"
+    if found["folder"] == "snap":
+        return "snapshot"
     return "segment" if path.endswith(".tmp") else "wal"

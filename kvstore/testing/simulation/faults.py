@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
-from kvstore.testing.simulation.cluster import SimulatedCluster
-from kvstore.testing.simulation.member import SimulatedMember, Trap
-from kvstore.testing.simulation.network import Link, Network
 from kvstore.server.points import (
     FIRST_START_POINTS,
     POINTS,
     START_POINTS,
     is_frequent,
 )
+from kvstore.testing.simulation.cluster import SimulatedCluster
+from kvstore.testing.simulation.member import SimulatedMember, Trap
+from kvstore.testing.simulation.network import Link, Network
 
 _LEADER_PROBABILITY = 1 / 3  # of being the victim, besides its luck as one of the members
 _PASSES_MAX = 12  # of a frequent point, before its trap snaps

@@ -9,11 +9,11 @@ from random import Random
 import pytest
 
 from kvstore.errors import UnavailableError
+from kvstore.server.points import ALL_POINTS, POINTS, point_of
 from kvstore.testing.simulation import faults, loop
 from kvstore.testing.simulation.cluster import SimulatedCluster
 from kvstore.testing.simulation.faults import Fault
 from kvstore.testing.simulation.member import Trap
-from kvstore.server.points import ALL_POINTS, POINTS, point_of
 
 
 def serving(test: Callable[[SimulatedCluster], Awaitable[None]], *, size: int = 3) -> None:
