@@ -18,6 +18,7 @@ from typing import Self
 
 import msgspec
 
+from kvstore.testing.rigs import commands
 from kvstore.testing.rigs.links import GOOD, Change, Faults
 from kvstore.testing.rigs.requirements import RigError
 
@@ -213,11 +214,7 @@ def _remove_orphans() -> None:
 
 
 def _ip(arguments: Sequence[str], batch: str = "") -> None:
-    result = subprocess.run(
-        ["ip", *arguments], input=batch, capture_output=True, text=True, check=False
-    )
-    if result.returncode:
-        raise RigError(f"ip {' '.join(arguments)}: {result.stderr.strip()}")
+    commands.run(["ip", *arguments], batch)
 
 
 def _set_namespace(fd: int) -> None:
