@@ -20,10 +20,10 @@ from typing import Self
 from kvstore.testing.rigs import commands
 from kvstore.testing.rigs.requirements import RigError
 
-POWER_PROGRAMS = ("mkfs.ext4", "mount", "umount")
+POWER_PROGRAMS = ("mkfs.ext4", "mount", "umount", "/dev/loop-control")
 SMALL_PROGRAMS = ("mount", "umount")
 SYNC_PROGRAMS = ("strace",)
-"""What must be installed for a PowerDisk, a SmallDisk, and to meddle with syncs."""
+"""What must be there for a PowerDisk, a SmallDisk, and to meddle with syncs."""
 
 # From the kernel's fs/ext4/ext4.h: shut down as if the power were gone, without a last flush.
 _EXT4_IOC_SHUTDOWN = 0x8004587D
