@@ -150,6 +150,14 @@ class MemberProcess:
         self._process = None
         return status
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait until it has ended by itself; False when it still runs then."""
+        assert self._process is not None, f"{self.name} is not running"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            return True
+        return False
+
     def log_tail(self, lines: int = 20) -> str:
         """The end of its log, for error messages."""
         if not self.log_path.exists():

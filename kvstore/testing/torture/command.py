@@ -1,0 +1,152 @@
+"""`python -m kvstore.testing torture`: the command line, and what is told of a run."""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from kvstore.errors import ConfigError
+from kvstore.testing.history import ViolationError
+from kvstore.testing.processes import ETCD, KEELSON, MemberStartError
+from kvstore.testing.rigs.requirements import RigError
+from kvstore.testing.torture import report
+from kvstore.testing.torture import run as torture
+from kvstore.testing.torture.catalog import FAULTS
+from kvstore.testing.torture.fault import Fault
+from kvstore.testing.torture.run import HISTORY_FILE, Outcome, Plan
+from kvstore.testing.torture.scene import missing_for
+
+MEDIAN_SECONDS_MAX = 2.5
+_PROGRAMS = {"ours": KEELSON, "etcd": ETCD}
+_ROUNDS = 20
+
+Say = Callable[[str], None]
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command line of `torture`."""
+    parser = commands.add_parser("torture", help="faults under load, on real members")
+    parser.add_argument(
+        "--faults",
+        metavar="NAME[,NAME…]",
+        help="which (default: kill; with --minutes: all that the machine allows)",
+    )
+    parser.add_argument("--list", action="store_true", help="name the faults, and run none")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--rounds", type=_positive, help=f"how many (default: {_ROUNDS})")
+    length.add_argument("--minutes", type=_positive_float, help="as many rounds as fit")
+    parser.add_argument("--hold", type=_positive_float, metavar="SECONDS", help="of lasting faults")
+    parser.add_argument(
+        "--clients", type=_positive, default=8, help="with histories (default %(default)s)"
+    )
+    parser.add_argument(
+        "--writers",
+        type=int,
+        default=16,
+        help="outstanding puts besides, around each fault (default %(default)s)",
+    )
+    parser.add_argument("--snapshot-count", type=_positive, help="the members' flag")
+    parser.add_argument("--seed", type=int, default=1, help="of what faults strike when and whom")
+    parser.add_argument(
+        "--members",
+        choices=tuple(_PROGRAMS),
+        default="ours",
+        help="etcd's: how soon it serves again on the same machine",
+    )
+    parser.add_argument(
+        "--unavailable-seconds-max",
+        type=_positive_float,
+        metavar="SECONDS",
+        help="fail when a round takes longer to serve again, "
+        f"or the median of all more than {MEDIAN_SECONDS_MAX}",
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="data and history (default: a temporary one, kept on failure)"
+    )
+
+
+def run(options: argparse.Namespace, say: Say) -> int:
+    """Exit status 0: every promise held; 2: the command line or the machine does not allow it."""
+    if options.list:
+        for name, fault in FAULTS.items():
+            say(_listed(name, fault))
+        return 0
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
+    try:
+        outcome = torture.run(folder / "cluster", _plan(options), say)
+    except (ConfigError, RigError) as error:
+        say(str(error))
+        if not options.folder:
+            shutil.rmtree(folder)
+        return 2
+    except (ViolationError, MemberStartError) as error:
+        say(f"a promise is broken: {error}\nlogs and history: {folder / 'cluster'}")
+        return 1
+    say(report.table(outcome.rounds, outcome.not_run))
+    say(outcome.verdict.told)
+    failures = _failures(outcome, options.unavailable_seconds_max)
+    for failure in failures:
+        say(f"a bound is broken: {failure}")
+    if failures or options.folder:
+        say(f"history: {folder / 'cluster' / HISTORY_FILE}")
+    else:
+        shutil.rmtree(folder)
+    return 1 if failures else 0
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    rounds = options.rounds
+    if options.minutes is None and rounds is None:
+        rounds = _ROUNDS
+    return Plan(
+        faults=_chosen(options.faults, is_all=options.minutes is not None),
+        rounds=rounds,
+        seconds=(options.minutes or 0.0) * 60.0,
+        clients=options.clients,
+        writers=options.writers,
+        seed=options.seed,
+        hold_seconds=options.hold,
+        snapshot_count=options.snapshot_count,
+        program=_PROGRAMS[options.members],
+    )
+
+
+def _chosen(names: str | None, *, is_all: bool) -> tuple[type[Fault], ...]:
+    if names is None:
+        return tuple(FAULTS.values()) if is_all else (FAULTS["kill"],)
+    chosen = [name.strip() for name in names.split(",")]
+    unknown = [name for name in chosen if name not in FAULTS]
+    if unknown:
+        raise ConfigError(f"there is no fault {unknown[0]!r}; there are {', '.join(FAULTS)}")
+    return tuple(FAULTS[name] for name in dict.fromkeys(chosen))
+
+
+def _failures(outcome: Outcome, seconds_max: float | None) -> list[str]:
+    failures = outcome.broken
+    if seconds_max is not None:
+        failures += report.over(
+            outcome.rounds, median_max=MEDIAN_SECONDS_MAX, seconds_max=seconds_max
+        )
+    return failures
+
+
+def _listed(name: str, fault: type[Fault]) -> str:
+    assert fault.__doc__ is not None
+    why = "; ".join(filter(None, map(missing_for, fault.needs)))
+    cannot = f" (not here: {why})" if why else ""
+    return f"{name:<17}{fault.__doc__.splitlines()[0]}{cannot}"
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("1 or more, please")
+    return number
+
+
+def _positive_float(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError("more than 0, please")
+    return number
