@@ -46,7 +46,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default=16,
         help="outstanding puts besides, around each fault (default %(default)s)",
     )
-    parser.add_argument("--snapshot-count", type=_positive, help="the members' flag")
+    parser.add_argument(
+        "--snapshot-count",
+        type=_positive,
+        default=1_000,
+        help="the members' flag (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of what faults strike when and whom")
     parser.add_argument(
         "--members",
@@ -85,6 +90,8 @@ def run(options: argparse.Namespace, say: Say) -> int:
         return 1
     say(report.table(outcome.rounds, outcome.not_run))
     say(outcome.verdict.told)
+    if any(one.point for one in outcome.rounds):
+        say(report.points(outcome.rounds))
     failures = _failures(outcome, options.unavailable_seconds_max)
     for failure in failures:
         say(f"a bound is broken: {failure}")

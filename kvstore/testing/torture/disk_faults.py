@@ -59,7 +59,7 @@ class FullDisk(Fault):
     """No byte is left on the disk of a member, which may go on as long as it needs none."""
 
     name = "full-disk"
-    needs = frozenset({Need.DISKS})
+    needs = frozenset({Need.DISKS, Need.SMALL_SEGMENTS})
     hold_seconds = 5.0
 
     async def begin(self, scene: Scene) -> None:

@@ -31,6 +31,11 @@ class Fault:
         self.moments: list[float] = []
         """Monotonic seconds at which it struck: from each the clients' waiting is counted."""
 
+        self.point = ""
+        """The failpoint that it is about, if it is."""
+        self.is_reached = False
+        """Whether a member has ended there."""
+
     async def prepare(self, scene: Scene) -> None:
         """Arrange what it needs, before its time is taken."""
 

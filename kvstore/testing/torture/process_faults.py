@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import ClassVar
 
 from kvstore import client
 from kvstore.errors import UnavailableError
@@ -125,7 +124,6 @@ class Replace(Fault):
     """A member is killed, removed, and a new one with an empty folder is added in its place."""
 
     name = "replace"
-    _count: ClassVar[int] = 0
 
     async def begin(self, scene: Scene) -> None:
         self._gone = scene.random.choice(scene.members)
@@ -139,14 +137,16 @@ class Replace(Fault):
             member_id = next(m.member_id for m in members if m.name == self._gone.name)
             await _until_done(store, "remove", member_id)
             scene.cluster.leave(self._gone)
-            Replace._count += 1
-            new = scene.cluster.new_member(f"{slot.name}-{Replace._count}")
+            new = scene.cluster.new_member(f"{slot.name}-{scene.turn('replace') + 1}")
             new.address, new.command_prefix = self._gone.address, self._gone.command_prefix
             new.client_port = self._gone.client_port  # clients know the address
             new.data_folder = self._gone.data_folder.with_name(f"{new.name}.data")
             await _until_done(store, "add", new.peer_url)
             slot.member = new
         self.detail += f" by {new.name}"
+        await self._join(scene, new)
+
+    async def _join(self, scene: Scene, new: MemberProcess) -> None:
         await asyncio.to_thread(scene.cluster.join, new)
 
 

@@ -20,6 +20,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     gap_seconds          the longest time between two acknowledgements, all the while
     terms                new ones, so at most as many new leaders
     lag_seconds          from the end until every member had what was committed then
+    point                the failpoint that it was about, if it was
     broken               a bound of the fault that was not kept; empty: none
     """
 
@@ -30,6 +31,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     gap_seconds: float
     terms: int
     lag_seconds: float
+    point: str = ""
+    is_point_reached: bool = False
     broken: str = ""
 
     @property
@@ -84,6 +87,14 @@ def table(rounds: Sequence[Round], not_run: dict[str, str]) -> str:
         for row in rows
     ]
     return "\n".join([*lines, *(f"{name}: not run: {why}" for name, why in not_run.items())])
+
+
+def points(rounds: Sequence[Round]) -> str:
+    """Failpoints at which a member has ended, and those that it did not come to."""
+    reached = {one.point for one in rounds if one.is_point_reached}
+    missed = sorted({one.point for one in rounds if one.point} - reached)
+    more = f"; not reached: {', '.join(missed)}" if missed else ""
+    return f"a member ended at {len(reached)} failpoints: {', '.join(sorted(reached))}{more}"
 
 
 def over(rounds: Sequence[Round], *, median_max: float, seconds_max: float) -> Iterator[str]:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from random import Random
 
 import msgspec
 
@@ -42,7 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     writers: int = 16
     seed: int = 1
     hold_seconds: float | None = None
-    snapshot_count: int | None = None
+    snapshot_count: int = 1_000
     program: Sequence[str] = KEELSON
 
 
@@ -68,9 +67,9 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     readback.require_etcdctl()
     faults, not_run = _possible(plan.faults)
     recorder = Recorder()
-    flags = [] if plan.snapshot_count is None else [f"--snapshot-count={plan.snapshot_count}"]
+    flags = [f"--snapshot-count={plan.snapshot_count}"]
     needs = frozenset(need for fault in faults for need in fault.needs)
-    with built(folder, plan.program, flags, needs, Random(plan.seed)) as scene:
+    with built(folder, plan.program, flags, needs, plan.seed) as scene:
         director = _Director(scene, recorder, plan, faults, say)
         try:
             found = asyncio.run(director.run())
@@ -179,6 +178,8 @@ class _Director:
             gap_seconds=report.gap_seconds(acknowledgements, begun=begun, ended=ended),
             terms=terms,
             lag_seconds=lag_seconds,
+            point=fault.point,
+            is_point_reached=fault.is_reached,
             broken=_broken(fault, terms=terms, lag_seconds=lag_seconds),
         )
         self.rounds.append(one)

@@ -6,6 +6,8 @@ folder, or each with a network namespace, a disk, a clock of its own.
 
 import asyncio
 import contextlib
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from enum import Enum
 from pathlib import Path
@@ -25,6 +27,7 @@ from kvstore.testing.rigs.requirements import missing
 MEMBERS = 3
 SERVING_SECONDS_MAX = 60.0
 CLIENTS = "clients"
+SMALL_KEELSON = (sys.executable, "-m", "kvstore.testing.torture.small_member")
 _DISK_BYTES = 512 * 1024 * 1024  # WAL segments of 64 MiB, a few snapshots; the image is sparse
 
 
@@ -35,6 +38,7 @@ class Need(Enum):
     DISKS = "disks"
     SYNCS = "syncs"
     CLOCK = "clock"
+    SMALL_SEGMENTS = "small segments"
 
 
 def missing_for(need: Need) -> str:
@@ -48,6 +52,8 @@ def missing_for(need: Need) -> str:
             return missing(disks.SYNC_PROGRAMS)
         case Need.CLOCK:
             return clocks.missing()
+        case Need.SMALL_SEGMENTS:
+            return ""
 
 
 class Slot(msgspec.Struct, kw_only=True):
@@ -65,16 +71,18 @@ class Scene:
         self,
         cluster: ClusterProcesses,
         slots: Sequence[Slot],
-        random: Random,
         *,
+        seed: int,
         network: Networks | None,
         clock: JumpingClock | None,
     ) -> None:
         self.cluster = cluster
         self.slots = tuple(slots)
-        self.random = random
+        self.seed = seed
+        self.random = Random(seed)
         self._network = network
         self._clock = clock
+        self._turns: Counter[str] = Counter()
 
     @property
     def network(self) -> Networks:
@@ -92,6 +100,11 @@ class Scene:
     def members(self) -> list[MemberProcess]:
         """All members, running or not."""
         return [slot.member for slot in self.slots]
+
+    def turn(self, name: str) -> int:
+        """How often it was asked for before: for what is done in turn over all rounds."""
+        self._turns[name] += 1
+        return self._turns[name] - 1
 
     def slot_of(self, member: MemberProcess) -> Slot:
         """Where a member runs."""
@@ -143,7 +156,7 @@ class Scene:
 
 @contextlib.contextmanager
 def built(
-    folder: Path, program: Sequence[str], flags: Sequence[str], needs: Set[Need], random: Random
+    folder: Path, program: Sequence[str], flags: Sequence[str], needs: Set[Need], seed: int
 ) -> Iterator[Scene]:
     """A fresh cluster in `folder`, on rigs as needed; everything is removed at the end.
 
@@ -151,6 +164,8 @@ def built(
     Raises RigError and MemberStartError.
     """
     with contextlib.ExitStack() as stack:
+        if Need.SMALL_SEGMENTS in needs:
+            program = SMALL_KEELSON
         cluster = ClusterProcesses(program, folder, count=MEMBERS, flags=flags)
         slots = [Slot(name=member.name, member=member) for member in cluster.members]
         network = clock = None
@@ -170,4 +185,4 @@ def built(
             stack.enter_context(network.entered(CLIENTS))
         stack.callback(cluster.kill)
         cluster.start()
-        yield Scene(cluster, slots, random, network=network, clock=clock)
+        yield Scene(cluster, slots, seed=seed, network=network, clock=clock)
