@@ -11,6 +11,7 @@ import msgspec
 
 from kvstore.errors import ConfigError
 from kvstore.members import MemberRecord
+from kvstore.raft.codec import DECODE_ERRORS
 from kvstore.server.urls import comparable
 
 # A member that was added a moment ago may not be known everywhere yet.
@@ -56,7 +57,7 @@ async def introduction_by(introducer: Introducer, url: str) -> Introduction:
     """Ask the member at a peer URL. Raises ConnectionError, also when it answers nonsense."""
     try:
         return _decoder.decode(await introducer.ask(url))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise ConnectionError(f"{url} gave no introduction: {error}") from None
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from kvstore.errors import KvError
-from kvstore.testing import check_command, fuzz_http2, history_file
+from kvstore.testing import check_command, fuzz_http2, fuzz_peers, history_file
 from kvstore.testing.linearizability import STATES_MAX
 from kvstore.testing.simulation import command as simulation
 from kvstore.testing.torture import command as torture
@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _check(options)
     if options.command == "fuzz-http2":
         return _fuzz(options)
+    if options.command == "fuzz-peers":
+        return fuzz_peers.run(options, say)
     return torture.run(options, say)
 
 
@@ -31,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     simulation.add_parser(commands)
     torture.add_parser(commands)
+    fuzz_peers.add_parser(commands)
     check = commands.add_parser("check", help="is a recorded history linearizable?")
     check.add_argument(
         "history", type=Path, help="JSON Lines, as kvstore.testing.history_file tells"

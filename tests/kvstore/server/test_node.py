@@ -54,6 +54,34 @@ async def a_member(clock: SimulatedClock, *flags: str, seed: int = 1) -> AsyncIt
         await run
 
 
+_DEEP = b"\x91" * 3_500 + b"\xc0"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"garbage",
+        b"\x91",
+        b"\x94\xa1a\x01\xa1\xff\xc3",
+        b"\x95\xa1a\x01\x05\xc3" + _DEEP,  # a LeaseAsk with one element too many
+        b"\x97\xa1b\x01\xc3\x80\xc0\x00" + _DEEP,  # and a MembershipAnswer
+    ],
+)
+def test_garbage_of_a_peer_is_dropped_whatever_it_claims_to_be(frame: bytes) -> None:
+    async def main() -> None:
+        async with a_member(LateClock(), *ONE_OF_THREE) as member:
+            sender = next(
+                id_ for id_ in member.node.raft.membership.voters if id_ != member.node.member_id
+            )
+            kinds = [b"R", b"?", *member.node.frame_handlers]
+            assert len(kinds) == 4
+            for kind in kinds:
+                member.node.on_frame(sender, kind + frame)
+            assert member.node.term == 0
+
+    loop.run(main)
+
+
 def ticks_within(seconds: float, clock: LateClock, *, late: float) -> int:
     """How many ticks a member counts while every timer is late."""
 
