@@ -34,7 +34,7 @@ class FailpointFault(Fault):
         self.point = _point_in_turn(scene, self.name, RUNNING_POINTS)
         is_counted = is_frequent(self.point) or self.point in NODE_POINTS
         count = scene.random.randint(1, _COUNT_MAX) if is_counted else 1
-        self.detail = f"{self._member.name} at {self.point!r}, the {count}. time"
+        self.detail = f"{self._member.name} at {self.point!r} (pass {count})"
         await scene.stop(self._member)
         self._member.environment = _armed(self.point, count)
         await scene.start(self._member)

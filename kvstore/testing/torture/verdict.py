@@ -62,7 +62,7 @@ def judge(recorder: Recorder, readback: Readback) -> Verdict:
     _check_refused(recorder.refused, writes)
     _check_state(readback)
     history.check([_for_the_order(operation) for operation in operations], writes)
-    _check_linearizable(operations)
+    check_linearizable(operations)
     events = sum(watch_checker.check(watch.watch(), writes) for watch in recorder.watches)
     _check_leases(recorder.leased, recorder.deleted_at)
     return Verdict(
@@ -111,7 +111,8 @@ def _check_state(readback: Readback) -> None:
             )
 
 
-def _check_linearizable(operations: Sequence[Operation]) -> None:
+def check_linearizable(operations: Sequence[Operation]) -> None:
+    """Raise ViolationError unless it is proven; "unknown" is not."""
     verdict = linearizability.check(operations)
     if verdict.kind == "ok":
         return
