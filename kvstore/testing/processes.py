@@ -196,6 +196,7 @@ class ClusterProcesses:
         self.folder = folder
         names = [f"{name_prefix}{number}" for number in range(1, count + 1)]
         self.members = [MemberProcess(program, name, folder) for name in names]
+        self._first_flags: dict[str, str] = {}  # name → the initial cluster of its first start
         for member in self.members:
             member.flags = (f"--initial-cluster-token={folder.name}", *flags)
 
@@ -225,6 +226,7 @@ class ClusterProcesses:
         """Choose ports, start every member of a new cluster and wait until all are ready."""
         for attempt in range(1, START_ATTEMPTS_MAX + 1):
             self._choose_ports()
+            self._first_flags = {member.name: self.initial_cluster for member in self.members}
             for member in self.members:
                 member.start(self.initial_cluster)
             try:
@@ -238,8 +240,8 @@ class ClusterProcesses:
                 return
 
     def start_member(self, member: MemberProcess) -> None:
-        """Start a member that was killed or stopped, on its old ports and data folder."""
-        member.start(self.initial_cluster)
+        """Start a member that was killed or stopped: its old ports, data folder and flags."""
+        member.start(self._first_flags.setdefault(member.name, self.initial_cluster))
 
     def new_member(self, name: str) -> MemberProcess:
         """A further member with ports of its own: add its peer URL to the cluster, then `join`."""

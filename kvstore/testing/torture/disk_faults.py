@@ -83,6 +83,7 @@ class PowerCut(Fault):
     name = "power-cut"
     needs = frozenset({Need.DISKS})
     serves_meanwhile = False
+    unavailable_seconds_max = 6.0
 
     async def begin(self, scene: Scene) -> None:
         self._disks = [slot.disk for slot in scene.slots if slot.disk is not None]

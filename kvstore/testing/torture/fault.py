@@ -13,6 +13,7 @@ class Fault:
     hold_seconds            how long it lasts, unless the command line says otherwise
     serves_meanwhile        a quorum is left: clients must be served while it lasts, and time is
                             taken from its beginning. Otherwise from the beginning of its end
+    unavailable_seconds_max until a write is acknowledged that was begun after it struck
     terms_max               how many new terms may come of it; None: any number
     catch_up_seconds_max    how long after its end a member may lag behind what was committed then;
                             None: as long as it takes
@@ -22,6 +23,7 @@ class Fault:
     needs: ClassVar[frozenset[Need]] = frozenset()
     hold_seconds: ClassVar[float] = 0.0
     serves_meanwhile: ClassVar[bool] = True
+    unavailable_seconds_max: ClassVar[float] = 5.0
     terms_max: ClassVar[int | None] = None
     catch_up_seconds_max: ClassVar[float | None] = None
 

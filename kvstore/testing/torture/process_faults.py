@@ -48,6 +48,7 @@ class KillAll(Fault):
 
     name = "kill-all"
     serves_meanwhile = False
+    unavailable_seconds_max = 6.0
 
     async def begin(self, scene: Scene) -> None:
         scene.cluster.kill()

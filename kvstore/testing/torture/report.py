@@ -1,13 +1,14 @@
 """What a run did, in numbers: rounds, how long no write was acknowledged, and the table. PURE."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
 from kvstore.testing.torture.recorder import Acknowledgement
 
+MEDIAN_SECONDS_MAX = 2.5
 _TITLES = ("fault", "rounds", "operations", "median s", "max s", "gap s", "terms", "lag s")
 
 
@@ -97,14 +98,13 @@ def points(rounds: Sequence[Round]) -> str:
     return f"a member ended at {len(reached)} failpoints: {', '.join(sorted(reached))}{more}"
 
 
-def over(rounds: Sequence[Round], *, median_max: float, seconds_max: float) -> Iterator[str]:
-    """What was away for longer than these seconds: the median of all rounds, or one round."""
-    for one in rounds:
-        if one.unavailable_seconds > seconds_max:
-            yield f"{one.fault}: {one.unavailable_seconds:.2f} s until it served again"
+def broken(rounds: Sequence[Round]) -> list[str]:
+    """Bounds of time that were not kept: those of a round's fault, and the median of all."""
+    told = [f"{one.fault} {one.detail}: {one.broken}" for one in rounds if one.broken]
     median = statistics.median(one.unavailable_seconds for one in rounds)
-    if median > median_max:
-        yield f"the median of all rounds is {median:.2f} s until they served again"
+    if median > MEDIAN_SECONDS_MAX:
+        told.append(f"the median of all rounds is {median:.2f} s until they served again")
+    return told
 
 
 def _row(name: str, rounds: Sequence[Round]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import msgspec
 
@@ -54,8 +55,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def broken(self) -> list[str]:
-        """Bounds of faults that were not kept."""
-        return [f"{one.fault} {one.detail}: {one.broken}" for one in self.rounds if one.broken]
+        """Bounds of time that were not kept."""
+        return report.broken(self.rounds)
 
 
 def run(folder: Path, plan: Plan, say: Say) -> Outcome:
@@ -65,7 +66,7 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     had here, RigError and MemberStartError.
     """
     readback.require_etcdctl()
-    faults, not_run = _possible(plan.faults)
+    faults, not_run = possible(plan.faults)
     recorder = Recorder()
     flags = [f"--snapshot-count={plan.snapshot_count}"]
     needs = frozenset(need for fault in faults for need in fault.needs)
@@ -84,19 +85,38 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     )
 
 
-def _possible(
+def possible(
     faults: Sequence[type[Fault]],
 ) -> tuple[tuple[type[Fault], ...], dict[str, str]]:
+    """Those that this machine allows; of the others the reasons. ConfigError if it allows none."""
     not_run = {
         fault.name: "; ".join(why)
         for fault in faults
         if (why := [reason for need in fault.needs if (reason := missing_for(need))])
     }
-    possible = tuple(fault for fault in faults if fault.name not in not_run)
-    if not possible:
+    these = tuple(fault for fault in faults if fault.name not in not_run)
+    if not these:
         told = "; ".join(f"{name}: {why}" for name, why in not_run.items())
         raise ConfigError(f"no fault can be had here: {told}")
-    return possible, not_run
+    return these, not_run
+
+
+def in_turn(faults: Sequence[type[Fault]], random: Random) -> Iterator[type[Fault]]:
+    """All in a random order, then all in another, and so on."""
+    while True:
+        yield from random.sample(faults, k=len(faults))
+
+
+def broken(fault: Fault, *, unavailable_seconds: float, terms: int, lag_seconds: float) -> str:
+    """The bounds of a fault that were not kept, in words; empty: all were."""
+    told = []
+    if unavailable_seconds > fault.unavailable_seconds_max:
+        told.append(f"it did not serve within {fault.unavailable_seconds_max} s")
+    if fault.terms_max is not None and terms > fault.terms_max:
+        told.append(f"{terms} new terms, at most {fault.terms_max} may come of it")
+    if fault.catch_up_seconds_max is not None and lag_seconds > fault.catch_up_seconds_max:
+        told.append(f"a member had not caught up after {fault.catch_up_seconds_max} s")
+    return "; ".join(told)
 
 
 class _Director:
@@ -136,18 +156,15 @@ class _Director:
         return await readback.read_back(self._scene.cluster.endpoints, PREFIX)
 
     def _schedule(self) -> Iterator[Fault]:
-        """All faults in a random order, then all in another, and so on."""
+        """As many as the plan says."""
         ends_at = time.monotonic() + self._plan.seconds
-        number = 0
-        while True:
-            for fault in self._scene.random.sample(self._faults, k=len(self._faults)):
-                if self._plan.rounds is None:
-                    if time.monotonic() >= ends_at:
-                        return
-                elif number == self._plan.rounds:
+        for number, fault in enumerate(in_turn(self._faults, self._scene.random)):
+            if self._plan.rounds is None:
+                if time.monotonic() >= ends_at:
                     return
-                number += 1
-                yield fault()
+            elif number == self._plan.rounds:
+                return
+            yield fault()
 
     async def _round(self, fault: Fault, workload: Workload) -> None:
         """One fault under load. Raises ViolationError when the cluster does not serve again."""
@@ -170,17 +187,23 @@ class _Director:
         except MemberStartError as error:
             raise ViolationError(f"{fault.name} {fault.detail}: {error}") from error
         acknowledgements = recorder.acknowledgements[position:]
+        unavailable_seconds = report.unavailable_seconds(acknowledgements, fault.moments)
         one = Round(
             fault=fault.name,
             detail=fault.detail,
             operations=recorder.count - count,
-            unavailable_seconds=report.unavailable_seconds(acknowledgements, fault.moments),
+            unavailable_seconds=unavailable_seconds,
             gap_seconds=report.gap_seconds(acknowledgements, begun=begun, ended=ended),
             terms=terms,
             lag_seconds=lag_seconds,
             point=fault.point,
             is_point_reached=fault.is_reached,
-            broken=_broken(fault, terms=terms, lag_seconds=lag_seconds),
+            broken=broken(
+                fault,
+                unavailable_seconds=unavailable_seconds,
+                terms=terms,
+                lag_seconds=lag_seconds,
+            ),
         )
         self.rounds.append(one)
         self._say(f"round {len(self.rounds)}: {one.told}")
@@ -222,15 +245,6 @@ class _Director:
             *(asyncio.to_thread(member.status) for member in self._scene.members)
         )
         return [0 if status is None else status.raftAppliedIndex for status in statuses]
-
-
-def _broken(fault: Fault, *, terms: int, lag_seconds: float) -> str:
-    broken = []
-    if fault.terms_max is not None and terms > fault.terms_max:
-        broken.append(f"{terms} new terms, at most {fault.terms_max} may come of it")
-    if fault.catch_up_seconds_max is not None and lag_seconds > fault.catch_up_seconds_max:
-        broken.append(f"a member had not caught up after {fault.catch_up_seconds_max} s")
-    return "; ".join(broken)
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:

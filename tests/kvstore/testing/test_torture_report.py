@@ -69,11 +69,13 @@ def test_the_table_has_a_line_for_each_fault_and_for_all() -> None:
     assert len({len(line) for line in lines[:4]}) == 1
 
 
-def test_rounds_beyond_a_bound_are_named_and_so_is_the_median() -> None:
-    rounds = [a_round("kill", unavailable_seconds=s) for s in (1.0, 2.6, 5.1)]
-    assert list(report.over(rounds, median_max=2.6, seconds_max=5.1)) == []
-    assert list(report.over(rounds, median_max=2.5, seconds_max=5.0)) == [
-        "kill: 5.10 s until it served again",
+def test_rounds_that_broke_a_bound_are_named_and_so_is_the_median() -> None:
+    rounds = [a_round("kill", unavailable_seconds=s) for s in (1.0, 2.5, 5.1)]
+    assert report.broken(rounds) == []
+    rounds = [a_round("kill", unavailable_seconds=2.6), a_round("kill", detail="m1", broken="slow")]
+    assert report.broken(rounds) == ["kill m1: slow"]
+    rounds = [a_round("kill", unavailable_seconds=2.6)]
+    assert report.broken(rounds) == [
         "the median of all rounds is 2.60 s until they served again",
     ]
 
