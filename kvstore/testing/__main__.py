@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from kvstore.errors import KvError
-from kvstore.testing import check_command, fuzz_http2, fuzz_peers, history_file
+from kvstore.testing import check_command, fuzz_http2, fuzz_peers, history_file, snapshot_rounds
 from kvstore.testing.linearizability import STATES_MAX
 from kvstore.testing.simulation import command as simulation
 from kvstore.testing.torture import command as torture
@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fuzz(options)
     if options.command == "fuzz-peers":
         return fuzz_peers.run(options, say)
+    if options.command == "snapshots":
+        return snapshot_rounds.run(options, say)
     return torture.run(options, say)
 
 
@@ -34,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     simulation.add_parser(commands)
     torture.add_parser(commands)
     fuzz_peers.add_parser(commands)
+    snapshot_rounds.add_parser(commands)
     check = commands.add_parser("check", help="is a recorded history linearizable?")
     check.add_argument(
         "history", type=Path, help="JSON Lines, as kvstore.testing.history_file tells"

@@ -56,7 +56,7 @@ _INPUTS_PER_LOOK = 10_000
 _FRAMES_PER_STREAM_MAX = 8
 _PIECE_BYTES_MAX = 4_096
 _SOUND_SHARE = 0.05  # of the payloads; the rest is damaged
-_STREAM_SHARE = 0.1
+_STREAM_SHARE = 0.02
 # A reader holds what has arrived, in buffers that double; and one read of a socket to begin with.
 _HELD_BYTES_MIN = 1024 * 1024
 _HELD_FACTOR = 4
