@@ -59,6 +59,16 @@ def test_a_kept_history_can_be_judged_again(tmp_path: Path) -> None:
     assert command("check", str(history)).returncode == 1
 
 
+def test_without_its_syncs_a_member_loses_writes_and_that_is_seen() -> None:
+    """The negative control of all the rest."""
+    why = "; ".join(filter(None, map(missing_for, FAULTS["power-cut"].needs)))
+    if why:
+        pytest.skip(why)
+    run = command("torture", "--remove-sync", "--rounds", "1")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "as it must be without a sync: " in run.stdout
+
+
 @pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
 def test_etcd_itself_can_be_compared_with(tmp_path: Path) -> None:
     plan = Plan(faults=(FAULTS["kill-all"],), rounds=1, writers=8, program=ETCD)

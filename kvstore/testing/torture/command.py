@@ -16,8 +16,8 @@ from kvstore.testing.torture import report
 from kvstore.testing.torture import run as torture
 from kvstore.testing.torture.catalog import FAULTS
 from kvstore.testing.torture.fault import Fault
-from kvstore.testing.torture.run import HISTORY_FILE, Plan
-from kvstore.testing.torture.scene import missing_for
+from kvstore.testing.torture.run import Outcome, Plan
+from kvstore.testing.torture.scene import UNSYNCED_KEELSON, Need, missing_for
 
 _PROGRAMS = {"ours": KEELSON, "etcd": ETCD}
 _ROUNDS = 20
@@ -61,6 +61,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="etcd's: how soon it serves again on the same machine",
     )
     parser.add_argument(
+        "--remove-sync",
+        action="store_true",
+        help="negative control: power cuts, and members whose syncs do nothing, must lose writes",
+    )
+    parser.add_argument(
         "--strict",
         action="store_true",
         help="fail also when a bound of time is not kept: how long a fault may keep it from "
@@ -72,38 +77,50 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace, say: Say) -> int:
-    """Exit status 0: every promise held; 2: the command line or the machine does not allow it."""
+    """Exit status 0: every promise held; 1: one did not; 2: the command line or the machine does
+    not allow it; 130: interrupted. With --remove-sync 0: writes were lost, and it was seen.
+    """
     if options.list:
         for name, fault in FAULTS.items():
             say(_listed(name, fault))
         return 0
     folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
+    status = _play(options, folder / "cluster", say)
+    if status in (0, 2) and not options.folder:
+        shutil.rmtree(folder)
+    else:
+        say(f"logs and history: {folder / 'cluster'}")
+    return status
+
+
+def _play(options: argparse.Namespace, folder: Path, say: Say) -> int:
     try:
         with _terminable():
-            outcome = torture.run(folder / "cluster", _plan(options), say)
+            outcome = torture.run(folder, _plan(options), say)
     except KeyboardInterrupt:
-        say(f"interrupted; nothing was judged: {folder / 'cluster'}")
+        say("interrupted: nothing was judged")
         return 130
     except (ConfigError, RigError) as error:
         say(str(error))
-        if not options.folder:
-            shutil.rmtree(folder)
         return 2
     except (ViolationError, MemberStartError) as error:
-        say(f"a promise is broken: {error}\nlogs and history: {folder / 'cluster'}")
+        what = "as it must be without a sync" if options.remove_sync else "a promise is broken"
+        say(f"{what}: {error}")
+        return 0 if options.remove_sync else 1
+    if options.remove_sync:
+        say("nothing was lost without a sync: the torture would not notice")
         return 1
+    return _tell(outcome, is_strict=options.strict, say=say)
+
+
+def _tell(outcome: Outcome, *, is_strict: bool, say: Say) -> int:
     say(report.table(outcome.rounds, outcome.not_run))
     say(outcome.verdict.told)
     if any(one.point for one in outcome.rounds):
         say(report.points(outcome.rounds))
     for told in outcome.broken:
         say(f"a bound is broken: {told}")
-    is_failed = bool(options.strict and outcome.broken)
-    if is_failed or options.folder:
-        say(f"history: {folder / 'cluster' / HISTORY_FILE}")
-    else:
-        shutil.rmtree(folder)
-    return int(is_failed)
+    return int(is_strict and bool(outcome.broken))
 
 
 @contextlib.contextmanager
@@ -118,10 +135,17 @@ def _terminable() -> Iterator[None]:
 
 def _plan(options: argparse.Namespace) -> Plan:
     rounds = options.rounds
+    program = _PROGRAMS[options.members]
+    faults = _chosen(options.faults, is_all=options.minutes is not None)
+    if options.remove_sync:
+        faults, program = (FAULTS["power-cut"],), UNSYNCED_KEELSON
+    foreign = [fault.name for fault in faults if Need.SMALL_SEGMENTS in fault.needs]
+    if foreign and program == ETCD:
+        raise ConfigError(f"{foreign[0]} is for our members only: name others by --faults")
     if options.minutes is None and rounds is None:
         rounds = _ROUNDS
     return Plan(
-        faults=_chosen(options.faults, is_all=options.minutes is not None),
+        faults=faults,
         rounds=rounds,
         seconds=(options.minutes or 0.0) * 60.0,
         clients=options.clients,
@@ -129,7 +153,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         seed=options.seed,
         hold_seconds=options.hold,
         snapshot_count=options.snapshot_count,
-        program=_PROGRAMS[options.members],
+        program=program,
     )
 
 

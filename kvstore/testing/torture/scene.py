@@ -18,7 +18,7 @@ import msgspec
 
 from kvstore import client
 from kvstore.testing.history import ViolationError
-from kvstore.testing.processes import ClusterProcesses, MemberProcess
+from kvstore.testing.processes import KEELSON, ClusterProcesses, MemberProcess
 from kvstore.testing.rigs import clocks, disks, networks
 from kvstore.testing.rigs.clocks import JumpingClock
 from kvstore.testing.rigs.disks import PowerDisk
@@ -30,6 +30,7 @@ SERVING_SECONDS_MAX = 60.0
 CLIENTS = "clients"
 _POLL_SECONDS = 0.02
 SMALL_KEELSON = (sys.executable, "-m", "kvstore.testing.torture.small_member")
+UNSYNCED_KEELSON = (sys.executable, "-m", "kvstore.testing.torture.unsynced_member")
 _DISK_BYTES = 512 * 1024 * 1024  # WAL segments of 64 MiB, a few snapshots; the image is sparse
 
 
@@ -178,7 +179,7 @@ def built(
     Raises RigError and MemberStartError.
     """
     with contextlib.ExitStack() as stack:
-        if Need.SMALL_SEGMENTS in needs:
+        if Need.SMALL_SEGMENTS in needs and program == KEELSON:
             program = SMALL_KEELSON
         cluster = ClusterProcesses(program, folder, count=MEMBERS, flags=flags)
         slots = [Slot(name=member.name, member=member) for member in cluster.members]

@@ -30,6 +30,11 @@ def test_an_unknown_fault_is_refused_with_the_names(capsys: pytest.CaptureFixtur
     assert "power-cut" in told
 
 
+def test_failpoints_are_for_our_members_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["torture", "--members", "etcd", "--faults", "kill,failpoint"]) == 2
+    assert "failpoint is for our members only" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--minutes", "-1"], ["--hold", "nan"]])
 def test_a_number_that_makes_no_sense_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
