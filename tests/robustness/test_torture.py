@@ -30,12 +30,13 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize(("names", "rounds"), [("kill", 2), ("kill-all", 1), ("replace", 1)])
-def test_no_acknowledged_write_is_lost(tmp_path: Path, names: str, rounds: int) -> None:
-    plan = Plan(faults=(FAULTS[names],), rounds=rounds, writers=32)
+def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
+    names = ["kill", "kill-all", "replace"]
+    plan = Plan(faults=tuple(FAULTS[name] for name in names), rounds=3, writers=32)
     outcome = torture.run(tmp_path / "cluster", plan, print)
-    assert [one.fault for one in outcome.rounds] == [names] * rounds
-    assert outcome.verdict.written > 32 * 16 * rounds
+    assert sorted(one.fault for one in outcome.rounds) == names
+    assert outcome.verdict.unknown > 0, "whoever kills has clients without an answer"
+    assert outcome.verdict.written > 32 * 16
     assert outcome.verdict.operations > 0
 
 

@@ -1,9 +1,11 @@
 """`python -m kvstore.testing torture`: the command line, and what is told of a run."""
 
 import argparse
+import contextlib
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kvstore.errors import ConfigError
@@ -77,7 +79,11 @@ def run(options: argparse.Namespace, say: Say) -> int:
         return 0
     folder = options.folder or Path(tempfile.mkdtemp(prefix="torture-"))
     try:
-        outcome = torture.run(folder / "cluster", _plan(options), say)
+        with _terminable():
+            outcome = torture.run(folder / "cluster", _plan(options), say)
+    except KeyboardInterrupt:
+        say(f"interrupted; nothing was judged: {folder / 'cluster'}")
+        return 130
     except (ConfigError, RigError) as error:
         say(str(error))
         if not options.folder:
@@ -98,6 +104,16 @@ def run(options: argparse.Namespace, say: Say) -> int:
     else:
         shutil.rmtree(folder)
     return int(is_failed)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: members, namespaces and disks are taken down."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _plan(options: argparse.Namespace) -> Plan:

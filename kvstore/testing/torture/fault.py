@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from kvstore.testing.torture.scene import Need, Scene
 
+STEP_DOWN_SECONDS_MAX = 2.0  # two election timeouts
+
 
 class Fault:
     """One fault of one round.
@@ -33,10 +35,18 @@ class Fault:
         self.moments: list[float] = []
         """Monotonic seconds at which it struck: from each the clients' waiting is counted."""
 
+        self.broken: list[str] = []
+        """Bounds of its own that were not kept."""
         self.point = ""
         """The failpoint that it is about, if it is."""
         self.is_reached = False
         """Whether a member has ended there."""
+
+    def note_step_down(self, seconds: float) -> None:
+        """How long somebody took itself for the leader who was none any more."""
+        self.detail += f" (stepped down after {seconds:.2f} s)"
+        if seconds > STEP_DOWN_SECONDS_MAX:
+            self.broken.append(f"it did not step down within {STEP_DOWN_SECONDS_MAX} s")
 
     async def prepare(self, scene: Scene) -> None:
         """Arrange what it needs, before its time is taken."""

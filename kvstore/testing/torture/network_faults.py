@@ -1,5 +1,6 @@
 """Faults of the network: cuts of every shape, and links that lose, delay or double frames."""
 
+import time
 from itertools import permutations
 from typing import ClassVar
 
@@ -28,14 +29,19 @@ class CutLeader(_NetworkFault):
     terms_max = 1
 
     async def begin(self, scene: Scene) -> None:
-        leader = scene.slot_of(await scene.leader()).name
+        member = await scene.leader()
+        leader = scene.slot_of(member).name
         others = [slot.name for slot in scene.slots if slot.name != leader]
-        if scene.random.random() < 0.5:
+        is_reachable = scene.random.random() < 0.5
+        if not is_reachable:
             others.append(CLIENTS)
         self.detail = f"{leader} from {', '.join(others)}"
         for other in others:
             scene.network.set(leader, other, cut=True)
             scene.network.set(other, leader, cut=True)
+        self.moments.append(time.monotonic())
+        if is_reachable:
+            self.note_step_down(await scene.stepped_down(member))
 
 
 class CutFollower(_NetworkFault):

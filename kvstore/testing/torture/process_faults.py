@@ -71,6 +71,7 @@ class Pause(Fault):
 
     async def end(self, scene: Scene) -> None:
         self._paused.resume()
+        self.note_step_down(await scene.stepped_down(self._paused))
 
     async def _whom(self, scene: Scene) -> MemberProcess:
         return await scene.leader()
@@ -82,6 +83,9 @@ class PauseFollower(Pause):
     name = "pause-follower"
     terms_max = 0
     catch_up_seconds_max = 10.0
+
+    async def end(self, scene: Scene) -> None:
+        self._paused.resume()
 
     async def _whom(self, scene: Scene) -> MemberProcess:
         return await scene.follower()

@@ -22,7 +22,8 @@ from kvstore.testing.torture.workload import PREFIX, Workload
 
 HISTORY_FILE = "history.jsonl"
 _ACKNOWLEDGEMENTS_BEFORE = 50  # … of writes, before a fault begins: everybody is at work
-_ACKNOWLEDGEMENTS_BEFORE_OF_A_WRITER = 16
+_ACKNOWLEDGEMENTS_OF_A_WRITER_BEFORE = 16
+_ACKNOWLEDGEMENTS_OF_WRITERS_BEFORE_MAX = 1_024
 _CAUGHT_UP_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.05
 
@@ -109,7 +110,7 @@ def in_turn(faults: Sequence[type[Fault]], random: Random) -> Iterator[type[Faul
 
 def broken(fault: Fault, *, unavailable_seconds: float, terms: int, lag_seconds: float) -> str:
     """The bounds of a fault that were not kept, in words; empty: all were."""
-    told = []
+    told = list(fault.broken)
     if unavailable_seconds > fault.unavailable_seconds_max:
         told.append(f"it did not serve within {fault.unavailable_seconds_max} s")
     if fault.terms_max is not None and terms > fault.terms_max:
@@ -173,8 +174,10 @@ class _Director:
             await fault.prepare(scene)
             term = await scene.term()
             workload.open_writers()
-            before = _ACKNOWLEDGEMENTS_BEFORE
-            before += _ACKNOWLEDGEMENTS_BEFORE_OF_A_WRITER * self._plan.writers
+            before = _ACKNOWLEDGEMENTS_BEFORE + min(
+                _ACKNOWLEDGEMENTS_OF_A_WRITER_BEFORE * self._plan.writers,
+                _ACKNOWLEDGEMENTS_OF_WRITERS_BEFORE_MAX,
+            )
             await recorder.acknowledged_more(before, seconds_max=SERVING_SECONDS_MAX)
             begun, position = time.monotonic(), len(recorder.acknowledgements)
             count = recorder.count

@@ -7,6 +7,7 @@ folder, or each with a network namespace, a disk, a clock of its own.
 import asyncio
 import contextlib
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from enum import Enum
@@ -27,6 +28,7 @@ from kvstore.testing.rigs.requirements import missing
 MEMBERS = 3
 SERVING_SECONDS_MAX = 60.0
 CLIENTS = "clients"
+_POLL_SECONDS = 0.02
 SMALL_KEELSON = (sys.executable, "-m", "kvstore.testing.torture.small_member")
 _DISK_BYTES = 512 * 1024 * 1024  # WAL segments of 64 MiB, a few snapshots; the image is sparse
 
@@ -125,6 +127,18 @@ class Scene:
         """One that is not the leader."""
         leader = await self.leader()
         return self.random.choice([member for member in self.members if member is not leader])
+
+    async def stepped_down(self, member: MemberProcess) -> float:
+        """Seconds until a member no longer takes itself for the leader. ViolationError: never."""
+        begun = time.monotonic()
+        while True:
+            status = await asyncio.to_thread(member.status)
+            seconds = time.monotonic() - begun
+            if status is not None and status.leader != status.header.member_id:
+                return seconds
+            if seconds > SERVING_SECONDS_MAX:
+                raise ViolationError(f"{member.name} takes itself for the leader after {seconds} s")
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def term(self) -> int:
         """The newest term that a member knows."""

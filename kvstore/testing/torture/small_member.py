@@ -3,9 +3,8 @@
 With those of production (64 MiB) a run would hardly ever see a second one.
 """
 
-import sys
+import runpy
 
-from kvstore.__main__ import main
 from kvstore.server.member import Member
 
 SEGMENT_BYTES = 256 * 1024
@@ -15,4 +14,4 @@ if __name__ == "__main__":
     assert defaults is not None
     assert "segment_bytes" in defaults
     defaults["segment_bytes"] = SEGMENT_BYTES
-    sys.exit(main())
+    runpy.run_module("kvstore", run_name="__main__")

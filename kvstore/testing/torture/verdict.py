@@ -63,7 +63,9 @@ def judge(recorder: Recorder, readback: Readback) -> Verdict:
     _check_state(readback)
     history.check([_for_the_order(operation) for operation in operations], writes)
     check_linearizable(operations)
-    events = sum(watch_checker.check(watch.watch(), writes) for watch in recorder.watches)
+    order = watch_checker.Order(writes)
+    watches = [recorded.watch() for recorded in recorder.watches]
+    events = sum(watch_checker.check(watch, order.part_for(watch)) for watch in watches)
     _check_leases(recorder.leased, recorder.deleted_at)
     return Verdict(
         operations=len(operations),

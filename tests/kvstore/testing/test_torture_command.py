@@ -90,6 +90,16 @@ def test_bounds_of_a_fault_that_were_not_kept_are_told() -> None:
     ]
 
 
+def test_a_leader_that_is_none_must_step_down_in_time() -> None:
+    fault = _Made()
+    fault.note_step_down(1.9)
+    assert (fault.detail, fault.broken) == (" (stepped down after 1.90 s)", [])
+    fault.note_step_down(2.1)
+    assert torture.broken(fault, unavailable_seconds=0.1, terms=0, lag_seconds=0.0) == (
+        "it did not step down within 2.0 s"
+    )
+
+
 def test_faults_that_touch_the_machine_say_what_they_need() -> None:
     assert FAULTS["kill"].needs == frozenset()
     assert FAULTS["cut-one-way"].needs == {Need.NETWORKS}
