@@ -1,9 +1,9 @@
 """Fuzzing of the peer port's pure half: what strangers and broken members may send, from one seed.
 
 Streams are cut to frames as the port does it, before and after the handshake; payloads go to every
-decoder of the port and to that of Raft's messages. Inputs are sound records and what damage makes
-of them (`_Damage`), or nothing but dice. Whatever comes is decoded, or refused with the one error
-of its layer, at once and in bounded memory.
+decoder of the port and of Raft's messages. Inputs are sound records and what damage makes of them
+(`_Damage`), or nothing but dice. Whatever comes is decoded, or refused with the one error of its
+layer, at once and in bounded memory.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from kvstore import commands
+from kvstore.commands import Proposal, Put
 from kvstore.errors import MalformedRequestError
 from kvstore.raft import codec
 from kvstore.raft.types import (
@@ -36,7 +38,7 @@ from kvstore.raft.types import (
     TimeoutNow,
     VoteReply,
 )
-from kvstore.server import peer_frames
+from kvstore.server import peer_frames, peer_messages
 from kvstore.server.peer_frames import (
     FRAME_BYTES_MAX,
     FrameError,
@@ -61,6 +63,7 @@ _STREAM_SHARE = 0.02
 _HELD_BYTES_MIN = 1024 * 1024
 _HELD_FACTOR = 4
 _GROWTH_BYTES_MAX = 64 * 1024 * 1024
+_RECEIVER, _SENDER = 1, 2  # of the sound messages
 _RSS_UNIT_BYTES = 1024  # Linux counts in KiB
 _STDERR = 2  # the descriptor: a hang is told also where `sys.stderr` is something else
 
@@ -91,8 +94,9 @@ class _Target(msgspec.Struct, frozen=True):
 
 
 def _messages() -> list[Message]:
-    """One of each kind, with everything in it that there can be."""
-    to, by, term = 1, 2, 7
+    """One of each kind, with all in it that there can be; proposals that can be applied."""
+    to, by, term = _RECEIVER, _SENDER, 7
+    proposal = commands.encode(Proposal(_SENDER, 1, Put(b"key", b"value", lease=5)))
     entries = tuple(Entry(index, 7, b"x" * index) for index in range(4, 9))
     membership = Membership(voters=(1, 2, 3), outgoing=(1, 2), learners=(4,), removed=(5, 6))
     meta = SnapshotMeta(9, 6, membership)
@@ -113,7 +117,7 @@ def _messages() -> list[Message]:
         HeartbeatReply(to=to, sender=by, term=term, read_context=2**60),
         ReadIndexRequest(to=to, sender=by, term=term, context=300),
         ReadIndexReply(to=to, sender=by, term=term, context=300, index=5),
-        Propose(to=to, sender=by, term=term, data=(b"first", b"second")),
+        Propose(to=to, sender=by, term=term, data=(proposal, proposal)),
         InstallSnapshot(to=to, sender=by, term=term, meta=meta),
         TimeoutNow(to=to, sender=by, term=term),
     ]
@@ -131,6 +135,7 @@ def _targets() -> list[_Target]:
         _Target(peer_frames.read_reply, FrameError, [encode(SnapshotReply("no"))]),
         _Target(peer_frames.read_snapshot_part, FrameError, parts),
         _Target(_round_trip, MalformedRequestError, messages),
+        _Target(_read_as_leader, MalformedRequestError, messages),
     ]
 
 
@@ -140,6 +145,10 @@ def _round_trip(data: bytes) -> Message:
     if codec.decode(codec.encode(message)) != message:
         raise FuzzFailure(f"{message} is another one after the wire")
     return message
+
+
+def _read_as_leader(data: bytes) -> Message:
+    return peer_messages.read(data, sender=_SENDER, receiver=_RECEIVER, is_leader=True)
 
 
 class _Damage:

@@ -39,9 +39,7 @@ async def read(endpoints: list[str]) -> int:
     [
         ("wal write:20", False),
         ("wal sync:20", True),  # the kernel has it, and the machine goes on
-        ("apply:20", True),
         ("applied:20", True),
-        ("snapshot rename", True),
         ("snapshot synced_folder:2", True),
     ],
 )

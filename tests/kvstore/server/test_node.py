@@ -7,7 +7,10 @@ from random import Random
 
 import pytest
 
-from kvstore.raft.types import Heartbeat, Role
+from kvstore import commands
+from kvstore.commands import Proposal, Put
+from kvstore.raft import codec
+from kvstore.raft.types import Heartbeat, Propose, Role
 from kvstore.seams import Timer
 from kvstore.server import config
 from kvstore.server.bootstrap import bootstrap
@@ -80,6 +83,31 @@ def test_garbage_of_a_peer_is_dropped_whatever_it_claims_to_be(frame: bytes) -> 
             assert member.node.term == 0
 
     loop.run(main)
+
+
+def test_garbage_that_a_peer_proposes_never_gets_into_the_log() -> None:
+    """Whoever applied it would end, and again after each start, on all members."""
+
+    async def main() -> None:
+        async with a_member(LateClock(), *ALONE) as member:
+            node = member.node
+            while not node.is_leader or node.machine.applied_index < node.raft.last_index:
+                await next_tick(member)
+            before = node.raft.last_index
+            sound = commands.encode(Proposal(9, 1, Put(b"k", b"v")))
+            forward(node, (sound, b"garbage"))
+            await next_tick(member)
+            assert node.raft.last_index == before
+            forward(node, (sound,))
+            await next_tick(member)
+            assert node.machine.store.revision == 2
+
+    loop.run(main)
+
+
+def forward(node: Node, data: tuple[bytes, ...]) -> None:
+    message = Propose(to=node.member_id, sender=9, term=node.term, data=data)
+    node.on_frame(9, b"R" + codec.encode(message))
 
 
 def ticks_within(seconds: float, clock: LateClock, *, late: float) -> int:
