@@ -1,5 +1,6 @@
 """Every fault there is, by name."""
 
+from kvstore.testing.torture.clock_faults import CLOCK_FAULTS
 from kvstore.testing.torture.disk_faults import DISK_FAULTS
 from kvstore.testing.torture.failpoints import FailpointFault, FailpointJoin
 from kvstore.testing.torture.fault import Fault
@@ -10,6 +11,7 @@ _ALL: tuple[type[Fault], ...] = (
     *PROCESS_FAULTS,
     *NETWORK_FAULTS,
     *DISK_FAULTS,
+    *CLOCK_FAULTS,
     FailpointFault,
     FailpointJoin,
 )

@@ -1,4 +1,4 @@
-"""Faults of disks and clocks: slow, failing, full, without power; an hour off."""
+"""Faults of disks: slow, failing, full, without power."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,6 @@ from kvstore.testing.torture.scene import Need, Scene
 _SLOW_SYNC_SECONDS = 1.0
 _ENDED_SECONDS_MAX = 30.0
 _BALLAST_BYTES = 1024 * 1024
-_JUMP_SECONDS = 3600.0
 
 
 class SlowDisk(Fault):
@@ -115,42 +114,9 @@ class PowerCutLeader(Fault):
         await scene.start(self._member)
 
 
-class ClockJump(Fault):
-    """The wall clocks of all members jump by an hour, there and back."""
-
-    name = "clock-jump"
-    needs = frozenset({Need.CLOCK})
-    hold_seconds = 5.0
-    terms_max = 0
-
-    async def prepare(self, scene: Scene) -> None:
-        scene.clock.jump(0.0)
-        await _restart_all(scene, scene.clock.environment())
-
-    async def begin(self, scene: Scene) -> None:
-        seconds = scene.random.choice((-_JUMP_SECONDS, _JUMP_SECONDS))
-        self.detail = f"{seconds:+.0f} s"
-        scene.clock.jump(seconds)
-
-    async def end(self, scene: Scene) -> None:
-        scene.clock.jump(0.0)
-
-    async def clear(self, scene: Scene) -> None:
-        await _restart_all(scene, {})
-
-
 def _disk_of(disk: PowerDisk | None) -> PowerDisk:
     assert disk is not None, "the scene was built for this need"
     return disk
-
-
-async def _restart_all(scene: Scene, environment: dict[str, str]) -> None:
-    """One member after the other."""
-    for member in scene.members:
-        await scene.stop(member)
-        member.environment = environment
-        await scene.start(member)
-        await scene.wait_ready()
 
 
 def _fill(ballast: Path) -> None:
@@ -170,5 +136,4 @@ DISK_FAULTS: tuple[type[Fault], ...] = (
     FullDisk,
     PowerCut,
     PowerCutLeader,
-    ClockJump,
 )
