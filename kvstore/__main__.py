@@ -12,10 +12,13 @@ from typing import Any
 import uvloop
 
 from kvstore.errors import OperatorError
-from kvstore.server import config, peers, tls
+from kvstore.seams import PeerTransport
+from kvstore.server import config, failpoints, peers, tls
 from kvstore.server.bootstrap import bootstrap
 from kvstore.server.clock import LoopClock
 from kvstore.server.config import Settings
+from kvstore.server.failpoint_seams import FailpointFiles, FailpointTransport, arm_node
+from kvstore.server.failpoints import VARIABLE, Failpoints
 from kvstore.server.front import Front, FrontLimits
 from kvstore.server.member import Member, Seams
 from kvstore.server.pages import MemberPages
@@ -35,6 +38,7 @@ def main() -> int:
     """Run until SIGTERM or SIGINT. Exit status 2: wrong flags; 1: the member cannot go on."""
     try:
         settings = config.load(sys.argv[1:], os.environ)
+        armed = failpoints.load(os.environ)
     except OperatorError as error:
         print(f"kvstore: {error}", file=sys.stderr)
         return 2
@@ -51,13 +55,15 @@ def main() -> int:
         logger.warning("%s", notice)
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     gc.set_threshold(*_GC_THRESHOLDS)
-    return _run(settings)
+    if armed is not None:
+        logger.warning("%s=%s: this member fails on purpose", VARIABLE, os.environ[VARIABLE])
+    return _run(settings, armed)
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, armed: Failpoints | None) -> int:
     status = 0
     try:
-        uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings, armed))
     except* OperatorError as group:
         status = 1
         for failure in _leaves(group):
@@ -82,18 +88,22 @@ def _leaves(group: BaseExceptionGroup[OperatorError]) -> list[BaseException]:
     return leaves
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, armed: Failpoints | None) -> None:
     asyncio.get_running_loop().set_exception_handler(_on_stray_error)
-    files = LocalFiles()
+    files = FailpointFiles(armed) if armed else LocalFiles()
     clock, dice = LoopClock(), random.SystemRandom()
     boot = await bootstrap(files, settings, TcpIntroducer(settings, clock, dice))
-    transport = peers.peers_of(settings, boot.spec, clock, dice)
+    transport: PeerTransport = peers.peers_of(settings, boot.spec, clock, dice)
+    if armed:
+        transport = FailpointTransport(transport, armed)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with asyncio.TaskGroup() as tasks:
         gc.disable()  # millions of records are coming that no collection could free
         member = Member(settings, boot.spec, Seams(clock, files, transport, dice), tasks)
+        if armed:
+            arm_node(member.node, armed)
         gc.freeze()
         gc.enable()
         front = _front(settings, member)

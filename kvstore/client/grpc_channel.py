@@ -147,10 +147,13 @@ class GrpcStream:
 
     def __init__(self, call: grpc.aio.StreamStreamCall[Any, Any]) -> None:
         self._call = call
+        self._is_open = False
 
     async def send(self, request: Any) -> None:
         """Send one message."""
         try:
+            if not self._is_open:
+                await self._until_open()
             await self._call.write(request)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             raise await self._ended() from None
@@ -172,6 +175,27 @@ class GrpcStream:
     def cancel(self) -> None:
         """End the call from this side."""
         self._call.cancel()
+
+    async def _until_open(self) -> None:
+        """Wait until messages can be sent, or the call has ended.
+
+        grpc's own waiting never ends when the call is cancelled before it has a connection.
+        """
+        ended = asyncio.Event()
+        self._call.add_done_callback(lambda _: ended.set())
+        waiting = [
+            asyncio.ensure_future(self._call.wait_for_connection()),
+            asyncio.ensure_future(ended.wait()),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        if self._call.done():
+            raise await self._ended()
+        self._is_open = True
 
     async def _ended(self) -> RpcFailure:
         return _failure(await self._call.code(), await self._call.details())

@@ -11,8 +11,9 @@ from kvstore.raft.types import AppendEntries, Message
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 
-# msgspec lets bad UTF-8 and absurd nesting through as what they are.
-_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be: bad UTF-8 and absurd nesting it
+lets through as what they are. For whoever decodes what comes from outside."""
 
 
 def encode(message: Message) -> bytes:
@@ -24,7 +25,7 @@ def decode(data: bytes) -> Message:
     """The message in a frame. Raises MalformedRequestError."""
     try:
         message: Message = _decoder.decode(data)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise MalformedRequestError(f"a peer's bytes are no message: {error}") from error
     if isinstance(message, AppendEntries):
         _check_entries(message)

@@ -12,6 +12,7 @@ import msgspec
 
 from kvstore.errors import ConfigError, OperatorError
 from kvstore.members import MemberRecord
+from kvstore.raft.codec import DECODE_ERRORS
 from kvstore.urls import comparable
 
 # A member that was added a moment ago may not be known everywhere yet.
@@ -62,7 +63,7 @@ async def introduction_by(introducer: Introducer, url: str) -> Introduction:
         return _decoder.decode(await introducer.ask(url))
     except ConnectionError as error:
         raise ConnectionError(f"{url}: {error}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise ConnectionError(f"{url} gave no introduction: {error}") from None
 
 

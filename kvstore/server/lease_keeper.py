@@ -13,6 +13,7 @@ import msgspec
 from kvstore.commands import LeaseCheckpoint, LeaseRevoke
 from kvstore.errors import KvError, RequestTimeoutError
 from kvstore.lease import LeaseTimeToLive
+from kvstore.raft.codec import DECODE_ERRORS
 from kvstore.server.node import Node
 from kvstore.server.waiters import Done, Waiters
 
@@ -113,7 +114,7 @@ class LeaseKeeper:
         """A question of a follower or an answer of the leader."""
         try:
             message = _decoder.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             logger.warning("peer %x sent a lease frame that is none: %s", sender, error)
             return
         if isinstance(message, LeaseAnswer):

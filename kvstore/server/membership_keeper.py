@@ -26,6 +26,7 @@ from kvstore.errors import (
     UnhealthyClusterError,
 )
 from kvstore.members import MemberRecord
+from kvstore.raft.codec import DECODE_ERRORS
 from kvstore.raft.types import NO_MEMBER
 from kvstore.rpc_errors import Status, error_of, status_of
 from kvstore.server.node import Node
@@ -156,7 +157,7 @@ class MembershipKeeper:
         """A question of another member or the leader's answer."""
         try:
             message = _decoder.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except DECODE_ERRORS as error:
             logger.warning("peer %x sent a membership frame that is none: %s", sender, error)
             return
         if isinstance(message, MembershipAnswer):

@@ -37,6 +37,7 @@ from kvstore.raft.types import (
     SnapshotMeta,
 )
 from kvstore.seams import Clock, PeerTransport, Random
+from kvstore.server import peer_messages
 from kvstore.server.commit_hold import CommitHold
 from kvstore.server.log_window import LogWindow
 from kvstore.server.proposals import Proposals
@@ -90,6 +91,9 @@ class Node:
     `machine` is replaced as a whole when a snapshot is installed: never keep a reference to it
     or to its parts across a return to the event loop.
     """
+
+    on_commit: Callable[[], None] | None = None
+    """Called before each batch is applied, when somebody wants to know."""
 
     def __init__(
         self,
@@ -338,14 +342,15 @@ class Node:
                 handler.on_frame(sender, payload)
             return
         try:
-            message = codec.decode(payload)
+            message = peer_messages.read(
+                payload, sender=sender, receiver=self.member_id, is_leader=self.is_leader
+            )
         except MalformedRequestError as error:
-            logger.warning("peer %x sent a frame that is no message: %s", sender, error)
+            logger.warning("dropped a message of peer %x: %s", sender, error)
             return
-        if message.sender == sender and message.to == self.member_id:
-            self.raft.step(message)
-            self._beat_while_processing()
-            self._wake.set()
+        self.raft.step(message)
+        self._beat_while_processing()
+        self._wake.set()
 
     def on_unreachable(self, member_id: int) -> None:
         """The transport lost frames to a member: probe it from what it acknowledged."""
@@ -425,6 +430,8 @@ class Node:
     async def _apply(self, committed: Sequence[Entry]) -> None:
         if not committed:
             return
+        if self.on_commit is not None:
+            self.on_commit()
         slice_end = self.clock.now() + APPLY_SLICE_SECONDS
         for position, entry in enumerate(committed):
             self._apply_entry(entry)

@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-import msgspec
-
 from kvstore.errors import KvError
+from kvstore.raft.codec import DECODE_ERRORS
 from kvstore.seams import SnapshotStream
 from kvstore.server import peer_frames
 from kvstore.server.peer_connection import Connection, Local
@@ -97,7 +96,7 @@ class Called(Connection):
     def _take_message(self, sender: int, payload: bytes) -> None:
         try:
             self._host.frame_received(sender, payload)
-        except msgspec.DecodeError as error:
+        except DECODE_ERRORS as error:
             raise FrameError(f"a message that cannot be decoded: {error}") from None
 
     def _shake_hands(self, hello: Hello) -> None:
@@ -320,7 +319,7 @@ async def consume_snapshot(
     """Run the consumer and tell the sender; returns the refusal, empty when it is stored."""
     try:
         await on_snapshot(stream)
-    except (ConnectionError, KvError, msgspec.DecodeError) as error:
+    except (ConnectionError, KvError, *DECODE_ERRORS) as error:
         refusal = str(error) or type(error).__name__
     else:
         refusal = ""

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
+from kvstore.raft.codec import DECODE_ERRORS
+
 MAGIC = "keelson-peer"
 PROTOCOL_VERSION = 3
 
@@ -145,7 +147,7 @@ def read_snapshot_part(payload: bytes) -> SnapshotHeader | SnapshotEnd | bytes:
 def _decode(decoder: msgspec.msgpack.Decoder[_Record], payload: bytes) -> _Record:
     try:
         return decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except DECODE_ERRORS as error:
         raise FrameError(f"not a frame of ours: {error}") from None
 
 

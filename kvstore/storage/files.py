@@ -120,9 +120,11 @@ class LocalAppendFile:
         reserve: int = 0,
         reserved: int = 0,
         pace: Pace | None = None,
+        fdatasync: Callable[[int], None] | None = None,
     ) -> None:
         """`reserve`: bytes of space to ask for before the first write; `reserved`: those that it
-        has. `pace`: a log's; without it every sync is the worker's."""
+        has. `pace`: a log's; without it every sync is the worker's. `fdatasync`: instead of the
+        system's."""
         self._fd = fd
         self._path = path
         self._size = size
@@ -130,6 +132,7 @@ class LocalAppendFile:
         self._reserve = reserve
         self._reserved = reserved
         self._pace = pace
+        self._fdatasync = fdatasync or os.fdatasync
         self._written = self._zeroed = size
         self._is_in_thread = False
         self._queued: list[bytes] = []
@@ -188,7 +191,7 @@ class LocalAppendFile:
             _write_all(self._fd, data)
             self._written += len(data)
             zero_count = self._zero_ahead()
-            os.fdatasync(self._fd)
+            self._fdatasync(self._fd)
             if self._pace is not None and not is_first:  # that one is about the space
                 self._pace.count(len(data) + zero_count, time.perf_counter() - began)
         except OSError as error:
@@ -214,7 +217,9 @@ class LocalAppendFile:
 class LocalFiles:
     """The file system of this machine; implements `Files`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fdatasync: Callable[[int], None] | None = None) -> None:
+        """`fdatasync`: called with a descriptor where files are synced, instead of the system's."""
+        self._fdatasync = fdatasync
         self._log_worker = _Worker("wal")
         self._log_pace = Pace()
         self._bulk_worker = _Worker("bulk-files")
@@ -257,9 +262,15 @@ class LocalFiles:
         except OSError as error:
             raise disk_error("create", path, error) from error
         if not preallocate:
-            return LocalAppendFile(fd, path, 0, self._bulk_worker)
+            return LocalAppendFile(fd, path, 0, self._bulk_worker, fdatasync=self._fdatasync)
         return LocalAppendFile(
-            fd, path, 0, self._log_worker, reserve=preallocate, pace=self._log_pace
+            fd,
+            path,
+            0,
+            self._log_worker,
+            reserve=preallocate,
+            pace=self._log_pace,
+            fdatasync=self._fdatasync,
         )
 
     def open_append(self, path: str, *, size: int) -> LocalAppendFile:
@@ -282,7 +293,13 @@ class LocalFiles:
         except OSError as error:
             _give_up(fd, "repair", path, error)
         return LocalAppendFile(
-            fd, path, size, self._log_worker, reserved=reserved, pace=self._log_pace
+            fd,
+            path,
+            size,
+            self._log_worker,
+            reserved=reserved,
+            pace=self._log_pace,
+            fdatasync=self._fdatasync,
         )
 
     async def rename(self, source: str, target: str) -> None:

@@ -2,33 +2,41 @@
 
 import argparse
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 from kvstore.errors import KvError
-from kvstore.testing import check_command, controls, fuzz_http2, history_file, torture
-from kvstore.testing.history import ViolationError
+from kvstore.testing import (
+    check_command,
+    controls,
+    fuzz_http2,
+    fuzz_peers,
+    history_file,
+    snapshot_rounds,
+)
 from kvstore.testing.linearizability import STATES_MAX
-from kvstore.testing.processes import ETCD, KEELSON
 from kvstore.testing.simulation import command as simulation
-
-_PROGRAMS = {"ours": KEELSON, "etcd": ETCD}
+from kvstore.testing.torture import command as torture
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 0: every promise held (with --remove-sync: every seed lost writes)."""
     options = _parser().parse_args(arguments)
+    say = partial(print, flush=True)
     if options.command == "simulate":
-        return simulation.run(options, partial(print, flush=True))
+        return simulation.run(options, say)
     if options.command == "controls":
         return _control(options)
     if options.command == "check":
         return _check(options)
     if options.command == "fuzz-http2":
         return _fuzz(options)
-    return _torture(options)
+    if options.command == "fuzz-peers":
+        return fuzz_peers.run(options, say)
+    if options.command == "snapshots":
+        return snapshot_rounds.run(options, say)
+    return torture.run(options, say)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,17 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     simulation.add_parser(commands)
     controls.add_parser(commands)
-    torment = commands.add_parser("torture", help="kill real members under load")
-    torment.add_argument("--faults", choices=("kill", "kill-all"), default="kill")
-    torment.add_argument("--rounds", type=int, default=20)
-    torment.add_argument("--writers", type=int, default=64)
-    torment.add_argument(
-        "--members",
-        choices=tuple(_PROGRAMS),
-        default="ours",
-        help="etcd's: how soon it serves again on the same machine",
-    )
-    torment.add_argument("--folder", type=Path, help="data folder (default: a temporary one)")
+    torture.add_parser(commands)
+    fuzz_peers.add_parser(commands)
+    snapshot_rounds.add_parser(commands)
     check = commands.add_parser("check", help="is a recorded history linearizable?")
     check.add_argument(
         "history", type=Path, help="JSON Lines, as kvstore.testing.history_file tells"
@@ -89,24 +89,6 @@ def _fuzz(options: argparse.Namespace) -> int:
         print(f"repeat: {again}", file=sys.stderr)
         raise
     print(f"{report} ({time.monotonic() - started:.0f} s)")
-    return 0
-
-
-def _torture(options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
-        folder = options.folder or Path(temporary) / "cluster"
-        try:
-            report = torture.run(
-                folder,
-                faults=options.faults,
-                rounds=options.rounds,
-                writers=options.writers,
-                program=_PROGRAMS[options.members],
-            )
-        except ViolationError as violation:
-            print(f"a promise is broken: {violation}", file=sys.stderr)
-            return 1
-    print(report.summary)
     return 0
 
 

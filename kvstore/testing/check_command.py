@@ -39,9 +39,10 @@ def _judge_watches(recording: Recording) -> tuple[bool, str]:
     if not recording.writes:
         return False, "unknown: watches cannot be checked without the order of writes"
     count = 0
+    order = watch_checker.Order(recording.writes)
     for number, watch in enumerate(recording.watches):
         try:
-            count += watch_checker.check(watch, recording.writes)
+            count += watch_checker.check(watch, order.part_for(watch))
         except ViolationError as violation:
             return False, f"violation: watch {number}: {violation}"
     return True, f"ok: {len(recording.watches)} watches got {count} events as promised"

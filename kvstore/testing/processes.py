@@ -1,4 +1,4 @@
-"""Real member processes on loopback: start, wait until ready, kill -9, freeze, restart.
+"""Real member processes: start, wait until ready, kill -9, freeze, restart.
 
 For tests that look at the system from outside: Debian's etcd and our own member take the same
 flags, so one class runs either. Blocking on purpose (process control has no event loop to share).
@@ -39,13 +39,21 @@ class MemberStartError(Exception):
 
 
 class MemberProcess:
-    """One member: a command line, a data folder, a log file and, while it runs, a process."""
+    """One member: a command line, a data folder, a log file and, while it runs, a process.
+
+    On loopback as it is; `address`, `command_prefix` (a program that runs the member inside
+    something, in the same process), `environment` (on top of ours) and `data_folder` may be set
+    before a start.
+    """
 
     def __init__(self, program: Sequence[str], name: str, folder: Path) -> None:
         self.program = tuple(program)
         self.name = name
         self.data_folder = folder / f"{name}.data"
         self.log_path = folder / f"{name}.log"
+        self.address = _LOOPBACK
+        self.command_prefix: tuple[str, ...] = ()
+        self.environment: dict[str, str] = {}
         self.client_port = 0
         self.peer_port = 0
         self.flags: tuple[str, ...] = ()
@@ -55,7 +63,7 @@ class MemberProcess:
     @property
     def endpoint(self) -> str:
         """Where clients reach it, `host:port`."""
-        return f"{_LOOPBACK}:{self.client_port}"
+        return f"{self.address}:{self.client_port}"
 
     @property
     def client_url(self) -> str:
@@ -65,7 +73,7 @@ class MemberProcess:
     @property
     def peer_url(self) -> str:
         """Where other members reach it, as a URL."""
-        return f"http://{_LOOPBACK}:{self.peer_port}"
+        return f"http://{self.address}:{self.peer_port}"
 
     @property
     def pid(self) -> int:
@@ -81,6 +89,7 @@ class MemberProcess:
     def command(self, initial_cluster: str) -> list[str]:
         """The whole command line, flags as etcd spells them."""
         return [
+            *self.command_prefix,
             *self.program,
             f"--name={self.name}",
             f"--data-dir={self.data_folder}",
@@ -103,7 +112,7 @@ class MemberProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=inherited,
+                env={**inherited, **self.environment},
             )
 
     def signal(self, number: signal.Signals) -> None:
@@ -141,6 +150,14 @@ class MemberProcess:
         self._process = None
         return status
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait until it has ended by itself; False when it still runs then."""
+        assert self._process is not None, f"{self.name} is not running"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            return True
+        return False
+
     def log_tail(self, lines: int = 20) -> str:
         """The end of its log, for error messages."""
         if not self.log_path.exists():
@@ -149,7 +166,7 @@ class MemberProcess:
 
     def status(self, timeout_seconds: float = 1.0) -> rpc_pb2.StatusResponse | None:
         """etcd's Status of this member, or None while it does not answer."""
-        if not _accepts_connections(self.client_port):
+        if not _accepts_connections(self.address, self.client_port):
             return None  # spares grpc's reconnect back-off
         with grpc.insecure_channel(self.endpoint) as channel:
             ask = channel.unary_unary(
@@ -179,6 +196,7 @@ class ClusterProcesses:
         self.folder = folder
         names = [f"{name_prefix}{number}" for number in range(1, count + 1)]
         self.members = [MemberProcess(program, name, folder) for name in names]
+        self._first_flags: dict[str, str] = {}  # name → the initial cluster of its first start
         for member in self.members:
             member.flags = (f"--initial-cluster-token={folder.name}", *flags)
 
@@ -208,6 +226,7 @@ class ClusterProcesses:
         """Choose ports, start every member of a new cluster and wait until all are ready."""
         for attempt in range(1, START_ATTEMPTS_MAX + 1):
             self._choose_ports()
+            self._first_flags = {member.name: self.initial_cluster for member in self.members}
             for member in self.members:
                 member.start(self.initial_cluster)
             try:
@@ -221,8 +240,8 @@ class ClusterProcesses:
                 return
 
     def start_member(self, member: MemberProcess) -> None:
-        """Start a member that was killed or stopped, on its old ports and data folder."""
-        member.start(self.initial_cluster)
+        """Start a member that was killed or stopped: its old ports, data folder and flags."""
+        member.start(self._first_flags.setdefault(member.name, self.initial_cluster))
 
     def new_member(self, name: str) -> MemberProcess:
         """A further member with ports of its own: add its peer URL to the cluster, then `join`."""
@@ -319,8 +338,8 @@ def _serves_reads(member: MemberProcess) -> bool:
     return True
 
 
-def _accepts_connections(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((_LOOPBACK, port), timeout=1):
+def _accepts_connections(address: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
         return True
     return False
 

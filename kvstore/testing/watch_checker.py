@@ -6,6 +6,7 @@ of a watch request. All come to one rule: what was received is the list of the w
 asked for, from the start revision on, without a hole and without a repeat, in whole revisions.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Never
 
@@ -72,6 +73,36 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
         if not self.range_end:
             return write.key == self.key
         return self.key <= write.key and (self.range_end == b"\0" or write.key < self.range_end)
+
+
+class Order:
+    """The store's order of writes, for checking many watches: each sees a part of it only."""
+
+    def __init__(self, writes: Sequence[Write]) -> None:
+        self._writes = writes
+        self._before: list[int] = []  # position of the write before, of the same key; or -1
+        last: dict[bytes, int] = {}
+        for position, write in enumerate(writes):
+            self._before.append(last.get(write.key, -1))
+            last[write.key] = position
+
+    def part_for(self, watch: Watch) -> list[Write]:
+        """Give the writes by which `check` judges this watch as it does by all.
+
+        Those from its start to the end of what it tells, and what was there before each.
+        """
+        told = (
+            item.revision if isinstance(item, Batch) else item.start_revision
+            for item in watch.received
+        )
+        through = max(watch.through_revision, *told, 0)
+        first = self._position_of(watch.start_revision)
+        end = self._position_of(through + 1)
+        before = {position for position in self._before[first:end] if 0 <= position < first}
+        return [self._writes[position] for position in (*sorted(before), *range(first, end))]
+
+    def _position_of(self, revision: int) -> int:
+        return bisect_left(self._writes, revision, key=lambda write: write.revision)
 
 
 def check(watch: Watch, writes: Sequence[Write], *, compact_revision: int = 0) -> int:

@@ -15,6 +15,7 @@ import uvloop
 
 from kvstore import __main__ as entry
 from kvstore.server.config import Settings
+from kvstore.server.failpoints import Failpoints
 
 _INTERVAL_SECONDS = 0.001
 
@@ -56,9 +57,9 @@ def main() -> int:
         uvloop.run(_idle(report))
     serve = entry._serve
 
-    async def serve_probed(settings: Settings) -> None:
+    async def serve_probed(settings: Settings, armed: Failpoints | None) -> None:
         _Probe(report)
-        await serve(settings)
+        await serve(settings, armed)
 
     entry._serve = serve_probed
     return entry.main()

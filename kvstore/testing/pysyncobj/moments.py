@@ -44,7 +44,7 @@ MOMENT_OF = {
     "identity sync_folder": WRITTEN,
     "identity synced_folder": WRITTEN,
 }
-"""By the names of `kvstore.testing.simulation.points`."""
+"""By the names of `kvstore.server.points`."""
 
 
 def moment_of(operation: str, path: str) -> str:

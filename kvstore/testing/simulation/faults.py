@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
-from kvstore.testing.simulation.contest import ContestedElection
-from kvstore.testing.simulation.last_copy import LastCopy
-from kvstore.testing.simulation.late_ack import LateAck
-from kvstore.testing.simulation.network import Link, Network
-from kvstore.testing.simulation.points import (
+from kvstore.server.points import (
     FIRST_START_POINTS,
     POINTS,
     START_POINTS,
     is_frequent,
 )
+from kvstore.testing.simulation.contest import ContestedElection
+from kvstore.testing.simulation.last_copy import LastCopy
+from kvstore.testing.simulation.late_ack import LateAck
+from kvstore.testing.simulation.network import Link, Network
 from kvstore.testing.simulation.victims import Trap, Victim, Victims
 
 _LEADER_PROBABILITY = 1 / 3  # of being the victim, besides its luck as one of the members

@@ -17,10 +17,10 @@ from kvstore.server import config
 from kvstore.server.bootstrap import bootstrap, cluster_spec
 from kvstore.server.log_window import LogWindow
 from kvstore.server.member import Member, Seams
+from kvstore.server.points import point_of
 from kvstore.testing.simulation.clock import SimulatedClock
 from kvstore.testing.simulation.disk import SimulatedCrash, SimulatedFiles
 from kvstore.testing.simulation.life_files import LifeFiles
-from kvstore.testing.simulation.points import point_of
 from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.rpc import Listener
 from kvstore.testing.simulation.transport import SimulatedIntroducer, SimulatedTransport, Wire

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from kvstore.server.points import ALL_POINTS
 from kvstore.testing.simulation.faults import CUT_KINDS, MEMBERSHIP_KIND, PAUSE_KIND
-from kvstore.testing.simulation.points import ALL_POINTS
 
 AT_A_RANDOM_MOMENT = ""
 """The cause of a crash that no I/O point and no disk brought about."""

@@ -1,5 +1,6 @@
 """The front on a TLS port: who may connect."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ def _pem_of(pair: TlsFiles | None) -> tuple[bytes | None, bytes | None]:
     return Path(pair.key_file).read_bytes(), Path(pair.cert_file).read_bytes()
 
 
-async def test_a_client_without_our_cas_certificate_is_refused(tmp_path: Path) -> None:
+async def test_a_client_without_a_valid_certificate_of_our_ca_is_refused(tmp_path: Path) -> None:
     authority, foreign = Authority(tmp_path), Authority(tmp_path, "foreign")
     ours, stranger = authority.issue("server"), foreign.issue("stranger")
+    expired = authority.issue("expired", expires_in=timedelta(hours=-1))
     front = Front([SERVICE], [parse_url("https://127.0.0.1:0")], load_front(ours))
     await front.start()
     ca = authority.ca_file.read_bytes()
@@ -48,8 +50,10 @@ async def test_a_client_without_our_cas_certificate_is_refused(tmp_path: Path) -
         return response
 
     assert health_pb2.HealthCheckResponse.FromString(await check(ours)).status == SERVING
-    for pair in (None, stranger):
+    for pair in (None, stranger, expired):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await check(pair)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    # Whoever was refused has harmed nobody.
+    assert health_pb2.HealthCheckResponse.FromString(await check(ours)).status == SERVING
     await front.stop()

@@ -83,6 +83,7 @@ async def test_a_joiner_is_patient_while_it_is_not_known_yet(tmp_path: Path) -> 
     [
         (None, "nobody is there"),
         (b"garbage", "no introduction"),
+        (b"\x95\x01\x80\x80\x90" + b"\x91" * 3_500 + b"\xc0", "no introduction"),
         (msgspec.structs.replace(CLUSTER, members=STARTED), "knows no member with the peer URLs"),
     ],
 )

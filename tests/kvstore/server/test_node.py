@@ -7,7 +7,10 @@ from random import Random
 
 import pytest
 
-from kvstore.raft.types import Heartbeat, Role
+from kvstore import commands
+from kvstore.commands import Proposal, Put
+from kvstore.raft import codec
+from kvstore.raft.types import Heartbeat, Propose, Role
 from kvstore.seams import Timer
 from kvstore.server import config
 from kvstore.server.bootstrap import bootstrap
@@ -52,6 +55,59 @@ async def a_member(clock: SimulatedClock, *flags: str, seed: int = 1) -> AsyncIt
         yield member
         member.stop()
         await run
+
+
+_DEEP = b"\x91" * 3_500 + b"\xc0"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"garbage",
+        b"\x91",
+        b"\x94\xa1a\x01\xa1\xff\xc3",
+        b"\x95\xa1a\x01\x05\xc3" + _DEEP,  # a LeaseAsk with one element too many
+        b"\x97\xa1b\x01\xc3\x80\xc0\x00" + _DEEP,  # and a MembershipAnswer
+    ],
+)
+def test_garbage_of_a_peer_is_dropped_whatever_it_claims_to_be(frame: bytes) -> None:
+    async def main() -> None:
+        async with a_member(LateClock(), *ONE_OF_THREE) as member:
+            sender = next(
+                id_ for id_ in member.node.raft.membership.voters if id_ != member.node.member_id
+            )
+            kinds = [b"R", b"?", *member.node.frame_handlers]
+            assert len(kinds) == 4
+            for kind in kinds:
+                member.node.on_frame(sender, kind + frame)
+            assert member.node.term == 0
+
+    loop.run(main)
+
+
+def test_garbage_that_a_peer_proposes_never_gets_into_the_log() -> None:
+    """Whoever applied it would end, and again after each start, on all members."""
+
+    async def main() -> None:
+        async with a_member(LateClock(), *ALONE) as member:
+            node = member.node
+            while not node.is_leader or node.machine.applied_index < node.raft.last_index:
+                await next_tick(member)
+            before = node.raft.last_index
+            sound = commands.encode(Proposal(9, 1, Put(b"k", b"v")))
+            forward(node, (sound, b"garbage"))
+            await next_tick(member)
+            assert node.raft.last_index == before
+            forward(node, (sound,))
+            await next_tick(member)
+            assert node.machine.store.revision == 2
+
+    loop.run(main)
+
+
+def forward(node: Node, data: tuple[bytes, ...]) -> None:
+    message = Propose(to=node.member_id, sender=9, term=node.term, data=data)
+    node.on_frame(9, b"R" + codec.encode(message))
 
 
 def ticks_within(seconds: float, clock: LateClock, *, late: float) -> int:

@@ -128,6 +128,24 @@ def test_garbage_in_a_frame_is_a_frame_error_or_a_record(read: Callable[[bytes],
             assert read(bytes(garbage)) is not None
 
 
+@pytest.mark.parametrize(
+    ("read", "record"),
+    [
+        (peer_frames.read_hello, Hello(peer_frames.MAGIC, 1, 2, 3, 4, Purpose.MESSAGES)),
+        (peer_frames.read_welcome, Welcome(peer_frames.MAGIC, 1, 2, 3, "no", False)),
+        (peer_frames.read_reply, SnapshotReply("no")),
+        (peer_frames.read_snapshot_part, SnapshotEnd(1, 2)),
+    ],
+)
+def test_absurd_nesting_in_a_frame_is_a_frame_error(
+    read: Callable[[bytes], object],
+    record: Hello | Welcome | SnapshotReply | SnapshotEnd,
+) -> None:
+    head = peer_frames.record_frame(record)[4:]
+    with pytest.raises(FrameError, match="recursion"):
+        read(bytes([head[0] + 1]) + head[1:] + b"\x91" * 3_500 + b"\xc0")
+
+
 def test_garbage_on_the_stream_is_a_frame_error_or_frames() -> None:
     dice = random.Random(6)
     for _ in range(300):

@@ -9,13 +9,13 @@ from random import Random
 import pytest
 
 from kvstore.errors import UnavailableError
+from kvstore.server.points import ALL_POINTS, POINTS, point_of
 from kvstore.testing.simulation import faults, loop
 from kvstore.testing.simulation.cluster import SimulatedCluster
 from kvstore.testing.simulation.contest import ContestedElection
 from kvstore.testing.simulation.faults import Fault
 from kvstore.testing.simulation.last_copy import LastCopy
 from kvstore.testing.simulation.network import Network
-from kvstore.testing.simulation.points import ALL_POINTS, POINTS, point_of
 from kvstore.testing.simulation.victims import Trap
 
 

@@ -1,6 +1,6 @@
 """Sums of many runs, and what they should have been about."""
 
-from kvstore.testing.simulation.points import ALL_POINTS
+from kvstore.server.points import ALL_POINTS
 from kvstore.testing.simulation.report import Report, never_happened, summary, total
 
 FIRST = Report(

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from kvstore.testing.history import ViolationError, Write
-from kvstore.testing.watch_checker import Batch, Event, Resumption, Watch, check
+from kvstore.testing.watch_checker import Batch, Event, Order, Resumption, Watch, check
 
 WRITES = [
     Write(2, b"a", b"1"),
@@ -84,6 +84,7 @@ GOOD = {
 @pytest.mark.parametrize(("got", "count"), GOOD.values(), ids=GOOD.keys())
 def test_what_was_promised_is_accepted(got: Watch, count: int) -> None:
     assert check(got, WRITES) == count
+    assert check(got, Order(WRITES).part_for(got)) == count
 
 
 BAD = {
@@ -148,6 +149,15 @@ BAD = {
 def test_a_broken_promise_is_named(got: Watch, what: str) -> None:
     with pytest.raises(ViolationError, match=what):
         check(got, WRITES)
+    with pytest.raises(ViolationError, match=what):
+        check(got, Order(WRITES).part_for(got))
+
+
+def test_a_watch_is_judged_by_its_part_of_the_order() -> None:
+    """What comes after it, and what was there before but for the keys in it, is left out."""
+    got = watch(*ALL[2:3], start_revision=5, prev_kv=True)
+    assert Order(WRITES).part_for(got) == [WRITES[2], WRITES[4]]
+    assert Order(WRITES).part_for(watch(start_revision=8)) == []
 
 
 def test_a_compacted_value_may_be_missing_but_not_wrong() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kvstore.seams import SnapshotStream
@@ -114,6 +115,24 @@ async def test_second_snapshot_at_a_time_is_refused() -> None:
         await first
         await three.peers.send_snapshot(2, b"3", chunks_of(4))
         assert [sender for sender, _, _ in two.snapshots] == [1, 3]
+
+
+async def test_a_header_that_cannot_be_decoded_is_refused() -> None:
+    """Of another version, perhaps; it must not end who gets it."""
+    urls = urls_of(1, 2)
+    one, two = Member(1, urls), Member(2, urls)
+
+    async def consume(stream: SnapshotStream) -> None:
+        msgspec.msgpack.decode(stream.header)
+
+    two.consume = consume
+    async with running(one, two):
+        for header in (b"\x91", b"\xa1\xff", b"\x91" * 100_000 + b"\xc0"):
+            with pytest.raises(ConnectionError, match=r"truncated|decode|recursion"):
+                await one.peers.send_snapshot(2, header, chunks_of(1))
+        two.consume = two.keep
+        await one.peers.send_snapshot(2, b"h", chunks_of(1))
+        assert len(two.snapshots) == 1
 
 
 async def test_receiver_that_refuses_is_believed() -> None:

@@ -81,6 +81,7 @@ async def test_garbage_closes_the_connection_and_nothing_else() -> None:
     urls = urls_of(1, 2)
     one, two = Member(1, urls), Member(2, urls)
     dice = random.Random(11)
+    hello = msgspec.msgpack.encode(Hello(peer_frames.MAGIC, 2, CLUSTER, 1, 2, Purpose.MESSAGES))
     heads = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -89,6 +90,7 @@ async def test_garbage_closes_the_connection_and_nothing_else() -> None:
         peer_frames.record_frame(Hello("other", 1, CLUSTER, 1, 2, Purpose.MESSAGES)),
         peer_frames.frame(b"\xc1"),
         (peer_frames.HANDSHAKE_BYTES_MAX + 1).to_bytes(4, "big"),
+        peer_frames.frame(b"\x97" + hello[1:] + b"\x91" * 3_500 + b"\xc0"),  # absurdly deep
     ]
     heads += [b"\xff" + dice.randbytes(dice.randrange(4, 600)) for _ in range(80)]
     async with running(one, two):

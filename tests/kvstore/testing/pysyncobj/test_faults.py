@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 
+from kvstore.server.points import ALL_POINTS
 from kvstore.testing.pysyncobj.cluster import ControlCluster
 from kvstore.testing.pysyncobj.doors import Doors
 from kvstore.testing.pysyncobj.store import ReplicatedStore
 from kvstore.testing.simulation import faults, loop
 from kvstore.testing.simulation.faults import Fault
-from kvstore.testing.simulation.points import ALL_POINTS
 from kvstore.testing.simulation.victims import Trap
 
 Test = Callable[[ControlCluster], Awaitable[None]]

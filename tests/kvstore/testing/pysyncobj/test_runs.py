@@ -10,13 +10,13 @@ import pysyncobj.serializer
 import pysyncobj.syncobj
 import pytest
 
+from kvstore.server.points import ALL_POINTS
 from kvstore.testing.pysyncobj import hunt, scenario
 from kvstore.testing.pysyncobj.__main__ import main
 from kvstore.testing.pysyncobj.cluster import ControlCluster
 from kvstore.testing.pysyncobj.member import ControlMember
 from kvstore.testing.pysyncobj.moments import MOMENT_OF
 from kvstore.testing.pysyncobj.scenario import Plan
-from kvstore.testing.simulation.points import ALL_POINTS
 
 SEEDS_MAX = 20  # within which it is caught; the promise is 1,000
 KILLED_SEEDS_MAX = 100  # and where nothing that was written is lost

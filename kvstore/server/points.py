@@ -2,8 +2,14 @@
 
 `write`: the bytes are not the kernel's yet. `sync`: they are, and nothing is durable. `synced`: all
 is durable, and nobody was told. "frames send" is before frames leave for another member and "frames
-sent" after, when whatever they promise must be durable.
+sent" after, when whatever they promise must be durable. The simulation crashes members at them;
+`failpoints` ends real processes there. Names only.
 """
+
+import re
+
+# Wherever the data folder is, and whatever its name.
+_STORAGE_PATH = re.compile(r"/member/(?P<folder>wal|snap)(/[^/]*)?$")
 
 _OF_A_FILE = ("create", "write", "sync", "synced", "rename")
 _OF_A_FOLDER = ("sync_folder", "synced_folder")
@@ -31,11 +37,15 @@ POINTS = (
 
 ALL_POINTS = (*FIRST_START_POINTS, *POINTS)
 
+NODE_POINTS = ("apply", "applied", "snapshot install", "snapshot installed")
+"""Before and after a committed batch becomes the state (after: no client has its answer), and
+before and after a leader's snapshot does. For real processes only."""
+
 _FREQUENT = frozenset({"frames send", "frames sent", "wal write", "wal sync", "wal synced"})
 
 
 def point_of(operation: str, path: str) -> str:
-    """The name of an operation of `SimulatedFiles` on a path."""
+    """The name of an operation of `Files` on a path."""
     return f"{_file_of(path)} {operation}"
 
 
@@ -45,8 +55,9 @@ def is_frequent(point: str) -> bool:
 
 
 def _file_of(path: str) -> str:
-    if "/snap" in path:
-        return "snapshot"
-    if "/wal" not in path:
+    found = _STORAGE_PATH.search(path)
+    if found is None:
         return "identity"
+    if found["folder"] == "snap":
+        return "snapshot"
     return "segment" if path.endswith(".tmp") else "wal"

@@ -1,0 +1,97 @@
+"""Failpoints: a member ends where it is told to, each place in turn."""
+
+import asyncio
+import contextlib
+from random import Random
+
+from kvstore.errors import KvError
+from kvstore.server.failpoints import VARIABLE
+from kvstore.server.points import FIRST_START_POINTS, NODE_POINTS, POINTS, is_frequent
+from kvstore.testing.processes import MemberProcess, MemberStartError
+from kvstore.testing.torture.fault import Fault
+from kvstore.testing.torture.process_faults import Replace
+from kvstore.testing.torture.scene import Need, Scene
+
+JOIN_POINTS = (*FIRST_START_POINTS, "snapshot install", "snapshot installed")
+"""Those that only a new member passes."""
+
+RUNNING_POINTS = (*POINTS, *(point for point in NODE_POINTS if point not in JOIN_POINTS))
+
+# A segment is full, or a snapshot due, at least once in this time.
+_ENDED_SECONDS_MAX = 30.0
+_READY_SECONDS_MAX = 10.0
+_COUNT_MAX = 200  # how often a member may pass a point of every batch before it ends there
+
+
+class FailpointFault(Fault):
+    """A member is started so that it ends at a named failpoint; half of the time it leads."""
+
+    name = "failpoint"
+    needs = frozenset({Need.SMALL_SEGMENTS})
+
+    async def begin(self, scene: Scene) -> None:
+        self._member = scene.random.choice(scene.members)
+        self.point = _point_in_turn(scene, self.name, RUNNING_POINTS)
+        is_counted = is_frequent(self.point) or self.point in NODE_POINTS
+        count = scene.random.randint(1, _COUNT_MAX) if is_counted else 1
+        self.detail = f"{self._member.name} at {self.point!r} (pass {count})"
+        await scene.stop(self._member)
+        self._member.environment = _armed(self.point, count)
+        await scene.start(self._member)
+        if scene.random.random() < 0.5:
+            await _let_it_lead(scene, self._member)
+        self.is_reached = await scene.ended(self._member, seconds_max=_ENDED_SECONDS_MAX)
+        self.detail += "" if self.is_reached else " (not reached)"
+        self._member.kill()
+
+    async def end(self, scene: Scene) -> None:
+        self._member.environment = {}
+        await scene.start(self._member)
+
+
+class FailpointJoin(Replace):
+    """A member is replaced, and the new one ends at a failpoint of its first life."""
+
+    name = "failpoint-join"
+    needs = frozenset({Need.SMALL_SEGMENTS})
+
+    async def prepare(self, scene: Scene) -> None:
+        """A member's log in memory begins with its start: who is new then gets a snapshot."""
+        for member in scene.members:
+            await scene.stop(member)
+            await scene.start(member)
+            await scene.wait_ready()
+
+    async def _join(self, scene: Scene, new: MemberProcess) -> None:
+        self.point = _point_in_turn(scene, self.name, JOIN_POINTS)
+        new.environment = _armed(self.point, 1)
+        await super()._join(scene, new)
+        self.is_reached = await scene.ended(new, seconds_max=_ENDED_SECONDS_MAX)
+        self.detail += f", which ended at {self.point!r}"
+        self.detail += "" if self.is_reached else " (not reached)"
+        new.kill()
+        new.environment = {}
+        await scene.start(new)
+
+
+def _point_in_turn(scene: Scene, name: str, points: tuple[str, ...]) -> str:
+    """All in one random order, over and over."""
+    turn = scene.turn(name)
+    shuffled = Random(scene.seed).sample(points, k=len(points))
+    return shuffled[turn % len(points)]
+
+
+def _armed(point: str, count: int) -> dict[str, str]:
+    return {VARIABLE: f"{point}:{count}=kill"}
+
+
+async def _let_it_lead(scene: Scene, member: MemberProcess) -> None:
+    """As far as it lives that long."""
+    with contextlib.suppress(KvError, MemberStartError):
+        await asyncio.to_thread(
+            scene.cluster.wait_ready, [member], timeout_seconds=_READY_SECONDS_MAX
+        )
+        status = await asyncio.to_thread(member.status)
+        if status is not None:
+            async with scene.connect() as store:
+                await store.maintenance.move_leader(status.header.member_id)

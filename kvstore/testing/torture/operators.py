@@ -1,0 +1,130 @@
+"""A recording client: random operations on ten keys at a time, each with what came of it.
+
+A new ten once a few thousand operations were done, so that checking each key stays cheap.
+"""
+
+import asyncio
+import time
+from random import Random
+from typing import Literal
+
+import msgspec
+
+from kvstore import client
+from kvstore.commands import Compare
+from kvstore.errors import KvError, UnavailableError
+from kvstore.testing.history import ViolationError
+from kvstore.testing.linearizability import Operation
+from kvstore.testing.torture.recorder import Recorder
+
+KEYS = 10
+OPERATIONS_PER_TEN_KEYS = 4_000
+_KINDS: tuple[Literal["put", "get", "delete", "cas"], ...] = (
+    *("put", "put"),
+    *("get", "get"),
+    *("cas", "cas"),  # reads first
+    "delete",
+)
+_PAUSE_SECONDS = 0.03  # between two operations of a client, on average
+
+
+class Operator:
+    """One recording client: its next operation, and what is known of it afterwards."""
+
+    def __init__(self, number: int, recorder: Recorder, prefix: bytes, random: Random) -> None:
+        self._number = number
+        self._prefix = prefix
+        self._recorder = recorder
+        self._random = random
+        self._count = 0
+
+    async def next(self, store: client.Client) -> None:
+        """Pause, do one operation (a cas reads first) and record it."""
+        await asyncio.sleep(self._random.expovariate(1 / _PAUSE_SECONDS))
+        ten = len(self._recorder.operations) // OPERATIONS_PER_TEN_KEYS
+        key = b"%s%d/%d" % (self._prefix, ten, self._random.randrange(KEYS))
+        match self._random.choice(_KINDS):
+            case "put":
+                await self._do(store, self._begin("put", key, value=self._next_value()))
+            case "get":
+                await self._do(store, self._begin("get", key))
+            case "delete":
+                await self._do(store, self._begin("delete", key))
+            case _:
+                await self._compare_and_set(store, key)
+
+    async def _compare_and_set(self, store: client.Client, key: bytes) -> None:
+        found = await self._do(store, self._begin("get", key))
+        if found.completed is None:
+            return
+        cas = self._begin("cas", key, value=self._next_value())
+        if self._random.random() < 0.5 and found.value is not None:
+            cas = msgspec.structs.replace(cas, expected_value=found.value)
+        else:
+            cas = msgspec.structs.replace(cas, expected_revision=found.mod_revision)
+        await self._do(store, cas)
+
+    def _begin(
+        self, kind: Literal["put", "get", "delete", "cas"], key: bytes, value: bytes | None = None
+    ) -> Operation:
+        return Operation(
+            process=self._number, kind=kind, key=key, value=value, invoked=time.monotonic()
+        )
+
+    def _next_value(self) -> bytes:
+        """No value is written twice, so that each tells who wrote it."""
+        self._count += 1
+        return b"%d.%d" % (self._number, self._count)
+
+    async def _do(self, store: client.Client, operation: Operation) -> Operation:
+        """Do it and record it; the operation with its answer, or without one."""
+        try:
+            done = await _ask(store, operation)
+        except UnavailableError as error:
+            if error.may_have_been_applied or operation.kind == "get":
+                self._recorder.record(operation)
+            elif operation.value is not None:
+                self._recorder.refused.add(operation.value)
+            return operation
+        except asyncio.CancelledError:
+            self._recorder.record(operation)
+            raise
+        except KvError as error:
+            raise ViolationError(f"{operation.told()}: refused with {error!r}") from error
+        self._recorder.record(done)
+        return done
+
+
+async def _ask(store: client.Client, operation: Operation) -> Operation:
+    """Call the cluster; the operation with its answer."""
+    key, value = operation.key, operation.value
+    facts: dict[str, object] = {}
+    match operation.kind:
+        case "put":
+            assert value is not None
+            revision = (await store.put(key, value)).header.revision
+        case "get":
+            found = await store.get_range(key)
+            revision = found.header.revision
+            if found.kvs:
+                facts = {"value": found.kvs[0].value, "mod_revision": found.kvs[0].mod_revision}
+        case "delete":
+            deleted = await store.delete(key)
+            revision = deleted.header.revision
+            facts = {"succeeded": deleted.deleted > 0}
+        case "cas":
+            assert value is not None
+            txn = store.txn().when(_condition(operation)).then(client.put(key, value))
+            answer = await txn.commit()
+            revision = answer.header.revision
+            facts = {"succeeded": answer.succeeded}
+    return msgspec.structs.replace(
+        operation, completed=time.monotonic(), revision=revision, **facts
+    )
+
+
+def _condition(cas: Operation) -> Compare:
+    if cas.expected_value is not None:
+        return client.Value(cas.key) == cas.expected_value
+    assert cas.expected_revision is not None
+    return client.ModRevision(cas.key) == cas.expected_revision

@@ -1,0 +1,264 @@
+"""A run: one fault after the other under load, then everything is read back and judged."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from kvstore.errors import ConfigError
+from kvstore.testing import history_file
+from kvstore.testing.history import ViolationError
+from kvstore.testing.processes import KEELSON, MemberStartError
+from kvstore.testing.torture import readback, report, verdict
+from kvstore.testing.torture.fault import Fault
+from kvstore.testing.torture.recorder import Recorder
+from kvstore.testing.torture.report import Round
+from kvstore.testing.torture.scene import SERVING_SECONDS_MAX, Scene, built, missing_for
+from kvstore.testing.torture.verdict import Verdict
+from kvstore.testing.torture.workload import PREFIX, Workload
+
+HISTORY_FILE = "history.jsonl"
+_ACKNOWLEDGEMENTS_BEFORE = 50  # … of writes, before a fault begins: everybody is at work
+_ACKNOWLEDGEMENTS_OF_A_WRITER_BEFORE = 16
+_ACKNOWLEDGEMENTS_OF_WRITERS_BEFORE_MAX = 1_024
+_CAUGHT_UP_SECONDS_MAX = 120.0
+_POLL_SECONDS = 0.05
+
+Say = Callable[[str], None]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do: so many rounds, or as many as fit into `seconds`.
+
+    hold_seconds: how long faults last that last; None: each as long as it is used to.
+    """
+
+    faults: tuple[type[Fault], ...]
+    rounds: int | None = None
+    seconds: float = 0.0
+    clients: int = 8
+    writers: int = 16
+    seed: int = 1
+    hold_seconds: float | None = None
+    snapshot_count: int = 1_000
+    program: Sequence[str] = KEELSON
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that kept its safety promises. `not_run`: fault → the reason."""
+
+    rounds: tuple[Round, ...]
+    not_run: dict[str, str]
+    verdict: Verdict
+
+    @property
+    def broken(self) -> list[str]:
+        """Bounds of time that were not kept."""
+        return report.broken(self.rounds)
+
+
+def run(folder: Path, plan: Plan, say: Say) -> Outcome:
+    """Torture a fresh three-member cluster in `folder`, and leave its history there.
+
+    Raises ViolationError when a promise was broken, ConfigError when none of the faults can be
+    had here, RigError and MemberStartError.
+    """
+    readback.require_etcdctl()
+    faults, not_run = possible(plan.faults)
+    recorder = Recorder()
+    flags = [f"--snapshot-count={plan.snapshot_count}"]
+    needs = frozenset(need for fault in faults for need in fault.needs)
+    with built(folder, plan.program, flags, needs, plan.seed) as scene:
+        director = _Director(scene, recorder, plan, faults, say)
+        try:
+            found = asyncio.run(director.run())
+        except ViolationError:
+            history_file.write(folder / HISTORY_FILE, verdict.recording(recorder))
+            raise
+    history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, found.writes))
+    return Outcome(
+        rounds=tuple(director.rounds),
+        not_run=not_run,
+        verdict=verdict.judge(recorder, found),
+    )
+
+
+def possible(
+    faults: Sequence[type[Fault]],
+) -> tuple[tuple[type[Fault], ...], dict[str, str]]:
+    """Those that this machine allows; of the others the reasons. ConfigError if it allows none."""
+    not_run = {
+        fault.name: "; ".join(why)
+        for fault in faults
+        if (why := [reason for need in fault.needs if (reason := missing_for(need))])
+    }
+    these = tuple(fault for fault in faults if fault.name not in not_run)
+    if not these:
+        told = "; ".join(f"{name}: {why}" for name, why in not_run.items())
+        raise ConfigError(f"no fault can be had here: {told}")
+    return these, not_run
+
+
+def in_turn(faults: Sequence[type[Fault]], random: Random) -> Iterator[type[Fault]]:
+    """All in a random order, then all in another, and so on."""
+    while True:
+        yield from random.sample(faults, k=len(faults))
+
+
+def broken(fault: Fault, *, unavailable_seconds: float, terms: int, lag_seconds: float) -> str:
+    """The bounds of a fault that were not kept, in words; empty: all were."""
+    told = list(fault.broken)
+    if unavailable_seconds > fault.unavailable_seconds_max:
+        told.append(f"it did not serve within {fault.unavailable_seconds_max} s")
+    if fault.terms_max is not None and terms > fault.terms_max:
+        told.append(f"{terms} new terms, at most {fault.terms_max} may come of it")
+    if fault.catch_up_seconds_max is not None and lag_seconds > fault.catch_up_seconds_max:
+        told.append(f"a member had not caught up after {fault.catch_up_seconds_max} s")
+    return "; ".join(told)
+
+
+class _Director:
+    def __init__(
+        self,
+        scene: Scene,
+        recorder: Recorder,
+        plan: Plan,
+        faults: Sequence[type[Fault]],
+        say: Say,
+    ) -> None:
+        self._scene = scene
+        self._recorder = recorder
+        self._plan = plan
+        self._faults = faults
+        self._say = say
+        self.rounds: list[Round] = []
+
+    async def run(self) -> readback.Readback:
+        """All rounds; what the members have at the end."""
+        workload = Workload(
+            self._scene.cluster.endpoints,
+            self._recorder,
+            clients=self._plan.clients,
+            writers=self._plan.writers,
+            seed=self._plan.seed,
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(workload.run())
+                for fault in self._schedule():
+                    await self._round(fault, workload)
+                workload.stop()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        await self._scene.wait_ready()
+        return await readback.read_back(self._scene.cluster.endpoints, PREFIX)
+
+    def _schedule(self) -> Iterator[Fault]:
+        """As many as the plan says."""
+        ends_at = time.monotonic() + self._plan.seconds
+        for number, fault in enumerate(in_turn(self._faults, self._scene.random)):
+            if self._plan.rounds is None:
+                if time.monotonic() >= ends_at:
+                    return
+            elif number == self._plan.rounds:
+                return
+            yield fault()
+
+    async def _round(self, fault: Fault, workload: Workload) -> None:
+        """One fault under load. Raises ViolationError when the cluster does not serve again."""
+        scene, recorder = self._scene, self._recorder
+        try:
+            await fault.prepare(scene)
+            term = await scene.term()
+            workload.open_writers()
+            before = _ACKNOWLEDGEMENTS_BEFORE + min(
+                _ACKNOWLEDGEMENTS_OF_A_WRITER_BEFORE * self._plan.writers,
+                _ACKNOWLEDGEMENTS_OF_WRITERS_BEFORE_MAX,
+            )
+            await recorder.acknowledged_more(before, seconds_max=SERVING_SECONDS_MAX)
+            begun, position = time.monotonic(), len(recorder.acknowledgements)
+            count = recorder.count
+            await self._strike(fault, workload)
+            lag_seconds = await self._caught_up()
+            ended = time.monotonic()
+            await scene.wait_ready()
+            terms = await scene.term() - term
+            await fault.clear(scene)
+        except MemberStartError as error:
+            raise ViolationError(f"{fault.name} {fault.detail}: {error}") from error
+        acknowledgements = recorder.acknowledgements[position:]
+        unavailable_seconds = report.unavailable_seconds(acknowledgements, fault.moments)
+        one = Round(
+            fault=fault.name,
+            detail=fault.detail,
+            operations=recorder.count - count,
+            unavailable_seconds=unavailable_seconds,
+            gap_seconds=report.gap_seconds(acknowledgements, begun=begun, ended=ended),
+            terms=terms,
+            lag_seconds=lag_seconds,
+            point=fault.point,
+            is_point_reached=fault.is_reached,
+            broken=broken(
+                fault,
+                unavailable_seconds=unavailable_seconds,
+                terms=terms,
+                lag_seconds=lag_seconds,
+            ),
+        )
+        self.rounds.append(one)
+        self._say(f"round {len(self.rounds)}: {one.told}")
+
+    async def _strike(self, fault: Fault, workload: Workload) -> None:
+        """Begin, hold and end; return once a write is acknowledged that was begun after it."""
+        await fault.begin(self._scene)
+        if fault.serves_meanwhile:
+            await self._served_since(fault)
+            workload.close_writers()
+        if fault.hold_seconds:
+            hold_seconds = self._plan.hold_seconds
+            await asyncio.sleep(fault.hold_seconds if hold_seconds is None else hold_seconds)
+        fault.moments.append(time.monotonic())
+        await fault.end(self._scene)
+        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
+        workload.close_writers()
+
+    async def _served_since(self, fault: Fault) -> None:
+        fault.moments.append(time.monotonic())
+        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
+
+    async def _caught_up(self) -> float:
+        """Seconds until every member has applied what any of them has applied now."""
+        begun = time.monotonic()
+        target = max(await self._applied())
+        while min(await self._applied()) < target:
+            if time.monotonic() - begun > _CAUGHT_UP_SECONDS_MAX:
+                raise ViolationError(
+                    f"after {_CAUGHT_UP_SECONDS_MAX} s a member still lags behind: "
+                    f"{await self._applied()} of {target}"
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+        return time.monotonic() - begun
+
+    async def _applied(self) -> list[int]:
+        """The applied index of each member; 0 while it does not answer."""
+        statuses = await asyncio.gather(
+            *(asyncio.to_thread(member.status) for member in self._scene.members)
+        )
+        return [0 if status is None else status.raftAppliedIndex for status in statuses]
+
+
+def _first(group: BaseExceptionGroup) -> BaseException:
+    """The violation among what broke, if there is one; else the first error."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = min(found.exceptions, key=lambda error: not _has_violation(error))
+    return found
+
+
+def _has_violation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_has_violation, error.exceptions))
+    return isinstance(error, ViolationError)

@@ -1,0 +1,131 @@
+"""Watchers: some watch everything across all faults, some come and go.
+
+The long ones end when they have been told everything up to the last revision; that they lose
+nothing is the point. The short ones start anywhere and end anywhere.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+
+from kvstore import client
+from kvstore.errors import KvError
+from kvstore.testing.history import ViolationError
+from kvstore.testing.torture.recorder import RecordedWatch, Recorder
+from kvstore.testing.watch_checker import Watch
+
+CATCH_UP_SECONDS_MAX = 120.0
+_BACK_REVISIONS_MAX = 500  # how far back a short watch may start
+_BATCHES_MAX = 200
+_SHORT_SECONDS_MAX = 8.0
+_ASK_AGAIN_SECONDS = 0.5
+
+
+class Watchers:
+    """All watches of a run."""
+
+    def __init__(self, recorder: Recorder, prefix: bytes) -> None:
+        self._recorder = recorder
+        self._prefix = prefix
+        self._end = client.prefix_end(prefix)
+        self._last_revision: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def end_at(self, revision: int) -> None:
+        """Tell the long watches up to which revision they have to be told everything."""
+        self._last_revision.set_result(revision)
+
+    async def run(
+        self, stores: Sequence[client.Client], is_stopped: Callable[[], bool], random: Random
+    ) -> None:
+        """Watch until the long watches have come to their end, the short ones until stopped.
+
+        Raises ViolationError when a watch is refused or does not come to its end.
+        """
+        everything = (
+            Watch(key=self._prefix, range_end=self._end, prev_kv=True),
+            Watch(key=self._prefix, range_end=self._end, no_put=True),
+            Watch(key=self._prefix, range_end=self._end, no_delete=True),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for watch, store in zip(everything, stores, strict=True):
+                tasks.create_task(self._watch_to_the_end(store, watch))
+            for store in stores:
+                tasks.create_task(self._watch_now_and_then(store, is_stopped, random))
+
+    async def _watch_to_the_end(self, store: client.Client, watch: Watch) -> None:
+        recorded = RecordedWatch(watch)
+        self._recorder.watches.append(recorded)
+        async with asyncio.TaskGroup() as tasks, _watching(store, watch) as changes:
+            following = tasks.create_task(self._follow(recorded, changes))
+            last = await asyncio.shield(self._last_revision)
+            deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
+            while recorded.revision < last and not following.done():
+                if time.monotonic() > deadline:
+                    raise ViolationError(
+                        f"a watch is at revision {recorded.revision} and does not reach {last}"
+                    )
+                changes.request_progress()
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            recorded.through_revision = last
+            following.cancel()
+
+    async def _watch_now_and_then(
+        self, store: client.Client, is_stopped: Callable[[], bool], random: Random
+    ) -> None:
+        while not is_stopped():
+            recorded = RecordedWatch(self._short(random))
+            self._recorder.watches.append(recorded)
+            with contextlib.suppress(TimeoutError):
+                async with (
+                    asyncio.timeout(random.random() * _SHORT_SECONDS_MAX),
+                    _watching(store, recorded.asked_for) as changes,
+                ):
+                    await self._follow(recorded, changes, batches_max=_BATCHES_MAX)
+
+    async def _follow(
+        self, recorded: RecordedWatch, changes: client.Watch, batches_max: int = 0
+    ) -> None:
+        try:
+            async for batch in changes:
+                self._recorder.record_batch(recorded, batch)
+                if batches_max and len(recorded.received) >= batches_max:
+                    return
+        except KvError as error:
+            raise ViolationError(f"{recorded.asked_for} ended with {error!r}") from error
+
+    def _short(self, random: Random) -> Watch:
+        """Anything, from a revision that is soon to come or a while ago."""
+        start = self._recorder.revision + random.randint(-_BACK_REVISIONS_MAX, 2)
+        is_all = random.random() < 0.5
+        key = self._prefix if is_all else self._some_key(random)
+        return Watch(
+            key=key,
+            range_end=self._end if is_all else b"",
+            start_revision=max(start, 1),
+            prev_kv=random.random() < 0.5,
+            no_put=random.random() < 0.2,
+        )
+
+    def _some_key(self, random: Random) -> bytes:
+        """One that somebody used lately."""
+        operations = self._recorder.operations
+        return random.choice(operations[-100:]).key if operations else self._prefix
+
+
+def _watching(store: client.Client, watch: Watch) -> client.Watch:
+    filters = []
+    if watch.no_put:
+        filters.append(client.Filter.NOPUT)
+    if watch.no_delete:
+        filters.append(client.Filter.NODELETE)
+    return store.watch(
+        watch.key,
+        watch.range_end,
+        start_revision=watch.start_revision,
+        prev_kv=watch.prev_kv,
+        filters=filters,
+        progress_notify=True,
+        fragment=True,
+    )

@@ -1,0 +1,130 @@
+"""The clients of a run, all on our client library, all against real members.
+
+Recording clients operate on keys, lease them and watch. Writers are for pressure: each has one put
+under way at all times, of a key that nobody else writes.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from random import Random
+
+from kvstore import client
+from kvstore.errors import UnavailableError
+from kvstore.testing.history import ViolationError
+from kvstore.testing.torture.leases import TTL_SECONDS_MAX, LeaseClient
+from kvstore.testing.torture.operators import Operator
+from kvstore.testing.torture.recorder import Recorder
+from kvstore.testing.torture.watchers import Watchers
+
+PREFIX = b"torture/"
+REQUEST_TIMEOUT_SECONDS = 4.0  # outlasts an election; what hangs at a silent member ends sooner
+LEASE_CLIENTS = 2
+# A new leader gives every lease its full TTL once more.
+LEASE_END_SECONDS_MAX = 2 * TTL_SECONDS_MAX + 30.0
+_LEASED = PREFIX + b"leased/"
+_LOOK_AGAIN_SECONDS = 0.2
+
+
+class Workload:
+    """Everybody who talks to the cluster; `run` is over once `stop` was called."""
+
+    def __init__(
+        self, endpoints: Sequence[str], recorder: Recorder, *, clients: int, writers: int, seed: int
+    ) -> None:
+        self.recorder = recorder
+        self.watchers = Watchers(recorder, PREFIX)
+        self._endpoints = tuple(endpoints)
+        self._clients = clients
+        self._writers = writers
+        self._random = Random(seed)
+        self._is_stopped = False
+        self._writing = asyncio.Event()  # the writers may write
+
+    async def run(self) -> None:
+        """Work until `stop`, let the leases run out and the long watches come to their end.
+
+        Raises an ExceptionGroup with what broke, a ViolationError where the cluster is to blame.
+        """
+        async with asyncio.TaskGroup() as watching:
+            watching.create_task(self._watch())
+            async with asyncio.TaskGroup() as working:
+                for number in range(self._clients):
+                    working.create_task(self._operate(number))
+                for number in range(LEASE_CLIENTS):
+                    working.create_task(self._lease(number))
+                for number in range(self._writers):
+                    working.create_task(self._write(number))
+            self.watchers.end_at(await self._leases_have_ended())
+
+    def open_writers(self) -> None:
+        """Let the writers write."""
+        self._writing.set()
+
+    def close_writers(self) -> None:
+        """Let the writers rest after the put that they have under way."""
+        if not self._is_stopped:
+            self._writing.clear()
+
+    def stop(self) -> None:
+        """Begin nothing any more."""
+        self._is_stopped = True
+        self._writing.set()
+
+    def connect(self, number: int) -> client.Client:
+        """A client that prefers one of the endpoints; the caller closes it."""
+        first = number % len(self._endpoints)
+        endpoints = self._endpoints[first:] + self._endpoints[:first]
+        return client.connect(endpoints, request_timeout_seconds=REQUEST_TIMEOUT_SECONDS)
+
+    async def _operate(self, number: int) -> None:
+        operator = Operator(
+            number, self.recorder, PREFIX + b"ten/", Random(self._random.getrandbits(64))
+        )
+        async with self.connect(number) as store:
+            while not self._is_stopped:
+                await operator.next(store)
+
+    async def _lease(self, number: int) -> None:
+        leaser = LeaseClient(number, self.recorder, _LEASED, Random(self._random.getrandbits(64)))
+        async with self.connect(number + 1) as store:
+            while not self._is_stopped:
+                await leaser.next(store)
+
+    async def _leases_have_ended(self) -> int:
+        """Wait for it; the revision at which no leased key was left."""
+        deadline = time.monotonic() + LEASE_END_SECONDS_MAX
+        async with self.connect(0) as store:
+            while True:
+                found = await store.get_range(_LEASED, prefix=True)
+                if not found.count:
+                    return found.header.revision
+                if time.monotonic() > deadline:
+                    raise ViolationError(f"{found.kvs[0]} and others have outlived their leases")
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def _watch(self) -> None:
+        async with (
+            self.connect(0) as first,
+            self.connect(1) as second,
+            self.connect(2) as third,
+        ):
+            await self.watchers.run([first, second, third], lambda: self._is_stopped, self._random)
+
+    async def _write(self, number: int) -> None:
+        count = 0
+        async with self.connect(number) as store:
+            while True:
+                await self._writing.wait()
+                if self._is_stopped:
+                    return
+                count += 1
+                invoked = time.monotonic()
+                key = b"%swritten/%d/%d" % (PREFIX, number, count)
+                value = b"written %d %d" % (number, count)
+                try:
+                    await store.put(key, value)
+                except UnavailableError:
+                    self.recorder.unanswered += 1
+                else:
+                    self.recorder.record_write(key, value, invoked=invoked)
