@@ -16,16 +16,14 @@ import msgspec
 
 from kvstore.testing import history
 from kvstore.testing.history import Operation, ViolationError, Write
-from kvstore.testing.simulation import faults, loop
+from kvstore.testing.simulation import faults, healing, loop
 from kvstore.testing.simulation.cluster import Observer, SimulatedCluster
 from kvstore.testing.simulation.faults import Fault
-from kvstore.testing.simulation.network import Worst
 from kvstore.testing.simulation.report import Report
 from kvstore.testing.simulation.roster import Roster
 from kvstore.testing.simulation.workload import Workload, check_leases
 
 _SIZES = (3, 5)
-_HEAL_SECONDS = 60.0
 _FAULT_SECONDS_MAX = 6.0
 _PATIENCE_SECONDS_MAX = 6.0  # until a member passes the point at which it is to die
 _FIRST_FAULT_PROBABILITY = 0.4
@@ -106,7 +104,7 @@ class _Scenario:
             self._recorder.fault_ends(change)
 
     async def run(self) -> Report:
-        asyncio.get_running_loop().set_exception_handler(self._on_stray_error)
+        asyncio.get_running_loop().set_exception_handler(self._cluster.on_loop_error)
         if self._recorder is not None:
             self._recorder.begins(self._cluster, self._workload.by_client)
         try:
@@ -131,13 +129,6 @@ class _Scenario:
         report = self._report()
         self._require_enough(report)
         return report
-
-    def _on_stray_error(self, event_loop: asyncio.AbstractEventLoop, context: Any) -> None:
-        error = context.get("exception")
-        if "handle" in context and error is not None:
-            self._cluster.stray(error)
-        else:
-            event_loop.default_exception_handler(context)
 
     def _is_enough(self) -> bool:
         plan, now = self._plan, _now()
@@ -190,7 +181,7 @@ class _Scenario:
 
     async def _remove_sync(self) -> None:
         """Once all have started well: what a member is, is durable; what it acknowledges, not."""
-        await self._until_agreed()
+        await healing.until_agreed(self._cluster)
         for member in self._cluster.members:
             member.files.lies_about_sync = True
 
@@ -206,31 +197,7 @@ class _Scenario:
         for outcome in await asyncio.gather(*self._suffering, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
-        self._cluster.network.loss = Worst(0.0)
-        for member in self._cluster.members:
-            member.files.lies_about_sync = False
-            if not (member.is_alive or member.is_removed or member.is_joining):
-                member.start()
-        await self._roster.settle()
-        await self._until_agreed()
-
-    async def _until_agreed(self) -> None:
-        deadline = _now() + _HEAL_SECONDS
-        while not self._agree():
-            self._cluster.check_alive()
-            if _now() > deadline:
-                raise ViolationError("the members do not agree a minute after the last fault")
-            await asyncio.sleep(0.1)
-
-    def _agree(self) -> bool:
-        nodes = [m.member.node for m in self._cluster.members if m.member is not None]
-        if len(nodes) < len(self._cluster.members) or self._cluster.leader() is None:
-            return False
-        commits = {node.raft.commit_index for node in nodes}
-        applied = {node.machine.applied_index for node in nodes}
-        if commits != applied or len(applied) != 1:
-            return False
-        return len({node.machine.store.hash_kv(0) for node in nodes}) == 1
+        await healing.heal(self._cluster, self._roster)
 
     # ------------------------------------------------------------------ checks
 
@@ -248,7 +215,7 @@ class _Scenario:
 
     async def _check_watch(self, watching: "asyncio.Task[None]", writes: list[Write]) -> None:
         """The watcher got every write, once and in order."""
-        deadline = _now() + _HEAL_SECONDS
+        deadline = _now() + healing.HEAL_SECONDS
         watched = self._workload.watched
         while len(watched) < len(writes) and _now() < deadline:
             self._cluster.check_alive()
@@ -263,7 +230,7 @@ class _Scenario:
 
     async def _until_leases_expired(self) -> list[Write]:
         """The history once no lease is left, or a minute later."""
-        deadline = _now() + _HEAL_SECONDS
+        deadline = _now() + healing.HEAL_SECONDS
         while _now() < deadline:
             self._cluster.check_alive()
             nodes = [m.member.node for m in self._cluster.members if m.member is not None]
