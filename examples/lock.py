@@ -46,13 +46,21 @@ async def balance(client: Client, account: str) -> int:
 async def _locked(client: Client, lock: str) -> AsyncIterator[Compare]:
     """Hold the lock; yields what a txn compares to be refused once it is another's."""
     async with await client.leases.hold(_TTL_SECONDS) as lease:
-        taking = client.txn().when(Version(lock) == 0).then(put(lock, lease=lease.lease_id))
         try:
-            while not (answer := await taking.commit()).succeeded:
-                await asyncio.sleep(_RETRY_SECONDS)
+            revision = await _take(client, lock, lease.lease_id)
         except LeaseNotFoundError:  # it ended while we waited
             raise LockLostError(lock) from None
-        yield ModRevision(lock) == answer.header.revision
+        yield ModRevision(lock) == revision
+
+
+async def _take(client: Client, lock: str, lease_id: int) -> int:
+    """Wait for the lock; the revision at which it became ours."""
+    taking = client.txn().when(Version(lock) == 0).then(put(lock, lease=lease_id))
+    while True:
+        answer = await taking.commit()
+        if answer.succeeded:
+            return answer.header.revision
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _read_slowly(client: Client, account: str) -> int:

@@ -8,7 +8,6 @@ from examples.lock import LockLostError, balance, deposit
 from kvstore.errors import UnavailableError
 from kvstore.testing import properties as kv
 
-
 # Whatever keeps a client from renewing its lease for longer than the lease lasts.
 OUTAGES = kv.faults(kv.PowerCut, kv.Pause)
 

@@ -35,6 +35,7 @@ from kvstore.testing.properties.calls import (
     History,
     Put,
     PutLeased,
+    Step,
     Wait,
     check_linearizable,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "Schedule",
     "SlowDisk",
     "Split",
+    "Step",
     "StoreMachine",
     "StuckError",
     "Target",

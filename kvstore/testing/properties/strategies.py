@@ -1,7 +1,7 @@
 """Hypothesis strategies for clusters, for what goes wrong in them, and for calls on keys.
 
-All yield frozen data. What they shrink to: three members, no faults; then few faults, that begin
-early and end soon, about the first member.
+All yield frozen data. They shrink to three members and no faults; else to few faults that begin
+early, end soon and are about the first member.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from kvstore.testing.simulation.points import POINTS, is_frequent
 _SIZES = (3, 5)
 _SEED_MAX = 2**16 - 1
 _SNAPSHOT_COUNT_MAX = 40  # entries; few, so that followers that lag need snapshots
-_POSITIONS = 4  # of members; of three, the last is the first again
+_TARGETS: tuple[Target, ...] = (0, 1, 2, 3, "leader")  # of three, the member 3 is the first again
+_OTHERS_MAX = 4
 _SHARE_MAX = 0.3
 _DELAY_SECONDS_MAX = 0.5  # half a shortest election timeout
 _SYNC_SECONDS_MAX = 1.0
@@ -32,18 +33,19 @@ def topologies(
     *, members: Sequence[int] = _SIZES, loss_max: float = 0.0
 ) -> SearchStrategy[Topology]:
     """Clusters of one of these sizes; `loss_max`: the largest share of frames that vanishes."""
+    lossy = {"loss": _hundredths(loss_max)} if loss_max else {}
     return st.builds(
         Topology,
         members=st.sampled_from(members),
         seed=st.integers(0, _SEED_MAX),
-        loss=_hundredths(loss_max),
         snapshot_count=st.integers(0, _SNAPSHOT_COUNT_MAX),
+        **lossy,
     )
 
 
 def targets() -> SearchStrategy[Target]:
     """A member: by its position, or whoever leads."""
-    return st.one_of(st.integers(0, _POSITIONS - 1), st.just("leader"))
+    return st.sampled_from(_TARGETS)
 
 
 def faults(*kinds: type[Fault]) -> SearchStrategy[Fault]:
@@ -127,7 +129,7 @@ _CRASHES_AT_POINTS = st.one_of(
         member=targets(),
         point=st.sampled_from(_FREQUENT_POINTS),
         passes=st.integers(1, _PASSES_MAX),
-        others=st.integers(0, _POSITIONS),
+        others=st.integers(0, _OTHERS_MAX),
     ),
     st.builds(schedule.CrashAtPoint, member=targets(), point=st.sampled_from(_RARE_POINTS)),
 )
