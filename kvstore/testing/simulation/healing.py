@@ -29,9 +29,17 @@ async def until_agreed(cluster: SimulatedCluster) -> None:
     deadline = asyncio.get_running_loop().time() + HEAL_SECONDS
     while not _agree(cluster):
         cluster.check_alive()
+        _let_go_of_removed(cluster)
         if asyncio.get_running_loop().time() > deadline:
             raise ViolationError("the members do not agree a minute after the last fault")
         await asyncio.sleep(0.1)
+
+
+def _let_go_of_removed(cluster: SimulatedCluster) -> None:
+    """A removal that was asked for while faults went on may take effect after all."""
+    for member in list(cluster.members):
+        if member.is_removed:
+            cluster.let_go(member)
 
 
 def _agree(cluster: SimulatedCluster) -> bool:
