@@ -59,6 +59,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+_INSTANT_SECONDS = 1e-9
+
 Call = Put | PutLeased | Get | CompareAndSet | Delete
 Step = Call | Wait
 
@@ -68,6 +70,7 @@ class History:
 
     def __init__(self) -> None:
         self._operations: list[Operation | None] = []  # None: it was refused
+        self._latest = 0.0
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -87,14 +90,14 @@ class History:
             case PutLeased():
                 await self._put_leased(step, store, process)
             case _:
-                await self._record(_begun(step, process), _call(step, store))
+                await self._record(_begun(step, process, self._now()), _call(step, store))
 
     async def _put_leased(self, step: PutLeased, store: client.Client, process: int) -> None:
         try:
             lease = await store.leases.grant(step.ttl_seconds)
         except UnavailableError:
             return  # perhaps there is a lease, but no key is attached to it
-        put = _begun(Put(key=step.key, value=step.value), process)
+        put = _begun(Put(key=step.key, value=step.value), process, self._now())
         # The end of the lease: a deletion at a time that nobody is told, or never.
         self._operations.append(
             Operation(process=process, kind="delete", key=step.key, invoked=put.invoked)
@@ -115,7 +118,16 @@ class History:
             self._operations[position] = None
             raise
         else:
-            self._operations[position] = msgspec.structs.replace(begun, completed=_now(), **outcome)
+            self._operations[position] = msgspec.structs.replace(
+                begun, completed=self._now(), **outcome
+            )
+
+    def _now(self) -> float:
+        """Later than all that is recorded. In one loop what comes first is first, also when no
+        simulated time has passed; equal times would let a stale read pass for a simultaneous one.
+        """
+        self._latest = max(asyncio.get_running_loop().time(), self._latest + _INSTANT_SECONDS)
+        return self._latest
 
 
 def check_linearizable(operations: Iterable[Operation]) -> None:
@@ -130,9 +142,8 @@ def check_linearizable(operations: Iterable[Operation]) -> None:
         raise ViolationError(f"{what}: " + "\n  ".join(lines))
 
 
-def _begun(call: Put | Get | CompareAndSet | Delete, process: int) -> Operation:
+def _begun(call: Put | Get | CompareAndSet | Delete, process: int, now: float) -> Operation:
     """The operation before its answer."""
-    now = _now()
     match call:
         case Put():
             return Operation(
@@ -185,7 +196,3 @@ async def _call(
 async def _put(store: client.Client, key: bytes, value: bytes, lease: int) -> dict[str, object]:
     written = await store.put(key, value, lease=lease)
     return {"revision": written.header.revision}
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

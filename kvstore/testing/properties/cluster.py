@@ -35,6 +35,7 @@ class Cluster:
             snapshot_count=topology.snapshot_count,
         )
         """The members themselves, for whoever must look into them."""
+        self._founders = topology.members
         self._roster = Roster(self.simulated, Random(dice.getrandbits(64)), _ignore)
         self._changing: asyncio.Task[None] | None = None
         self._ongoing: list[tuple[Fault, faults.Fault]] = []
@@ -67,8 +68,8 @@ class Cluster:
         prepared = prepare(fault, self.simulated)
         self._ongoing.append((fault, prepared))
         prepared.begin()
-        if isinstance(fault, MembershipChanges) and self._changing is None:
-            self._changing = asyncio.ensure_future(self._roster.run())
+        if isinstance(fault, MembershipChanges):
+            self._change()
 
     def end(self, fault: Fault) -> None:
         """End a fault that has begun and not ended. Raises ValueError when it has not."""
@@ -120,6 +121,12 @@ class Cluster:
         self.begin(episode.fault)
         await asyncio.sleep(episode.for_seconds)
         self.end(episode.fault)
+
+    def _change(self) -> None:
+        """One operator at a time. A cluster of one stays alone: it has no quorum any more from
+        when it adds a member until that one starts, and nobody can then be asked who it was."""
+        if self._changing is None and self._founders > 1:
+            self._changing = asyncio.ensure_future(self._roster.run())
 
     # ------------------------------------------------------------------ calls
 

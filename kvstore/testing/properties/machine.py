@@ -38,7 +38,9 @@ from kvstore.testing.properties.trial import SECONDS_MAX, Trial
 T = TypeVar("T")
 
 _CLIENTS = 3
-_ADVANCE_SECONDS_MAX = 5
+_CLIENT = st.integers(0, _CLIENTS - 1)
+_MILLISECONDS = st.integers(1, 50).map(lambda count: count / 1000)  # while messages travel
+_TENTHS = st.integers(1, 50).map(lambda count: count / 10)  # while leaders come and go
 
 
 class ClusterMachine(RuleBasedStateMachine):
@@ -62,6 +64,10 @@ class ClusterMachine(RuleBasedStateMachine):
         assert self._trial is not None, "rules that initialize run before: use `started`"
         return self._trial.run(main, seconds_max=seconds_max)
 
+    def begin(self, fault: Fault) -> None:
+        """Let something go wrong from now on, until `heal`."""
+        self.run(lambda: _now(lambda: self.cluster.begin(fault)))
+
     async def started(self) -> None:
         """For subclasses: the cluster serves, and no rule has run yet."""
 
@@ -74,12 +80,12 @@ class ClusterMachine(RuleBasedStateMachine):
     def start(self, topology: Topology) -> None:
         """Start the cluster."""
         self._trial = Trial(topology)
-        self.run(self._start)
+        self.run(lambda: _start(self))
 
     @rule(member=targets())
     def crash(self, member: Target) -> None:
         """A member loses power."""
-        self._begin(Crash(member=member))
+        self.begin(Crash(member=member))
 
     @rule(member=targets())
     def restart(self, member: Target) -> None:
@@ -89,19 +95,19 @@ class ClusterMachine(RuleBasedStateMachine):
     @rule(member=targets())
     def cut(self, member: Target) -> None:
         """A member and the others lose each other."""
-        self._begin(CutOff(member=member))
+        self.begin(CutOff(member=member))
 
     @rule(fault=faults())
     def disturb(self, fault: Fault) -> None:
         """Anything else goes wrong, too."""
-        self._begin(fault)
+        self.begin(fault)
 
     @rule()
     def heal(self) -> None:
         """All faults end."""
         self.run(lambda: _now(self.cluster.end_all))
 
-    @rule(seconds=st.integers(1, _ADVANCE_SECONDS_MAX * 10).map(lambda count: count / 10))
+    @rule(seconds=_MILLISECONDS | _TENTHS)
     def advance(self, seconds: float) -> None:
         """Time passes."""
         self.run(lambda: asyncio.sleep(seconds))
@@ -117,92 +123,114 @@ class ClusterMachine(RuleBasedStateMachine):
             return
         try:
             if sys.exception() is None:  # or what a rule has found would be hidden
-                self.run(self._end)
+                self.run(lambda: _end(self))
         finally:
             self._trial.close()
-
-    async def _start(self) -> None:
-        await self.cluster.start()
-        await self.started()
-
-    async def _end(self) -> None:
-        await self.cluster.heal()
-        await self.healed()
-
-    def _begin(self, fault: Fault) -> None:
-        self.run(lambda: _now(lambda: self.cluster.begin(fault)))
 
 
 class StoreMachine(ClusterMachine):
     """… and clients call, each one thing at a time. In the end their history must be linearizable.
 
-    A call goes on while other rules run; the next one of its client waits for it.
+    A call that is not awaited goes on while other rules run; the next one of its client waits for
+    it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.history = History()
-        self._clients: list[Client] = []
+        self.clients: list[Client] = []
+        """Those that the rules call by their number."""
         self._calls: dict[int, asyncio.Task[None]] = {}
 
-    @rule(client=st.integers(0, _CLIENTS - 1), key=keys(), value=values())
-    def put(self, client: int, key: bytes, value: bytes) -> None:
+    @rule(client=_CLIENT, is_awaited=st.booleans(), key=keys(), value=values())
+    def put(self, client: int, key: bytes, value: bytes, *, is_awaited: bool) -> None:
         """A client writes a key."""
-        self._call(client, Put(key=key, value=value))
+        self._call(client, Put(key=key, value=value), is_awaited=is_awaited)
 
-    @rule(client=st.integers(0, _CLIENTS - 1), key=keys())
-    def get(self, client: int, key: bytes) -> None:
+    @rule(client=_CLIENT, is_awaited=st.booleans(), key=keys())
+    def get(self, client: int, key: bytes, *, is_awaited: bool) -> None:
         """A client reads a key."""
-        self._call(client, Get(key=key))
+        self._call(client, Get(key=key), is_awaited=is_awaited)
 
     @rule(
-        client=st.integers(0, _CLIENTS - 1),
+        client=_CLIENT,
+        is_awaited=st.booleans(),
         key=keys(),
         expected_value=st.none() | values(),
         value=values(),
     )
     def compare_and_set(
-        self, client: int, key: bytes, expected_value: bytes | None, value: bytes
+        self,
+        client: int,
+        key: bytes,
+        expected_value: bytes | None,
+        value: bytes,
+        *,
+        is_awaited: bool,
     ) -> None:
         """A client writes a key if it holds a value."""
-        self._call(client, CompareAndSet(key=key, expected_value=expected_value, value=value))
+        call = CompareAndSet(key=key, expected_value=expected_value, value=value)
+        self._call(client, call, is_awaited=is_awaited)
 
-    @rule(client=st.integers(0, _CLIENTS - 1), key=keys())
-    def delete(self, client: int, key: bytes) -> None:
+    @rule(client=_CLIENT, is_awaited=st.booleans(), key=keys())
+    def delete(self, client: int, key: bytes, *, is_awaited: bool) -> None:
         """A client deletes a key."""
-        self._call(client, Delete(key=key))
+        self._call(client, Delete(key=key), is_awaited=is_awaited)
 
     @rule(
-        client=st.integers(0, _CLIENTS - 1),
+        client=_CLIENT,
+        is_awaited=st.booleans(),
         key=keys(),
         value=values(),
         ttl_seconds=st.integers(1, 3),
     )
-    def put_leased(self, client: int, key: bytes, value: bytes, ttl_seconds: int) -> None:
+    def put_leased(
+        self, client: int, key: bytes, value: bytes, ttl_seconds: int, *, is_awaited: bool
+    ) -> None:
         """A client writes a key that goes with its lease."""
-        self._call(client, PutLeased(key=key, value=value, ttl_seconds=ttl_seconds))
+        self._call(
+            client, PutLeased(key=key, value=value, ttl_seconds=ttl_seconds), is_awaited=is_awaited
+        )
 
     async def started(self) -> None:
         """See `ClusterMachine.started`."""
-        self._clients = [self.cluster.connect() for _ in range(_CLIENTS)]
+        self.clients = [self.cluster.connect() for _ in range(_CLIENTS)]
 
     async def healed(self) -> None:
         """All calls end, everything is read once more; then the history is judged."""
-        for call in self._calls.values():
-            await call
+        for client in range(_CLIENTS):
+            await self._ended(client)
         for key in sorted({operation.key for operation in self.history.operations}):
-            await self.history.perform(Get(key=key), self._clients[0], process=0)
+            await self.history.perform(Get(key=key), self.clients[0], process=0)
         check_linearizable(self.history.operations)
 
-    def _call(self, client: int, call: Call) -> None:
+    async def _ended(self, client: int) -> None:
+        call = self._calls.pop(client, None)
+        if call is not None:
+            await call
+
+    def _call(self, client: int, call: Call, *, is_awaited: bool) -> None:
         self.run(lambda: self._begin_call(client, call))
+        if is_awaited:
+            self.run(lambda: self._ended(client))
 
     async def _begin_call(self, client: int, call: Call) -> None:
-        before = self._calls.pop(client, None)
-        if before is not None:
-            await before
-        calling = self.history.perform(call, self._clients[client], process=client)
+        await self._ended(client)
+        calling = self.history.perform(call, self.clients[client], process=client)
         self._calls[client] = asyncio.ensure_future(calling)
+
+
+# Functions, because names of methods belong to whoever subclasses.
+
+
+async def _start(machine: ClusterMachine) -> None:
+    await machine.cluster.start()
+    await machine.started()
+
+
+async def _end(machine: ClusterMachine) -> None:
+    await machine.cluster.heal()
+    await machine.healed()
 
 
 async def _now(act: Callable[[], None]) -> None:

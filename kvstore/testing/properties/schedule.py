@@ -180,7 +180,8 @@ class BrokenDisk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MembershipChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator adds, promotes and removes members, one after the other."""
+    """An operator adds, promotes and removes members, one after the other (but for a cluster of
+    one, which stays alone)."""
 
 
 Fault = (

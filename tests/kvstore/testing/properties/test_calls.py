@@ -111,3 +111,10 @@ def test_a_violation_tells_what_cannot_all_be_true() -> None:
     with pytest.raises(kv.ViolationError, match="not linearizable") as violated:
         kv.check_linearizable([put, stale])
     assert stale.told() in str(violated.value)
+
+
+def test_what_is_answered_first_is_earlier_also_when_no_time_has_passed() -> None:
+    """Or a stale read right after a write would pass for one beside it."""
+    first, second = recorded(kv.Put(key=b"a", value=b"1"), kv.Get(key=b"a"))
+    assert first.completed is not None
+    assert first.invoked < first.completed < second.invoked
