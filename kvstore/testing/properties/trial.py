@@ -33,6 +33,8 @@ class Trial:
     """A cluster on a loop of its own: it stands still between one `run` and the next."""
 
     def __init__(self, topology: Topology) -> None:
+        """Raises RuntimeError inside a running event loop."""
+        _require_no_loop()
         self.cluster = Cluster(topology)
         self._session = loop.Session()
         self._logger = logging.getLogger("kvstore")
@@ -78,7 +80,6 @@ def run(
     raises, ViolationError when the cluster breaks a promise, StuckError when the application does
     not end within `seconds_max` simulated seconds, RuntimeError inside a running event loop.
     """
-    _require_no_loop()
     trial = Trial(topology or Topology())
 
     async def main() -> T:

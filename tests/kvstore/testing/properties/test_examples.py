@@ -14,6 +14,7 @@ from kvstore.client import Client
 from kvstore.testing import properties as kv
 
 ROOT = Path(__file__).parents[4]
+README = ROOT / "README.md"
 CODE_LINES_MAX = 20
 # The same search each time; what it finds is shrunk by those who need it small.
 SEARCH = settings(
@@ -33,11 +34,20 @@ def search(holds: Property, how: settings, faults: st.SearchStrategy[kv.Schedule
 
 
 def blocks_of_readme() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
 def test_readme_shows_the_example_as_it_is() -> None:
     assert (ROOT / "examples/test_counter.py").read_text() in blocks_of_readme()
+
+
+def test_readme_shows_what_the_example_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    (shown,) = re.findall(r"```\nassert .*?(Failing .*?)```", README.read_text(), re.DOTALL)
+    topology, faults = arguments_of(shown)
+    counts_once(topology, faults)
+    monkeypatch.setattr(test_counter, "increment", counter.increment_stubbornly)
+    with pytest.raises(AssertionError):
+        counts_once(topology, faults)
 
 
 def test_the_example_is_as_short_as_promised() -> None:
@@ -64,16 +74,11 @@ def test_what_is_printed_repeats_what_was_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(test_counter, "increment", counter.increment_stubbornly)
     with pytest.raises(AssertionError) as found:
         search(counts_once, SEARCH, kv.fault_schedules())
-    call = ast.parse(printed(found.value).partition(": ")[2], mode="eval").body
-    assert isinstance(call, ast.Call)
-    arguments = {
-        str(keyword.arg): eval(ast.unparse(keyword.value), vars(kv))  # printed by ourselves
-        for keyword in call.keywords
-    }
+    topology, faults = arguments_of(printed(found.value))
     with pytest.raises(AssertionError):
-        counts_once(arguments["topology"], arguments["faults"])
+        counts_once(topology, faults)
     monkeypatch.setattr(test_counter, "increment", counter.increment)
-    counts_once(arguments["topology"], arguments["faults"])
+    counts_once(topology, faults)
 
 
 def test_a_counter_that_compares_counts_once() -> None:
@@ -101,3 +106,14 @@ def printed(failure: BaseException) -> str:
     """The test case as hypothesis prints it."""
     (text, *_) = [note for note in failure.__notes__ if "test case" in note or "example" in note]
     return text
+
+
+def arguments_of(text: str) -> tuple[kv.Topology, kv.Schedule]:
+    """What a printed test case calls the property with."""
+    call = ast.parse(text.partition(": ")[2], mode="eval").body
+    assert isinstance(call, ast.Call)
+    values = {
+        str(keyword.arg): eval(ast.unparse(keyword.value), vars(kv))  # printed by ourselves
+        for keyword in call.keywords
+    }
+    return values["topology"], values["faults"]

@@ -167,6 +167,17 @@ def test_rules_do_what_they_are_named_after() -> None:
     machine.teardown()
 
 
+def test_a_rule_that_a_subclass_does_not_want_is_taken_out() -> None:
+    class Calm(kv.ClusterMachine):
+        crash = cut = disturb = None  # type: ignore[assignment]
+
+        async def healed(self) -> None:
+            assert not self.cluster.simulated.crashes
+            assert len(self.cluster.simulated.leader_changes) == 1
+
+    check(Calm, settings(SEARCH, max_examples=30))
+
+
 def test_no_time_passes_between_rules() -> None:
     machine = kv.StoreMachine()
     machine.start(kv.Topology())
