@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,6 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from examples import counter, lock, test_counter, test_lock
-from kvstore.client import Client
 from kvstore.testing import properties as kv
 
 ROOT = Path(__file__).parents[4]
@@ -22,8 +21,12 @@ SEARCH = settings(
 )
 FEW = settings(SEARCH, max_examples=40)
 NO_FAULTS: st.SearchStrategy[kv.Schedule] = st.just(())
+# Of all that the examples draw, what finds their bugs soonest.
+CRASHES = kv.fault_schedules(kv.faults(kv.Crash, kv.PowerCut), within_seconds=0.2)
+POWER_CUTS = kv.fault_schedules(
+    kv.faults(kv.PowerCut), faults_max=2, within_seconds=1.0, for_seconds_max=15.0
+)
 
-Change = Callable[[Client, str], Awaitable[None]]
 Property = Callable[[kv.Topology, kv.Schedule], None]
 counts_once: Property = test_counter.test_every_increment_counts_once.hypothesis.inner_test  # type: ignore[attr-defined]
 loses_nothing: Property = test_lock.test_no_deposit_is_lost.hypothesis.inner_test  # type: ignore[attr-defined]
@@ -66,14 +69,14 @@ def test_a_repeated_write_is_found_and_only_under_faults(monkeypatch: pytest.Mon
     monkeypatch.setattr(test_counter, "increment", counter.increment_stubbornly)
     search(counts_once, FEW, NO_FAULTS)
     with pytest.raises(AssertionError) as found:
-        search(counts_once, SEARCH, kv.fault_schedules())
+        search(counts_once, SEARCH, CRASHES)
     assert "Episode(" in printed(found.value), "a fault brought it about"
 
 
 def test_what_is_printed_repeats_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_counter, "increment", counter.increment_stubbornly)
     with pytest.raises(AssertionError) as found:
-        search(counts_once, SEARCH, kv.fault_schedules())
+        search(counts_once, SEARCH, CRASHES)
     topology, faults = arguments_of(printed(found.value))
     with pytest.raises(AssertionError):
         counts_once(topology, faults)
@@ -91,15 +94,11 @@ def test_a_lock_that_is_trusted_is_found_and_only_under_faults(
     monkeypatch.setattr(test_lock, "deposit", lock.deposit_trustingly)
     search(loses_nothing, settings(FEW, max_examples=10), NO_FAULTS)
     with pytest.raises(AssertionError):
-        search(loses_nothing, SEARCH, outages())
+        search(loses_nothing, SEARCH, POWER_CUTS)
 
 
 def test_a_write_that_asks_for_its_lock_loses_nothing() -> None:
-    search(loses_nothing, settings(FEW, max_examples=20), outages())
-
-
-def outages() -> st.SearchStrategy[kv.Schedule]:
-    return kv.fault_schedules(test_lock.OUTAGES, for_seconds_max=15.0)
+    search(loses_nothing, settings(FEW, max_examples=20), POWER_CUTS)
 
 
 def printed(failure: BaseException) -> str:
