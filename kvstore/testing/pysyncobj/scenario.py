@@ -21,7 +21,7 @@ from kvstore.testing.pysyncobj.cluster import ControlCluster
 from kvstore.testing.pysyncobj.doors import Doors
 from kvstore.testing.pysyncobj.verdict import Finding, judge
 from kvstore.testing.pysyncobj.workload import Workload
-from kvstore.testing.simulation import faults, loop, scenario
+from kvstore.testing.simulation import faults, healing, loop, scenario
 from kvstore.testing.simulation.faults import Fault
 from kvstore.testing.simulation.network import Worst
 
@@ -171,7 +171,7 @@ class _Scenario:
         for member in self._cluster.members:
             if not member.is_alive:
                 member.start()
-        deadline = _now() + scenario.HEAL_SECONDS
+        deadline = _now() + healing.HEAL_SECONDS
         while not self._cluster.agree():
             if _now() > deadline:
                 return None

@@ -7,7 +7,7 @@ are checked: the core's own and those of `invariants`.
 import asyncio
 from collections import Counter
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from kvstore import client
 from kvstore.raft.types import Role
@@ -161,6 +161,14 @@ class SimulatedCluster(Host):
         """An error in a callback. As in production, where a broken invariant ends the process."""
         if not isinstance(failure, SimulatedCrash):
             self._fail("a callback failed", failure)
+
+    def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """For `loop.set_exception_handler`: what nobody else catches."""
+        error = context.get("exception")
+        if error is not None:
+            self.stray(error)
+        else:
+            loop.default_exception_handler(context)
 
     def _fail(self, what: str, failure: BaseException) -> None:
         text = f"{what}: {_violation_in(failure) or repr(failure)}"

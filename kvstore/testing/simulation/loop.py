@@ -45,22 +45,37 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         pass  # no other thread exists that could be the caller
 
 
+class Session:
+    """A loop that lives from one coroutine to the next; no time passes between them."""
+
+    def __init__(self) -> None:
+        self._loop = SimulatedLoop()
+
+    def run(self, main: Callable[[], Awaitable[T]]) -> T:
+        """Run until a coroutine ends; whatever it left behind goes on with the next one."""
+        previous = asyncio.events._get_running_loop()
+        assert previous is None, "a simulation cannot run inside another loop"
+
+        async def wrapped() -> T:
+            return await main()
+
+        return self._loop.run_until_complete(wrapped())
+
+    def close(self) -> None:
+        """End whatever is left."""
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(_settle())
+        self._loop.close()
+
+
 def run(main: Callable[[], Awaitable[T]]) -> T:
     """Run a coroutine to its end on a loop of its own."""
-    loop = SimulatedLoop()
-    previous = asyncio.events._get_running_loop()
-    assert previous is None, "a simulation cannot run inside another loop"
-
-    async def wrapped() -> T:
-        return await main()
-
+    session = Session()
     try:
-        return loop.run_until_complete(wrapped())
+        return session.run(main)
     finally:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(_settle())
-        loop.close()
+        session.close()
 
 
 async def _settle() -> None:

@@ -16,19 +16,17 @@ import msgspec
 
 from kvstore.testing import history
 from kvstore.testing.history import Operation, ViolationError, Write
-from kvstore.testing.simulation import faults, loop
+from kvstore.testing.simulation import faults, healing, loop
 from kvstore.testing.simulation.cluster import Observer, SimulatedCluster
 from kvstore.testing.simulation.contest import ContestedElection
 from kvstore.testing.simulation.faults import Fault
 from kvstore.testing.simulation.last_copy import LastCopy
 from kvstore.testing.simulation.late_ack import LateAck
-from kvstore.testing.simulation.network import Worst
 from kvstore.testing.simulation.report import Report
 from kvstore.testing.simulation.roster import Roster
 from kvstore.testing.simulation.workload import Workload, check_leases
 
 SIZES = (3, 5)
-HEAL_SECONDS = 60.0
 _FAULT_SECONDS_MAX = 6.0
 _PATIENCE_SECONDS_MAX = 6.0  # for faults that take their time: until a member passes its point
 FIRST_FAULT_PROBABILITY = 0.4
@@ -111,7 +109,7 @@ class _Scenario:
             self._recorder.fault_ends(change)
 
     async def run(self) -> Report:
-        asyncio.get_running_loop().set_exception_handler(self._on_stray_error)
+        asyncio.get_running_loop().set_exception_handler(self._cluster.on_loop_error)
         if self._recorder is not None:
             self._recorder.begins(self._cluster, self._workload.by_client)
         try:
@@ -137,13 +135,6 @@ class _Scenario:
         report = self._report()
         self._require_enough(report)
         return report
-
-    def _on_stray_error(self, event_loop: asyncio.AbstractEventLoop, context: Any) -> None:
-        error = context.get("exception")
-        if error is not None:
-            self._cluster.stray(error)
-        else:
-            event_loop.default_exception_handler(context)
 
     def _is_enough(self) -> bool:
         plan, now = self._plan, _now()
@@ -196,7 +187,7 @@ class _Scenario:
 
     async def _remove_sync(self) -> None:
         """Once all have started well: what a member is, is durable; what it acknowledges, not."""
-        await self._until_agreed()
+        await healing.until_agreed(self._cluster)
         for member in self._cluster.members:
             member.files.lies_about_sync = True
 
@@ -212,32 +203,8 @@ class _Scenario:
         for outcome in await asyncio.gather(*self._suffering, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
-        self._cluster.network.loss = Worst(0.0)
-        for member in self._cluster.members:
-            member.files.lies_about_sync = False
-            if not (member.is_alive or member.is_removed or member.is_joining):
-                member.start()
         await asyncio.sleep(_LATE_SECONDS)
-        await self._roster.settle()
-        await self._until_agreed()
-
-    async def _until_agreed(self) -> None:
-        deadline = _now() + HEAL_SECONDS
-        while not self._agree():
-            self._cluster.check_alive()
-            if _now() > deadline:
-                raise ViolationError("the members do not agree a minute after the last fault")
-            await asyncio.sleep(0.1)
-
-    def _agree(self) -> bool:
-        nodes = [m.member.node for m in self._cluster.members if m.member is not None]
-        if len(nodes) < len(self._cluster.members) or self._cluster.leader() is None:
-            return False
-        commits = {node.raft.commit_index for node in nodes}
-        applied = {node.machine.applied_index for node in nodes}
-        if commits != applied or len(applied) != 1:
-            return False
-        return len({node.machine.store.hash_kv(0) for node in nodes}) == 1
+        await healing.heal(self._cluster, self._roster)
 
     # ------------------------------------------------------------------ checks
 
@@ -255,7 +222,7 @@ class _Scenario:
 
     async def _check_watch(self, watching: "asyncio.Task[None]", writes: list[Write]) -> None:
         """The watcher got every write, once and in order."""
-        deadline = _now() + HEAL_SECONDS
+        deadline = _now() + healing.HEAL_SECONDS
         watched = self._workload.watched
         while len(watched) < len(writes) and _now() < deadline:
             self._cluster.check_alive()
@@ -270,7 +237,7 @@ class _Scenario:
 
     async def _until_leases_expired(self) -> list[Write]:
         """The history once no lease is left, or a minute later."""
-        deadline = _now() + HEAL_SECONDS
+        deadline = _now() + healing.HEAL_SECONDS
         while _now() < deadline:
             self._cluster.check_alive()
             nodes = [m.member.node for m in self._cluster.members if m.member is not None]
@@ -282,7 +249,7 @@ class _Scenario:
     async def _come_back(self) -> None:
         """Nothing else is wrong, and one member is cut off for some election timeouts: neither
         that nor its return costs the leadership or a term (dissertation, 4.2.3 and 9.6)."""
-        await self._until_agreed()
+        await healing.until_agreed(self._cluster)
         leader, cluster = self._cluster.leader(), self._cluster
         assert leader is not None
         assert leader.member is not None
@@ -300,7 +267,7 @@ class _Scenario:
         await asyncio.sleep(_LONELY_SECONDS)
         cut.end()
         await asyncio.sleep(_LONELY_SECONDS)
-        await self._until_agreed()
+        await healing.until_agreed(self._cluster)
         if cluster.leader() is not leader or raft.term != term:
             raise ViolationError(
                 f"a member that came back has disturbed term {term}, now it is {raft.term}"
