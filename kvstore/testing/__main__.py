@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "simulate":
         return simulation.run(options, say)
     if options.command == "controls":
-        return _control(options)
+        return controls.run(options, say)
     if options.command == "check":
         return _check(options)
     if options.command == "fuzz-http2":
@@ -58,14 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     fuzz.add_argument("--seed", type=int, default=1)
     fuzz.add_argument("--inputs", type=int, default=1_000_000)
     return parser
-
-
-def _control(options: argparse.Namespace) -> int:
-    try:
-        return controls.run(options, partial(print, flush=True))
-    except KvError as error:
-        print(error, file=sys.stderr)
-        return 1
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,9 @@ Say = Callable[[str], None]
 PYSYNCOBJ = "pysyncobj"
 _UNMODIFIED = "our code as it is"
 _FAILURE = re.compile(r"^seed (\d+): (.*)$", re.MULTILINE)
+_BROKEN_PROMISES = ("ViolationError", "LostWriteError")
+_SECONDS = 300.0  # one control may take so long, and so much more per seed
+_SECONDS_PER_SEED = 20.0
 _WHAT_WIDTH = 100
 
 
@@ -49,77 +53,99 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)"
     )
+    parser.add_argument("--planted-only", action="store_true", help="leave out our code as it is")
     parser.add_argument(
         "--only", action="append", metavar="NAME", choices=names, help=f"one of {', '.join(names)}"
     )
 
 
 def run(options: argparse.Namespace, say: Say) -> int:
-    """Exit status 0: every control was caught, and the code as it is survived.
-
-    Raises KvError when a control ends by itself.
-    """
+    """Exit status 0: every control was caught, and the code as it is survived."""
     say(f"{'control':<24}{'seed':>10}{'after':>8}{'seconds':>9}  what was seen")
     is_good = True
-    for patch in planting.find_all():
-        if options.only and patch.name not in options.only:
-            continue
-        result = _run_planted(patch, options)
-        say(_row(result, options.first_seed))
-        is_good = is_good and result.seed is not None
-    if not options.only or PYSYNCOBJ in options.only:
-        result = _run_pysyncobj(options)
-        say(_row(result, options.first_seed))
-        is_good = is_good and result.seed is not None
-    if not options.only:
-        result = _simulate(_UNMODIFIED, options, folder=None)
-        say(_row(result, options.first_seed))
-        is_good = is_good and result.seed is None
+    for name, control in _controls(options):
+        try:
+            result = control()
+        except KvError as error:
+            say(f"{name:<24}{'error':>10}{'':>17}  {error}")
+            is_good = False
+        else:
+            say(_row(result, options.first_seed))
+            is_good = is_good and (result.seed is None) == (name == _UNMODIFIED)
     return 0 if is_good else 1
+
+
+def _controls(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Result]]]:
+    for patch in planting.find_all():
+        if not options.only or patch.name in options.only:
+            yield patch.name, partial(_run_planted, patch, options)
+    if not options.only or PYSYNCOBJ in options.only:
+        yield PYSYNCOBJ, partial(_run_pysyncobj, options)
+    if not options.only and not options.planted_only:
+        yield _UNMODIFIED, partial(_run_unmodified, options)
 
 
 def _run_planted(patch: Patch, options: argparse.Namespace) -> Result:
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
         planting.plant(patch, Path(folder))
-        return _simulate(patch.name, options, folder=folder)
+        result, _ = _simulate(patch.name, options, folder=folder)
+    if result.seed is not None and not result.what.startswith(_BROKEN_PROMISES):
+        raise KvError(f"no promise is broken, it does not even run: {result.what}")
+    return result
 
 
 def _run_pysyncobj(options: argparse.Namespace) -> Result:
     # In a process of its own: it needs a package that the store does without.
     command = ["kvstore.testing.pysyncobj", "--until-caught", *_seeds_of(options)]
-    return _run(PYSYNCOBJ, command, folder=None)
+    result, _ = _run(PYSYNCOBJ, command, options, folder=None)
+    return result
 
 
-def _simulate(name: str, options: argparse.Namespace, *, folder: str | None) -> Result:
+def _run_unmodified(options: argparse.Namespace) -> Result:
+    result, is_passed = _simulate(_UNMODIFIED, options, folder=None)
+    if result.seed is None and not is_passed:
+        raise KvError(f"no seed failed, and it did not pass: {result.what}")
+    return result
+
+
+def _simulate(name: str, options: argparse.Namespace, *, folder: str | None) -> tuple[Result, bool]:
     """Run `simulate` with the package in `folder` (None: as it is) until a seed fails."""
     command = ["kvstore.testing", "simulate", "--until-failure", f"--jobs={options.jobs}"]
-    return _run(name, command + _seeds_of(options), folder=folder)
+    return _run(name, command + _seeds_of(options), options, folder=folder)
 
 
 def _seeds_of(options: argparse.Namespace) -> list[str]:
     return [f"--first-seed={options.first_seed}", f"--seeds={options.seeds}"]
 
 
-def _run(name: str, module: list[str], *, folder: str | None) -> Result:
+def _run(
+    name: str, module: list[str], options: argparse.Namespace, *, folder: str | None
+) -> tuple[Result, bool]:
+    """The result, and whether the exit status was 0. Raises KvError when it ends by itself."""
     environment = dict(os.environ)
     if folder is not None:
         environment["PYTHONPATH"] = folder
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", *module],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *module],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS + _SECONDS_PER_SEED * options.seeds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise KvError(f"it does not end within {error.timeout:.0f} s") from None
     seconds = time.monotonic() - started
     found = _FAILURE.search(done.stdout)
     if found is not None:
-        return Result(name=name, seed=int(found[1]), seconds=seconds, what=found[2])
+        return Result(name=name, seed=int(found[1]), seconds=seconds, what=found[2]), False
     if done.stderr or not done.stdout:
-        raise KvError(f"{name} ended by itself:\n{done.stdout}{done.stderr}")
-    return Result(name=name, seed=None, seconds=seconds, what=_last_line(done.stdout))
+        raise KvError(f"it ended by itself:\n{done.stdout}{done.stderr}")
+    what = _last_line(done.stdout)
+    return Result(name=name, seed=None, seconds=seconds, what=what), done.returncode == 0
 
 
 def _last_line(text: str) -> str:

@@ -122,6 +122,9 @@ class ControlMember:
         if self._life is not None and self.store is not None and self.process.is_running:
             self._life.arrived(self.store.campaign)
 
+    def be_patient(self) -> None:
+        """Its dice are its own: they are left as they fall."""
+
     def call(self, name: str, arguments: tuple[object, ...], on_answer: OnAnswer) -> None:
         """What a client asks for."""
         life = self._life

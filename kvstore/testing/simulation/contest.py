@@ -1,10 +1,10 @@
 """A contested election: the worst luck that two candidates and a voter can have together.
 
-The leader loses power and comes back at once as the voter that decides. Two others campaign at the
-same moment, and hear nothing of one another from then on. The voter dies right after it has
-answered the first, and is back, without whatever it had not made durable, before the second one's
-request arrives. Each part happens by itself too, but that they meet is so rare that a forgotten
-vote (Raft, 5.2) would hardly ever be seen.
+The leader loses power and comes back as the voter that decides. Two others campaign in the same
+term, and neither they nor those who vote for one hear of the other. The voter dies right after it
+has answered the first, and is back, without whatever it had not made durable, before the second
+one's request arrives. Each part happens by itself too, but that they meet is so rare that a
+forgotten vote (Raft, 5.2) would hardly ever be seen.
 """
 
 import asyncio
@@ -12,95 +12,96 @@ from collections.abc import Sequence
 from random import Random
 
 from kvstore.raft.types import Role
+from kvstore.testing.simulation.course import Course, start
 from kvstore.testing.simulation.network import Link
 from kvstore.testing.simulation.victims import Trap, Victim, Victims
 
 CONTEST_KIND = "contested election"
 
 _RIVALS = 2
-_SILENCE_SECONDS = (1.12, 1.25)  # nobody hears the leader any more, and few have campaigned
-_START_SECONDS_MAX = 0.15  # that the voter needs to start: one that is back early campaigns itself
-_ANSWERS_MAX = 2  # that the voter sends before it dies: a pre-vote, a vote
-_PATIENCE_SECONDS = 0.05  # until both are candidates, or it comes to nothing
-_LOOK_SECONDS = 0.0005
+_SILENCE_SECONDS = (1.12, 1.4)  # nobody hears the leader any more, and nobody has campaigned
+_START_SECONDS = (
+    0.06,
+    0.15,
+)  # that the voter needs to start: one that is back early campaigns itself
+_PATIENCE_SECONDS = 0.06  # until both are candidates, or it comes to nothing
+_LOOK_SECONDS = 0.0002
 _STALL_SECONDS = (0.05, 0.6)
-_AGAIN_SECONDS_MAX = 0.1  # for which the voter is back before it hears the second rival
+_BACK_SECONDS_MAX = 0.1  # for which the voter is back before it hears the second rival
 
 
-class ContestedElection:
-    """See above. Without a leader, or with too few members, nothing happens."""
+class ContestedElection(Course):
+    """See above. Of fewer than three members nothing comes."""
 
     kind = CONTEST_KIND
 
     def __init__(self, random: Random, cluster: Victims, members: Sequence[Victim]) -> None:
         """`members`: the voter that decides, then everybody else."""
-        self.members = tuple(members)
+        super().__init__(cluster, members)
         self._random = random
-        self._cluster = cluster
-        self._trap = Trap("frames sent", random.randrange(_ANSWERS_MAX) + 1)
-        self._stalled: list[Link] = []
-        self._going: asyncio.Task[None] | None = None
+        self._trap = Trap("frames sent")
 
-    def begin(self) -> None:
-        """See `Fault`."""
-        self._going = asyncio.ensure_future(self._go())
-
-    def end(self) -> None:
-        """See `Fault`."""
-        assert self._going is not None
-        self._going.cancel()
-        self._release()
-        voter = self.members[0]
-        if self._trap in voter.traps:
-            voter.traps.remove(self._trap)
-        self._start(voter)
+    def _undo(self) -> None:
+        if self._trap in self.members[0].traps:
+            self.members[0].traps.remove(self._trap)
 
     async def _go(self) -> None:
         voter, *others = self.members
         if not voter.is_alive:
             return
-        random = self._random
-        silence = random.uniform(*_SILENCE_SECONDS)
-        start = random.random() * _START_SECONDS_MAX
+        silence = self._random.uniform(*_SILENCE_SECONDS)
+        starting = self._random.uniform(*_START_SECONDS)
         voter.crash()
-        await asyncio.sleep(silence - start)
-        self._start(voter)
-        await asyncio.sleep(start)
+        for other in others:
+            other.be_patient()
+        await asyncio.sleep(silence - starting)
+        start([voter])
+        await asyncio.sleep(starting)
         rivals = [other for other in others if other.role is Role.FOLLOWER][:_RIVALS]
-        for rival in rivals:
+        if len(rivals) < _RIVALS:
+            return
+        first, second = rivals
+        rest = [other for other in others if other not in rivals]
+        if await self._are_candidates(voter, first, second, rest):
+            await self._decide(voter, first)
+
+    async def _are_candidates(
+        self, voter: Victim, first: Victim, second: Victim, rest: Sequence[Victim]
+    ) -> bool:
+        """Let both campaign. What a candidate asks for reaches the voter not yet, and of the
+        others every second one only."""
+        self._stall(_both_ways(first, second))
+        for rival in (first, second):
             rival.campaign()
-        if len(rivals) == _RIVALS and await self._are_candidates(rivals):
-            await self._decide(voter, *rivals)
-
-    async def _are_candidates(self, rivals: Sequence[Victim]) -> bool:
+        held = {
+            first.member_id: _links(first, [voter, *rest[0::2]]),
+            second.member_id: _links(second, [voter, *rest[1::2]]),
+        }
         deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        while not all(rival.role is Role.CANDIDATE for rival in rivals):
-            if asyncio.get_running_loop().time() > deadline:
-                return False
+        while asyncio.get_running_loop().time() < deadline:
+            for rival in (first, second):
+                if rival.role is Role.CANDIDATE:
+                    self._stall(held.pop(rival.member_id, []))
+            if not held:
+                return first.role is second.role is Role.CANDIDATE
             await asyncio.sleep(_LOOK_SECONDS)
-        return True
+        return False
 
-    async def _decide(self, voter: Victim, first: Victim, second: Victim) -> None:
-        self._stalled = [
-            (second.member_id, voter.member_id),
-            (first.member_id, second.member_id),
-            (second.member_id, first.member_id),
-        ]
-        for link in self._stalled:
-            self._cluster.network.stall(link)
+    async def _decide(self, voter: Victim, first: Victim) -> None:
+        self.is_complete = True
         voter.traps.append(self._trap)
+        self._release(_links(first, [voter]))
         stall = self._random.uniform(*_STALL_SECONDS)
-        back = min(stall, self._random.random() * _AGAIN_SECONDS_MAX)
+        back = min(stall, self._random.random() * _BACK_SECONDS_MAX)
         await asyncio.sleep(stall - back)
-        self._start(voter)
+        start([voter])
         await asyncio.sleep(back)
-        self._release()
+        self._release(list(self._stalled))
 
-    def _release(self) -> None:
-        while self._stalled:
-            self._cluster.network.release(self._stalled.pop())
 
-    @staticmethod
-    def _start(member: Victim) -> None:
-        if not (member.is_alive or member.is_removed or member.is_joining):
-            member.start()
+def _links(source: Victim, targets: Sequence[Victim]) -> list[Link]:
+    return [(source.member_id, target.member_id) for target in targets]
+
+
+def _both_ways(one: Victim, other: Victim) -> list[Link]:
+    return [*_links(one, [other]), *_links(other, [one])]

@@ -16,6 +16,7 @@ from kvstore.server.points import (
     is_frequent,
 )
 from kvstore.testing.simulation.contest import ContestedElection
+from kvstore.testing.simulation.course import start
 from kvstore.testing.simulation.last_copy import LastCopy
 from kvstore.testing.simulation.late_ack import LateAck
 from kvstore.testing.simulation.network import Link, Network
@@ -66,7 +67,7 @@ class Crash:
 
     def end(self) -> None:
         """See `Fault`."""
-        _start(self.members)
+        start(self.members)
 
 
 class CrashAtPoint:
@@ -84,12 +85,12 @@ class CrashAtPoint:
         member.traps.append(self._trap)
         if self._trap.point in START_POINTS and member.is_alive:
             member.crash()
-            _start((member,))
+            start((member,))
 
     def end(self) -> None:
         """See `Fault`."""
         self.members[0].traps.remove(self._trap)
-        _start(self.members)
+        start(self.members)
 
 
 class Pause:
@@ -262,13 +263,7 @@ class BrokenDisk:
     def end(self) -> None:
         """See `Fault`."""
         self.members[0].files.syncs_until_error = None
-        _start(self.members)
-
-
-def _start(members: Sequence[Victim]) -> None:
-    for member in members:
-        if not (member.is_alive or member.is_removed):
-            member.start()
+        start(self.members)
 
 
 # ---------------------------------------------------------------------- drawing

@@ -7,6 +7,7 @@ import asyncio
 
 from kvstore.testing.history import ViolationError
 from kvstore.testing.simulation.cluster import SimulatedCluster
+from kvstore.testing.simulation.course import start
 from kvstore.testing.simulation.network import Worst
 from kvstore.testing.simulation.roster import Roster
 
@@ -18,8 +19,7 @@ async def heal(cluster: SimulatedCluster, roster: Roster) -> None:
     cluster.network.loss = Worst(0.0)
     for member in cluster.members:
         member.files.lies_about_sync = False
-        if not (member.is_alive or member.is_removed or member.is_joining):
-            member.start()
+    start(cluster.members)
     await roster.settle()
     await until_agreed(cluster)
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
+from kvstore.testing.simulation.course import Course, start
 from kvstore.testing.simulation.network import Link
 from kvstore.testing.simulation.victims import Trap, Victim, Victims
 
@@ -21,53 +22,42 @@ _ANSWER_SECONDS_MAX = 0.02  # for which the leader lives on
 _RESTART_SECONDS_MAX = 0.3
 
 
-class LastCopy:
-    """See above. `members`: the leader, then everybody else."""
+class LastCopy(Course):
+    """See above."""
 
     kind = LAST_COPY_KIND
 
     def __init__(self, random: Random, cluster: Victims, members: Sequence[Victim]) -> None:
-        self.members = tuple(members)
+        """`members`: the leader, then everybody else."""
+        super().__init__(cluster, members)
         needed = len(members) // 2
         self._leader, self._followers = members[0], tuple(members[1 : 1 + needed])
         here, there = self._leader.member_id, [m.member_id for m in members[1 + needed :]]
         self._links: list[Link] = [link for id_ in there for link in ((here, id_), (id_, here))]
         self._random = random
-        self._cluster = cluster
         point, count = random.choice(_POINTS), random.randrange(_PASSES_MAX) + 1
         self._snapped = asyncio.Event()
         self._trap = Trap(point, count, self._followers[1:], self._snapped)
-        self._going: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """See `Fault`."""
         for link in self._links:
-            self._cluster.network.cut(link)
-        if self._followers:
-            self._followers[0].traps.append(self._trap)
-        self._going = asyncio.ensure_future(self._go())
+            self._network.cut(link)
+        for member in self._followers[:1]:
+            member.traps.append(self._trap)
+        super().begin()
 
-    def end(self) -> None:
-        """See `Fault`."""
-        assert self._going is not None
-        self._going.cancel()
+    def _undo(self) -> None:
         for link in self._links:
-            self._cluster.network.mend(link)
-        if self._followers:
-            self._followers[0].traps.remove(self._trap)
-        for member in (*self._followers, self._leader):
-            self._start(member)
+            self._network.mend(link)
+        for member in self._followers[:1]:
+            member.traps.remove(self._trap)
 
     async def _go(self) -> None:
         await self._snapped.wait()
+        self.is_complete = True
         await asyncio.sleep(self._random.random() * _ANSWER_SECONDS_MAX)
         if self._leader.is_alive:
             self._leader.crash()
         await asyncio.sleep(self._random.random() * _RESTART_SECONDS_MAX)
-        for member in self._followers:
-            self._start(member)
-
-    @staticmethod
-    def _start(member: Victim) -> None:
-        if not (member.is_alive or member.is_removed or member.is_joining):
-            member.start()
+        start(self._followers)

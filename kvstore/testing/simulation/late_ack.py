@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from random import Random
 
+from kvstore.testing.simulation.course import Course
 from kvstore.testing.simulation.network import Link
 from kvstore.testing.simulation.victims import Victim, Victims
 
@@ -19,38 +20,35 @@ _SYNC_SECONDS = (1.5, 3.0)
 _SILENCE_SECONDS = (1.02, 1.3)  # behind the shortest election timeout nobody hears the leader
 
 
-class LateAck:
-    """See above. `members`: the leader, the slow follower, then everybody else."""
+class LateAck(Course):
+    """See above."""
 
     kind = LATE_ACK_KIND
 
     def __init__(self, random: Random, cluster: Victims, members: Sequence[Victim]) -> None:
-        self.members = tuple(members[:2])
+        """`members`: the leader, the slow follower, then everybody else."""
+        super().__init__(cluster, members[:2])
         self._slow = members[min(1, len(members) - 1)]
         self._others = tuple(members[2:])
         here, there = members[0].member_id, [member.member_id for member in self._others]
         self._links: list[Link] = [link for id_ in there for link in ((here, id_), (id_, here))]
-        self._network = cluster.network
         self._sync_seconds = random.uniform(*_SYNC_SECONDS)
         self._silence_seconds = random.uniform(*_SILENCE_SECONDS)
-        self._going: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """See `Fault`."""
         self._slow.files.sync_seconds = self._sync_seconds
         for link in self._links:
             self._network.cut(link)
-        self._going = asyncio.ensure_future(self._go())
+        super().begin()
 
-    def end(self) -> None:
-        """See `Fault`."""
-        assert self._going is not None
-        self._going.cancel()
+    def _undo(self) -> None:
         for link in self._links:
             self._network.mend(link)
         self._slow.files.sync_seconds = self._slow.sync_seconds
 
     async def _go(self) -> None:
         await asyncio.sleep(self._silence_seconds)
-        if self._others:
-            self._others[0].campaign()
+        for other in self._others[:1]:
+            other.campaign()
+            self.is_complete = True

@@ -131,6 +131,12 @@ class SimulatedMember:
             self.member.node.raft.campaign()
             self.member.node.wake()
 
+    def be_patient(self) -> None:
+        """Its dice have given the longest election timeout."""
+        if self.member is not None:
+            state = self.member.node.raft.state
+            state.election_timeout_ticks = 2 * state.config.election_ticks - 1
+
     def let_go(self) -> None:
         """It is a member no more: it ends, by itself or now."""
         self.is_removed = True
@@ -190,6 +196,7 @@ class SimulatedMember:
         introducer = SimulatedIntroducer(self._host.wire, self.member_id, self.process)
         files = LifeFiles(self.files)
         boot = await bootstrap(files, self._settings, introducer)
+        self.is_joining = False
         assert boot.spec.member_id == self.member_id
         transport = SimulatedTransport(self._host.wire, self.member_id, self.process, self._pass)
         self._transport = transport

@@ -5,11 +5,15 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from kvstore.server.points import ALL_POINTS
+from kvstore.testing.simulation.contest import CONTEST_KIND
 from kvstore.testing.simulation.faults import CUT_KINDS, MEMBERSHIP_KIND, PAUSE_KIND
+from kvstore.testing.simulation.last_copy import LAST_COPY_KIND
+from kvstore.testing.simulation.late_ack import LATE_ACK_KIND
 
 AT_A_RANDOM_MOMENT = ""
 """The cause of a crash that no I/O point and no disk brought about."""
 
+_COURSES = (CONTEST_KIND, LAST_COPY_KIND, LATE_ACK_KIND)
 _WIDTH = 100
 _NAME_WIDTH = 12
 
@@ -40,6 +44,8 @@ class Report(msgspec.Struct, kw_only=True):
     frames_lost: int = 0
     faults: dict[str, int] = {}
     """By kind."""
+    completed: dict[str, int] = {}
+    """Of the faults that take their course, by kind: those that came to their point."""
     crashes: dict[str, int] = {}
     """By cause: an I/O point, "disk failure", or "" for a random moment."""
     trace_hash: str = ""
@@ -91,6 +97,7 @@ def never_happened(sums: Report) -> list[str]:
         "membership changes": sums.membership_changes,
         "reads across elections": sums.reads_across_elections,
         "leases expired": sums.leases_expired,
+        **{f"complete {kind}": sums.completed.get(kind, 0) for kind in _COURSES},
         **{f"crash at {point}": sums.crashes.get(point, 0) for point in ALL_POINTS},
     }
     return [name for name, count in demanded.items() if not count]
@@ -111,6 +118,7 @@ def summary(sums: Report) -> str:
         f" {sums.snapshots_installed:,} installed",
         "frames": f"{sums.frames_delivered:,} delivered, {sums.frames_lost:,} lost",
         "faults": f"{sums.fault_count:,}: {_listed(sums.faults)}",
+        "complete": _listed(sums.completed),
         "cuts": f"{sums.cuts:,}",
         "pauses": f"{sums.pauses:,}",
         "members": f"{sums.membership_changes:,} membership changes",

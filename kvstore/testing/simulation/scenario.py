@@ -18,10 +18,8 @@ from kvstore.testing import history
 from kvstore.testing.history import Operation, ViolationError, Write
 from kvstore.testing.simulation import faults, healing, loop
 from kvstore.testing.simulation.cluster import Observer, SimulatedCluster
-from kvstore.testing.simulation.contest import ContestedElection
+from kvstore.testing.simulation.course import Course
 from kvstore.testing.simulation.faults import Fault
-from kvstore.testing.simulation.last_copy import LastCopy
-from kvstore.testing.simulation.late_ack import LateAck
 from kvstore.testing.simulation.report import Report
 from kvstore.testing.simulation.roster import Roster
 from kvstore.testing.simulation.workload import Workload, check_leases
@@ -96,6 +94,7 @@ class _Scenario:
             self._cluster, Random(random.getrandbits(64)), clients=plan.clients
         )
         self._faults: Counter[str] = Counter()
+        self._completed: Counter[str] = Counter()
         self._suffering: list[asyncio.Task[None]] = []
         self._recorder = recorder
         self._roster = Roster(self._cluster, Random(random.getrandbits(64)), self._on_change)
@@ -182,6 +181,8 @@ class _Scenario:
             await asyncio.sleep(fault_seconds(random, fault))
         finally:
             fault.end()
+            if isinstance(fault, Course) and fault.is_complete:
+                self._completed[fault.kind] += 1
             if self._recorder is not None:
                 self._recorder.fault_ends(fault)
 
@@ -299,6 +300,7 @@ class _Scenario:
             frames_delivered=cluster.network.delivered,
             frames_lost=cluster.network.lost,
             faults=dict(self._faults),
+            completed=dict(self._completed),
             crashes=dict(cluster.crashes),
             trace_hash=cluster.network.trace.hexdigest(),
         )
@@ -321,7 +323,7 @@ class _Scenario:
 def fault_seconds(random: Random, fault: Fault) -> float:
     """Many are short: who is back at once meets those who have not noticed."""
     seconds = float(random.random() ** 2) * _FAULT_SECONDS_MAX
-    if isinstance(fault, faults.CrashAtPoint | ContestedElection | LastCopy | LateAck):
+    if isinstance(fault, faults.CrashAtPoint | Course):
         seconds += random.random() * _PATIENCE_SECONDS_MAX
     return seconds
 

@@ -48,6 +48,9 @@ class Victim(Protocol):
     def campaign(self) -> None:
         """Its election timeout has run out, as bad luck wants it."""
 
+    def be_patient(self) -> None:
+        """Its dice have given the longest election timeout."""
+
 
 class Victims(Protocol):
     """A cluster of them."""

@@ -95,7 +95,25 @@ def test_a_planted_bug_is_caught_in_a_copy() -> None:
 
 @pytest.mark.timeout(600)
 def test_a_bug_that_passes_fails_the_command() -> None:
-    """One seed without a single operation cannot catch what needs a crash at the right moment."""
-    status, said = outcome_of("--only", "old-term-commit", "--seeds", "1", "--jobs", "1")
+    """One seed does not show what needs a crash at the right moment."""
+    status, said = outcome_of("--only", "vote-not-saved", "--seeds", "1", "--jobs", "1")
     assert status == 1
     assert "1 of 1 seeds held" in said[1]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("path", "before", "after", "words"),
+    [
+        ("kvstore/lease.py", "nowhere", "x", "fits 0 places"),
+        ("kvstore/raft/core.py", "class Raft:", "class Raft(Unknown):", "ended by itself"),
+    ],
+)
+def test_a_patch_that_is_no_bug_fails_the_command(
+    path: str, before: str, after: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch = Patch("broken", "x", {path: [Hunk((before,), (after,))]})
+    monkeypatch.setattr(planting, "find_all", lambda: [patch])
+    status, said = outcome_of("--only", "broken", "--seeds", "1", "--jobs", "1")
+    assert status == 1
+    assert words in said[1]

@@ -35,6 +35,7 @@ def test_what_never_happened_is_named() -> None:
     assert "torn tails" in missing
     assert "crash at snapshot rename" in missing
     assert "membership changes" in missing
+    assert "complete last copy" in missing
     assert "elections" not in missing
     assert "crash at wal sync" not in missing
     everything = Report(
@@ -46,6 +47,7 @@ def test_what_never_happened_is_named() -> None:
         reads_across_elections=1,
         leases_expired=1,
         faults={"pause": 1, "split": 1, "membership change": 1},
+        completed={"contested election": 1, "last copy": 1, "late acknowledgement": 1},
         crashes=dict.fromkeys(ALL_POINTS, 1),
     )
     assert never_happened(everything) == []
