@@ -19,6 +19,7 @@ from kvstore.testing.simulation.invariants import (
     EqualStates,
     Look,
     Safety,
+    check_acknowledged,
     check_members,
 )
 from kvstore.testing.simulation.member import Host, SimulatedMember
@@ -186,9 +187,10 @@ class SimulatedCluster(Host):
         self.batches_observed += 1
         if self._observer is not None:
             self._observer.looked(self.members)
-        for other in self.members:
-            if other.member is not None:
-                self._check_core(other)
+        looks = [self._check_core(other) for other in self.members if other.member is not None]
+        for leader in looks:
+            if leader.is_leader:
+                check_acknowledged(leader, self._matches_of(leader.member_id), looks)
         assert member.member is not None
         machine = member.member.node.machine
         self._states.check(machine)
@@ -198,7 +200,13 @@ class SimulatedCluster(Host):
         for revision in range(seen + 1, self._histories.revision_max + 1):
             self.applied_at.setdefault(revision, now)
 
-    def _check_core(self, member: SimulatedMember) -> None:
+    def _matches_of(self, leader_id: int) -> dict[int, int]:
+        leader = self._by_id[leader_id].member
+        assert leader is not None
+        progress = leader.node.raft.state.progress
+        return {id_: each.match for id_, each in progress.items() if id_ != leader_id}
+
+    def _check_core(self, member: SimulatedMember) -> Look:
         assert member.member is not None
         raft = member.member.node.raft
         is_leader = raft.role is Role.LEADER
@@ -210,6 +218,7 @@ class SimulatedCluster(Host):
             check_members(member.member_id, raft.membership, member.member.node.machine)
         if len(self.safety.leaders) > led:
             self.leader_changes.append(asyncio.get_running_loop().time())
+        return look
 
     def _listener_of(self, member_id: int) -> Listener | None:
         return self._by_id[member_id].listener

@@ -18,7 +18,7 @@ from kvstore.server.points import (
 from kvstore.testing.simulation.contest import ContestedElection
 from kvstore.testing.simulation.course import start
 from kvstore.testing.simulation.last_copy import LastCopy
-from kvstore.testing.simulation.late_ack import LateAck
+from kvstore.testing.simulation.late_ack import LATE_ACK_MEMBERS_MIN, LateAck
 from kvstore.testing.simulation.network import Link, Network
 from kvstore.testing.simulation.victims import Trap, Victim, Victims
 
@@ -351,6 +351,8 @@ def _last_copy(random: Random, cluster: Victims) -> Fault:
 
 
 def _late_ack(random: Random, cluster: Victims) -> Fault:
+    if len(cluster.members) < LATE_ACK_MEMBERS_MIN:
+        return _last_copy(random, cluster)
     return LateAck(Random(random.getrandbits(64)), cluster, _leader_first(random, cluster))
 
 
@@ -393,8 +395,8 @@ _DRAWS: dict[Callable[[Random, Victims], Fault], int] = {
     _pause: 3,
     _cut: 6,
     _contested_election: 3,
-    _last_copy: 3,
-    _late_ack: 2,
+    _last_copy: 2,
+    _late_ack: 3,
     _stall: 2,
     _loss: 2,
     _delay: 2,

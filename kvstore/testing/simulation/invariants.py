@@ -4,6 +4,7 @@ A checker is shown one member's core, or its state machine, and remembers what i
 looks only at what is new, so that it can look often. Each raises ViolationError.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -251,6 +252,22 @@ class EqualHistories:
                 raise ViolationError(f"revision {revision} differs on member {member_id:x}")
         self._checked[member_id] = (machine, store.revision)
         self.revision_max = max(self.revision_max, store.revision)
+
+
+def check_acknowledged(leader: Look, matches: dict[int, int], followers: Sequence[Look]) -> None:
+    """What a member has acknowledged to its leader it has, for as long as the term lasts: the
+    leader counts on it (Raft, 5.3, and Figure 2, matchIndex).
+
+    `matches`: up to which index each member has, as the leader believes. Raises ViolationError.
+    """
+    for follower in followers:
+        index = matches.get(follower.member_id, 0)
+        if follower.term != leader.term or index < leader.log.compacted_index:
+            continue
+        if index <= follower.log.compacted_index:
+            continue  # it was applied there, and `EqualStates` looks at that
+        if not follower.log.matches(index, leader.log.term(index)):
+            raise ViolationError(f"{follower} lacks {index}, which it has acknowledged to {leader}")
 
 
 def check_members(member_id: int, membership: Membership, machine: StateMachine) -> None:

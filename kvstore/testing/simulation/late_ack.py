@@ -2,22 +2,25 @@
 
 The leader reaches one follower only, whose disk is slow. The others elect a leader of their own,
 whom that follower hears while what the old one sent is still on its way to the disk. What it then
-says of it concerns the old term alone (Raft, 5.1). Of three members nothing comes of it: the
-follower hears the old leader, and no quorum is left without the two.
+says of it concerns the old term alone (Raft, 5.1). It takes five members: of fewer the old leader
+and its follower leave no quorum to the others.
 """
 
 import asyncio
 from collections.abc import Sequence
 from random import Random
 
+from kvstore.raft.types import Role
 from kvstore.testing.simulation.course import Course
 from kvstore.testing.simulation.network import Link
 from kvstore.testing.simulation.victims import Victim, Victims
 
 LATE_ACK_KIND = "late acknowledgement"
+LATE_ACK_MEMBERS_MIN = 5
 
 _SYNC_SECONDS = (1.5, 3.0)
-_SILENCE_SECONDS = (1.02, 1.3)  # behind the shortest election timeout nobody hears the leader
+_SILENCE_SECONDS = (1.12, 1.3)  # nobody but the follower hears the leader any more
+_ELECTION_SECONDS = 0.2
 
 
 class LateAck(Course):
@@ -48,7 +51,11 @@ class LateAck(Course):
         self._slow.files.sync_seconds = self._slow.sync_seconds
 
     async def _go(self) -> None:
+        for other in self._others:
+            other.be_patient()
         await asyncio.sleep(self._silence_seconds)
-        for other in self._others[:1]:
-            other.campaign()
-            self.is_complete = True
+        candidates = [other for other in self._others if other.role is Role.FOLLOWER]
+        for candidate in candidates[:1]:
+            candidate.campaign()
+            await asyncio.sleep(_ELECTION_SECONDS)
+            self.is_complete = candidate.role is Role.LEADER

@@ -18,6 +18,7 @@ from kvstore.testing.simulation.invariants import (
     MonotoneCommit,
     OneLeaderPerTerm,
     Safety,
+    check_acknowledged,
     check_members,
 )
 
@@ -196,3 +197,16 @@ def test_the_core_counts_whom_the_state_machine_lists() -> None:
     ):
         with pytest.raises(ViolationError, match=r"member 1 counts .* at index 2"):
             check_members(1, missed, machine)
+
+
+def test_what_was_acknowledged_is_there_while_the_term_lasts() -> None:
+    leads = leader(1, 3, log(1, 3, 3))
+    follower = look(2, 3, log(1, 3))
+    check_acknowledged(leads, {2: 2}, [leads, follower])
+    check_acknowledged(leads, {}, [leads, follower])
+    check_acknowledged(leads, {2: 3}, [look(2, 4, log(1))])
+    compacted = log(3, first=SnapshotMeta(3, 3, FIRST.membership))
+    check_acknowledged(leads, {2: 3}, [look(2, 3, compacted)])
+    for lacks in (log(1, 3), log(1, 2, 2), log()):
+        with pytest.raises(ViolationError, match="lacks 3, which it has acknowledged"):
+            check_acknowledged(leads, {2: 3}, [look(2, 3, lacks)])

@@ -45,6 +45,7 @@ def test_readme_shows_the_example_as_it_is() -> None:
 
 
 def test_readme_shows_what_the_example_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes the simulation's dice changes this: run the example, and show it anew."""
     (shown,) = re.findall(r"```\nassert .*?(Failing .*?)```", README.read_text(), re.DOTALL)
     topology, faults = arguments_of(shown)
     counts_once(topology, faults)
