@@ -255,8 +255,8 @@ class EqualHistories:
 
 
 def check_acknowledged(leader: Look, matches: dict[int, int], followers: Sequence[Look]) -> None:
-    """What a member has acknowledged to its leader it has, for as long as the term lasts: the
-    leader counts on it (Raft, 5.3, and Figure 2, matchIndex).
+    """What a member has acknowledged to its leader it has, on its disk and for as long as the term
+    lasts: the leader counts on it (Raft, 5.1, 5.3, and Figure 2, matchIndex).
 
     `matches`: up to which index each member has, as the leader believes. Raises ViolationError.
     """
@@ -266,7 +266,8 @@ def check_acknowledged(leader: Look, matches: dict[int, int], followers: Sequenc
             continue
         if index <= follower.log.compacted_index:
             continue  # it was applied there, and `EqualStates` looks at that
-        if not follower.log.matches(index, leader.log.term(index)):
+        is_there = follower.log.matches(index, leader.log.term(index))
+        if not is_there or follower.log.durable < index:
             raise ViolationError(f"{follower} lacks {index}, which it has acknowledged to {leader}")
 
 

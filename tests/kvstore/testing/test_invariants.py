@@ -210,3 +210,7 @@ def test_what_was_acknowledged_is_there_while_the_term_lasts() -> None:
     for lacks in (log(1, 3), log(1, 2, 2), log()):
         with pytest.raises(ViolationError, match="lacks 3, which it has acknowledged"):
             check_acknowledged(leads, {2: 3}, [look(2, 3, lacks)])
+    unsynced = log(1, 3)
+    unsynced.append([Entry(3, 3, b"x")])
+    with pytest.raises(ViolationError, match="lacks 3, which it has acknowledged"):
+        check_acknowledged(leads, {2: 3}, [look(2, 3, unsynced)])
