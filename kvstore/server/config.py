@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from kvstore.errors import ConfigError
-from kvstore.members import NAME_BYTES_MAX
 from kvstore.server import command_line
 from kvstore.server.command_line import Values
 from kvstore.server.flags import FLAGS, Flag, Support
@@ -32,6 +31,8 @@ _HOUR_SECONDS = 3600.0
 # gRPC's window for a message length is a signed 32-bit number; 512 KiB go to its overhead.
 # A request travels between members in one frame of at most 64 MiB.
 _REQUEST_BYTES_MAX = 32 * 1024 * 1024
+# All members keep each member's name, in memory and in every snapshot. etcd has no limit.
+_NAME_BYTES_MAX = 1024
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,8 +298,8 @@ def _check_cluster(settings: Settings) -> None:
         require_bindable(url)
     if "," in settings.name or "=" in settings.name:
         raise ConfigError("--name must not contain a comma or an equals sign")
-    if len(settings.name.encode(errors="replace")) > NAME_BYTES_MAX:
-        raise ConfigError(f"--name is longer than {NAME_BYTES_MAX} bytes: give a shorter one")
+    if len(settings.name.encode(errors="replace")) > _NAME_BYTES_MAX:
+        raise ConfigError(f"--name is longer than {_NAME_BYTES_MAX} bytes: give a shorter one")
     if settings.name not in settings.initial_cluster:
         raise ConfigError(
             f"--initial-cluster does not contain --name {settings.name!r}:"
