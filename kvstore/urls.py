@@ -17,7 +17,7 @@ URLS_MAX = 16
 URL_BYTES_MAX = 1024
 """Longest URL: a host name has at most 255."""
 
-_LOOPBACK, _LOOPBACK_6 = "127.0.0.1", "::1"
+_LOOPBACKS = frozenset(("127.0.0.1", "::1"))
 
 
 class Url(msgspec.Struct, frozen=True):
@@ -79,29 +79,40 @@ def require_bindable(text: str) -> None:
         ) from None
 
 
-def comparable(urls: tuple[str, ...]) -> list[str]:
-    """URLs in a form in which those of one place are the same, sorted.
+def are_same_places(urls: Sequence[str], others: Sequence[str]) -> bool:
+    """Tell whether two lists name the same places, in any order."""
+    return len(urls) == len(others) and all(
+        any(is_same_place(url, other) for other in there)
+        for here, there in ((urls, others), (others, urls))
+        for url in here
+    )
 
-    etcd compares resolved URLs. Members apply by this, so it must be the same for all of them:
-    what a name resolves to is not, but for `localhost`.
+
+def is_same_place(one: str, other: str) -> bool:
+    """Tell whether two URLs name one place, however they are spelled.
+
+    etcd compares resolved URLs; here nothing is resolved but `localhost`, which is 127.0.0.1 as
+    well as ::1. Those are two sockets: who is at one place with a third is not always at one.
     """
-    return sorted(map(_comparable, urls))
+    return _port(one) == _port(other) and not _hosts(one).isdisjoint(_hosts(other))
 
 
-def _comparable(text: str) -> str:
+def _port(text: str) -> tuple[bool, int]:
     try:
         url = parse_url(text)
     except ConfigError:
-        return text  # in a log that took it; nobody can be reached there
-    return f"{url.is_tls} {_comparable_host(url.host)} {url.port}"
+        return False, 0  # in a log that took it; nobody can be reached there
+    return url.is_tls, url.port
 
 
-def _comparable_host(host: str) -> str:
-    host = host.lower().removesuffix(".")
+def _hosts(text: str) -> frozenset[str]:
     try:
-        address = ipaddress.ip_address(_LOOPBACK if host == "localhost" else host)
+        host = parse_url(text).host.lower().removesuffix(".")
+        address = ipaddress.ip_address(host)
+    except ConfigError:
+        return frozenset((text,))
     except ValueError:
-        return host
+        return _LOOPBACKS if host == "localhost" else frozenset((host,))
     if isinstance(address, ipaddress.IPv6Address):
         address = address.ipv4_mapped or address
-    return _LOOPBACK if str(address) == _LOOPBACK_6 else str(address)
+    return frozenset((str(address),))

@@ -17,7 +17,7 @@ from kvstore.urls import (
     URL_BYTES_MAX,
     URLS_MAX,
     are_bounded,
-    comparable,
+    are_same_places,
     parse_url,
     parse_urls,
     require_bindable,
@@ -306,12 +306,12 @@ def _check_cluster(settings: Settings) -> None:
             f" it names {', '.join(sorted(settings.initial_cluster))}"
         )
     urls = [url for of_member in settings.initial_cluster.values() for url in of_member]
-    places = comparable(tuple(urls))
-    repeated = sorted({url for url in urls if places.count(*comparable((url,))) > 1})
+    # One place by two names is refused by `bootstrap`, that knows who has run so before.
+    repeated = sorted({url for url in urls if urls.count(url) > 1})
     if repeated:
         raise ConfigError(f"--initial-cluster has {', '.join(repeated)} more than once")
     own = settings.initial_cluster[settings.name]
-    if comparable(own) != comparable(settings.initial_advertise_peer_urls):
+    if not are_same_places(own, settings.initial_advertise_peer_urls):
         raise ConfigError(
             f"--initial-cluster gives {settings.name!r} the peer URLs {','.join(own)}, but"
             " --initial-advertise-peer-urls is"

@@ -36,7 +36,7 @@ from kvstore.raft.types import NO_MEMBER
 from kvstore.rpc_errors import Status, error_of, status_of
 from kvstore.server.node import Node
 from kvstore.server.waiters import Done, Waiters
-from kvstore.urls import are_bounded, comparable
+from kvstore.urls import are_bounded, is_same_place
 
 logger = logging.getLogger(__name__)
 
@@ -268,11 +268,10 @@ class MembershipKeeper:
         """`but`: who may have them already."""
         if not are_bounded(peer_urls):
             return MemberTooLargeError()
-        wanted = set(comparable(peer_urls))
-        for member_id, record in self._node.machine.members.records.items():
-            if member_id != but and not wanted.isdisjoint(comparable(record.peer_urls)):
-                return PeerUrlExistsError()
-        return None
+        records = self._node.machine.members.records
+        taken = [url for id_, record in records.items() if id_ != but for url in record.peer_urls]
+        is_taken = any(is_same_place(url, other) for url in peer_urls for other in taken)
+        return PeerUrlExistsError() if is_taken else None
 
     def _voters(self) -> Records:
         records = self._node.machine.members.records

@@ -146,3 +146,11 @@ async def test_one_place_by_another_name_is_no_new_peer_url(member: Running, url
     assert status == ("NOT_FOUND", "etcdserver: member not found")
     own = pb.MemberUpdateRequest(ID=member.node.member_id, peerURLs=[url])
     await member.call("Cluster/MemberUpdate", own, pb.MemberUpdateResponse)
+
+
+async def test_the_two_loopback_addresses_are_two_places(member: Running) -> None:
+    request = pb.MemberAddRequest(peerURLs=["http://[::1]:2380"], isLearner=True)
+    await member.call("Cluster/MemberAdd", request, pb.MemberAddResponse)
+    own = pb.MemberUpdateRequest(ID=member.node.member_id, peerURLs=["http://localhost:2380"])
+    status = await member.status("Cluster/MemberUpdate", own, pb.MemberUpdateResponse)
+    assert status == EXISTS  # that would be either
