@@ -31,6 +31,19 @@ class Url(msgspec.Struct, frozen=True):
 
 def parse_url(text: str) -> Url:
     """Take a URL apart; ConfigError says what is wrong with it."""
+    url = parse_known_url(text)
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    port = text.rpartition(":")[2]
+    # `urlsplit` is lenient: it drops line breaks and what follows an address in brackets.
+    is_whole = text.lower() == f"{'https' if url.is_tls else 'http'}://{host}:{port}".lower()
+    is_plain = text.isprintable() and " " not in text and port.isascii() and port.isdecimal()
+    if not (is_whole and is_plain):
+        raise ConfigError(f"URL {text!r} must be a host and a port, like http://127.0.0.1:2380")
+    return url
+
+
+def parse_known_url(text: str) -> Url:
+    """The same for a URL of the log or the data folder, by the laxer rules of earlier versions."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -46,6 +59,14 @@ def parse_url(text: str) -> Url:
     return Url(text, parts.hostname, port, parts.scheme == "https")
 
 
+def parse_reachable_url(text: str) -> Url:
+    """The same for a URL that others are told: ConfigError also if its port is any free one (0)."""
+    url = parse_url(text)
+    if url.port == 0:
+        raise ConfigError(f"URL {text!r} must name the port: nobody could know which one 0 is")
+    return url
+
+
 def parse_urls(text: str) -> tuple[str, ...]:
     """A comma-separated list of valid URLs, sorted as etcd keeps them."""
     urls = tuple(sorted(part.strip() for part in text.split(",")))
@@ -55,7 +76,7 @@ def parse_urls(text: str) -> tuple[str, ...]:
             f" {URL_BYTES_MAX} bytes"
         )
     for url in urls:
-        parse_url(url)
+        parse_reachable_url(url)
     return urls
 
 
@@ -99,7 +120,7 @@ def is_same_place(one: str, other: str) -> bool:
 
 def _port(text: str) -> tuple[bool, int]:
     try:
-        url = parse_url(text)
+        url = parse_known_url(text)
     except ConfigError:
         return False, 0  # in a log that took it; nobody can be reached there
     return url.is_tls, url.port
@@ -107,7 +128,7 @@ def _port(text: str) -> tuple[bool, int]:
 
 def _hosts(text: str) -> frozenset[str]:
     try:
-        host = parse_url(text).host.lower().removesuffix(".")
+        host = parse_known_url(text).host.lower().removesuffix(".")
         address = ipaddress.ip_address(host)
     except ConfigError:
         return frozenset((text,))

@@ -18,6 +18,7 @@ from kvstore.urls import (
     URLS_MAX,
     are_bounded,
     are_same_places,
+    parse_reachable_url,
     parse_url,
     parse_urls,
     require_bindable,
@@ -186,7 +187,7 @@ def _initial_cluster(
         member, separator, url = pair.strip().partition("=")
         if not (separator and member and url):
             raise ConfigError(f"--initial-cluster: {pair!r} must read NAME=PEER_URL")
-        parse_url(url)
+        parse_reachable_url(url)
         urls.setdefault(member, []).append(url)
     for member, member_urls in urls.items():
         if not are_bounded(member_urls):

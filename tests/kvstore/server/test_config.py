@@ -265,6 +265,8 @@ def test_localhost_and_its_address_are_one() -> None:
             [f"--initial-cluster={','.join(f'm1=http://x:{port}' for port in range(1, 18))}"],
             "--initial-cluster gives m1 more than 16 URLs",
         ),
+        (["--initial-cluster=m1=http://127.0.0.1:0"], "must name the port"),
+        (["--listen-peer-urls=http://127.0.0.1:1?"], "must be a host and a port"),
         (["--listen-peer-urls=http://127.0.0.1"], "must name a host and a port"),
         (["--listen-peer-urls=http://127.0.0.1:99999"], "cannot be read"),
         (["--listen-peer-urls=unix:///tmp/x"], "must begin with http"),
