@@ -32,6 +32,7 @@ _HOUR_SECONDS = 3600.0
 # gRPC's window for a message length is a signed 32-bit number; 512 KiB go to its overhead.
 # A request travels between members in one frame of at most 64 MiB.
 _REQUEST_BYTES_MAX = 32 * 1024 * 1024
+_PATH_SUFFIXES = ("-dir", "-file")
 # All members keep each member's name, in memory and in every snapshot. etcd has no limit.
 _NAME_BYTES_MAX = 1024
 
@@ -105,8 +106,19 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings |
     notices = command_line.unknown_variables(environment)
     texts = command_line.from_environment(environment) | given
     for name, text in texts.items():
+        _require_text(name, text)
         notices += _support_of(FLAGS[name], text)
     return _settings(Values(texts), notices)
+
+
+def _require_text(name: str, text: str) -> None:
+    """What is sent to others is UTF-8; paths are the operating system's and may be anything."""
+    if name.endswith(_PATH_SUFFIXES):
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--{name}={text!a} is not UTF-8: write it in UTF-8") from None
 
 
 def _support_of(flag: Flag, text: str) -> list[str]:
@@ -299,7 +311,7 @@ def _check_cluster(settings: Settings) -> None:
         require_bindable(url)
     if "," in settings.name or "=" in settings.name:
         raise ConfigError("--name must not contain a comma or an equals sign")
-    if len(settings.name.encode(errors="replace")) > _NAME_BYTES_MAX:
+    if len(settings.name.encode()) > _NAME_BYTES_MAX:
         raise ConfigError(f"--name is longer than {_NAME_BYTES_MAX} bytes: give a shorter one")
     if settings.name not in settings.initial_cluster:
         raise ConfigError(
