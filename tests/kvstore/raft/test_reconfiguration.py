@@ -188,6 +188,29 @@ def test_a_removal_that_only_the_removed_leader_knows_of_is_told_to_the_rest(
     assert cluster[2].raft.membership == Membership(voters=(2,), removed=(1,))
 
 
+def test_a_removal_can_be_told_of_after_the_removed_leader_has_ended(
+    new_cluster: Callable[..., Cluster],
+) -> None:
+    """It was cut off for all of its farewell; whoever is left is helped by starting it again."""
+    cluster = new_cluster(2)
+    cluster.elect(1)
+    assert cluster[1].propose_membership(MembershipChange(removed=(1,)))
+    deliver_once(cluster)
+    deliver_once(cluster)
+    cluster.network.clear()
+    cluster.isolate(1)
+    cluster.run(ELECTION_TICKS)
+    assert cluster[1].raft.membership == Membership(voters=(2,), removed=(1,))
+    cluster[1].crash()
+    cluster.heal()
+    cluster.run(3 * ELECTION_TICKS)
+    assert cluster[2].raft.role is not Role.LEADER
+    cluster[1].restart()
+    cluster.run(6 * ELECTION_TICKS)
+    assert cluster.leader().member_id == 2
+    assert cluster[2].raft.membership == Membership(voters=(2,), removed=(1,))
+
+
 def test_a_removed_leader_of_an_older_term_is_believed_what_is_committed(
     new_cluster: Callable[..., Cluster],
 ) -> None:
