@@ -109,7 +109,7 @@ class MemberUrlsError(RequestError):
 
 
 class MemberTooLargeError(RequestError):
-    """A member's URLs are too many, or one of them or its name is too long."""
+    """A member's peer URLs are too many, or one of them is too long."""
 
 
 class MembersNotStartedError(RequestError):

@@ -1,7 +1,9 @@
 """Who the members are, replicated: names, URLs, learners, and the ids that are used up.
 
-Pure. Every rule here is judged when a change is applied, on all members alike; what a leader
-refuses before it proposes (too few started members, a learner that lags) is
+Pure. Every rule here is judged when a change is applied, on all members alike, whenever they
+replay the log and whatever version they run: a rule that becomes stricter or laxer would make two
+clusters of one. So no limit and no notion of equal addresses may enter; what a leader refuses
+before it proposes (also too few started members, a learner that lags) is
 `kvstore.server.membership_keeper`'s. Who votes follows from this by way of `kvstore.raft`.
 """
 
@@ -21,15 +23,10 @@ from kvstore.errors import (
     MemberExistsError,
     MemberNotFoundError,
     MemberNotLearnerError,
-    MemberTooLargeError,
     PeerUrlExistsError,
     TooManyLearnersError,
 )
 from kvstore.raft.types import MembershipChange
-from kvstore.urls import are_bounded, comparable
-
-NAME_BYTES_MAX = 1024
-"""Longest name of a member."""
 
 LEARNERS_MAX = 1
 """etcd's limit: each learner is one more that the leader has to feed."""
@@ -71,13 +68,7 @@ class Members:
                 )
 
     def publish(self, command: PublishMember) -> None:
-        """A member tells its name and client URLs.
-
-        Raises MemberNotFoundError, MemberTooLargeError.
-        """
-        if len(command.name.encode()) > NAME_BYTES_MAX:
-            raise MemberTooLargeError
-        _require_bounded(command.client_urls)
+        """A member tells its name and client URLs. Raises MemberNotFoundError."""
         self.records[command.member_id] = msgspec.structs.replace(
             self._record(command.member_id), name=command.name, client_urls=command.client_urls
         )
@@ -97,7 +88,6 @@ class Members:
                 return MembershipChange(removed=(member_id,))
             case UpdateMember(member_id, peer_urls):
                 record = self._record(member_id)
-                _require_bounded(peer_urls)
                 self._require_new(peer_urls, but=member_id)
                 self.records[member_id] = msgspec.structs.replace(record, peer_urls=peer_urls)
                 return None
@@ -114,7 +104,6 @@ class Members:
             raise MemberNotFoundError  # so etcd calls an id that is used up
         if member_id in self.records:
             raise MemberExistsError
-        _require_bounded(command.peer_urls)
         self._require_new(command.peer_urls)
         learners = sum(record.is_learner for record in self.records.values())
         if command.is_learner and learners >= LEARNERS_MAX:
@@ -134,12 +123,6 @@ class Members:
         return record
 
     def _require_new(self, peer_urls: tuple[str, ...], *, but: int = 0) -> None:
-        wanted = set(comparable(peer_urls))
         for member_id, record in self.records.items():
-            if member_id != but and not wanted.isdisjoint(comparable(record.peer_urls)):
+            if member_id != but and not set(record.peer_urls).isdisjoint(peer_urls):
                 raise PeerUrlExistsError
-
-
-def _require_bounded(urls: tuple[str, ...]) -> None:
-    if not are_bounded(urls):
-        raise MemberTooLargeError

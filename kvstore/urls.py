@@ -17,7 +17,7 @@ URLS_MAX = 16
 URL_BYTES_MAX = 1024
 """Longest URL: a host name has at most 255."""
 
-_LOOPBACK, _LOOPBACK_6 = "127.0.0.1", "::1"
+_LOOPBACKS = frozenset(("127.0.0.1", "::1"))
 
 
 class Url(msgspec.Struct, frozen=True):
@@ -31,6 +31,19 @@ class Url(msgspec.Struct, frozen=True):
 
 def parse_url(text: str) -> Url:
     """Take a URL apart; ConfigError says what is wrong with it."""
+    url = parse_known_url(text)
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    port = text.rpartition(":")[2]
+    # `urlsplit` is lenient: it drops line breaks and what follows an address in brackets.
+    is_whole = text.lower() == f"{'https' if url.is_tls else 'http'}://{host}:{port}".lower()
+    is_plain = text.isprintable() and " " not in text and port.isascii() and port.isdecimal()
+    if not (is_whole and is_plain):
+        raise ConfigError(f"URL {text!r} must be a host and a port, like http://127.0.0.1:2380")
+    return url
+
+
+def parse_known_url(text: str) -> Url:
+    """The same for a URL of the log or the data folder, by the laxer rules of earlier versions."""
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -46,6 +59,14 @@ def parse_url(text: str) -> Url:
     return Url(text, parts.hostname, port, parts.scheme == "https")
 
 
+def parse_reachable_url(text: str) -> Url:
+    """The same for a URL that others are told: ConfigError also if its port is any free one (0)."""
+    url = parse_url(text)
+    if url.port == 0:
+        raise ConfigError(f"URL {text!r} must name the port: nobody could know which one 0 is")
+    return url
+
+
 def parse_urls(text: str) -> tuple[str, ...]:
     """A comma-separated list of valid URLs, sorted as etcd keeps them."""
     urls = tuple(sorted(part.strip() for part in text.split(",")))
@@ -55,7 +76,7 @@ def parse_urls(text: str) -> tuple[str, ...]:
             f" {URL_BYTES_MAX} bytes"
         )
     for url in urls:
-        parse_url(url)
+        parse_reachable_url(url)
     return urls
 
 
@@ -79,29 +100,40 @@ def require_bindable(text: str) -> None:
         ) from None
 
 
-def comparable(urls: tuple[str, ...]) -> list[str]:
-    """URLs in a form in which those of one place are the same, sorted.
+def are_same_places(urls: Sequence[str], others: Sequence[str]) -> bool:
+    """Tell whether two lists name the same places, in any order."""
+    return len(urls) == len(others) and all(
+        any(is_same_place(url, other) for other in there)
+        for here, there in ((urls, others), (others, urls))
+        for url in here
+    )
 
-    etcd compares resolved URLs. Members apply by this, so it must be the same for all of them:
-    what a name resolves to is not, but for `localhost`.
+
+def is_same_place(one: str, other: str) -> bool:
+    """Tell whether two URLs name one place, however they are spelled.
+
+    etcd compares resolved URLs; here nothing is resolved but `localhost`, which is 127.0.0.1 as
+    well as ::1. Those are two sockets: who is at one place with a third is not always at one.
     """
-    return sorted(map(_comparable, urls))
+    return _port(one) == _port(other) and not _hosts(one).isdisjoint(_hosts(other))
 
 
-def _comparable(text: str) -> str:
+def _port(text: str) -> tuple[bool, int]:
     try:
-        url = parse_url(text)
+        url = parse_known_url(text)
     except ConfigError:
-        return text  # in a log that took it; nobody can be reached there
-    return f"{url.is_tls} {_comparable_host(url.host)} {url.port}"
+        return False, 0  # in a log that took it; nobody can be reached there
+    return url.is_tls, url.port
 
 
-def _comparable_host(host: str) -> str:
-    host = host.lower().removesuffix(".")
+def _hosts(text: str) -> frozenset[str]:
     try:
-        address = ipaddress.ip_address(_LOOPBACK if host == "localhost" else host)
+        host = parse_known_url(text).host.lower().removesuffix(".")
+        address = ipaddress.ip_address(host)
+    except ConfigError:
+        return frozenset((text,))
     except ValueError:
-        return host
+        return _LOOPBACKS if host == "localhost" else frozenset((host,))
     if isinstance(address, ipaddress.IPv6Address):
         address = address.ipv4_mapped or address
-    return _LOOPBACK if str(address) == _LOOPBACK_6 else str(address)
+    return frozenset((str(address),))

@@ -266,6 +266,8 @@ class Raft:
                 replication.answer_stale_leader(self.state, message.sender)
             case RequestVote(pre_vote=True):
                 election.refuse_stale_pre_vote(self.state, message)
+            case VoteReply(granted=False):
+                election.learn_commit(self.state, message)
             case _:
                 pass  # Its sender learns of the new term soon enough.
 

@@ -129,20 +129,20 @@ def _refuse(state: RaftState, message: RequestVote) -> None:
 def on_vote_reply(state: RaftState, message: VoteReply) -> None:
     """Count a vote, if it answers the campaign that is under way."""
     if not message.granted:
-        _learn_commit(state, message)
+        learn_commit(state, message)
     expected = Role.PRE_CANDIDATE if message.pre_vote else Role.CANDIDATE
     is_for_next_term = message.pre_vote and message.granted
     if state.role is expected and message.term == state.term + is_for_next_term:
         _count_vote(state, message.sender, granted=message.granted)
 
 
-def _learn_commit(state: RaftState, message: VoteReply) -> None:
+def learn_commit(state: RaftState, message: VoteReply) -> None:
     """Who refuses us may know more, and be the only one that does.
 
     A leader that has applied its own removal leads no more, and nobody else may know that the
     removal is committed. The others still need its vote, which a longer log forbids: they would
-    ask for ever. What is committed anywhere is committed, and if it changes who votes we must
-    apply it before we ask again.
+    ask for ever. What is committed anywhere is committed, whatever the term of who says so, and if
+    it changes who votes we must apply it before we ask again.
     """
     log = state.log
     if not state.is_leader and log.matches(message.commit, message.commit_term):

@@ -7,6 +7,7 @@ asks the others who it is. Only the identity file is read and written here; WAL 
 """
 
 import hashlib
+from itertools import combinations
 
 import msgspec
 
@@ -21,7 +22,7 @@ from kvstore.server.introduction import (
     join,
     newest,
 )
-from kvstore.urls import comparable
+from kvstore.urls import are_same_places, is_same_place
 
 IDENTITY_NAME = "identity.json"
 _IDENTITY_NEW_NAME = "identity.json.new"
@@ -149,11 +150,23 @@ async def _new_spec(settings: Settings, introducer: Introducer | None) -> Cluste
         if introducer is None:
             raise ConfigError("--initial-cluster-state=existing needs other members to ask")
         return await _joining_spec(settings, introducer)
+    _require_apart(settings)
     spec = cluster_spec(settings)
     if introducer is not None:
         urls = [url for urls in spec.peer_addresses.values() for url in urls]
         await _require_no_past(spec, introducer, urls)
     return spec
+
+
+def _require_apart(settings: Settings) -> None:
+    """A folder that is in use already was made by rules that compared texts; it is not asked."""
+    urls = sorted(url for of_member in settings.initial_cluster.values() for url in of_member)
+    for one, other in combinations(urls, 2):
+        if is_same_place(one, other):
+            raise ConfigError(
+                f"--initial-cluster has one place by two names, {one} and {other}: give each member"
+                " an address or a port of its own"
+            )
 
 
 async def _joining_spec(settings: Settings, introducer: Introducer) -> ClusterSpec:
@@ -191,13 +204,18 @@ def _place_in(introduction: Introduction, settings: Settings) -> ClusterSpec:
 
 def _require_complete(settings: Settings, introduction: Introduction) -> None:
     """etcd's rule: --initial-cluster names all members there are, and no others."""
-    named = sorted(comparable(urls) for urls in settings.initial_cluster.values())
-    members = introduction.members.values()
-    if named != sorted(comparable(record.peer_urls) for record in members):
-        there = " ".join(sorted(url for record in members for url in record.peer_urls))
+    named = list(settings.initial_cluster.values())
+    known = [record.peer_urls for record in introduction.members.values()]
+    is_complete = len(named) == len(known) and all(
+        any(are_same_places(urls, others) for others in there)
+        for here, there in ((named, known), (known, named))
+        for urls in here
+    )
+    if not is_complete:
+        urls_there = " ".join(sorted(url for of_member in known for url in of_member))
         raise ConfigError(
             "--initial-cluster must name exactly the members of the running cluster, this one"
-            f" included. Their peer URLs are: {there}"
+            f" included. Their peer URLs are: {urls_there}"
         )
 
 

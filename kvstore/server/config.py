@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from kvstore.errors import ConfigError
-from kvstore.members import NAME_BYTES_MAX
 from kvstore.server import command_line
 from kvstore.server.command_line import Values
 from kvstore.server.flags import FLAGS, Flag, Support
@@ -18,7 +17,8 @@ from kvstore.urls import (
     URL_BYTES_MAX,
     URLS_MAX,
     are_bounded,
-    comparable,
+    are_same_places,
+    parse_reachable_url,
     parse_url,
     parse_urls,
     require_bindable,
@@ -32,6 +32,9 @@ _HOUR_SECONDS = 3600.0
 # gRPC's window for a message length is a signed 32-bit number; 512 KiB go to its overhead.
 # A request travels between members in one frame of at most 64 MiB.
 _REQUEST_BYTES_MAX = 32 * 1024 * 1024
+_PATH_SUFFIXES = ("-dir", "-file")
+# All members keep each member's name, in memory and in every snapshot. etcd has no limit.
+_NAME_BYTES_MAX = 1024
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +106,19 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings |
     notices = command_line.unknown_variables(environment)
     texts = command_line.from_environment(environment) | given
     for name, text in texts.items():
+        _require_text(name, text)
         notices += _support_of(FLAGS[name], text)
     return _settings(Values(texts), notices)
+
+
+def _require_text(name: str, text: str) -> None:
+    """What is sent to others is UTF-8; paths are the operating system's and may be anything."""
+    if name.endswith(_PATH_SUFFIXES):
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--{name}={text!a} is not UTF-8: write it in UTF-8") from None
 
 
 def _support_of(flag: Flag, text: str) -> list[str]:
@@ -185,7 +199,7 @@ def _initial_cluster(
         member, separator, url = pair.strip().partition("=")
         if not (separator and member and url):
             raise ConfigError(f"--initial-cluster: {pair!r} must read NAME=PEER_URL")
-        parse_url(url)
+        parse_reachable_url(url)
         urls.setdefault(member, []).append(url)
     for member, member_urls in urls.items():
         if not are_bounded(member_urls):
@@ -297,20 +311,20 @@ def _check_cluster(settings: Settings) -> None:
         require_bindable(url)
     if "," in settings.name or "=" in settings.name:
         raise ConfigError("--name must not contain a comma or an equals sign")
-    if len(settings.name.encode(errors="replace")) > NAME_BYTES_MAX:
-        raise ConfigError(f"--name is longer than {NAME_BYTES_MAX} bytes: give a shorter one")
+    if len(settings.name.encode()) > _NAME_BYTES_MAX:
+        raise ConfigError(f"--name is longer than {_NAME_BYTES_MAX} bytes: give a shorter one")
     if settings.name not in settings.initial_cluster:
         raise ConfigError(
             f"--initial-cluster does not contain --name {settings.name!r}:"
             f" it names {', '.join(sorted(settings.initial_cluster))}"
         )
     urls = [url for of_member in settings.initial_cluster.values() for url in of_member]
-    places = comparable(tuple(urls))
-    repeated = sorted({url for url in urls if places.count(*comparable((url,))) > 1})
+    # One place by two names is refused by `bootstrap`, that knows who has run so before.
+    repeated = sorted({url for url in urls if urls.count(url) > 1})
     if repeated:
         raise ConfigError(f"--initial-cluster has {', '.join(repeated)} more than once")
     own = settings.initial_cluster[settings.name]
-    if comparable(own) != comparable(settings.initial_advertise_peer_urls):
+    if not are_same_places(own, settings.initial_advertise_peer_urls):
         raise ConfigError(
             f"--initial-cluster gives {settings.name!r} the peer URLs {','.join(own)}, but"
             " --initial-advertise-peer-urls is"

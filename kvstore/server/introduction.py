@@ -13,7 +13,7 @@ import msgspec
 from kvstore.errors import ConfigError, OperatorError
 from kvstore.members import MemberRecord
 from kvstore.raft.codec import DECODE_ERRORS
-from kvstore.urls import comparable
+from kvstore.urls import are_same_places
 
 # A member that was added a moment ago may not be known everywhere yet.
 ATTEMPTS = 20
@@ -32,11 +32,13 @@ class Introduction(msgspec.Struct, frozen=True, array_like=True):
     applied_index: int = 0  # of the log, as this was told
 
     def member_at(self, peer_urls: tuple[str, ...]) -> int:
-        """Id of the member with these peer URLs; 0 if there is none."""
-        for member_id, record in self.members.items():
-            if comparable(record.peer_urls) == comparable(peer_urls):
-                return member_id
-        return 0
+        """Id of the member with these peer URLs, in its spelling or, if that tells who is meant,
+        in another; 0 if there is none."""
+        members = self.members.items()
+        same = [id_ for id_, record in members if sorted(record.peer_urls) == sorted(peer_urls)]
+        if not same:
+            same = [id_ for id_, record in members if are_same_places(record.peer_urls, peer_urls)]
+        return same[0] if len(same) == 1 else 0
 
 
 _decoder = msgspec.msgpack.Decoder(Introduction)

@@ -1,8 +1,10 @@
 """Changes of the membership on their way to the leader, and what it refuses before it proposes.
 
 What can be judged by the replicated members alone is judged when the change is applied
-(`kvstore.members`). Here are etcd's checks of what only the leader sees: who has started, who is
-connected, how far a learner has got (`--strict-reconfig-check`).
+(`kvstore.members`), by rules that can never change. Here are etcd's checks of what only the leader
+sees: who has started, who is connected, how far a learner has got (`--strict-reconfig-check`); and
+the rules about URLs that may differ from version to version. They are sound here, because no other
+change is under way when one is proposed.
 """
 
 import logging
@@ -16,12 +18,15 @@ from kvstore.commands import (
     MembershipCommand,
     PromoteMember,
     RemoveMember,
+    UpdateMember,
 )
 from kvstore.errors import (
     KvError,
     LearnerNotReadyError,
     MembersNotStartedError,
+    MemberTooLargeError,
     NotLeaderError,
+    PeerUrlExistsError,
     RequestTimeoutError,
     UnhealthyClusterError,
 )
@@ -31,6 +36,7 @@ from kvstore.raft.types import NO_MEMBER
 from kvstore.rpc_errors import Status, error_of, status_of
 from kvstore.server.node import Node
 from kvstore.server.waiters import Done, Waiters
+from kvstore.urls import are_bounded, is_same_place
 
 logger = logging.getLogger(__name__)
 
@@ -216,14 +222,15 @@ class MembershipKeeper:
 
     def _refusal_of(self, command: MembershipCommand) -> KvError | None:
         match command:
-            case AddMember():
-                return self._refusal_of_addition(command) if self._is_strict else None
+            case AddMember(peer_urls=peer_urls):
+                refusal = self._refusal_of_addition(command) if self._is_strict else None
+                return refusal or self._refusal_of_urls(peer_urls, but=NO_MEMBER)
+            case UpdateMember(member_id, peer_urls):
+                return self._refusal_of_urls(peer_urls, but=member_id)
             case RemoveMember(member_id):
                 return self._refusal_of_removal(member_id)
             case PromoteMember(member_id):
                 return self._refusal_of_promotion(member_id)
-            case _:
-                return None
 
     def _refusal_of_addition(self, command: AddMember) -> KvError | None:
         voters = self._voters()
@@ -256,6 +263,15 @@ class MembershipKeeper:
         after = self._voters() | {member_id: record}
         is_short = _started(after) < _majority(len(after))
         return MembersNotStartedError() if self._is_strict and is_short else None
+
+    def _refusal_of_urls(self, peer_urls: tuple[str, ...], *, but: int) -> KvError | None:
+        """`but`: who may have them already."""
+        if not are_bounded(peer_urls):
+            return MemberTooLargeError()
+        records = self._node.machine.members.records
+        taken = [url for id_, record in records.items() if id_ != but for url in record.peer_urls]
+        is_taken = any(is_same_place(url, other) for url in peer_urls for other in taken)
+        return PeerUrlExistsError() if is_taken else None
 
     def _voters(self) -> Records:
         records = self._node.machine.members.records

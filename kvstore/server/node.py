@@ -19,7 +19,6 @@ from kvstore.errors import (
     KvError,
     LeaderTransferTimeoutError,
     MalformedRequestError,
-    MemberRemovedError,
     MembershipBusyError,
     NotLeaderError,
     StoppedError,
@@ -37,7 +36,7 @@ from kvstore.raft.types import (
     SnapshotMeta,
 )
 from kvstore.seams import Clock, PeerTransport, Random
-from kvstore.server import peer_messages
+from kvstore.server import farewell, peer_messages
 from kvstore.server.commit_hold import CommitHold
 from kvstore.server.log_window import LogWindow
 from kvstore.server.proposals import Proposals
@@ -52,11 +51,6 @@ logger = logging.getLogger(__name__)
 APPLY_SLICE_SECONDS = 0.005
 # Turns of the loop for which reads wait for others, while there are more with each turn.
 GATHER_TURNS_MAX = 4
-# A member that was removed ends so much later: whoever asked for it by this member wants an answer.
-FAREWELL_SECONDS = 1.0
-# … and after so many election timeouts: if it led, the others may have to ask it for its vote, to
-# hear that they need none (`kvstore.raft.election`).
-FAREWELL_ELECTIONS = 3
 # The clock is looked at once per so many entries.
 _ENTRIES_PER_CLOCK_READ = 16
 
@@ -296,14 +290,10 @@ class Node:
                 self._submit()
             if self.member_id in self.machine.members.removed and not self._is_leaving:
                 self._is_leaving = True
-                seconds = max(FAREWELL_SECONDS, FAREWELL_ELECTIONS * self.options.election_seconds)
+                seconds = farewell.seconds(self.options.election_seconds)
                 self.clock.call_later(seconds, self.on_removed)
         if self._is_removed:
-            raise MemberRemovedError(
-                f"member {self.member_id:x} was removed from the cluster for good: its data folder"
-                " is of no more use. To bring the machine back, add a new member"
-                " (etcdctl member add) and start it with an empty --data-dir"
-            )
+            raise farewell.error(self.member_id)
 
     async def _gather_reads(self) -> None:
         """Let the reads that the next turns of the loop bring join the round of those that wait,

@@ -24,7 +24,7 @@ from kvstore.server.peer_frames import (
 )
 from kvstore.server.peer_journal import Fault
 from kvstore.server.tls import refusal_of_server
-from kvstore.urls import parse_url
+from kvstore.urls import parse_known_url
 
 # A member that restarts is reached within half a second of its listening again.
 _BACKOFF_SECONDS_MIN = 0.05
@@ -122,7 +122,7 @@ _AnyCalling = Callable[[], Calling]
 
 async def call(local: Local, url_text: str, make: _AnyCalling) -> Calling:
     """Connect and shake hands. Raises OSError (TimeoutError, ConnectionError, SSLError)."""
-    url = parse_url(url_text)
+    url = parse_known_url(url_text)
     if url.is_tls and local.tls is None:
         raise ConnectionError("it needs --peer-cert-file and --peer-key-file")
     context = local.tls.client if url.is_tls and local.tls is not None else None

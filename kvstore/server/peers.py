@@ -25,7 +25,7 @@ from kvstore.server.peer_connection import TICKS_PER_IDLE_TIMEOUT, Limits, Local
 from kvstore.server.peer_frames import Purpose
 from kvstore.server.peer_journal import Fault, Journal, PeerCounters
 from kvstore.server.tls import PeerTls, load_peers_for
-from kvstore.urls import Url, parse_url
+from kvstore.urls import Url, parse_known_url, parse_url
 
 logger = logging.getLogger(__name__)
 
@@ -319,7 +319,7 @@ class TcpPeers(PeerTransport):
     def hosts_of(self, member_id: int) -> list[str] | None:
         """Hosts of a member's peer URLs; None = not a member."""
         urls = self._addresses.get(member_id)
-        return None if urls is None else [parse_url(url).host for url in urls]
+        return None if urls is None else [parse_known_url(url).host for url in urls]
 
     def is_removed(self, member_id: int) -> bool:
         """True for one that was a member and is none any more."""

@@ -14,7 +14,7 @@ import msgspec
 
 from kvstore.errors import ConfigError
 from kvstore.server.config import TlsFiles
-from kvstore.urls import parse_url
+from kvstore.urls import parse_known_url
 
 # What `ssl.SSLSocket.getpeercert` gives.
 PeerCertificate = dict[str, Any]
@@ -57,7 +57,7 @@ def load_peers_for(files: TlsFiles | None, urls: Iterable[str]) -> PeerTls | Non
 
     Files that are given are enough: a member whose URL is https may come later.
     """
-    is_used = files is not None or any(parse_url(url).is_tls for url in urls)
+    is_used = files is not None or any(parse_known_url(url).is_tls for url in urls)
     return load_peers(files) if is_used else None
 
 

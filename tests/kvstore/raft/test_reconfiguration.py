@@ -38,6 +38,16 @@ def change(cluster: Cluster, by: int, *changes: MembershipChange) -> None:
         cluster.run(2)
 
 
+def deliver_once(cluster: Cluster) -> None:
+    """Let what is under way arrive where it can, and wait in the network what it leads to."""
+    cluster.collect()
+    frames, cluster.network = cluster.network, []
+    for frame in frames:
+        if not cluster.is_cut(frame):
+            cluster.deliver(frame)
+    cluster.collect()
+
+
 def begin_joint(cluster: Cluster, change_: MembershipChange) -> None:
     """Let the old voters agree on a change that the new ones do not hear of yet."""
     cluster.isolate(4)
@@ -176,6 +186,66 @@ def test_a_removal_that_only_the_removed_leader_knows_of_is_told_to_the_rest(
     cluster.run(3 * ELECTION_TICKS)
     assert cluster.leader().member_id == 2
     assert cluster[2].raft.membership == Membership(voters=(2,), removed=(1,))
+
+
+def test_a_removal_can_be_told_of_after_the_removed_leader_has_ended(
+    new_cluster: Callable[..., Cluster],
+) -> None:
+    """It was cut off for all of its farewell; whoever is left is helped by starting it again."""
+    cluster = new_cluster(2)
+    cluster.elect(1)
+    assert cluster[1].propose_membership(MembershipChange(removed=(1,)))
+    deliver_once(cluster)
+    deliver_once(cluster)
+    cluster.network.clear()
+    cluster.isolate(1)
+    cluster.run(ELECTION_TICKS)
+    assert cluster[1].raft.membership == Membership(voters=(2,), removed=(1,))
+    cluster[1].crash()
+    cluster.heal()
+    cluster.run(3 * ELECTION_TICKS)
+    assert cluster[2].raft.role is not Role.LEADER
+    cluster[1].restart()
+    cluster.run(6 * ELECTION_TICKS)
+    assert cluster.leader().member_id == 2
+    assert cluster[2].raft.membership == Membership(voters=(2,), removed=(1,))
+
+
+def test_a_removed_leader_of_an_older_term_is_believed_what_is_committed(
+    new_cluster: Callable[..., Cluster],
+) -> None:
+    """A transfer that came to nothing has taken member 2 a term ahead, and 3 hears of it first.
+    The one that was removed never does, for it asks nobody, so its refusals are of the term before.
+    """
+    cluster = new_cluster(4)
+    cluster.elect(1)
+    cluster[1].raft.transfer_leadership(2)
+    deliver_once(cluster)  # 2 campaigns, and nobody hears it
+    cluster.network.clear()
+    cluster.isolate(2)
+    for _ in range(ELECTION_TICKS + 1):
+        cluster.tick(1, [1, 3, 4])
+        cluster.stabilize()
+    assert cluster[1].raft.is_settled
+    assert cluster[1].propose_membership(MembershipChange(removed=(1,)))
+    deliver_once(cluster)  # 3 and 4 have it …
+    acknowledged = list(cluster.network)
+    cluster.propose(1, b"never committed")
+    cluster.collect()
+    cluster.network = acknowledged
+    deliver_once(cluster)  # … only 1 knows that they do, and its farewell is lost
+    cluster.network.clear()
+    assert cluster[1].raft.membership == Membership(voters=(2, 3, 4), removed=(1,))
+    assert cluster[3].raft.membership == cluster[4].raft.membership == Membership((1, 2, 3, 4))
+    cluster[4].crash()
+    cluster.heal()
+    cluster.cut((1, 3), (3, 1))
+    cluster.run(3 * ELECTION_TICKS)
+    assert cluster[3].raft.term == cluster[2].raft.term > cluster[1].raft.term
+    cluster.heal()
+    cluster.run(6 * ELECTION_TICKS)
+    assert cluster.leader().member_id == 3
+    assert cluster[2].raft.membership == Membership(voters=(2, 3, 4), removed=(1,))
 
 
 def test_a_removed_member_that_does_not_know_disturbs_nobody(cluster: Cluster) -> None:

@@ -8,11 +8,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kvstore.errors import ConfigError, DataFolderError
 from kvstore.server.bootstrap import (
     IDENTITY_NAME,
+    Bootstrap,
     bootstrap,
     cluster_id_of,
     cluster_spec,
@@ -205,3 +207,35 @@ async def test_damaged_identity_is_refused(tmp_path: Path, content: bytes) -> No
 def test_members_with_equal_addresses_are_refused() -> None:
     with pytest.raises(ConfigError, match="more than once"):
         settings("m1", cluster="m1=http://127.0.0.1:1,m2=http://127.0.0.1:1")
+
+
+def by_two_names(one: str, other: str, *arguments: str) -> Settings:
+    return settings("m1", *arguments, cluster=f"m1=http://{one}:1,m2=http://{other}:1")
+
+
+async def test_members_at_one_place_by_two_names_are_refused_before_they_have_run(
+    tmp_path: Path,
+) -> None:
+    folder = f"--data-dir={tmp_path}"
+    given = by_two_names("localhost", "127.0.0.1", folder)
+    with pytest.raises(ConfigError, match=r"http://127.0.0.1:1 and http://localhost:1: give each"):
+        await bootstrap(LocalFiles(), given)
+    assert LocalFiles().list(str(tmp_path)) == []
+
+
+async def test_a_folder_of_members_at_one_place_by_two_names_stays_in_use(tmp_path: Path) -> None:
+    """Versions before took them for two."""
+    given = by_two_names("localhost", "127.0.0.1", f"--data-dir={tmp_path}")
+    spec = cluster_spec(given)
+    identity = {
+        "cluster_id": f"{spec.cluster_id:x}",
+        "member_id": f"{spec.member_id:x}",
+        "members": {f"{id_:x}": member for id_, member in spec.members.items()},
+    }
+    (tmp_path / IDENTITY_NAME).write_bytes(msgspec.json.encode(identity))
+    assert await bootstrap(LocalFiles(), given) == Bootstrap(spec, is_restart=True)
+
+
+async def test_members_may_share_a_port_of_the_two_loopback_addresses(tmp_path: Path) -> None:
+    given = by_two_names("127.0.0.1", "[::1]", f"--data-dir={tmp_path}")
+    assert len((await bootstrap(LocalFiles(), given)).spec.members) == 2

@@ -123,3 +123,34 @@ async def test_too_many_or_too_long_peer_urls_are_refused(member: Running, urls:
     assert status == ("INVALID_ARGUMENT", text)
     own = pb.MemberUpdateRequest(ID=member.node.member_id, peerURLs=urls)
     assert (await member.status("Cluster/MemberUpdate", own, pb.MemberUpdateResponse))[1] == text
+
+
+EXISTS = ("FAILED_PRECONDITION", "etcdserver: Peer URLs already exists")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:2380", "http://LOCALHOST:02380", "http://[::ffff:127.0.0.1]:2380"]
+)
+async def test_one_place_by_another_name_is_no_new_peer_url(member: Running, url: str) -> None:
+    """Two members at one place would both be called what one of them is."""
+    request = pb.MemberAddRequest(peerURLs=["http://127.0.0.1:1", url], isLearner=True)
+    status = await member.status("Cluster/MemberAdd", request, pb.MemberAddResponse)
+    assert status == EXISTS
+    request = pb.MemberAddRequest(peerURLs=["http://127.0.0.1:1"], isLearner=True)
+    added = await member.call("Cluster/MemberAdd", request, pb.MemberAddResponse)
+    update = pb.MemberUpdateRequest(ID=added.member.ID, peerURLs=[url])
+    status = await member.status("Cluster/MemberUpdate", update, pb.MemberUpdateResponse)
+    assert status == EXISTS
+    stranger = pb.MemberUpdateRequest(ID=9, peerURLs=["http://127.0.0.1:3"])
+    status = await member.status("Cluster/MemberUpdate", stranger, pb.MemberUpdateResponse)
+    assert status == ("NOT_FOUND", "etcdserver: member not found")
+    own = pb.MemberUpdateRequest(ID=member.node.member_id, peerURLs=[url])
+    await member.call("Cluster/MemberUpdate", own, pb.MemberUpdateResponse)
+
+
+async def test_the_two_loopback_addresses_are_two_places(member: Running) -> None:
+    request = pb.MemberAddRequest(peerURLs=["http://[::1]:2380"], isLearner=True)
+    await member.call("Cluster/MemberAdd", request, pb.MemberAddResponse)
+    own = pb.MemberUpdateRequest(ID=member.node.member_id, peerURLs=["http://localhost:2380"])
+    status = await member.status("Cluster/MemberUpdate", own, pb.MemberUpdateResponse)
+    assert status == EXISTS  # that would be either

@@ -1,5 +1,6 @@
 """The command line is etcd's: the same flags and defaults, clear words for what is wrong."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -265,6 +266,8 @@ def test_localhost_and_its_address_are_one() -> None:
             [f"--initial-cluster={','.join(f'm1=http://x:{port}' for port in range(1, 18))}"],
             "--initial-cluster gives m1 more than 16 URLs",
         ),
+        (["--initial-cluster=m1=http://127.0.0.1:0"], "must name the port"),
+        (["--listen-peer-urls=http://127.0.0.1:1?"], "must be a host and a port"),
         (["--listen-peer-urls=http://127.0.0.1"], "must name a host and a port"),
         (["--listen-peer-urls=http://127.0.0.1:99999"], "cannot be read"),
         (["--listen-peer-urls=unix:///tmp/x"], "must begin with http"),
@@ -295,6 +298,23 @@ def test_localhost_and_its_address_are_one() -> None:
 def test_contradiction_is_refused_in_words(arguments: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         load([*MEMBER, *arguments], {})
+
+
+NO_UTF_8 = os.fsdecode(b"m\xff")
+
+
+@pytest.mark.parametrize("flag", ["name", "initial-cluster", "initial-cluster-token"])
+def test_what_is_not_utf_8_is_refused_in_words(flag: str) -> None:
+    """Members and clients could not be told of it."""
+    words = re.escape(f"--{flag}='m\\udcff' is not UTF-8")
+    with pytest.raises(ConfigError, match=words):
+        load([f"--{flag}={NO_UTF_8}"], {})
+    with pytest.raises(ConfigError, match=words):
+        load([], {FLAGS[flag].variable: NO_UTF_8})
+
+
+def test_a_path_need_not_be_utf_8() -> None:
+    assert settings(f"--data-dir={NO_UTF_8}").data_dir == NO_UTF_8
 
 
 def test_tls_flags_become_one_record_per_port() -> None:

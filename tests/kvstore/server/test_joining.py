@@ -121,6 +121,20 @@ async def test_a_joiner_waits_for_news_while_what_it_hears_keeps_it_out(tmp_path
     assert asked.pauses == 2
 
 
+LOOPBACKS = {3: MemberRecord(peer_urls=(M3,)), 4: MemberRecord(peer_urls=("http://[::1]:2384",))}
+
+
+@pytest.mark.parametrize(
+    ("url", "member_id"),
+    [(M3, 3), ("http://[::1]:2384", 4), ("http://[0::1]:2384", 4), ("http://localhost:2384", 0)],
+)
+def test_a_joiner_takes_nobodys_place_by_guessing(url: str, member_id: int) -> None:
+    """`localhost` is both loopback addresses."""
+    assert Introduction(99, FOUNDERS, LOOPBACKS).member_at((url,)) == member_id
+    only = {3: LOOPBACKS[3], 1: STARTED[1]}
+    assert Introduction(99, FOUNDERS, only).member_at(("http://localhost:2384",)) == 3
+
+
 async def test_who_is_named_members_of_two_clusters_is_told_so(tmp_path: Path) -> None:
     other = msgspec.structs.replace(CLUSTER, cluster_id=98)
     with pytest.raises(ConfigError, match="different clusters"):

@@ -6,8 +6,10 @@ Members are simulated: production code in virtual time, on a network that is cut
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from kvstore.commands import MembershipCommand, RemoveMember, UpdateMember
-from kvstore.errors import KvError, UnhealthyClusterError
+import pytest
+
+from kvstore.commands import AddMember, MembershipCommand, RemoveMember, UpdateMember
+from kvstore.errors import KvError, MemberTooLargeError, UnhealthyClusterError
 from kvstore.server.membership_keeper import MembershipKeeper, Records
 from kvstore.server.node import Node
 from kvstore.testing.simulation import loop
@@ -209,3 +211,23 @@ def test_a_leader_without_an_entry_of_its_term_lets_a_change_wait() -> None:
         assert isinstance(records, dict), records
 
     started(test, size=3)
+
+
+TOO_MANY = tuple(f"http://x:{port}" for port in range(1, 18))
+TOO_LONG = ("http://" + "x" * 1016 + ":1",)
+
+
+@pytest.mark.parametrize("urls", [TOO_MANY, TOO_LONG])
+def test_a_leader_bounds_what_other_members_ask_it_to_keep(urls: tuple[str, ...]) -> None:
+    """Each member keeps it, in memory and in every snapshot; who asks may run another version."""
+
+    async def test(keepers: Keepers) -> None:
+        leader, (other, *_) = keepers.leader(), keepers.others()
+        added = keepers.ask(other, AddMember(9, urls))
+        updated = keepers.ask(other, UpdateMember(leader.member_id, urls))
+        taken = keepers.ask(other, UpdateMember(leader.member_id, TOO_MANY[:16]))
+        await until(lambda: added and updated and taken)
+        assert [type(outcome) for outcome in added + updated] == [MemberTooLargeError] * 2
+        assert isinstance(taken[0], dict)
+
+    serving(test, size=3)
