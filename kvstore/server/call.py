@@ -87,7 +87,8 @@ class Host(Protocol):
 
     @property
     def is_learner(self) -> bool:
-        """True while it does not vote, or does not know yet that it is a member."""
+        """True while it serves what a learner does: it is one, or does not know yet that it is a
+        member, or is none any more."""
 
 
 def admit(call: Call | StreamCall, host: Host, *, also_by_learner: bool = False) -> None:

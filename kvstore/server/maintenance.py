@@ -82,6 +82,7 @@ class MaintenanceService:
         """What this member knows of itself, also without a leader."""
         admit(call, self._node, also_by_learner=True)
         node = self._node
+        own = node.machine.members.records.get(node.member_id)
         errors = [] if node.leader_id else [status_of(NoLeaderError()).text]
         errors += [_alarm_text(alarm) for alarm in _in_order(node.machine.alarms)]
         call.reply(
@@ -95,7 +96,7 @@ class MaintenanceService:
                 raftAppliedIndex=node.machine.applied_index,
                 errors=errors,
                 dbSizeInUse=node.db_size_in_use,
-                isLearner=node.is_learner,
+                isLearner=own is not None and own.is_learner,
             )
         )
 

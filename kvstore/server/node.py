@@ -122,7 +122,7 @@ class Node:
         self.frame_handlers: dict[bytes, FrameHandler] = {}
         self.install_snapshot: Callable[[SnapshotMeta], Any] | None = None
         self.send_snapshot: Callable[[int], None] | None = None
-        self.is_member, self.is_learner = True, False  # as of the applied index
+        self.is_member, self.is_learner = True, False  # as of the applied index; see `Host`
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_leaving = self._is_removed = False  # the cluster has removed this member

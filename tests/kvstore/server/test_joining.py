@@ -189,4 +189,4 @@ async def test_who_does_not_know_yet_that_it_is_a_member_serves_no_keys(
             status = await member.status(method, request, response)
             assert status == ("UNAVAILABLE", "etcdserver: rpc not supported for learner")
         answer = await member.call("Maintenance/Status", pb.StatusRequest(), pb.StatusResponse)
-        assert answer.isLearner
+        assert not answer.isLearner  # nobody has said so

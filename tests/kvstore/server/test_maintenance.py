@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 
 from kvstore.apply import StateMachine
@@ -72,6 +73,14 @@ async def test_status_tells_of_leader_indexes_and_sizes(member: Running) -> None
     assert status.header.revision == 2
     assert not status.isLearner
     assert list(status.errors) == []
+
+
+@pytest.mark.parametrize("is_learner", [False, True])
+async def test_status_tells_a_learner_by_its_record(member: Running, is_learner: bool) -> None:
+    records = member.node.machine.members.records
+    own = records[member.node.member_id]
+    records[member.node.member_id] = msgspec.structs.replace(own, is_learner=is_learner)
+    assert (await _status(member)).isLearner is is_learner
 
 
 async def test_status_without_a_leader_says_so(tmp_path: Path) -> None:
