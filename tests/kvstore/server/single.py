@@ -129,7 +129,10 @@ async def running(folder: Path, *flags: str) -> AsyncIterator[Running]:
         run = tasks.create_task(member.run())
         await front.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{front.ports[0]}") as channel:
+            # A window that grows by itself would take in whole what a test does not read.
+            options = [("grpc.http2.bdp_probe", 0)]
+            address = f"127.0.0.1:{front.ports[0]}"
+            async with grpc.aio.insecure_channel(address, options) as channel:
                 yield Running(member, channel, front.ports[0])
         finally:
             await front.stop()
