@@ -49,7 +49,7 @@ def test_a_learner_is_added_promoted_and_removed(trio: ClusterProcesses) -> None
     ctl("put", "before", "v")
     process = trio.new_member("m4")
     said = patiently(ctl, "add", "m4", f"--peer-urls={process.peer_url}", "--learner")
-    match = re.fullmatch(r"Member ([0-9a-f]+) added to cluster +[0-9a-f]+", said[0])
+    match = re.fullmatch(r"Member +([0-9a-f]+) added to cluster +[0-9a-f]+", said[0])
     assert match, said
     member_id = match[1]
     assert 'ETCD_NAME="m4"' in said

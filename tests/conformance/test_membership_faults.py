@@ -46,9 +46,12 @@ def test_of_two_additions_at_once_each_is_made_whole_or_refused(
         try:
             askers[number].unary(f"{CLUSTER}/MemberAdd", request)
         except Refused as refusal:
+            # etcd drops a change that meets another one on its way, and never answers.
+            if refusal.text in (TIMED_OUT, "Deadline Exceeded"):
+                return None
             if refusal.text not in PASSING:
                 raise
-            return None if refusal.text == TIMED_OUT else False
+            return False
         return True
 
     # etcd wants connections of some seconds before it takes anybody in.
