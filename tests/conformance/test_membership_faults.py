@@ -67,7 +67,8 @@ def test_of_two_additions_at_once_each_is_made_whole_or_refused(
 
 
 def test_a_member_that_was_removed_does_not_come_back(changes: Changes) -> None:
-    removed = changes.processes.members[2]
+    leader = changes.processes.leader()
+    removed = next(m for m in changes.processes.members[1:] if m is not leader)
     changes.remove(changes.list()[removed.peer_url].ID)
     ends(removed)
     for _ in range(2):
@@ -76,6 +77,7 @@ def test_a_member_that_was_removed_does_not_come_back(changes: Changes) -> None:
         ends(removed)
     assert "removed" in removed.log_tail()
     assert removed.peer_url not in changes.list()
+    changes.processes.wait_ready([m for m in changes.processes.members if m is not removed])
     changes.client.put(b"after-the-return", b"v")
 
 
