@@ -51,7 +51,6 @@ class ControlMember:
         self.member_id = number
         self.is_removed = False
         self.is_joining = False
-        self.sync_seconds = 0.0
         self.files = SimulatedFiles(Random(random.getrandbits(64)), SimulatedClock())
         self.files.hook = lambda operation, path: self.passes(moment_of(operation, path))
         self.process = Process()

@@ -23,7 +23,7 @@ from kvstore.testing.pysyncobj.verdict import Finding, judge
 from kvstore.testing.pysyncobj.workload import Workload
 from kvstore.testing.simulation import faults, healing, loop, scenario
 from kvstore.testing.simulation.faults import Fault
-from kvstore.testing.simulation.network import Worst
+from kvstore.testing.simulation.worst import Worst
 
 _LOOK_SECONDS = 0.1
 

@@ -16,6 +16,7 @@ from kvstore.errors import DataFolderError
 from kvstore.seams import Clock, Random
 from kvstore.storage.files import disk_error
 from kvstore.testing.simulation.process import SimulatedCrash
+from kvstore.testing.simulation.worst import Worst
 
 __all__ = ["Hook", "SimulatedAppendFile", "SimulatedCrash", "SimulatedFiles"]
 
@@ -143,7 +144,8 @@ class SimulatedFiles:
         """ENOSPC once so many more bytes are used; None = endless."""
         self.syncs_until_error: int | None = None
         """EIO at the k-th sync of a file from now (1 = the next); None = never."""
-        self.sync_seconds = sync_seconds
+        self.sync_seconds = Worst(sync_seconds)
+        """How long a sync takes; needs a clock when it takes any time."""
         self._random = random
         self.clock = clock
         """What the time of a sync is taken from: the clock of whoever runs on this disk."""
@@ -232,8 +234,8 @@ class SimulatedFiles:
 
     async def sync(self, life: int, inode: _Inode) -> None:
         """Second half: all that was written becomes durable."""
-        if self.clock is not None and self.sync_seconds:
-            await self.clock.sleep(self.sync_seconds)
+        if self.clock is not None and self.sync_seconds.now:
+            await self.clock.sleep(self.sync_seconds.now)
         self.check_alive(life)
         self._at("sync", inode.path)
         self.check_alive(life)

@@ -239,12 +239,11 @@ class SlowDisk:
 
     def begin(self) -> None:
         """See `Fault`."""
-        self.members[0].files.sync_seconds = self._sync_seconds
+        self.members[0].files.sync_seconds.begin(self._sync_seconds)
 
     def end(self) -> None:
         """See `Fault`."""
-        (member,) = self.members
-        member.files.sync_seconds = member.sync_seconds
+        self.members[0].files.sync_seconds.end(self._sync_seconds)
 
 
 class BrokenDisk:

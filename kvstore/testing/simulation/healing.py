@@ -8,8 +8,8 @@ import asyncio
 from kvstore.testing.history import ViolationError
 from kvstore.testing.simulation.cluster import SimulatedCluster
 from kvstore.testing.simulation.course import start
-from kvstore.testing.simulation.network import Worst
 from kvstore.testing.simulation.roster import Roster
+from kvstore.testing.simulation.worst import Worst
 
 HEAL_SECONDS = 60.0
 

@@ -55,12 +55,13 @@ class LastCopy(Course):
         for member in self._trapped:
             member.traps.append(self._trap)
         if self._is_leader_back:
-            self._leader.files.sync_seconds = self._sync_seconds
+            self._leader.files.sync_seconds.begin(self._sync_seconds)
         super().begin()
 
     def _undo(self) -> None:
         self._mend()
-        self._leader.files.sync_seconds = self._leader.sync_seconds
+        if self._is_leader_back:
+            self._leader.files.sync_seconds.end(self._sync_seconds)
         for member in self._trapped:
             member.traps.remove(self._trap)
 

@@ -40,7 +40,7 @@ class LateAck(Course):
 
     def begin(self) -> None:
         """See `Fault`."""
-        self._slow.files.sync_seconds = self._sync_seconds
+        self._slow.files.sync_seconds.begin(self._sync_seconds)
         for link in self._links:
             self._network.cut(link)
         super().begin()
@@ -48,7 +48,7 @@ class LateAck(Course):
     def _undo(self) -> None:
         for link in self._links:
             self._network.mend(link)
-        self._slow.files.sync_seconds = self._slow.sync_seconds
+        self._slow.files.sync_seconds.end(self._sync_seconds)
 
     async def _go(self) -> None:
         for other in self._others:

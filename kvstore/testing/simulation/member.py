@@ -74,10 +74,9 @@ class SimulatedMember:
         self.is_removed = False
         self.name = settings.name
         host.wire.urls[settings.initial_advertise_peer_urls[0]] = self.member_id
-        self.sync_seconds = random.uniform(*_SYNC_SECONDS)
-        """How long a sync takes when nothing is wrong with the disk."""
+        sync_seconds = random.uniform(*_SYNC_SECONDS)  # when nothing is wrong with the disk
         self.files = SimulatedFiles(
-            Random(random.getrandbits(64)), SimulatedClock(), sync_seconds=self.sync_seconds
+            Random(random.getrandbits(64)), SimulatedClock(), sync_seconds=sync_seconds
         )
         self.files.hook = lambda operation, path: self._pass(point_of(operation, path))
         self._append_bytes_max = random.choice(_APPEND_BYTES)

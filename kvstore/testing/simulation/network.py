@@ -15,6 +15,7 @@ from random import Random
 from typing import Protocol
 
 from kvstore.testing.simulation.process import Process
+from kvstore.testing.simulation.worst import Worst
 
 Link = tuple[int, int]
 """Sender and receiver."""
@@ -30,24 +31,6 @@ class Witness(Protocol):
         self, link: Link, data: bytes, *, sent_at: float, at: float, is_lost: bool
     ) -> None:
         """A message has arrived, or was lost."""
-
-
-class Worst:
-    """A quantity that faults make worse: the worst of those in effect counts."""
-
-    def __init__(self, usual: float) -> None:
-        self.now = self._usual = usual
-        self._faults: list[float] = []
-
-    def begin(self, value: float) -> None:
-        """A fault begins."""
-        self._faults.append(value)
-        self.now = max(self._usual, *self._faults)
-
-    def end(self, value: float) -> None:
-        """A fault that had begun with this value ends."""
-        self._faults.remove(value)
-        self.now = max([self._usual, *self._faults])
 
 
 class Network:

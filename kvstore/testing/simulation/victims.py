@@ -27,8 +27,6 @@ class Victim(Protocol):
     """Its disk, which outlives it."""
     process: Process
     """Its life under way."""
-    sync_seconds: float
-    """How long a sync takes when nothing is wrong with the disk."""
     traps: "list[Trap]"
 
     @property

@@ -9,9 +9,10 @@ import pytest
 
 from kvstore.seams import SnapshotStream
 from kvstore.testing.simulation import loop
-from kvstore.testing.simulation.network import Network, Worst
+from kvstore.testing.simulation.network import Network
 from kvstore.testing.simulation.process import Process
 from kvstore.testing.simulation.transport import SimulatedTransport, Wire
+from kvstore.testing.simulation.worst import Worst
 
 LINK = (1, 2)
 
