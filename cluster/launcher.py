@@ -185,7 +185,7 @@ class Launcher:
         if running is not None:  # else it was to be added only
             running.cancel()
             del self._supervisors[name]
-        return f"removed {name}; its data folder {spec.folder} is of no more use"
+        return f"removed {name}; delete its data folder {spec.folder} once the others serve"
 
     def _save(self, cluster: ClusterFile) -> None:
         self.cluster = cluster

@@ -184,14 +184,14 @@ class Raft:
     def best_successor(self, connected: Collection[int]) -> int:
         """Who of these can take leadership over soonest; NO_MEMBER if nobody (leaders know).
 
-        Another voter, that was heard since we last counted who is there, with the longest log.
+        Another voter, that was heard lately, with the longest log.
         """
         state = self.state
         others = [member for member in state.voters if member != state.member_id]
 
         def fitness(member: int) -> tuple[bool, int]:
             progress = state.progress[member]
-            return progress.is_active, progress.match
+            return state.hears(progress), progress.match
 
         candidates = [member for member in others if member in connected]
         return max(candidates, key=fitness, default=NO_MEMBER)

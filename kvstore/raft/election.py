@@ -28,22 +28,25 @@ def tick(state: RaftState) -> None:
 
 
 def tick_leader(state: RaftState) -> None:
-    """Once per election timeout a leader checks that a quorum still answers it.
+    """A leader that a quorum has not answered for too long steps down.
 
-    If not, it steps down: a new leader may exist where it cannot see it (dissertation, 6.2).
-    A transfer that took as long is given up, so that proposals are accepted again.
+    A new leader may exist where it cannot see it (dissertation, 6.2). Silence is counted for each
+    member by itself: a check once per timeout would notice only at the second one what happened
+    right after the first. A transfer that took an election timeout is given up, so that proposals
+    are accepted again.
     """
-    state.election_elapsed += 1
-    if state.election_elapsed < state.config.election_ticks:
-        return
-    state.election_elapsed = 0
-    active = {member for member, progress in state.peers() if progress.is_active}
-    if not state.quorum.is_reached_by(active | {state.member_id}):
+    heard = {state.member_id}
+    for member, progress in state.peers():
+        progress.silent_ticks += 1
+        if state.hears(progress):
+            heard.add(member)
+    if not state.quorum.is_reached_by(heard):
         state.become_follower(state.term, NO_MEMBER)
         return
-    state.transferee = NO_MEMBER
-    for _, progress in state.peers():
-        progress.is_active = False
+    state.election_elapsed += 1
+    if state.election_elapsed >= state.config.election_ticks:
+        state.election_elapsed = 0
+        state.transferee = NO_MEMBER
 
 
 def campaign(state: RaftState) -> None:

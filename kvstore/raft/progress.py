@@ -26,12 +26,12 @@ class Progress:
         "_inflight_max",
         "awaited",
         "inflight",
-        "is_active",
         "is_nudged",
         "is_probed",
         "match",
         "next",
         "sent_commit",
+        "silent_ticks",
         "state",
     )
 
@@ -39,8 +39,8 @@ class Progress:
         self.match = 0
         self.next = next_index
         self.state = ProgressState.PROBE
-        # Heard since the last check of the quorum (dissertation, 6.2).
-        self.is_active = False
+        # Since it was heard, or since we lead it (dissertation, 6.2).
+        self.silent_ticks = 0
         # PROBE: the probe is out; wait for its answer or the next sign of life.
         self.is_probed = False
         # REPLICATE: the member lives but lags; one append, empty if the window is full, finds
@@ -112,7 +112,7 @@ class Progress:
 
     def heard(self, last_index: int) -> None:
         """The member answered a heartbeat: if it lags, what was sent may have been lost."""
-        self.is_active = True
+        self.silent_ticks = 0
         self.is_probed = False
         self.is_nudged = self.state is ProgressState.REPLICATE and self.match < last_index
 

@@ -53,9 +53,9 @@ def adopt(state: RaftState, membership: Membership) -> None:
         del state.progress[member]
     for member in current:
         if member not in state.progress:
-            progress = Progress(state.log.last_index + 1, state.config.inflight_appends_max)
-            progress.is_active = True  # it has a whole election timeout to be heard
-            state.progress[member] = progress
+            state.progress[member] = Progress(
+                state.log.last_index + 1, state.config.inflight_appends_max
+            )
     if state.transferee not in state.voters:
         state.transferee = NO_MEMBER
     if state.member_id not in state.voters:

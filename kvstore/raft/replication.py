@@ -129,7 +129,7 @@ def _want_snapshot(state: RaftState, member: int, progress: Progress) -> None:
 
     Nothing is streamed to a member that is silent; its next sign of life brings us here again.
     """
-    if progress.is_active:
+    if state.hears(progress):
         progress.become_snapshot()
         state.snapshots_wanted.append(member)
     else:
@@ -194,7 +194,7 @@ def on_append_reply(state: RaftState, message: AppendReply) -> None:
     progress = state.progress.get(message.sender)
     if progress is None:
         return
-    progress.is_active = True
+    progress.silent_ticks = 0
     log = state.log
     if message.is_rejected:
         progress.reject(

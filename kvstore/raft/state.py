@@ -139,6 +139,15 @@ class RaftState:
         """The other members and the leader's knowledge of them."""
         return (item for item in self.progress.items() if item[0] != self.member_id)
 
+    def hears(self, progress: Progress) -> bool:
+        """Tell whether a leader has heard a member lately.
+
+        Lately is halfway between the shortest and the longest time after which a follower
+        campaigns: sooner, a stall of two members' disks would depose a leader that they hear.
+        """
+        election_ticks = self.config.election_ticks
+        return progress.silent_ticks < election_ticks + election_ticks // 2
+
     def send(self, message: Message) -> None:
         """Queue a message: behind the sync if it promises what the disk must remember.
 

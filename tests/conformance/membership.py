@@ -25,6 +25,7 @@ PASSING = (
     "etcdserver: another change of the membership is under way",
     TIMED_OUT,
 )
+EXISTS = "etcdserver: Peer URLs already exists"
 Connect = Callable[[str], Client]
 
 
@@ -42,19 +43,26 @@ class Changes:
         self.processes = cluster
         self.client = connect(cluster.members[0].endpoint)
 
-    def _patiently(self, method: str, request: object) -> object:
+    def _patiently(self, method: str, request: object, done: str = "") -> object | None:
+        """done: how an attempt is refused when an earlier one, that timed out, was carried out."""
         deadline = time.monotonic() + PATIENCE_SECONDS
+        has_timed_out = False
         while True:
             try:
-                return self.client.unary(f"{CLUSTER}/{method}", request)  # type: ignore[arg-type]
+                return self.client.unary(f"{CLUSTER}/{method}", request)  # type: ignore[arg-type,no-any-return]
             except Refused as error:
+                if has_timed_out and error.text == done:
+                    return None
                 if error.text not in PASSING or time.monotonic() > deadline:
                     raise
+                has_timed_out |= error.text == TIMED_OUT
             time.sleep(0.1)
 
     def add(self, *peer_urls: str, learner: bool = False) -> Member:
         request = MemberAddRequest(peerURLs=peer_urls, isLearner=learner)
-        response = self._patiently("MemberAdd", request)
+        response = self._patiently("MemberAdd", request, done=EXISTS)
+        if response is None:
+            return self.list()[peer_urls[0]]
         member: Member = response.member  # type: ignore[attr-defined]
         assert member in response.members  # type: ignore[attr-defined]
         return member

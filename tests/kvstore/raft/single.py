@@ -22,6 +22,7 @@ from kvstore.raft.types import (
 )
 
 ELECTION_TICKS = 10
+SILENT_TICKS = 15  # … of a quorum, and a leader steps down
 
 M = TypeVar("M", bound=Message)
 

@@ -16,7 +16,17 @@ from kvstore.raft.types import (
     SnapshotMeta,
 )
 
-from .single import append, drain, entries, heartbeat, make_leader, new_raft, tick
+from .single import (
+    SILENT_TICKS,
+    append,
+    drain,
+    entries,
+    heartbeat,
+    is_role,
+    make_leader,
+    new_raft,
+    tick,
+)
 
 VOTERS = Membership(voters=(1, 2, 3))
 
@@ -101,9 +111,10 @@ def test_a_commit_index_alone_needs_no_sync() -> None:
 def test_a_leader_that_steps_down_in_a_tick_sends_no_heartbeat() -> None:
     raft = new_raft()
     make_leader(raft)
-    tick(raft, 9)
+    tick(raft, SILENT_TICKS - 1)
+    assert is_role(raft, Role.LEADER)
     raft.tick()
-    assert raft.role is Role.FOLLOWER
+    assert is_role(raft, Role.FOLLOWER)
     assert not drain(raft)
 
 

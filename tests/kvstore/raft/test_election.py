@@ -17,6 +17,7 @@ from kvstore.raft.types import (
 
 from .single import (
     ELECTION_TICKS,
+    SILENT_TICKS,
     all_of,
     append,
     drain,
@@ -143,10 +144,26 @@ def test_a_leader_stays_while_a_quorum_answers() -> None:
 def test_learners_are_no_quorum_for_a_leader() -> None:
     raft = new_raft(learners=(4,))
     make_leader(raft)
-    step(raft, HeartbeatReply(to=1, sender=4, term=1))
-    tick(raft, ELECTION_TICKS)
+    for _ in range(SILENT_TICKS):
+        step(raft, HeartbeatReply(to=1, sender=4, term=1))
+        assert is_role(raft, Role.LEADER)
+        tick(raft, 1)
     assert is_role(raft, Role.FOLLOWER)
     assert raft.term == 1
+
+
+@pytest.mark.parametrize("served_ticks", range(0, 2 * ELECTION_TICKS, 3))
+def test_a_leader_steps_down_as_soon_whenever_it_falls_silent(served_ticks: int) -> None:
+    """Not at the second of two checks, one timeout apart (dissertation, 6.2)."""
+    raft = new_raft()
+    make_leader(raft)
+    for _ in range(served_ticks):
+        tick(raft, 1)
+        step(raft, HeartbeatReply(to=1, sender=2, term=1))
+    tick(raft, SILENT_TICKS - 1)
+    assert is_role(raft, Role.LEADER)
+    tick(raft, 1)
+    assert is_role(raft, Role.FOLLOWER)
 
 
 def test_transfer_goes_to_another_voter_by_the_leader_only() -> None:
@@ -196,14 +213,14 @@ def test_nobody_out_of_reach_is_a_successor() -> None:
     assert raft.best_successor((1,)) == 0
 
 
-def test_who_was_silent_for_an_election_timeout_comes_last() -> None:
+def test_who_was_silent_lately_comes_last() -> None:
     raft = new_raft()
     make_leader(raft)
     step(raft, AppendReply(to=1, sender=3, term=1, match_index=1))
     step(raft, HeartbeatReply(to=1, sender=2, term=1))
-    for _ in range(ELECTION_TICKS):
+    for _ in range(SILENT_TICKS):
+        step(raft, HeartbeatReply(to=1, sender=2, term=1))
         raft.tick()
-    step(raft, HeartbeatReply(to=1, sender=2, term=1))
     assert raft.best_successor((2, 3)) == 2
 
 
