@@ -1,0 +1,1 @@
+"""A Kubernetes-like control plane: processes that reconcile desired state kept in the store."""

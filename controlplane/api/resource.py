@@ -1,0 +1,103 @@
+"""A resource: everything that the API server knows of one kind in one version, as data. PURE.
+
+Built-in kinds come from `kinds/*.toml`, custom ones from their definitions; whoever handles a
+request cannot tell them apart.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from controlplane.api.errors import Cause
+from controlplane.api.schema import Schema
+
+Object = Mapping[str, Any]
+"""An object as JSON has it; nobody changes it."""
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of a Table.
+
+    path  JSONPath of the cell, or
+    cell  name of a function in the strategy's `cells`, where a path cannot say it
+    """
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+    path: str = ""
+    cell: str = ""
+
+
+class Strategy(msgspec.Struct, frozen=True, kw_only=True):
+    """What data cannot say of a kind. Every function is pure and returns what it changed.
+
+    default          fill in what is left out (after the table of defaults)
+    prepare_create   of a new object: what the server sets, or takes away
+    prepare_update   (new, old) -> new
+    validate         all that is wrong with an object
+    validate_update  (new, old): what may not change
+    cells            name of a cell -> function of (object, now in seconds since 1970)
+    """
+
+    default: Callable[[Object], Object] | None = None
+    prepare_create: Callable[[Object], Object] | None = None
+    prepare_update: Callable[[Object, Object], Object] | None = None
+    validate: Callable[[Object], Sequence[Cause]] | None = None
+    validate_update: Callable[[Object, Object], Sequence[Cause]] | None = None
+    cells: Mapping[str, Callable[[Object, float], object]] = {}
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind in one served version.
+
+    storage_version  the version in which its objects are kept, and which its keys share
+    subresources     status, scale, binding, eviction, token, finalize … whatever it has
+    scale            paths of a scale sub-resource: spec replicas, status replicas, selector
+    field_labels     paths that field selectors may name besides metadata.name and .namespace
+    immutable        paths that may not change once they are set
+    defaults         path -> value, where `[]` in a path means each element of a list
+    has_generation   metadata.generation counts changes of its spec
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    is_namespaced: bool
+    schema: Schema
+    storage_version: str = ""
+    list_kind: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = VERBS
+    subresources: tuple[str, ...] = ()
+    scale: tuple[str, str, str] | None = None
+    columns: tuple[Column, ...] = ()
+    field_labels: tuple[str, ...] = ()
+    immutable: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = {}
+    has_generation: bool = False
+    is_custom: bool = False
+    strategy: Strategy = Strategy()
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1`, or `v1` of the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def key_prefix(self) -> str:
+        """Where its objects are in the store: `/registry/apps/deployments/`."""
+        return f"/registry/{self.group or 'core'}/{self.plural}/"
+
+    def key(self, namespace: str, name: str) -> str:
+        """The key of an object; `namespace` is empty where there is none."""
+        place = f"{namespace}/" if self.is_namespaced else ""
+        return f"{self.key_prefix}{place}{name}"
