@@ -43,6 +43,10 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     validate         all that is wrong with an object
     validate_update  (new, old): what may not change
     cells            name of a cell -> function of (object, now in seconds since 1970)
+    grace_seconds    (object, seconds asked for or None) -> how long its deletion waits for who runs
+                     it; without the hook a deletion waits for finalizers only
+    prepare_delete   of an object that is marked as deleted and stays for now
+    is_held          whether something besides metadata.finalizers keeps a deleted object
     """
 
     default: Callable[[Object], Object] | None = None
@@ -51,6 +55,9 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     validate: Callable[[Object], Sequence[Cause]] | None = None
     validate_update: Callable[[Object, Object], Sequence[Cause]] | None = None
     cells: Mapping[str, Callable[[Object, float], object]] = {}
+    grace_seconds: Callable[[Object, int | None], int] | None = None
+    prepare_delete: Callable[[Object], Object] | None = None
+    is_held: Callable[[Object], bool] | None = None
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
