@@ -50,7 +50,10 @@ class ObjectWatch:
         transform: Transform,
     ) -> None:
         self.revision = revision
-        """All changes up to here have been delivered (0: not known yet)."""
+        """All changes up to here have been delivered (0: not known yet): go on from here."""
+        self.progress = revision
+        """The same, and as far as answers to `request_progress` say."""
+        self._was_asked = False
         self._resource = resource
         self._transform = transform
         self._watch = client.watch(
@@ -67,10 +70,16 @@ class ObjectWatch:
         with as_api_errors():
             first = await self._watch.created()
         self.revision = max(self.revision, first - 1)
+        self.progress = max(self.progress, self.revision)
         return first - 1
 
     def request_progress(self) -> None:
-        """Ask for a sign of life now."""
+        """Ask for a sign of life now; `progress` tells what it says.
+
+        etcd before 3.4.25 and 3.5.8 may answer ahead of events that are under way, so no answer
+        moves `revision`: who went on from there might miss them.
+        """
+        self._was_asked = True
         self._watch.request_progress()
 
     def cancel(self) -> None:
@@ -84,7 +93,9 @@ class ObjectWatch:
         with as_api_errors():
             batch = await anext(self._watch)
         changes = [self._change(event) for event in batch.events]
-        self.revision = max(self.revision, batch.revision)
+        self.progress = max(self.progress, batch.revision)
+        if changes or not self._was_asked:
+            self.revision = max(self.revision, batch.revision)
         return changes
 
     async def __aenter__(self) -> Self:

@@ -12,11 +12,12 @@ as controllers; admission and validation are the API server's.
 Every method raises ApiError: 503 when surely nothing was written, 504 when nobody knows.
 """
 
+import copy
 import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -62,18 +63,19 @@ _GENERATED_BASE_MAX = 58
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A key that is written in the Txn of an object: an address taken, a quota counted.
+    """A key that is compared and written in the Txn of an object: an address, a quota.
 
+    value     what is written; None: it is compared only, which guards the object's write
     expected  its mod revision before; 0: it does not exist
     """
 
     key: bytes
-    value: bytes
+    value: bytes | None
     expected: int = 0
 
 
 class ClaimLostError(ApiError):
-    """409: somebody else wrote a claimed key; the object was not written."""
+    """409: somebody else wrote a claimed or guarding key; the object was not written."""
 
     def __init__(self, resource: Resource, name: str, keys: Sequence[bytes]) -> None:
         told = conflict(resource.plural, resource.group, name)
@@ -86,12 +88,14 @@ class ClaimLostError(ApiError):
 class Page(msgspec.Struct, frozen=True):
     """Objects of one revision, in key order.
 
+    keys       where they are
     raw        bytes of each, resourceVersion included (in the storage version)
     revision   of the whole list
     remaining  how many come after it; None: nothing, or nobody knows
     """
 
     resource: Resource
+    keys: list[bytes]
     raw: list[bytes]
     revision: int
     continue_token: str = ""
@@ -133,6 +137,10 @@ def _nothing(resource: Resource, obj: Object) -> Sequence[bytes]:
     return ()
 
 
+def _unnoticed(resource: Resource, revision: int) -> None:
+    pass
+
+
 class ObjectStore:
     """Objects of all resources, behind a client of the store."""
 
@@ -158,6 +166,25 @@ class ObjectStore:
         self._dice = dice or random.Random()
         self._transform = transform or Identity()
         self._releases = releases
+        self._guards: tuple[Claim, ...] = ()
+        self._on_write: Callable[[Resource, int], None] = _unnoticed
+
+    def guarded(self, *guards: Claim) -> Self:
+        """The same store, of which every write also compares these keys (and writes none).
+
+        A leader writes through one that compares who leads: once another does, no write of its
+        is taken any more, however late it leaves.
+        """
+        assert all(guard.value is None for guard in guards)
+        copied = copy.copy(self)
+        copied._guards = (*self._guards, *guards)
+        return copied
+
+    def noting(self, on_write: Callable[[Resource, int], None]) -> Self:
+        """The same store, which tells the revision of each of its writes."""
+        copied = copy.copy(self)
+        copied._on_write = on_write
+        return copied
 
     # -------------------------------------------------------------------- reads
 
@@ -309,6 +336,7 @@ class ObjectStore:
         name = str(new["metadata"]["name"])
         key = _key(resource, str(new["metadata"].get("namespace") or ""), name)
         value = self._transform.encode(resource, key, stored.encode(resource, new))
+        also = (*also, *self._guards)
         writes: list[Operation] = [] if dry_run else [put(key, value), *_puts(also)]
         reads = [get(key, keys_only=True), *_gets(also)]
         compares = [ModRevision(key) == 0, *_compares(also)]
@@ -317,7 +345,10 @@ class ObjectStore:
                 await self.client.txn().when(*compares).then(*writes).otherwise(*reads).commit()
             )
         if answer.succeeded:
-            return new if dry_run else _at(new, answer.header.revision)
+            if dry_run:
+                return new
+            self._on_write(resource, answer.header.revision)
+            return _at(new, answer.header.revision)
         exists, *claimed = _ranges(answer.responses)
         if exists.kvs:
             raise already_exists(resource.plural, resource.group, name)
@@ -364,14 +395,16 @@ class ObjectStore:
     ) -> _Outcome | RangeResponse:
         """The outcome once it is written, or what is there when somebody else was faster."""
         writes: list[Operation]
+        claims = _puts(also)
+        also = (*also, *self._guards)
         if outcome.is_gone:
             writes = [delete(key), *map(delete, self._releases(resource, found.object))]
-        elif not also and _is_kept(found, outcome) and not found.is_stale:
+        elif not claims and _is_kept(found, outcome) and not found.is_stale:
             return _Outcome(found.object)
         else:
             plain = stored.encode(resource, outcome.object)
             writes = [put(key, self._transform.encode(resource, key, plain))]
-        writes = [] if dry_run else [*writes, *_puts(also)]
+        writes = [] if dry_run else [*writes, *claims]
         compares = [ModRevision(key) == found.revision, *_compares(also)]
         reads = [get(key), *_gets(also)]
         with as_api_errors():
@@ -380,6 +413,8 @@ class ObjectStore:
             )
         if answer.succeeded:
             revision = found.revision if dry_run else answer.header.revision
+            if not dry_run:
+                self._on_write(resource, revision)
             return _Outcome(_at(outcome.object, revision), outcome.is_gone)
         current, *claimed = _ranges(answer.responses)
         if current.kvs and current.kvs[0].mod_revision == found.revision:
@@ -409,6 +444,7 @@ class ObjectStore:
         self, resource: Resource, prefix: bytes, start: bytes, limit: int, revision: int
     ) -> Page:
         """One page; without limit it is read in chunks, all of the revision of the first."""
+        keys: list[bytes] = []
         raw: list[bytes] = []
         end = prefix_end(prefix)
         while True:
@@ -417,14 +453,16 @@ class ObjectStore:
                     start, end, limit=limit or CHUNK_OBJECTS, revision=revision
                 )
             revision = revision or answer.header.revision
+            keys += [kv.key for kv in answer.kvs]
             raw += [self._spliced(resource, kv) for kv in answer.kvs]
             if not answer.more:
-                return Page(resource, raw, revision)
+                return Page(resource, keys, raw, revision)
             start = answer.kvs[-1].key + b"\0"
             if limit:
                 place = Continuation(revision, start[len(prefix) :].decode())
                 remaining = answer.count - len(answer.kvs)
-                return Page(resource, raw, revision, continuation.encode(place), remaining)
+                token = continuation.encode(place)
+                return Page(resource, keys, raw, revision, token, remaining)
 
     def _spliced(self, resource: Resource, kv: KeyValue) -> bytes:
         return splice(self._transform.decode(resource, kv.key, kv.value), kv.mod_revision)
@@ -479,7 +517,7 @@ def _compares(claims: Sequence[Claim]) -> list[Compare]:
 
 
 def _puts(claims: Sequence[Claim]) -> list[Operation]:
-    return [put(claim.key, claim.value) for claim in claims]
+    return [put(claim.key, claim.value) for claim in claims if claim.value is not None]
 
 
 def _gets(claims: Sequence[Claim]) -> list[Operation]:
