@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import msgspec
 
+from controlplane import claims
 from controlplane.api import continuation, lifecycle, stored
 from controlplane.api.continuation import INCONSISTENT, Continuation
 from controlplane.api.errors import (
@@ -33,12 +34,23 @@ from controlplane.api.errors import (
 from controlplane.api.lifecycle import DeleteOptions
 from controlplane.api.resource import Object, Resource
 from controlplane.api.stored import Identity, Transform, splice
+from controlplane.claims import Claim, ClaimLostError
+from controlplane.expiry import Expiry
 from controlplane.object_watch import Change, ObjectWatch
 from controlplane.store_errors import as_api_errors
-from kvstore.client import Client, KeyValue, ModRevision, RangeResponse, delete, get, put
+from kvstore.client import (
+    Client,
+    KeyValue,
+    ModRevision,
+    RangeResponse,
+    TxnResponse,
+    delete,
+    get,
+    put,
+)
 from kvstore.client.operations import prefix_end
-from kvstore.commands import Compare, Operation
-from kvstore.errors import CompactedError
+from kvstore.commands import Operation, Txn
+from kvstore.errors import CompactedError, LeaseNotFoundError
 from kvstore.seams import Random
 
 __all__ = [
@@ -60,29 +72,6 @@ CHUNK_OBJECTS = 2_000  # of one read of a list without limit: bounds the size of
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # 2.9: neither vowels nor what looks like others
 _SUFFIX_LENGTH = 5
 _GENERATED_BASE_MAX = 58
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """A key that is compared and written in the Txn of an object: an address, a quota.
-
-    value     what is written; None: it is compared only, which guards the object's write
-    expected  its mod revision before; 0: it does not exist
-    """
-
-    key: bytes
-    value: bytes | None
-    expected: int = 0
-
-
-class ClaimLostError(ApiError):
-    """409: somebody else wrote a claimed or guarding key; the object was not written."""
-
-    def __init__(self, resource: Resource, name: str, keys: Sequence[bytes]) -> None:
-        told = conflict(resource.plural, resource.group, name)
-        super().__init__(
-            409, told.reason, told.message, name=name, group=resource.group, kind=resource.plural
-        )
-        self.keys = tuple(keys)
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -166,6 +155,7 @@ class ObjectStore:
         self._dice = dice or random.Random()
         self._transform = transform or Identity()
         self._releases = releases
+        self._expiry = Expiry(client)
         self._guards: tuple[Claim, ...] = ()
         self._on_write: Callable[[Resource, int], None] = _unnoticed
 
@@ -192,7 +182,7 @@ class ObjectStore:
         self, resource: Resource, namespace: str, name: str, *, linearizable: bool = True
     ) -> Object:
         """One object; ApiError 404. Not `linearizable`: as one member has it, perhaps old."""
-        key = _key(resource, namespace, name)
+        key = stored.key_of(resource, namespace, name)
         return (await self._find(resource, key, name, linearizable=linearizable)).object
 
     async def revision(self) -> int:
@@ -217,7 +207,7 @@ class ObjectStore:
         Raises ApiError 400 for a malformed token, 410 for a compacted revision, 504 for one that
         is not reached.
         """
-        prefix = _prefix(resource, namespace)
+        prefix = stored.prefix_of(resource, namespace)
         if not continue_token:
             return await self._page(resource, prefix, prefix, limit, revision)
         if revision:
@@ -239,7 +229,7 @@ class ObjectStore:
 
         An empty list is a sign of life: all up to `changes.revision` was delivered.
         """
-        prefix = _prefix(resource, namespace)
+        prefix = stored.prefix_of(resource, namespace)
         return ObjectWatch(self.client, resource, prefix, revision, self._transform)
 
     # ------------------------------------------------------------------- writes
@@ -298,7 +288,7 @@ class ObjectStore:
             new = lifecycle.updated(resource, changed, old)
             return _Outcome(new, lifecycle.is_finished(resource, new))
 
-        key = _key(resource, namespace, name)
+        key = stored.key_of(resource, namespace, name)
         guess = None if known is None else _guess(known)
         return (await self._change(resource, key, name, decide, guess, also, dry_run)).object
 
@@ -323,7 +313,7 @@ class ObjectStore:
             doomed = lifecycle.deleted(resource, old, wanted, now=self.clock())
             return _Outcome(doomed.object, doomed.is_gone)
 
-        key = _key(resource, namespace, name)
+        key = stored.key_of(resource, namespace, name)
         outcome = await self._change(resource, key, name, decide, None, also, wanted.dry_run)
         return Deletion(outcome.object, outcome.is_gone)
 
@@ -334,25 +324,21 @@ class ObjectStore:
     ) -> Object:
         new = lifecycle.created(resource, obj, uid=self._new_uid(), now=self.clock())
         name = str(new["metadata"]["name"])
-        key = _key(resource, str(new["metadata"].get("namespace") or ""), name)
-        value = self._transform.encode(resource, key, stored.encode(resource, new))
+        key = stored.key_of(resource, str(new["metadata"].get("namespace") or ""), name)
         also = (*also, *self._guards)
-        writes: list[Operation] = [] if dry_run else [put(key, value), *_puts(also)]
-        reads = [get(key, keys_only=True), *_gets(also)]
-        compares = [ModRevision(key) == 0, *_compares(also)]
-        with as_api_errors():
-            answer = (
-                await self.client.txn().when(*compares).then(*writes).otherwise(*reads).commit()
-            )
+        writes: list[Operation] = (
+            [] if dry_run else [await self._put(resource, key, new), *claims.puts(also)]
+        )
+        answer = await self._commit(key, 0, writes, also)
         if answer.succeeded:
             if dry_run:
                 return new
             self._on_write(resource, answer.header.revision)
             return _at(new, answer.header.revision)
-        exists, *claimed = _ranges(answer.responses)
+        exists, *claimed = claims.ranges(answer.responses)
         if exists.kvs:
             raise already_exists(resource.plural, resource.group, name)
-        raise ClaimLostError(resource, name, _lost(also, claimed))
+        raise ClaimLostError(resource, name, claims.lost(also, claimed))
 
     async def _change(
         self,
@@ -395,32 +381,45 @@ class ObjectStore:
     ) -> _Outcome | RangeResponse:
         """The outcome once it is written, or what is there when somebody else was faster."""
         writes: list[Operation]
-        claims = _puts(also)
+        claimed_puts = claims.puts(also)
         also = (*also, *self._guards)
         if outcome.is_gone:
             writes = [delete(key), *map(delete, self._releases(resource, found.object))]
-        elif not claims and _is_kept(found, outcome) and not found.is_stale:
+        elif not claimed_puts and _is_kept(found, outcome) and not found.is_stale:
             return _Outcome(found.object)
         else:
-            plain = stored.encode(resource, outcome.object)
-            writes = [put(key, self._transform.encode(resource, key, plain))]
-        writes = [] if dry_run else [*writes, *claims]
-        compares = [ModRevision(key) == found.revision, *_compares(also)]
-        reads = [get(key), *_gets(also)]
-        with as_api_errors():
-            answer = (
-                await self.client.txn().when(*compares).then(*writes).otherwise(*reads).commit()
-            )
+            writes = [await self._put(resource, key, outcome.object)]
+        writes = [] if dry_run else [*writes, *claimed_puts]
+        answer = await self._commit(key, found.revision, writes, also)
         if answer.succeeded:
             revision = found.revision if dry_run else answer.header.revision
             if not dry_run:
                 self._on_write(resource, revision)
             return _Outcome(_at(outcome.object, revision), outcome.is_gone)
-        current, *claimed = _ranges(answer.responses)
+        current, *claimed = claims.ranges(answer.responses)
         if current.kvs and current.kvs[0].mod_revision == found.revision:
             name = str(found.object["metadata"]["name"])
-            raise ClaimLostError(resource, name, _lost(also, claimed))
+            raise ClaimLostError(resource, name, claims.lost(also, claimed))
         return current
+
+    async def _put(self, resource: Resource, key: bytes, obj: Object) -> Operation:
+        plain = stored.encode(resource, obj)
+        with as_api_errors():
+            lease = await self._expiry.lease_id(resource)
+        return put(key, self._transform.encode(resource, key, plain), lease=lease)
+
+    async def _commit(
+        self, key: bytes, revision: int, writes: Sequence[Operation], also: Sequence[Claim]
+    ) -> TxnResponse:
+        """Write, if the key and all claims are as expected; otherwise read what they are."""
+        compares = (ModRevision(key) == revision, *claims.compares(also))
+        reads = (get(key, keys_only=revision == 0), *claims.gets(also))
+        with as_api_errors():
+            try:
+                return await self.client.commit(Txn(compares, tuple(writes), reads))
+            except LeaseNotFoundError:
+                self._expiry.forget()
+                raise
 
     # ---------------------------------------------------------------- the bytes
 
@@ -475,22 +474,6 @@ class ObjectStore:
         return base[:_GENERATED_BASE_MAX] + "".join(letters)
 
 
-def _key(resource: Resource, namespace: str, name: str) -> bytes:
-    """The key of an object. Raises ApiError 400 for what would be a part of another's key."""
-    if not name or "/" in name or "/" in namespace:
-        raise bad_request(f'invalid name "{namespace}/{name}": it must be set and may not hold "/"')
-    if resource.is_namespaced and not namespace:
-        raise bad_request(f"{resource.plural} are namespaced, and no namespace is given")
-    return resource.key(namespace, name).encode()
-
-
-def _prefix(resource: Resource, namespace: str) -> bytes:
-    if "/" in namespace:
-        raise bad_request(f'invalid namespace "{namespace}": it may not hold "/"')
-    is_narrowed = resource.is_namespaced and namespace
-    return (resource.key_prefix + (f"{namespace}/" if is_narrowed else "")).encode()
-
-
 def _require_version(resource: Resource, old: Object, version: str) -> None:
     """2.3: who names a version does not overwrite another."""
     if version and version != old["metadata"]["resourceVersion"]:
@@ -510,29 +493,3 @@ def _is_kept(found: _Found, outcome: _Outcome) -> bool:
 def _at(obj: Object, revision: int) -> Object:
     metadata: Mapping[str, Any] = obj["metadata"]
     return {**obj, "metadata": {**metadata, "resourceVersion": str(revision)}}
-
-
-def _compares(claims: Sequence[Claim]) -> list[Compare]:
-    return [ModRevision(claim.key) == claim.expected for claim in claims]
-
-
-def _puts(claims: Sequence[Claim]) -> list[Operation]:
-    return [put(claim.key, claim.value) for claim in claims if claim.value is not None]
-
-
-def _gets(claims: Sequence[Claim]) -> list[Operation]:
-    return [get(claim.key, keys_only=True) for claim in claims]
-
-
-def _ranges(responses: Sequence[object]) -> list[RangeResponse]:
-    return [response for response in responses if isinstance(response, RangeResponse)]
-
-
-def _lost(claims: Sequence[Claim], current: Sequence[RangeResponse]) -> list[bytes]:
-    """Keys of the claims whose compare failed."""
-    revisions = [answer.kvs[0].mod_revision if answer.kvs else 0 for answer in current]
-    return [
-        claim.key
-        for claim, revision in zip(claims, revisions, strict=True)
-        if revision != claim.expected
-    ]

@@ -20,7 +20,6 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 POLICIES = ("Foreground", "Background", "Orphan")
 
-_OUTSIDE_SPEC = frozenset({"apiVersion", "kind", "metadata", "status"})
 _OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 _KEPT = ("uid", "creationTimestamp", *_OF_DELETION)
 
@@ -58,7 +57,7 @@ def created(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:
     Raises ApiError 400 for an object that was read from the store, 422 for one without a name.
     """
     metadata = obj.get("metadata") or {}
-    if metadata.get("resourceVersion"):
+    if metadata.get("resourceVersion") not in (None, "", "0"):
         raise bad_request("resourceVersion should not be set on objects to be created")
     name = str(metadata.get("name") or "")
     if not name:
@@ -66,12 +65,12 @@ def created(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:
     if resource.is_namespaced and not metadata.get("namespace"):
         raise _invalid(resource, name, "metadata.namespace", "Required value")
     system: dict[str, Any] = {"uid": uid, "creationTimestamp": rfc3339(now)}
-    if resource.has_generation:
+    if _counts_generations(resource):
         system["generation"] = 1
     given = {
         key: value
         for key, value in metadata.items()
-        if value is not None and key not in _OF_DELETION
+        if value is not None and key not in (*_OF_DELETION, "resourceVersion")
     }
     return {
         **obj,
@@ -82,7 +81,7 @@ def created(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:
 
 
 def updated(resource: Resource, new: Object, old: Object) -> Object:
-    """`new` with the identity of `old`; generation + 1 when anything but its status changed.
+    """`new` with the identity of `old`; generation + 1 when its spec is another (2.12).
 
     Raises ApiError 400 for another name, 409 for another uid, 422 for a new finalizer of an object
     that is being deleted.
@@ -101,8 +100,9 @@ def updated(resource: Resource, new: Object, old: Object) -> Object:
     metadata["name"] = before["name"]
     if "namespace" in before:
         metadata["namespace"] = before["namespace"]
-    if resource.has_generation:
-        metadata["generation"] = int(before.get("generation", 1)) + _is_respecified(new, old)
+    if _counts_generations(resource):
+        is_another = not _is_same_spec(resource, new, old)
+        metadata["generation"] = int(before.get("generation", 1)) + is_another
     elif "generation" in before:
         metadata["generation"] = before["generation"]
     return {
@@ -210,9 +210,17 @@ def _is_held(resource: Resource, obj: Object) -> bool:
     return bool(obj["metadata"].get("finalizers")) or (hook is not None and hook(obj))
 
 
-def _is_respecified(new: Object, old: Object) -> bool:
-    fields = (new.keys() | old.keys()) - _OUTSIDE_SPEC
-    return any(new.get(field) != old.get(field) for field in fields)
+def _counts_generations(resource: Resource) -> bool:
+    return resource.has_generation or resource.is_custom
+
+
+def _is_same_spec(resource: Resource, new: Object, old: Object) -> bool:
+    """Of custom resources all but metadata and status is spec."""
+    if not resource.is_custom:
+        return bool(new.get("spec") == old.get("spec"))
+    has_status = "status" in resource.subresources
+    outside = {"apiVersion", "kind", "metadata"} | ({"status"} if has_status else set())
+    return all(new.get(field) == old.get(field) for field in (new.keys() | old.keys()) - outside)
 
 
 def _require_no_new_finalizers(

@@ -50,6 +50,30 @@ class Identity:
         return False
 
 
+def key_of(resource: Resource, namespace: str, name: str) -> bytes:
+    """The key of an object. Raises ApiError 400 for what would be a part of another's key."""
+    if not name or "/" in name or "/" in namespace:
+        raise bad_request(f'invalid name "{namespace}/{name}": it must be set and may not hold "/"')
+    if resource.is_namespaced and not namespace:
+        raise bad_request(f"{resource.plural} are namespaced, and no namespace is given")
+    return _bytes(resource.key(namespace, name))
+
+
+def prefix_of(resource: Resource, namespace: str = "") -> bytes:
+    """What the keys of a namespace's objects, or of all, begin with. Raises ApiError 400."""
+    if "/" in namespace:
+        raise bad_request(f'invalid namespace "{namespace}": it may not hold "/"')
+    is_narrowed = resource.is_namespaced and namespace
+    return _bytes(resource.key_prefix + (f"{namespace}/" if is_narrowed else ""))
+
+
+def _bytes(key: str) -> bytes:
+    try:
+        return key.encode()
+    except UnicodeEncodeError as error:
+        raise bad_request(f"invalid name: {error}") from None
+
+
 def storage_api_version(resource: Resource) -> str:
     """apiVersion of a resource's objects in the store."""
     version = resource.storage_version or resource.version
