@@ -80,6 +80,8 @@ class Reflector:
                 if not revision:
                     revision = await self._list()
                 revision = await self._follow(revision)
+                # Of a member that does not answer, a call tells the client to take another.
+                await self._store.revision()
             except ApiError as error:
                 logger.info("%s: %s", self._resource.plural, error)
                 if error.code == 410:  # 2.7: what came since is forgotten: only all will do

@@ -15,7 +15,7 @@ from controlplane.api.stored import without_resource_version
 from controlplane.controller import Controller, Lister, run
 from controlplane.indexer import Key
 from controlplane.objects import ObjectStore
-from controlplane.testing import World
+from controlplane.testing import Cut, World, cuts
 from controlplane.testing import run as simulate
 from examples import fleet as example
 from examples.fleet import FLEET_CONTROLLER, FLEETS, SHIPS
@@ -61,13 +61,14 @@ async def test_a_fleet_on_a_real_member() -> None:
 
 
 def _nothing_is_lost(
-    controller: Controller, topology: kv.Topology, faults: kv.Schedule = ()
+    controller: Controller, topology: kv.Topology, faults: kv.Schedule, cut: list[Cut]
 ) -> None:
     """A user labels and resizes a fleet meanwhile: all that was acknowledged stays."""
 
     async def application(world: World) -> None:
-        async with world.connect() as user, world.running(controller):
-            kept = await _label(world, user)
+        async with world.connect() as user, world.running(controller) as controlling:
+            async with world.suffer(controlling, cut):
+                kept = await _label(world, user)
             await world.heal()
             await world.until(lambda: _is_settled(user))
             fleet = await user.get(FLEETS, "n", "f")
@@ -107,9 +108,11 @@ async def _exists(user: ObjectStore) -> bool:
 
 
 @settings(deadline=None, max_examples=25)
-@given(topology=kv.topologies(), faults=kv.fault_schedules())
-def test_nothing_is_lost_whatever_goes_wrong(topology: kv.Topology, faults: kv.Schedule) -> None:
-    _nothing_is_lost(FLEET_CONTROLLER, topology, faults)
+@given(topology=kv.topologies(), faults=kv.fault_schedules(), cut=cuts())
+def test_nothing_is_lost_whatever_goes_wrong(
+    topology: kv.Topology, faults: kv.Schedule, cut: list[Cut]
+) -> None:
+    _nothing_is_lost(FLEET_CONTROLLER, topology, faults, cut)
 
 
 class _Blind:
@@ -145,9 +148,9 @@ def test_a_lost_update_is_found() -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(topology=kv.topologies(), faults=kv.fault_schedules())
-    def search(topology: kv.Topology, faults: kv.Schedule) -> None:
-        _nothing_is_lost(blind, topology, faults)
+    @given(topology=kv.topologies(), faults=kv.fault_schedules(), cut=cuts())
+    def search(topology: kv.Topology, faults: kv.Schedule, cut: list[Cut]) -> None:
+        _nothing_is_lost(blind, topology, faults, cut)
 
     with pytest.raises(AssertionError, match="lost: "):
         search()
