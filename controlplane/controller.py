@@ -50,7 +50,7 @@ def owned(resource: Resource, *, by: Resource) -> Trigger:
         metadata = obj["metadata"]
         namespace = metadata.get("namespace", "") if by.is_namespaced else ""
         return [
-            Key(namespace, reference["name"])
+            Key(namespace, reference.get("name", ""))
             for reference in metadata.get("ownerReferences") or ()
             if reference.get("controller")
             and reference.get("kind") == by.kind
@@ -210,10 +210,18 @@ class _Running:
         def on_change(key: Key, old: Object | None, new: Object | None) -> None:
             for obj in (old, new):
                 if obj is not None:
-                    for found in trigger.keys(obj):
+                    for found in self._keys(trigger, key, obj):
                         self._queue.add(found)
 
         self._of(trigger.resource).add_handler(on_change)
+
+    def _keys(self, trigger: Trigger, key: Key, obj: Object) -> Iterable[Key]:
+        """Of an object that a trigger cannot read: none. It must not end all controllers."""
+        try:
+            return list(trigger.keys(obj))
+        except Exception:
+            logger.exception("%s: trigger failed for %s", self.controller.name, key)
+            return ()
 
     def _of(self, resource: Resource) -> Informer[Object]:
         return self._informers[resource.key_prefix]

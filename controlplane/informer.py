@@ -173,4 +173,4 @@ OWNER = "owner"
 
 def owner_uids(obj: Object) -> list[str]:
     """The uids of all owners of an object."""
-    return [owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()]
+    return [owner.get("uid", "") for owner in obj["metadata"].get("ownerReferences") or ()]

@@ -308,8 +308,7 @@ class ObjectStore:
         wanted = options or DeleteOptions()
 
         def decide(old: Object) -> _Outcome:
-            lifecycle.require_uid(resource, old["metadata"], wanted.uid)
-            _require_version(resource, old, wanted.resource_version)
+            lifecycle.require_preconditions(resource, old, wanted)
             doomed = lifecycle.deleted(resource, old, wanted, now=self.clock())
             return _Outcome(doomed.object, doomed.is_gone)
 

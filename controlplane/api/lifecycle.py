@@ -149,6 +149,25 @@ def require_uid(resource: Resource, metadata: Mapping[str, Any], uid: str) -> No
         )
 
 
+def require_preconditions(resource: Resource, obj: Object, options: DeleteOptions) -> None:
+    """Raise ApiError 409 unless the object is the one that is to be deleted (2.3)."""
+    metadata = obj["metadata"]
+    uid, version = options.uid, options.resource_version
+    if uid and uid != metadata.get("uid"):
+        why = (
+            f"the UID in the precondition ({uid}) does not match the UID in record "
+            f"({metadata.get('uid', '')}). The object might have been deleted and then recreated"
+        )
+        raise conflict(resource.plural, resource.group, metadata["name"], why)
+    if version and version != metadata.get("resourceVersion"):
+        why = (
+            f"the ResourceVersion in the precondition ({version}) does not match the "
+            f"ResourceVersion in record ({metadata.get('resourceVersion', '')}). "
+            "The object might have been modified"
+        )
+        raise conflict(resource.plural, resource.group, metadata["name"], why)
+
+
 def pod_grace_seconds(pod: Object, requested: int | None) -> int:
     """How long the deletion of a pod waits: what nobody runs, or has ended, goes at once.
 

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from controlplane.api.errors import ApiError, conflict
+from controlplane.api.errors import conflict
 from controlplane.api.resource import Object
 from controlplane.controller import (
     Controller,
@@ -273,30 +273,50 @@ def test_trigger_may_name_any_keys() -> None:
     simulate(application)
 
 
+def test_trigger_that_cannot_read_an_object_ends_nothing() -> None:
+    async def application(world: World) -> None:
+        seen: list[Key] = []
+
+        async def work(key: Key, lister: Lister, store: ObjectStore) -> None:
+            seen.append(key)
+
+        trigger = Trigger(PODS, lambda pod: [Key("x", pod["spec"]["wanted"])])
+        async with (
+            world.connect() as user,
+            world.running(Controller("all", WIDGETS, work, triggers=[trigger])),
+        ):
+            await user.create(PODS, {"metadata": {"name": "p", "namespace": "n"}, "spec": {}})
+            good = {"metadata": {"name": "q", "namespace": "n"}, "spec": {"wanted": "w"}}
+            await user.create(PODS, good)
+            await world.clock.sleep(5)
+        assert seen == [Key("x", "w")]
+
+    simulate(application)
+
+
 def test_controllers_outlive_a_store_that_is_away() -> None:
     async def application(world: World) -> None:
         async def count(key: Key, lister: Lister, store: ObjectStore) -> None:
+            def tell(now: Object) -> Object:
+                return {**now, "status": {"size": now["spec"]["size"]}}
+
             if lister.get(WIDGETS, key) is not None:
-                await store.update(
-                    WIDGETS, *key, lambda now: {**now, "status": {"size": now["spec"]["size"]}}
-                )
+                await store.update(WIDGETS, *key, tell)
 
-        async with world.connect() as user, world.running(Controller("c", WIDGETS, count)):
-            from_before = await user.create(WIDGETS, widget("n"))
-            await world.heal()
-            for _ in range(2):
-                await user.update(
-                    WIDGETS, "n", "a", lambda old: with_size(old, old["spec"]["size"] + 1)
-                )
-                await world.clock.sleep(5)
+        async def is_told() -> bool:
+            found = await user.get(WIDGETS, "n", "a")
+            return bool(found.get("status") == {"size": 2})
 
-            async def is_told() -> bool:
-                try:
-                    found = await user.get(WIDGETS, "n", "a")
-                except ApiError:
-                    return False
-                return found.get("status") == {"size": from_before["spec"]["size"] + 2}
-
+        async with (
+            world.connect() as user,
+            world.running(Controller("count", WIDGETS, count)) as controlling,
+        ):
+            await user.create(WIDGETS, widget("n"))
+            await world.clock.sleep(5)
+            with world.cut_off(controlling):
+                await user.update(WIDGETS, "n", "a", lambda old: with_size(old, 2))
+                await world.clock.sleep(300)
+                assert not await is_told()
             await world.until(is_told)
 
     simulate(application)

@@ -73,6 +73,27 @@ def test_renewal_keeps_the_time_of_acquisition() -> None:
     assert renewed["renewTime"] == micro_time(WALL)
 
 
+# --------------------------------------------------------------------- on real stores
+
+
+async def test_lease_is_taken_renewed_and_released(store: ObjectStore, namespace: str) -> None:
+    """3.6."""
+    seen: list[Object] = []
+
+    async def lead(guarded: ObjectStore) -> None:
+        seen.append(await store.get(LEASES, namespace, "test"))
+        await guarded.create(WIDGETS, widget(namespace, f"w{len(seen)}"))
+
+    for identity in ("one", "two"):
+        await LeaderElector(store, "test", identity, namespace=namespace).run(lead)
+    assert [lease["spec"]["holderIdentity"] for lease in seen] == ["one", "two"]
+    assert [lease["spec"]["leaseTransitions"] for lease in seen] == [0, 1]
+    released = await store.get(LEASES, namespace, "test")
+    assert (released["apiVersion"], released["kind"]) == ("coordination.k8s.io/v1", "Lease")
+    assert released["spec"]["holderIdentity"] == ""
+    assert len((await store.list(WIDGETS, namespace)).raw) == 2
+
+
 # ------------------------------------------------------------------- in the simulation
 
 

@@ -163,4 +163,9 @@ async def test_delete_of_another_version_is_a_conflict(store: ObjectStore, names
     with pytest.raises(ApiError) as caught:
         await store.delete(WIDGETS, namespace, "a", options=options)
     assert caught.value.code == 409
+    assert "The object might have been modified" in caught.value.message
+    with pytest.raises(ApiError) as caught:
+        await store.delete(WIDGETS, namespace, "a", options=DeleteOptions(uid="u"))
+    assert caught.value.code == 409
+    assert "The object might have been deleted and then recreated" in caught.value.message
     assert await _is_there(store, namespace)
