@@ -112,6 +112,8 @@ def _target(
         subresource, rest = parts[2], "/".join(parts[3:])
     if not plural or (len(parts) > 1 and not name):
         return None
+    if "/" in name or "/" in namespace:  # percent-encoded: it would be another object's key
+        return None
     if plural == "namespaces" and not group:
         namespace = name
     return Target(

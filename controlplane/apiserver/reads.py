@@ -35,11 +35,11 @@ class Reads:
 
     async def get(self, call: Call) -> Answer:
         """One object. Raises ApiError 404."""
-        await self._fresh(call.incoming.query.text("resourceVersion"))
-        return answer(call, self.found(call))
+        return answer(call, await self.object(call))
 
-    def found(self, call: Call) -> Object:
-        """The object that a call is about, as the cache has it. Raises ApiError 404."""
+    async def object(self, call: Call) -> Object:
+        """The object that a call is about, as fresh as it asks for. Raises ApiError 404."""
+        await self._fresh(call.incoming.query.text("resourceVersion"))
         resource, target = call.resource, call.target
         cache = self._cacher.cache.of(resource.group, resource.plural)
         entry = cache.get(resource.key(target.namespace, target.name))

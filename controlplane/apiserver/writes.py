@@ -59,7 +59,7 @@ class Writes:
         options = write_options(call.incoming, "UpdateOptions")
         found = self._decoded(call, options)
         version = str(found["metadata"].get("resourceVersion") or "")
-        updated = await self._updated(call, options, lambda old: found, version)
+        updated = await self.updated(call, options, lambda old: found, version)
         return answer(call, updated)
 
     async def patch(self, call: Call) -> Answer:
@@ -69,7 +69,7 @@ class Writes:
         if kind == APPLY_PATCH:
             return await self._apply(call, options)
         step = self._step(call, kind, options)
-        return answer(call, await self._updated(call, options, step, ""))
+        return answer(call, await self.updated(call, options, step, ""))
 
     async def delete(self, call: Call) -> Answer:
         """An object is marked, or goes."""
@@ -167,7 +167,7 @@ class Writes:
 
     # ------------------------------------------------------------------- update
 
-    async def _updated(
+    async def updated(
         self, call: Call, options: WriteOptions, step: Step, version: str
     ) -> Object:
         """Run a step on the object as it is; again when somebody else was faster."""
