@@ -25,7 +25,8 @@ class Lister(msgspec.Struct, frozen=True):
 class Review(msgspec.Struct, kw_only=True):
     """One write.
 
-    claims  keys that must be written together with the object; a plug-in adds its own
+    claims          keys that must be written together with the object; a plug-in adds its own
+    quota_resource  of resourcequotas
     """
 
     operation: str
@@ -38,6 +39,7 @@ class Review(msgspec.Struct, kw_only=True):
     is_dry_run: bool = False
     lister: Lister
     claims: list[Claim] = []
+    quota_resource: Resource | None = None
 
     def is_of(self, plural: str, group: str = "", *operations: str) -> bool:
         """Tell whether it is about an object (not a sub-resource) of a resource."""
