@@ -155,7 +155,7 @@ def _ratio(
 
 
 def _told(amount: Fraction, like: Any) -> str:
-    return quantity.format_like(amount, like)
+    return quantity.render(amount, quantity.format_of(like))
 
 
 def _items(review: Review, kind: str) -> Sequence[Mapping[str, Any]]:

@@ -78,7 +78,7 @@ def _charge(review: Review, found: Object, quota: Object, wanted: Mapping[str, F
 
 def _told(amount: Fraction, like: Any) -> str:
     """An amount in the format of another: bytes stay in powers of two where they were."""
-    return quantity.format_like(amount, like)
+    return quantity.render(amount, quantity.format_of(like))
 
 
 def _claim(review: Review, quota: Object, used: Mapping[str, str]) -> Claim:
