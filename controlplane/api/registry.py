@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import schemas
+from controlplane.api import jsonpath, schemas, subresources
 from controlplane.api.resource import VERBS, Column, Resource, Strategy
 from controlplane.api.schema import Schema
 
@@ -275,6 +275,8 @@ def _resource(
     strategy = strategies.get(kind.strategy or name or kind.plural, Strategy())
     for column in kind.columns:
         _check_column(column, strategy)
+    for one in kind.subresources:
+        subresources.check(one)
     defaults, immutable = _included(kind.include, shared, kind.defaults, kind.immutable)
     return Resource(
         group=kind.group,
@@ -283,7 +285,7 @@ def _resource(
         plural=kind.plural,
         singular=kind.singular or kind.kind.lower(),
         is_namespaced=kind.is_namespaced,
-        schema=schema_of(kind.group, version, kind.kind),
+        schema=_schema(kind.group, version, kind.kind, schema_of),
         storage_version=kind.storage_version or kind.versions[0],
         list_kind=kind.list_kind or f"{kind.kind}List",
         short_names=kind.short_names,
@@ -300,9 +302,20 @@ def _resource(
     )
 
 
+def _schema(
+    group: str, version: str, kind: str, schema_of: Callable[[str, str, str], Schema]
+) -> Schema:
+    try:
+        return schema_of(group, version, kind)
+    except KeyError:
+        raise ValueError(f"no schema of {group}/{version} {kind}") from None
+
+
 def _check_column(column: Column, strategy: Strategy) -> None:
     if bool(column.path) == bool(column.cell):
         raise ValueError(f"column {column.name!r} needs a path or a cell")
+    if column.path:
+        jsonpath.compile(column.path)
     if column.cell and column.cell not in strategy.cells:
         raise ValueError(f"column {column.name!r}: no cell {column.cell!r} in the strategy")
 
