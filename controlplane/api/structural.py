@@ -414,14 +414,13 @@ def _defaults(node: Node, path: str) -> Iterator[Cause]:
     if node.get("default") is not None:
         at = f"{path}.default"
         for cause in validate(Schema(node, {}), node["default"]):
-            field = f"{at}.{cause.field}" if cause.field else at
-            yield Cause(cause.reason, cause.message, field)
+            where = f"{at}.{cause.field}" if cause.field else at
+            yield Cause(cause.reason, cause.message, where)
     for name, field in _fields(node).items():
         yield from _defaults(field, f"{path}.properties[{name}]")
     for word in ("items", "additionalProperties"):
-        below = node.get(word)
-        if isinstance(below, Mapping):
-            yield from _defaults(below, f"{path}.{word}")
+        if isinstance(node.get(word), Mapping):
+            yield from _defaults(node[word], f"{path}.{word}")
 
 
 # -- looking into nodes that a user wrote -------------------------------------------------------
