@@ -6,11 +6,11 @@ A schema tells the type of each field in one place; what stands below `allOf`, `
 Source: Kubernetes, "Specifying a structural schema" and the rules of CustomResourceDefinition.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from controlplane.api import patterns
-from controlplane.api.causes import forbidden, invalid, not_supported, required
+from controlplane.api.causes import forbidden, invalid, not_supported, required, type_invalid
 from controlplane.api.errors import Cause
 from controlplane.api.schema import Node, Schema
 from controlplane.api.validation import validate
@@ -61,6 +61,33 @@ _AT_ROOT_WITH_STATUS = {
 }
 """Words that a root schema may have beside a status sub-resource, and how messages spell them."""
 
+_JUNCTORS = ("allOf", "anyOf", "oneOf")
+_VALUES = ("default", "enum", "example")
+"""Keywords that show values, of which null is one."""
+
+_WORD_TYPES: Mapping[str, tuple[type, ...]] = {
+    "type": (str,),
+    "format": (str,),
+    "pattern": (str,),
+    "description": (str,),
+    "properties": (dict,),
+    "items": (dict, list),
+    "additionalProperties": (dict, bool),
+    "not": (dict,),
+    "required": (list,),
+    "enum": (list,),
+    "nullable": (bool,),
+    **dict.fromkeys(_JUNCTORS, (list,)),
+    **dict.fromkeys(("minimum", "maximum", "multipleOf"), (int, float)),
+    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum", "uniqueItems"), (bool,)),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), (int,)),
+    **dict.fromkeys(("minProperties", "maxProperties"), (int,)),
+    **dict.fromkeys((_PRESERVE, _EMBEDDED, _INT_OR_STRING), (bool,)),
+    **dict.fromkeys((_LIST_TYPE, _MAP_TYPE), (str,)),
+    **dict.fromkeys((_LIST_MAP_KEYS, _VALIDATIONS), (list,)),
+}
+"""What a keyword takes. OpenAPI of definitions does not tell what stands below `items`."""
+
 _NARROWING_ONLY = {
     "type": "must be empty to be structural",
     "additionalProperties": "must be undefined to be structural",
@@ -79,6 +106,7 @@ _NARROWING_ONLY = {
 
 def validate_schema(root: Node, path: str, *, has_status: bool) -> list[Cause]:
     """All that is wrong with the schema of one version; `path` is where it stands."""
+    root = without_nulls(root)
     found = list(_beside_status(root, path)) if has_status else []
     if root.get("nullable"):
         found.append(forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
@@ -86,6 +114,25 @@ def validate_schema(root: Node, path: str, *, has_status: bool) -> list[Cause]:
     found += _words(root, path, _Place(is_root=True))
     # Only what is whole otherwise can tell whether a default fits.
     return found or list(_defaults(root, path))
+
+
+def without_nulls(node: Node) -> Node:
+    """A schema in which null keywords, as good as left out, are left out. Values keep theirs."""
+    kept: dict[str, Any] = {}
+    for word, value in node.items():
+        if word == "properties" and isinstance(value, Mapping):
+            kept[word] = {name: _without_nulls(field) for name, field in value.items()}
+        elif word in _JUNCTORS and isinstance(value, list):
+            kept[word] = [_without_nulls(part) for part in value]
+        elif word in ("items", "additionalProperties", "not"):
+            kept[word] = _without_nulls(value)
+        else:
+            kept[word] = value
+    return {word: value for word, value in kept.items() if value is not None or word in _VALUES}
+
+
+def _without_nulls(value: Any) -> Any:
+    return without_nulls(value) if isinstance(value, Mapping) else value
 
 
 def _beside_status(root: Node, path: str) -> Iterator[Cause]:
@@ -273,6 +320,7 @@ class _Place:
 
 
 def _words(node: Node, path: str, place: _Place) -> Iterator[Cause]:
+    yield from _word_types(node, path)
     yield from _plain_words(node, path, place)
     yield from _map_words(node, path)
     yield from _list_words(node, path)
@@ -286,6 +334,34 @@ def _words(node: Node, path: str, place: _Place) -> Iterator[Cause]:
         yield from _words(items, f"{path}.items", place.below())
     for word, position, part in _junctions(node):
         yield from _words(part, f"{path}.{word}{position}", place.below())
+
+
+def _word_types(node: Node, path: str) -> Iterator[Cause]:
+    for word, types in _WORD_TYPES.items():
+        value = node.get(word)
+        # A boolean is an int to Python, and to nobody else.
+        if value is not None and not (isinstance(value, types) and _is_bool_if(value, types)):
+            names = " or ".join(_TYPE_NAMES[one] for one in types)
+            yield type_invalid(f"{path}.{word}", value, f"must be {names}")
+    for word in ("properties", *_JUNCTORS):
+        value = node.get(word)
+        below = value.values() if isinstance(value, dict) else value
+        if isinstance(below, Iterable) and not all(isinstance(one, dict) for one in below):
+            yield type_invalid(f"{path}.{word}", value, "must be made of schemas")
+
+
+def _is_bool_if(value: object, types: tuple[type, ...]) -> bool:
+    return not isinstance(value, bool) or bool in types
+
+
+_TYPE_NAMES = {
+    str: "a string",
+    dict: "an object",
+    list: "an array",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+}
 
 
 def _plain_words(node: Node, path: str, place: _Place) -> Iterator[Cause]:
@@ -441,7 +517,7 @@ def _list(node: Node, word: str) -> list[Any]:
 
 def _junctions(node: Node) -> Iterator[tuple[str, str, Node]]:
     """Word, position as paths have it, and each schema that a junctor joins."""
-    for word in ("allOf", "anyOf", "oneOf"):
+    for word in _JUNCTORS:
         for position, part in enumerate(_list(node, word)):
             if isinstance(part, Mapping):
                 yield word, f"[{position}]", part

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.api.customresources import default_definition, validate_definition
+from controlplane.api.customresources import default_definition, resources_of, validate_definition
 from controlplane.api.structural import validate_schema
+from controlplane.api.validation import validate
 from tests.controlplane.api.served import CRONTABS
 
 STRING = {"type": "string"}
@@ -87,20 +88,27 @@ def test_structural_schemas_pass(field: dict[str, Any]) -> None:
         ),
         (
             of({"type": "object", "additionalProperties": {}}),
-            "[a].additionalProperties.type: Required value: "
-            "must not be empty for specified object fields",
+            (
+                "[a].additionalProperties.type: Required value: "
+                "must not be empty for specified object fields"
+            ),
         ),
         (of({"type": "array"}), "[a].items: Required value: must be specified"),
         (
             of({"type": "text"}),
-            '[a].type: Unsupported value: "text": supported values: "array", "boolean", "integer", '
-            '"number", "object", "string"',
+            (
+                '[a].type: Unsupported value: "text": supported values: "array", "boolean", "integer", '
+                '"number", "object", "string"'
+            ),
         ),
         (
             of({"type": "null"}),
             "[a].type: Forbidden: type cannot be set to null, use nullable as an alternative",
         ),
         (of({"type": "array", "items": [STRING]}), "[a].items: Forbidden: items must be a schema"),
+        (of({"type": 5}), "[a].type: Invalid value: 5: must be a string"),
+        (of({**STRING, "maxLength": True}), "[a].maxLength: Invalid value: true: must be an int"),
+        (of({**STRING, "allOf": [3]}), "[a].allOf: Invalid value: [3]: must be made of schemas"),
         (of({**STRING, "$ref": "#/x"}), "[a].$ref: Forbidden: $ref is not supported"),
         (
             of({"type": "object", "patternProperties": {"x": STRING}}),
@@ -120,8 +128,10 @@ def test_structural_schemas_pass(field: dict[str, Any]) -> None:
         ),
         (
             of({"x-kubernetes-int-or-string": True, "x-kubernetes-preserve-unknown-fields": True}),
-            "[a].x-kubernetes-preserve-unknown-fields: Invalid value: true: "
-            "must be false if x-kubernetes-int-or-string is true",
+            (
+                "[a].x-kubernetes-preserve-unknown-fields: Invalid value: true: "
+                "must be false if x-kubernetes-int-or-string is true"
+            ),
         ),
         (
             of({"type": "string", "pattern": "("}),
@@ -171,8 +181,10 @@ def test_what_junctors_tell_of_is_told_outside() -> None:
     at = ".properties[a]"
     assert told(of(field)) == [
         f"{at}.items: Required value: because it is defined in {at}.allOf[1].items",
-        f"{at}.properties[b].items.properties[d]: Required value: because it is defined in "
-        f"{at}.allOf[0].properties[b].items.properties[d]",
+        (
+            f"{at}.properties[b].items.properties[d]: Required value: because it is defined in "
+            f"{at}.allOf[0].properties[b].items.properties[d]"
+        ),
         f"{at}.properties[c]: Required value: because it is defined in {at}.allOf[0].properties[c]",
     ]
 
@@ -213,8 +225,10 @@ def test_metadata_is_not_told_below_junctors() -> None:
         ),
         (
             {"type": "object"},
-            ".properties: Required value: must not be empty if x-kubernetes-embedded-resource is "
-            "true without x-kubernetes-preserve-unknown-fields",
+            (
+                ".properties: Required value: must not be empty if x-kubernetes-embedded-resource is "
+                "true without x-kubernetes-preserve-unknown-fields"
+            ),
         ),
         (
             {"type": "object", "properties": {"kind": {"type": "integer"}}},
@@ -244,13 +258,17 @@ ITEM = {"type": "object", "properties": {"b": STRING}}
         ),
         (
             {"type": "array", "items": STRING, "x-kubernetes-list-type": "bag"},
-            '.x-kubernetes-list-type: Unsupported value: "bag": supported values: "atomic", "map", '
-            '"set"',
+            (
+                '.x-kubernetes-list-type: Unsupported value: "bag": supported values: "atomic", "map", '
+                '"set"'
+            ),
         ),
         (
             {"type": "array", "items": STRING, "x-kubernetes-list-map-keys": ["b"]},
-            ".x-kubernetes-list-type: Required value: "
-            "must be map if x-kubernetes-list-map-keys is non-empty",
+            (
+                ".x-kubernetes-list-type: Required value: "
+                "must be map if x-kubernetes-list-map-keys is non-empty"
+            ),
         ),
         (
             {"type": "array", "items": ITEM, "x-kubernetes-list-type": "set"},
@@ -266,20 +284,26 @@ ITEM = {"type": "object", "properties": {"b": STRING}}
         ),
         (
             _map_list({**ITEM, "required": ["b"]}),
-            ".x-kubernetes-list-map-keys: Required value: "
-            "must not be empty if x-kubernetes-list-type is map",
+            (
+                ".x-kubernetes-list-map-keys: Required value: "
+                "must not be empty if x-kubernetes-list-type is map"
+            ),
         ),
         (
             _map_list(STRING, "b"),
-            '.items.type: Invalid value: "string": '
-            "must be object if parent array's x-kubernetes-list-type is map",
+            (
+                '.items.type: Invalid value: "string": '
+                "must be object if parent array's x-kubernetes-list-type is map"
+            ),
         ),
         (_map_list({**ITEM, "required": ["b"]}, "b", "z"), "entries must all be names of item"),
         (_map_list({**ITEM, "required": ["b"]}, "b", "b"), "must not contain duplicate entries"),
         (
             _map_list(ITEM, "b"),
-            ".items.properties[b].default: Required value: this property is in "
-            "x-kubernetes-list-map-keys, so it must have a default or be a required property",
+            (
+                ".items.properties[b].default: Required value: this property is in "
+                "x-kubernetes-list-map-keys, so it must have a default or be a required property"
+            ),
         ),
         (
             _map_list({"type": "object", "properties": {"b": {"type": "object"}}}, "b"),
@@ -291,8 +315,10 @@ ITEM = {"type": "object", "properties": {"b": STRING}}
         ),
         (
             {"type": "object", "x-kubernetes-map-type": "odd"},
-            '.x-kubernetes-map-type: Unsupported value: "odd": supported values: "atomic", '
-            '"granular"',
+            (
+                '.x-kubernetes-map-type: Unsupported value: "odd": supported values: "atomic", '
+                '"granular"'
+            ),
         ),
         (
             {**STRING, "x-kubernetes-validations": [{"rule": " "}]},
@@ -322,15 +348,35 @@ def test_beside_a_status_the_root_says_little() -> None:
 
 
 _WORDS = st.sampled_from(
-    "type properties items additionalProperties allOf anyOf oneOf not default nullable pattern enum "
-    "required x-kubernetes-list-type x-kubernetes-list-map-keys x-kubernetes-map-type "
-    "x-kubernetes-int-or-string x-kubernetes-embedded-resource x-kubernetes-validations "
-    "x-kubernetes-preserve-unknown-fields metadata a".split()
+    [
+        "type",
+        "properties",
+        "items",
+        "additionalProperties",
+        "allOf",
+        "anyOf",
+        "not",
+        "default",
+        "nullable",
+        "pattern",
+        "enum",
+        "required",
+        "maxLength",
+        "x-kubernetes-list-type",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-map-type",
+        "x-kubernetes-int-or-string",
+        "x-kubernetes-embedded-resource",
+        "x-kubernetes-validations",
+        "x-kubernetes-preserve-unknown-fields",
+        "metadata",
+        "a",
+    ]
 )
 _LEAVES = st.one_of(
     st.none(),
     st.booleans(),
-    st.integers(),
+    st.integers(-(2**53), 2**53),
     st.sampled_from(["", "object", "array", "string", "set", "map", "a", "("]),
 )
 _TREES = st.recursive(
@@ -345,12 +391,14 @@ def test_any_schema_is_judged_and_never_breaks(root: dict[str, Any]) -> None:
     """Bad input gives causes, not a traceback; messages are texts."""
     version = {**CRONTABS["spec"]["versions"][0], "schema": {"openAPIV3Schema": root}}
     crd = {**CRONTABS, "spec": {**CRONTABS["spec"], "versions": [version]}}
-    for cause in validate_definition(crd):
-        assert cause.message
-        assert cause.field
+    causes = validate_definition(crd)
+    assert all(cause.field and cause.message for cause in causes)
+    if not causes:
+        (made,) = resources_of(crd)
+        assert validate(made.schema, {"spec": {"a": 1}}) is not None
 
 
-_SPEC = "group scope names versions conversion plural kind name schema subresources scale".split()
+_SPEC = ["group", "scope", "names", "versions", "conversion", "plural", "kind", "name", "schema"]
 
 
 @given(
