@@ -24,7 +24,8 @@ from controlplane.api.errors import Cause
 from controlplane.api.names import faults_of_label_1035, faults_of_subdomain
 from controlplane.api.resource import Column, Object, Resource
 from controlplane.api.schema import Node, Schema
-from controlplane.api.structural import validate_schema, without_nulls
+from controlplane.api.schema_nodes import without_nulls
+from controlplane.api.structural import validate_schema
 
 SELECTABLE_FIELDS_MAX = 8
 

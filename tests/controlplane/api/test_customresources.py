@@ -165,8 +165,8 @@ DNS_1035 = "a DNS-1035 label must consist of"
         (
             definition(names={**SPEC["names"], "kind": "Cron_"}),
             (
-                'spec.names.kind: Invalid value: "Cron_": may have mixed case, but should otherwise '
-                f"match: {DNS_1035}"
+                'spec.names.kind: Invalid value: "Cron_": may have mixed case, but should '
+                f"otherwise match: {DNS_1035}"
             ),
         ),
         (definition(names={**SPEC["names"], "singular": ""}), "spec.names.singular: Required"),
@@ -227,8 +227,8 @@ DNS_1035 = "a DNS-1035 label must consist of"
                 "metadata": {"name": "crontabs.x.k8s.io"},
             },
             (
-                "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups "
-                'must have approval annotation "api-approved.kubernetes.io", see https://'
+                "metadata.annotations[api-approved.kubernetes.io]: Required value: protected "
+                'groups must have approval annotation "api-approved.kubernetes.io", see https://'
             ),
         ),
     ],

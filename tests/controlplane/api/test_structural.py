@@ -97,8 +97,8 @@ def test_structural_schemas_pass(field: dict[str, Any]) -> None:
         (
             of({"type": "text"}),
             (
-                '[a].type: Unsupported value: "text": supported values: "array", "boolean", "integer", '
-                '"number", "object", "string"'
+                '[a].type: Unsupported value: "text": supported values: "array", "boolean", '
+                '"integer", "number", "object", "string"'
             ),
         ),
         (
@@ -226,8 +226,8 @@ def test_metadata_is_not_told_below_junctors() -> None:
         (
             {"type": "object"},
             (
-                ".properties: Required value: must not be empty if x-kubernetes-embedded-resource is "
-                "true without x-kubernetes-preserve-unknown-fields"
+                ".properties: Required value: must not be empty if x-kubernetes-embedded-resource "
+                "is true without x-kubernetes-preserve-unknown-fields"
             ),
         ),
         (
@@ -259,8 +259,8 @@ ITEM = {"type": "object", "properties": {"b": STRING}}
         (
             {"type": "array", "items": STRING, "x-kubernetes-list-type": "bag"},
             (
-                '.x-kubernetes-list-type: Unsupported value: "bag": supported values: "atomic", "map", '
-                '"set"'
+                '.x-kubernetes-list-type: Unsupported value: "bag": supported values: "atomic", '
+                '"map", "set"'
             ),
         ),
         (
