@@ -380,8 +380,9 @@ def _texts(folder: Traversable) -> dict[str, str]:
 
 def _strategies(folder: Traversable) -> dict[str, Strategy]:
     """Name -> strategy of the modules beside the data; modules without one are shared code."""
-    names = [entry.name for entry in folder.iterdir() if entry.name.endswith(".py")]
-    modules = {name[:-3]: import_module(f"{_KINDS}.{name[:-3]}") for name in sorted(names)}
+    files_of_code = [entry.name for entry in folder.iterdir() if entry.name.endswith(".py")]
+    names = sorted(name.removesuffix(".py") for name in files_of_code if name != "__init__.py")
+    modules = {name: import_module(f"{_KINDS}.{name}") for name in names}
     return {
         name: module.STRATEGY
         for name, module in modules.items()
