@@ -5,6 +5,7 @@ import pytest
 
 from controlplane.api.registry import Registry, load_kind, version_rank
 from controlplane.api.resource import VERBS, Strategy
+from controlplane.api.subresources import resource_for
 from tests.controlplane.api.served import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -51,6 +52,31 @@ def test_the_storage_version_is_found_from_any_other() -> None:
     assert stored is not None
     assert stored.version == "v2"
     assert registry().storage("autoscaling", "pods") is None
+
+
+def test_what_is_stored_follows_changes() -> None:
+    """11.7: the storage version need not be served."""
+    known = registry()
+    v1 = msgspec.structs.replace(resource("crontabs"), storage_version="v2")
+    known.add(v1)
+    assert known.storage("stable.example.com", "crontabs") is v1
+    v2 = msgspec.structs.replace(v1, version="v2")
+    known.add(v2)
+    assert known.storage("stable.example.com", "crontabs") is v2
+    known.remove("stable.example.com", "crontabs")
+    assert known.storage("stable.example.com", "crontabs") is None
+
+
+def test_sub_resources_take_kinds_of_their_own() -> None:
+    """2.13"""
+    pods = resource("pods")
+    assert resource_for(pods, "status") is pods
+    eviction = resource_for(pods, "eviction")
+    assert (eviction.api_version, eviction.kind) == ("policy/v1", "Eviction")
+    assert eviction.schema.at("deleteOptions", "gracePeriodSeconds") is not None
+    assert resource_for(resource("deployments"), "scale").api_version == "autoscaling/v1"
+    with pytest.raises(KeyError):
+        resource_for(pods, "exec")
 
 
 def test_all_are_listed_best_version_first() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from controlplane.api import tables
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Column, Strategy
+from controlplane.api.subresources import resource_for
 from tests.controlplane.api.served import resource
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
@@ -128,6 +129,30 @@ def test_other_include_objects_are_refused() -> None:
     with pytest.raises(ApiError, match="includeObject") as caught:
         tables.table(resource("pods"), [], now=NOW, include_object="Everything")
     assert caught.value.code == 400
+
+
+def test_later_events_of_a_watch_need_no_columns() -> None:
+    """1.2: kubectl get -w"""
+    made = tables.table(resource("pods"), [{"metadata": {"name": "a"}}], now=NOW, has_columns=False)
+    assert made["columnDefinitions"] is None
+    assert made["rows"][0]["cells"][0] == "a"
+
+
+def test_a_scale_is_printed() -> None:
+    """2.13: kubectl get --subresource=scale"""
+    scale = {
+        "metadata": {"name": "web", "creationTimestamp": "2023-11-14T22:13:15Z"},
+        "spec": {"replicas": 3},
+        "status": {"replicas": 2},
+    }
+    made = tables.table(resource_for(resource("crontabs"), "scale"), [scale], now=NOW)
+    assert [one["name"] for one in made["columnDefinitions"]] == [
+        "Name",
+        "Desired",
+        "Available",
+        "Age",
+    ]
+    assert made["rows"][0]["cells"] == ["web", 3, 2, "5s"]
 
 
 def test_a_kind_without_columns_shows_name_and_age() -> None:
