@@ -12,6 +12,7 @@ import base64
 import binascii
 import math
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 import yaml
@@ -56,7 +57,16 @@ def load(body: bytes, *, depth_max: int) -> tuple[Any, tuple[str, ...]]:
     return builder.root, tuple(builder.duplicates)
 
 
-class _Node:
+class _MergeKey(str):
+    """`<<` without quotes; where it is no key, the same text."""
+
+    __slots__ = ()
+
+
+_MERGE = _MergeKey("<<")
+
+
+class _Node(ABC):
     """A mapping or sequence that is not closed yet.
 
     nodes   how many values are in it, itself included
@@ -70,13 +80,13 @@ class _Node:
         self.height = 1
         self.value: Any = None
 
+    @abstractmethod
     def add(self, value: Any) -> None:
         """Take the next value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def next_path(self) -> str:
         """Where the next value will be."""
-        raise NotImplementedError
 
 
 class _Sequence(_Node):
@@ -85,7 +95,7 @@ class _Sequence(_Node):
         self.value = []
 
     def add(self, value: Any) -> None:
-        self.value.append(value)
+        self.value.append(str(value) if value is _MERGE else value)
 
     def next_path(self) -> str:
         return f"{self.path}[{len(self.value)}]"
@@ -106,13 +116,13 @@ class _Mapping(_Node):
             self._key = _key(value)
             return
         key, self._key = self._key, None
-        if key == "<<" and isinstance(value, dict | list):
+        if key is _MERGE:
             self._merge(value if isinstance(value, list) else [value])
             return
         if key in self._own and len(self._duplicates) < DUPLICATES_MAX:
             self._duplicates.append(joined(self.path, key))
         self._own.add(key)
-        self.value[key] = value
+        self.value[key] = str(value) if value is _MERGE else value
 
     def next_path(self) -> str:
         return self.path if self._key is None else joined(self.path, self._key)
@@ -221,6 +231,8 @@ def _binary(text: str) -> str:
 
 
 def _resolved(text: str) -> Any:
+    if text == _MERGE:
+        return _MERGE
     if text in _WORDS:
         value = _WORDS[text]
         if isinstance(value, float):
