@@ -7,6 +7,7 @@ Codes and texts of faults as Kubernetes' API server answers them.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from controlplane.api.decoding import DEPTH_MAX
 from controlplane.api.errors import ApiError, bad_request, too_large
 from controlplane.api.resource import Object
 
@@ -14,8 +15,6 @@ OPERATIONS_MAX = 10_000
 """As an API server allows."""
 COPIED_BYTES_MAX = 3 * 1024 * 1024
 """All copies of a patch together; as much as a request's body may have."""
-DEPTH_MAX = 250
-"""Levels of what a patch makes: deeper than any request's body, within what encodes."""
 INDEX_DIGITS_MAX = 9
 
 _MISSING = object()
@@ -44,7 +43,7 @@ def json_patch(obj: Object, operations: object) -> Object:
             if copied_bytes > COPIED_BYTES_MAX:
                 raise not_applicable()
         result = _apply(result, operation)
-    if not isinstance(result, Mapping) or (result is not obj and _is_deep(result)):
+    if not isinstance(result, Mapping) or (result is not obj and is_deep(result)):
         raise not_applicable()
     return result
 
@@ -224,7 +223,8 @@ def _bytes_of(value: Any) -> int:
     return total
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
+    """Whether it has more levels than any request's body may have."""
     level = [value]
     for _ in range(DEPTH_MAX):
         level = [
