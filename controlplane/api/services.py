@@ -49,9 +49,7 @@ def has_node_ports(spec: Object) -> bool:
 def validate_service(service: Object) -> list[Cause]:
     """All that is wrong with it."""
     spec: Object = service.get("spec") or {}
-    name = (service.get("metadata") or {}).get("name")
     return [
-        *_name(name),
         *one_of("spec.type", spec.get("type"), TYPES),
         *_by_type(spec),
         *_ports(spec),
@@ -62,13 +60,6 @@ def validate_service(service: Object) -> list[Cause]:
         *_traffic(spec),
         *_load_balancer(spec),
     ]
-
-
-def _name(name: str | None) -> Iterator[Cause]:
-    """Its name is one in DNS, where it may not start with a digit."""
-    if name:
-        for why in syntaxes.faults_of_label_1035(name):
-            yield invalid("metadata.name", name, why)
 
 
 def _by_type(spec: Object) -> Iterator[Cause]:

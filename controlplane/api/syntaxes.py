@@ -7,18 +7,20 @@ and annotations are in `names.py`.
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from controlplane.api import label_syntax
+from controlplane.api import names
 from controlplane.api.faults import Check
 
-faults_of_qualified_name: Check = label_syntax.faults_of_label_key
-"""`name`, or `prefix/name` with a DNS subdomain: keys of labels, resources, conditions."""
+faults_of_label: Check = names.faults_of_label
+faults_of_label_1035: Check = names.faults_of_label_1035
+faults_of_subdomain: Check = names.faults_of_subdomain
+faults_of_qualified_name: Check = names.faults_of_qualified_name
+faults_of_label_value: Check = names.faults_of_label_value
+"""Those of names, so that a spec's validator needs one module."""
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _HTTP_HEADER = "[-A-Za-z0-9]+"
-_LABEL_MAX = 63
 _SUBDOMAIN_MAX = 253
 _PORT_NAME_MAX = 15
 
@@ -40,30 +42,6 @@ def _rule(pattern: str, told: str, examples: tuple[str, ...], characters_max: in
 
     return faults
 
-
-faults_of_label: Check = _rule(
-    _LABEL,
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
-    "and must start and end with an alphanumeric character",
-    ("my-name", "123-abc"),
-    _LABEL_MAX,
-)
-
-faults_of_subdomain: Check = _rule(
-    _SUBDOMAIN,
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
-    "'-' or '.', and must start and end with an alphanumeric character",
-    ("example.com",),
-    _SUBDOMAIN_MAX,
-)
-
-faults_of_label_1035: Check = _rule(
-    _LABEL_1035,
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
-    "start with an alphabetic character, and end with an alphanumeric character",
-    ("my-name", "abc-123"),
-    _LABEL_MAX,
-)
 
 faults_of_wildcard_subdomain: Check = _rule(
     rf"\*\.{_SUBDOMAIN}",
@@ -124,10 +102,6 @@ def faults_of_port_name(value: str) -> list[str]:
     if value.startswith("-") or value.endswith("-"):
         found.append("must not begin or end with a hyphen")
     return found
-
-
-faults_of_label_value: Check = label_syntax.faults_of_label_value
-"""The value of a label."""
 
 
 def address(value: str) -> IPv4Address | IPv6Address | None:

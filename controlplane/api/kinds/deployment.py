@@ -4,7 +4,6 @@ Source: Kubernetes' API reference of Deployment; kube-behaviour 4.2, 4.3.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from controlplane.api import cells
 from controlplane.api.errors import Cause
@@ -12,11 +11,11 @@ from controlplane.api.faults import (
     forbidden,
     int_or_percent,
     invalid,
-    is_percent,
     not_supported,
     required,
 )
 from controlplane.api.resource import Object, Strategy
+from controlplane.api.rollout import at_most_all, is_zero
 from controlplane.api.templates import (
     default_template,
     validate_counts,
@@ -56,10 +55,10 @@ def _strategy(strategy: Object, path: str) -> Iterator[Cause]:
     elif kind == "RollingUpdate" and bounds is None:
         yield required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")
     elif bounds is not None:
-        yield from rolling_update(bounds, f"{path}.rollingUpdate")
+        yield from _rolling_update(bounds, f"{path}.rollingUpdate")
 
 
-def rolling_update(bounds: Object, path: str) -> Iterator[Cause]:
+def _rolling_update(bounds: Object, path: str) -> Iterator[Cause]:
     """maxUnavailable and maxSurge: something must be allowed to move (4.3)."""
     for field in ("maxUnavailable", "maxSurge"):
         yield from int_or_percent(f"{path}.{field}", bounds.get(field))
@@ -68,17 +67,6 @@ def rolling_update(bounds: Object, path: str) -> Iterator[Cause]:
         why = "may not be 0 when `maxSurge` is 0"
         yield invalid(f"{path}.maxUnavailable", unavailable, why)
     yield from at_most_all(f"{path}.maxUnavailable", unavailable)
-
-
-def is_zero(value: Any) -> bool:
-    """0, 0% or left out."""
-    return not value or (isinstance(value, str) and is_percent(value) and int(value[:-1]) == 0)
-
-
-def at_most_all(path: str, value: Any) -> Iterator[Cause]:
-    """A share of pods is no more than 100%."""
-    if isinstance(value, str) and is_percent(value) and int(value[:-1]) > 100:
-        yield invalid(path, value, "must not be greater than 100%")
 
 
 def _progress(spec: Object) -> Iterator[Cause]:

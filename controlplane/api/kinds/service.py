@@ -180,6 +180,7 @@ STRATEGY = Strategy(
     prepare_update=_prepare_update,
     validate=validate_service,
     validate_update=validate_service_update,
+    name_rule="label-1035",  # it is one in DNS, where names may not start with a digit
     cells={
         "cluster_ip": _cluster_ip,
         "external_ip": _external_ip,
