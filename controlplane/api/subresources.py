@@ -1,0 +1,61 @@
+"""Sub-resources by name: what they take and answer, and which verbs they have. PURE.
+
+Source: Kubernetes API reference 1.33, operations of each kind.
+"""
+
+import msgspec
+
+from controlplane.api.resource import Resource
+
+
+class SubResource(msgspec.Struct, frozen=True, kw_only=True):
+    """What is under one name below an object.
+
+    kind      empty: that of the object itself; `%s` stands for it
+    is_stream what is sent is no object: logs, exec and whatever is proxied
+    """
+
+    verbs: tuple[str, ...]
+    kind: str = ""
+    group: str = ""
+    version: str = "v1"
+    is_stream: bool = False
+
+    def kind_for(self, resource: Resource) -> tuple[str, str, str]:
+        """Group, version and kind of what is sent to it below objects of `resource`."""
+        if not self.kind:
+            return resource.group, resource.version, resource.kind
+        return self.group, self.version, self.kind.replace("%s", resource.kind)
+
+
+_CHANGED = ("get", "patch", "update")
+_STREAMED = ("create", "get")
+_PROXIED = ("create", "delete", "get", "patch", "update")
+
+_SUBRESOURCES = {
+    "approval": SubResource(verbs=_CHANGED),
+    "attach": SubResource(verbs=_STREAMED, kind="%sAttachOptions", is_stream=True),
+    "binding": SubResource(verbs=("create",), kind="Binding"),
+    "ephemeralcontainers": SubResource(verbs=_CHANGED),
+    "eviction": SubResource(verbs=("create",), kind="Eviction", group="policy"),
+    "exec": SubResource(verbs=_STREAMED, kind="%sExecOptions", is_stream=True),
+    "finalize": SubResource(verbs=("update",)),
+    "log": SubResource(verbs=("get",), is_stream=True),
+    "portforward": SubResource(verbs=_STREAMED, kind="%sPortForwardOptions", is_stream=True),
+    "proxy": SubResource(verbs=_PROXIED, kind="%sProxyOptions", is_stream=True),
+    "resize": SubResource(verbs=_CHANGED),
+    "scale": SubResource(verbs=_CHANGED, kind="Scale", group="autoscaling"),
+    "status": SubResource(verbs=_CHANGED),
+    "token": SubResource(verbs=("create",), kind="TokenRequest", group="authentication.k8s.io"),
+}
+
+
+def check(name: str) -> None:
+    """ValueError: nothing is known of a sub-resource of that name."""
+    if name not in _SUBRESOURCES:
+        raise ValueError(f"sub-resource {name!r} is none of {', '.join(_SUBRESOURCES)}")
+
+
+def subresource(name: str) -> SubResource:
+    """What is known of it. KeyError: nothing is."""
+    return _SUBRESOURCES[name]
