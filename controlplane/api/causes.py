@@ -50,7 +50,7 @@ def not_found(field: str, value: Any) -> Cause:
 
 def too_long(field: str, length_max: int) -> Cause:
     """`Too long: may not be more than N bytes`: the value itself is left out."""
-    detail = f"may not be more than {length_max} bytes"
+    detail = f"may not be more than {length_max} byte{'' if length_max == 1 else 's'}"
     return _cause("FieldValueTooLong", field, "Too long", detail)
 
 
@@ -66,9 +66,7 @@ def immutable(field: str, value: Any) -> Cause:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: strings quoted, null as `"null"`, trees as JSON."""
-    if value is None:
-        return '"null"'
+    """A value as messages show it: as JSON."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 

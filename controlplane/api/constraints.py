@@ -48,8 +48,7 @@ def type_fault(value: Any, wanted: str) -> list[Fault]:
     """A value of another type: it is shown by the name of the type that it has."""
     found = type_name(value)
     detail = f'in body must be of type {wanted}: "{found}"'
-    shown = None if value is None else found
-    return [("", lambda path: causes.type_invalid(path, shown, f"{path} {detail}"))]
+    return [("", lambda path: causes.type_invalid(path, found, f"{path} {detail}"))]
 
 
 def format_fault(value: Any, wanted: str) -> list[Fault]:
