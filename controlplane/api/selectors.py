@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from controlplane.api.errors import ApiError, Cause, bad_request
-from controlplane.api.label_syntax import faults_of_label_key, faults_of_label_value
+from controlplane.api.names import Rule, faults_of_label_value, faults_of_qualified_name
 
 Labels = Mapping[str, str]
 
@@ -132,8 +132,8 @@ def validate_selector(obj: object, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for key, value in labels.items():
         where = f"{path}.matchLabels"
-        causes += [_invalid(where, key, fault) for fault in faults_of_label_key(key)]
-        causes += [_invalid(where, value, fault) for fault in faults_of_label_value(value)]
+        causes += _faults_of_text(where, key, faults_of_qualified_name)
+        causes += _faults_of_text(where, value, faults_of_label_value)
     terms = _given(obj, "matchExpressions", ())
     if not isinstance(terms, Sequence) or isinstance(terms, str):
         return [*causes, _invalid(f"{path}.matchExpressions", terms, "must be a list")]
@@ -171,11 +171,15 @@ def _faults_of_term(term: object, path: str) -> Iterator[Cause]:
                 yield Cause("FieldValueForbidden", message, f"{path}.values")
         case _:
             yield _invalid(f"{path}.operator", operator, "not a valid selector operator")
-    for fault in faults_of_label_key(key):
-        yield _invalid(f"{path}.key", key, fault)
+    yield from _faults_of_text(f"{path}.key", key, faults_of_qualified_name)
     for position, value in enumerate(values):
-        for fault in faults_of_label_value(value):
-            yield _invalid(f"{path}.values[{position}]", value, fault)
+        yield from _faults_of_text(f"{path}.values[{position}]", value, faults_of_label_value)
+
+
+def _faults_of_text(path: str, text: object, rule: Rule) -> list[Cause]:
+    if not isinstance(text, str):
+        return [_invalid(path, text, "must be a string")]
+    return [_invalid(path, text, fault) for fault in rule(text)]
 
 
 def _invalid(path: str, value: object, fault: str) -> Cause:
@@ -232,7 +236,7 @@ class _Parser:
         if token.kind != "word":
             raise _unexpected(token, "identifier")
         key = token.text
-        if faults := faults_of_label_key(key):
+        if faults := faults_of_qualified_name(key):
             raise bad_request(f'<nil>: Invalid value: "{key}": {"; ".join(faults)}')
         if is_negated or self._peek().kind in ("", ","):
             return Requirement(key, "!" if is_negated else "exists")
