@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from controlplane.api import schemas
 from controlplane.api.causes import (
     duplicate,
     forbidden,
@@ -22,14 +21,14 @@ from controlplane.api.causes import (
     too_many,
 )
 from controlplane.api.errors import Cause
+from controlplane.api.names import faults_of_label_1035, faults_of_subdomain
 from controlplane.api.resource import Column, Object, Resource
 from controlplane.api.schema import Node, Schema
+from controlplane.api.schema_nodes import without_nulls
 from controlplane.api.structural import validate_schema
-from controlplane.api.syntaxes import faults_of_label_1035, faults_of_subdomain
 
 SELECTABLE_FIELDS_MAX = 8
 
-_OBJECT_META = "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _FIELD_PATH = re.compile(r"(\.[A-Za-z_][A-Za-z0-9_-]*)+")
@@ -56,7 +55,7 @@ def _resource(spec: Node, version: Node, stored: str) -> Resource:
         plural=names["plural"],
         singular=names.get("singular") or names["kind"].lower(),
         is_namespaced=spec["scope"] == "Namespaced",
-        schema=_schema(version["schema"]["openAPIV3Schema"]),
+        schema=Schema(without_nulls(version["schema"]["openAPIV3Schema"]), {}),
         storage_version=stored,
         list_kind=names.get("listKind") or f"{names['kind']}List",
         short_names=tuple(names.get("shortNames") or ()),
@@ -87,23 +86,6 @@ def _column(told: Node) -> Column:
         priority=told.get("priority") or 0,
         path=told["jsonPath"],
     )
-
-
-def _schema(told: Node) -> Schema:
-    """With the fields that every object has, which no definition tells in full."""
-    common = schemas.schema_of("", "v1", "Namespace").properties
-    fields: dict[str, Node] = {
-        **(told.get("properties") or {}),
-        "apiVersion": common["apiVersion"].node,
-        "kind": common["kind"].node,
-        "metadata": {"$ref": _OBJECT_META, "description": common["metadata"].description},
-    }
-    root: dict[str, Any] = {**told, "properties": fields}
-    restricted = (told.get("properties") or {}).get("metadata")
-    if restricted and restricted.get("properties"):
-        # What it asks of names is asked beside what metadata is anyway.
-        root["allOf"] = [*(told.get("allOf") or ()), {"properties": {"metadata": restricted}}]
-    return Schema(root, schemas.definitions())
 
 
 def default_definition(crd: Object) -> Object:
@@ -356,18 +338,25 @@ def _selectable_rules(version: Node, path: str) -> Iterator[Cause]:
         if not field:
             yield required(at)
             continue
-        found = Schema(root, {}).at(*field[1:].split(".")) if _FIELD_PATH.fullmatch(field) else None
-        if found is None:
+        found = _field(root, field) if _FIELD_PATH.fullmatch(field) else {}
+        if not found:
             yield invalid(at, field, "is an invalid path: does not refer to a valid field")
             continue
         if field.startswith(".metadata"):
             yield invalid(at, field, "must not point to fields in metadata")
-        if found.type not in ("string", "boolean", "integer"):
+        if found.get("type") not in ("string", "boolean", "integer"):
             yield invalid(at, field, _SELECTABLE)
         if field in fields[:position]:
             yield duplicate(at, field)
     if len(set(fields)) > SELECTABLE_FIELDS_MAX:
         yield too_many(path, len(set(fields)), SELECTABLE_FIELDS_MAX)
+
+
+def _field(root: Node, path: str) -> Node:
+    """The schema of a field; empty: there is none."""
+    for name in path[1:].split("."):
+        root = _mapping(_mapping(root, "properties"), name)
+    return root
 
 
 _SELECTABLE = (

@@ -54,7 +54,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 @lru_cache(maxsize=4096)
 def compile(path: str) -> Callable[[Object], list[Any]]:  # noqa: A001 -- as `re.compile`
     """A function that finds all values of a path. ValueError: it is no path."""
-    if _SIMPLE.fullmatch(path):
+    if _is_simple(path):
         one = getter(path)
         return lambda obj: [] if (found := one(obj)) is None else [found]
     steps = tuple(_parse(path))
@@ -72,7 +72,7 @@ def compile(path: str) -> Callable[[Object], list[Any]]:  # noqa: A001 -- as `re
 @lru_cache(maxsize=4096)
 def getter(path: str) -> Callable[[Object], Any]:
     """A function that finds the first value of a path; None: there is none."""
-    if not _SIMPLE.fullmatch(path):
+    if not _is_simple(path):
         every = compile(path)
         return lambda obj: next(iter(every(obj)), None)
     names = path[1:].split(".")
@@ -88,9 +88,13 @@ def getter(path: str) -> Callable[[Object], Any]:
     return get
 
 
-def _parse(path: str) -> Iterator[Step]:
+def _is_simple(path: str) -> bool:
     if len(path) > LENGTH_MAX:
         raise ValueError(f"a path has at most {LENGTH_MAX} characters")
+    return _SIMPLE.fullmatch(path) is not None
+
+
+def _parse(path: str) -> Iterator[Step]:
     position = 1 if path[:1] in ("$", "@") else 0
     if not path:
         raise ValueError("a path must not be empty")

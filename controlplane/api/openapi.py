@@ -79,7 +79,9 @@ def _own_types(resource: Resource) -> Iterator[tuple[str, Object]]:
     if not resource.is_custom:
         return
     name = type_name(resource.group, resource.version, resource.kind)
-    yield name, dict(_converted(resource.schema.node)) | {_GVK: [_gvk(resource, resource.kind)]}
+    told = dict(_converted(resource.schema.node))
+    fields = {**told.get("properties", {}), **_identity()}
+    yield name, {**told, "properties": fields, _GVK: [_gvk(resource, resource.kind)]}
     yield (
         type_name(resource.group, resource.version, resource.list_kind),
         {
@@ -87,14 +89,20 @@ def _own_types(resource: Resource) -> Iterator[tuple[str, Object]]:
             "type": "object",
             "required": ["items"],
             "properties": {
-                "apiVersion": {"type": "string"},
-                "kind": {"type": "string"},
+                **_identity(),
                 "metadata": {"$ref": f"{_COMPONENTS}{_META}ListMeta"},
                 "items": {"type": "array", "items": {"$ref": f"{_COMPONENTS}{name}"}},
             },
             _GVK: [_gvk(resource, resource.list_kind)],
         },
     )
+
+
+@cache
+def _identity() -> Mapping[str, Node]:
+    """The fields that every object has, which a definition does not tell in full."""
+    fields = schemas.schema_of("", "v1", "Namespace").node["properties"]
+    return {name: _converted(fields[name]) for name in ("apiVersion", "kind", "metadata")}
 
 
 _GVK = "x-kubernetes-group-version-kind"

@@ -40,7 +40,7 @@ def paths_of(resource: Resource) -> dict[str, Object]:
         paths[f"{collection}/{{name}}/{name}"] = _below(resource, name, place)
     if resource.is_namespaced and "list" in resource.verbs:
         listed = _operation(resource, "list", "ListForAllNamespaces", _LISTED, _list_type(resource))
-        paths[everywhere] = {"get": listed}
+        paths[everywhere] = {"get": listed, "parameters": [_PRETTY]}
     return {path: operations for path, operations in paths.items() if set(operations) - _SHARED}
 
 

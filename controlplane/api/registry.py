@@ -55,6 +55,7 @@ class Registry:
         self.generation = 0
         self._by_plural: dict[tuple[str, str, str], Resource] = {}
         self._by_kind: dict[tuple[str, str, str], Resource] = {}
+        self._stored: dict[tuple[str, str], Resource] | None = None
         for resource in resources:
             self.add(resource)
 
@@ -73,10 +74,11 @@ class Registry:
 
     def storage(self, group: str, plural: str) -> Resource | None:
         """In the version in which its objects are kept."""
-        for resource in self._by_plural.values():
-            if (resource.group, resource.plural) == (group, plural):
-                return self.find(group, resource.storage_version, plural) or resource
-        return None
+        if self._stored is None:
+            # A version in which nothing is served may be the one that is stored: any other then.
+            known = sorted(self.all(), key=lambda one: one.version == one.storage_version)
+            self._stored = {(one.group, one.plural): one for one in known}
+        return self._stored.get((group, plural))
 
     def all(self) -> list[Resource]:
         """Every resource in every served version; by group, version (best first) and plural."""
@@ -110,7 +112,7 @@ class Registry:
             self._by_kind.pop((before.group, before.version, before.kind), None)
         self._by_plural[key] = resource
         self._by_kind[resource.group, resource.version, resource.kind] = resource
-        self.generation += 1
+        self._changed()
 
     def remove(self, group: str, plural: str) -> None:
         """Serve it no longer, in none of its versions."""
@@ -120,7 +122,12 @@ class Registry:
         for one in gone:
             del self._by_plural[one.group, one.version, one.plural]
             self._by_kind.pop((one.group, one.version, one.kind), None)
-        self.generation += bool(gone)
+        if gone:
+            self._changed()
+
+    def _changed(self) -> None:
+        self.generation += 1
+        self._stored = None
 
 
 _VERSION = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
@@ -380,8 +387,9 @@ def _texts(folder: Traversable) -> dict[str, str]:
 
 def _strategies(folder: Traversable) -> dict[str, Strategy]:
     """Name -> strategy of the modules beside the data; modules without one are shared code."""
-    names = [entry.name for entry in folder.iterdir() if entry.name.endswith(".py")]
-    modules = {name[:-3]: import_module(f"{_KINDS}.{name[:-3]}") for name in sorted(names)}
+    files_of_code = [entry.name for entry in folder.iterdir() if entry.name.endswith(".py")]
+    names = sorted(name.removesuffix(".py") for name in files_of_code if name != "__init__.py")
+    modules = {name: import_module(f"{_KINDS}.{name}") for name in names}
     return {
         name: module.STRATEGY
         for name, module in modules.items()

@@ -3,9 +3,12 @@
 Source: Kubernetes API reference 1.33, operations of each kind.
 """
 
+from functools import lru_cache
+
 import msgspec
 
-from controlplane.api.resource import Resource
+from controlplane.api import schemas
+from controlplane.api.resource import Column, Resource
 
 
 class SubResource(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,3 +62,40 @@ def check(name: str) -> None:
 def subresource(name: str) -> SubResource:
     """What is known of it. KeyError: nothing is."""
     return _SUBRESOURCES[name]
+
+
+def resource_for(resource: Resource, name: str) -> Resource:
+    """The resource of what is sent to a sub-resource: itself, or one of its kind and schema only.
+
+    KeyError: what is sent is no object, or nothing is known of it.
+    """
+    group, version, kind = _SUBRESOURCES[name].kind_for(resource)
+    if (group, version, kind) == (resource.group, resource.version, resource.kind):
+        return resource
+    return _of_kind(group, version, kind, resource.plural, resource.is_namespaced)
+
+
+@lru_cache(maxsize=1024)
+def _of_kind(group: str, version: str, kind: str, plural: str, is_namespaced: bool) -> Resource:
+    return Resource(
+        group=group,
+        version=version,
+        kind=kind,
+        plural=plural,
+        singular=kind.lower(),
+        is_namespaced=is_namespaced,
+        schema=schemas.schema_of(group, version, kind),
+        verbs=(),
+        columns=_COLUMNS.get(kind, ()),
+    )
+
+
+_COLUMNS = {
+    "Scale": (
+        Column(name="Name", format="name", path=".metadata.name"),
+        Column(name="Desired", type="integer", path=".spec.replicas"),
+        Column(name="Available", type="integer", path=".status.replicas"),
+        Column(name="Age", type="date", path=".metadata.creationTimestamp"),
+    )
+}
+"""As `kubectl get --subresource=scale` prints it."""

@@ -34,11 +34,13 @@ def table(
     continue_token: str = "",
     remaining: int | None = None,
     include_object: str = "Metadata",
+    has_columns: bool = True,
 ) -> Object:
     """A `meta.k8s.io/v1` Table, one row for each object.
 
     now             seconds since 1970
     include_object  what each row carries: Metadata, Object or None; anything else is ApiError 400
+    has_columns     False for later events of a watch, whose client knows them from the first one
     """
     wrap = _WRAPS.get(include_object or "Metadata")
     if wrap is None:
@@ -56,7 +58,7 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "columnDefinitions": _definitions(columns),
+        "columnDefinitions": _definitions(columns) if has_columns else None,
         "rows": [
             {"cells": [cell(obj, now) for cell in cells], "object": wrap(obj)} for obj in objects
         ],
