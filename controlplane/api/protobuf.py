@@ -23,12 +23,12 @@ from typing import Any
 
 import orjson
 
+from controlplane.api.decoding import BODY_BYTES_MAX, Decoded, decoders
 from controlplane.api.errors import ApiError, bad_request, too_large
 from controlplane.api.resource import Object
 
 MAGIC = b"k8s\0"
-BODY_BYTES_MAX = 3 << 20
-"""What an API server reads of a request (kube-behaviour 2.12)."""
+MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 DEPTH_MAX = 100
 """Of messages in messages: far more than any kind has."""
 
@@ -349,3 +349,5 @@ _READERS: Mapping[str, Callable[[Any, int], Any]] = {
     "micro-time": lambda content, _: _micro_time(content),
     "json": lambda content, _: _json(content),
 }
+
+decoders[MEDIA_TYPE] = lambda body: Decoded(decode(body))  # Protobuf has no duplicate fields.

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 
 from controlplane.api.causes import required
 from controlplane.api.errors import Cause
-from controlplane.api.kinds.role import created_at, validate_name, validate_rules
+from controlplane.api.kinds.role import NAME_RULE, created_at, validate_rules
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.selectors import validate_selector
 
 
 def _validate(role: Object) -> list[Cause]:
     return [
-        *validate_name(role),
         *validate_rules(role, is_namespaced=False),
         *_aggregation(role.get("aggregationRule")),
     ]
@@ -32,4 +31,4 @@ def _aggregation(rule: Object | None) -> Iterator[Cause]:
         yield from validate_selector(selector, f"{path}[{position}]")
 
 
-STRATEGY = Strategy(validate=_validate, cells={"created_at": created_at})
+STRATEGY = Strategy(name_rule=NAME_RULE, validate=_validate, cells={"created_at": created_at})

@@ -4,6 +4,7 @@ Source: Kubernetes' "Using RBAC Authorization"; kube-behaviour 11.3.
 """
 
 from controlplane.api.errors import Cause
+from controlplane.api.kinds.role import NAME_RULE
 from controlplane.api.kinds.rolebinding import CELLS, default, validate_binding, validate_update
 from controlplane.api.resource import Object, Strategy
 
@@ -13,5 +14,9 @@ def _validate(binding: Object) -> list[Cause]:
 
 
 STRATEGY = Strategy(
-    default=default, validate=_validate, validate_update=validate_update, cells=CELLS
+    name_rule=NAME_RULE,
+    default=default,
+    validate=_validate,
+    validate_update=validate_update,
+    cells=CELLS,
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from controlplane.api.causes import invalid
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Strategy
-from controlplane.api.syntaxes import faults_of_label, faults_of_qualified_name
+from controlplane.api.syntaxes import faults_of_qualified_name
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
@@ -38,14 +38,7 @@ def _prepare_update(new: Object, old: Object) -> Object:
 
 
 def _validate(namespace: Object) -> list[Cause]:
-    return [*_name(namespace), *_finalizers(namespace)]
-
-
-def _name(namespace: Object) -> Iterator[Cause]:
-    """It is a part of DNS names, so more is asked of it than of other objects' names."""
-    name = (namespace.get("metadata") or {}).get("name") or ""
-    for fault in faults_of_label(name) if name else ():
-        yield invalid("metadata.name", name, fault)
+    return [*_finalizers(namespace)]
 
 
 def _finalizers(namespace: Object) -> Iterator[Cause]:
@@ -71,6 +64,7 @@ def _validate_update(new: Object, old: Object) -> list[Cause]:
 
 
 STRATEGY = Strategy(
+    name_rule="label",  # it is a part of names in DNS
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,

@@ -10,20 +10,6 @@ from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Strategy
 
 
-def faults_of_path_segment(name: str) -> list[str]:
-    """Names of RBAC objects may have colons: they only must fit into a path."""
-    if name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{character}'" for character in "/%" if character in name]
-
-
-def validate_name(obj: Object) -> Iterator[Cause]:
-    """metadata.name."""
-    name = (obj.get("metadata") or {}).get("name") or ""
-    for fault in faults_of_path_segment(name):
-        yield invalid("metadata.name", name, fault)
-
-
 def validate_rules(role: Object, *, is_namespaced: bool) -> Iterator[Cause]:
     """Each rule is of resources or, for the whole cluster, of URLs that are none."""
     for position, rule in enumerate(role.get("rules") or ()):
@@ -54,7 +40,10 @@ def created_at(obj: Object, now: float) -> str:
 
 
 def _validate(role: Object) -> list[Cause]:
-    return [*validate_name(role), *validate_rules(role, is_namespaced=True)]
+    return [*validate_rules(role, is_namespaced=True)]
 
 
-STRATEGY = Strategy(validate=_validate, cells={"created_at": created_at})
+NAME_RULE = "path-segment"
+"""Names of RBAC objects may have colons: they only must fit into a path."""
+
+STRATEGY = Strategy(name_rule=NAME_RULE, validate=_validate, cells={"created_at": created_at})

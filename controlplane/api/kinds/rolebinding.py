@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from controlplane.api.causes import invalid, not_supported, required
 from controlplane.api.errors import Cause
-from controlplane.api.kinds.role import faults_of_path_segment, validate_name
+from controlplane.api.kinds.role import NAME_RULE
+from controlplane.api.names import faults_of_path_segment
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.syntaxes import faults_of_subdomain
 
@@ -34,7 +35,7 @@ def _subject(subject: Object) -> Object:
 
 def validate_binding(binding: Object, roles: Sequence[str], *, is_namespaced: bool) -> list[Cause]:
     """`roles`: kinds of role that it may name."""
-    found = [*validate_name(binding), *_role_ref(binding.get("roleRef") or {}, roles)]
+    found = [*_role_ref(binding.get("roleRef") or {}, roles)]
     for position, subject in enumerate(binding.get("subjects") or ()):
         path = f"subjects[{position}]"
         found += _validate_subject(subject, path, is_namespaced=is_namespaced)
@@ -116,5 +117,9 @@ def _validate(binding: Object) -> list[Cause]:
 
 
 STRATEGY = Strategy(
-    default=default, validate=_validate, validate_update=validate_update, cells=CELLS
+    name_rule=NAME_RULE,
+    default=default,
+    validate=_validate,
+    validate_update=validate_update,
+    cells=CELLS,
 )

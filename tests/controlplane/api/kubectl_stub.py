@@ -47,7 +47,7 @@ _RESOURCES: Mapping[str, Mapping[str, tuple[str, bool]]] = {
     "authorization.k8s.io/v1": {"selfsubjectaccessreviews": ("SelfSubjectAccessReview", False)},
     "authentication.k8s.io/v1": {"selfsubjectreviews": ("SelfSubjectReview", False)},
 }
-_TEMPLATE = {"spec": {"containers": [{"name": "c", "image": "i"}]}}
+_TEMPLATE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
 _OBJECTS: Mapping[str, Mapping[str, Any]] = {
     "/apis/apps/v1/namespaces/default/deployments/web": {
         "apiVersion": "apps/v1",

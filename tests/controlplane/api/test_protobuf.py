@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.api import protobuf
+from controlplane.api import decoding, protobuf
 from controlplane.api.errors import ApiError
 from tests.controlplane.api.kubectl_stub import PROTOBUF, bodies_of
 
@@ -240,7 +240,7 @@ def test_a_kind_that_nobody_knows_is_named() -> None:  # 2.18
 
 
 def test_a_body_has_a_limit() -> None:  # 2.12
-    body = request("v1", "ConfigMap", bytes(protobuf.BODY_BYTES_MAX))
+    body = request("v1", "ConfigMap", bytes(decoding.BODY_BYTES_MAX))
     assert _refusal(body).code == 413
 
 

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from controlplane.api import tables
+from controlplane.api import names, tables
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
 
@@ -31,6 +31,11 @@ def faults(kind: Resource, obj: Object) -> list[str]:
     """`path: message` of all that is wrong with an object."""
     assert kind.strategy.validate is not None
     return [f"{cause.field}: {cause.message}" for cause in kind.strategy.validate(obj)]
+
+
+def faults_of_name(kind: Resource, name: str) -> list[str]:
+    """What is wrong with the name of an object of this kind."""
+    return names.faults_of_name(name, kind.strategy.name_rule)
 
 
 def faults_of_update(kind: Resource, new: Object, old: Object) -> list[str]:

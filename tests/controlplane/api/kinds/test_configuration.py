@@ -8,6 +8,7 @@ import pytest
 from tests.controlplane.api.kinds.built_in import (
     defaulted,
     faults,
+    faults_of_name,
     faults_of_update,
     printed,
     resource,
@@ -46,10 +47,10 @@ def test_an_update_keeps_the_finalizers_of_a_namespace() -> None:  # 3.1: only /
 
 
 def test_the_name_of_a_namespace_is_a_label() -> None:  # 2.12
-    (fault,) = faults(NAMESPACES, {"metadata": {"name": "a.b"}})
-    assert fault.startswith('metadata.name: Invalid value: "a.b": a lowercase RFC 1123 label must')
-    assert faults(NAMESPACES, {"metadata": {"name": "a" * 63}}) == []
-    assert len(faults(NAMESPACES, {"metadata": {"name": "a" * 64}})) == 1
+    assert faults_of_name(NAMESPACES, "a" * 63) == []
+    assert faults_of_name(NAMESPACES, "a" * 64) == ["must be no more than 63 characters"]
+    (fault,) = faults_of_name(NAMESPACES, "a.b")
+    assert fault.startswith("a lowercase RFC 1123 label must")
 
 
 def test_finalizers_of_a_namespace_are_kubernetes_own_or_qualified() -> None:  # 2.19

@@ -7,6 +7,7 @@ import pytest
 from tests.controlplane.api.kinds.built_in import (
     defaulted,
     faults,
+    faults_of_name,
     faults_of_update,
     printed,
     resource,
@@ -32,9 +33,8 @@ VIEW = {"apiGroup": GROUP, "kind": "ClusterRole", "name": "view"}
     ],
 )
 def test_names_of_roles_need_only_fit_into_a_path(name: str, fault: str) -> None:  # 11.3
-    expected = [f'metadata.name: Invalid value: "{name}": {fault}'] if fault else []
-    for kind in (ROLES, CLUSTER_ROLES):
-        assert faults(kind, {"metadata": {"name": name}, "rules": [RULE]}) == expected
+    for kind in (ROLES, CLUSTER_ROLES, BINDINGS, CLUSTER_BINDINGS):
+        assert faults_of_name(kind, name) == ([fault] if fault else [])
 
 
 @pytest.mark.parametrize(
