@@ -107,6 +107,11 @@ class SimulatedCluster(Host):
             random=Random(self.random.getrandbits(64)),
         )
 
+    @property
+    def newest_client(self) -> int:
+        """The process of the client that was connected last, for faults on its links."""
+        return self._clients - 1
+
     def next_peer_url(self) -> str:
         """A peer URL that nobody ever had."""
         self._numbers += 1

@@ -1,0 +1,272 @@
+"""What holds for an object from its creation to its end, whoever writes it. PURE.
+
+The store asks here before every write, so that also who writes past the API server can neither
+change an object's identity nor bring back what is being deleted.
+
+Sources: Kubernetes API conventions ("Metadata"), API concepts ("Resource deletion"), garbage
+collection ("Cascading deletion"); kube-behaviour.md 2.12, 2.16, 2.17.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from controlplane.api.errors import ApiError, Cause, bad_request, conflict, invalid
+from controlplane.api.resource import Object, Resource
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+POLICIES = ("Foreground", "Background", "Orphan")
+
+_OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
+_KEPT = ("uid", "creationTimestamp", *_OF_DELETION)
+
+
+class DeleteOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to delete.
+
+    grace_period_seconds  None: as the object says; negative: as 1
+    propagation_policy    what becomes of dependants; empty: as the object's finalizers say
+    uid, resource_version preconditions; empty: none
+    """
+
+    grace_period_seconds: int | None = None
+    propagation_policy: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    dry_run: bool = False
+
+
+class Doomed(msgspec.Struct, frozen=True):
+    """What a deletion does to an object: it is marked and stays, or it goes."""
+
+    object: Object
+    is_gone: bool
+
+
+def rfc3339(seconds: float) -> str:
+    """A time as Kubernetes writes it: UTC, whole seconds. `seconds` since 1970."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def created(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:
+    """A new object with what every object has; what it has already is kept.
+
+    Raises ApiError 400 for an object that was read from the store, 422 for one without a name.
+    """
+    metadata = obj.get("metadata") or {}
+    if metadata.get("resourceVersion") not in (None, "", "0"):
+        raise bad_request("resourceVersion should not be set on objects to be created")
+    name = str(metadata.get("name") or "")
+    if not name:
+        raise _invalid(resource, "", "metadata.name", "Required value: name is required")
+    if resource.is_namespaced and not metadata.get("namespace"):
+        raise _invalid(resource, name, "metadata.namespace", "Required value")
+    system: dict[str, Any] = {"uid": uid, "creationTimestamp": rfc3339(now)}
+    if _counts_generations(resource):
+        system["generation"] = 1
+    given = {
+        key: value
+        for key, value in metadata.items()
+        if value is not None and key not in (*_OF_DELETION, "resourceVersion")
+    }
+    return {
+        **obj,
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {**system, **given},
+    }
+
+
+def updated(resource: Resource, new: Object, old: Object) -> Object:
+    """`new` with the identity of `old`; generation + 1 when its spec is another (2.12).
+
+    Raises ApiError 400 for another name, 409 for another uid, 422 for a new finalizer of an object
+    that is being deleted.
+    """
+    before, after = old["metadata"], new.get("metadata") or {}
+    for field in ("name", "namespace"):
+        if after.get(field, before.get(field)) != before.get(field):
+            raise bad_request(
+                f"the {field} of the object ({after.get(field)}) does not match the {field} on the"
+                f" URL ({before.get(field)})"
+            )
+    require_uid(resource, before, str(after.get("uid") or ""))
+    _require_no_new_finalizers(resource, before, after)
+    kept = {field: before[field] for field in _KEPT if field in before}
+    metadata = {key: value for key, value in after.items() if key not in _KEPT}
+    metadata["name"] = before["name"]
+    if "namespace" in before:
+        metadata["namespace"] = before["namespace"]
+    if _counts_generations(resource):
+        is_another = not _is_same_spec(resource, new, old)
+        metadata["generation"] = int(before.get("generation", 1)) + is_another
+    elif "generation" in before:
+        metadata["generation"] = before["generation"]
+    return {
+        **new,
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {**metadata, **kept},
+    }
+
+
+def is_finished(resource: Resource, obj: Object) -> bool:
+    """Whether nothing holds a deleted object any more, so that it goes (2.16)."""
+    metadata = obj["metadata"]
+    return bool(
+        metadata.get("deletionTimestamp")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and not _is_held(resource, obj)
+    )
+
+
+def deleted(resource: Resource, old: Object, options: DeleteOptions, *, now: float) -> Doomed:
+    """What a deletion makes of `old` at `now` (seconds since 1970).
+
+    Raises ApiError 422 for a propagation policy that there is not.
+    """
+    if options.propagation_policy not in ("", *POLICIES):
+        raise _unknown_policy(options.propagation_policy)
+    obj = _with_policy(old, options.propagation_policy)
+    grace = _grace(resource, obj, options)
+    if not grace and not _is_held(resource, obj):
+        return Doomed(obj, is_gone=True)
+    marked = _marked(obj, grace, now)
+    if marked is not old and resource.strategy.prepare_delete is not None:
+        marked = resource.strategy.prepare_delete(marked)
+    return Doomed(marked, is_gone=False)
+
+
+def require_uid(resource: Resource, metadata: Mapping[str, Any], uid: str) -> None:
+    """Raise ApiError 409 unless the object is the one that is meant; empty: whichever it is."""
+    if uid and uid != metadata.get("uid"):
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+        raise conflict(
+            resource.plural, resource.group, metadata["name"], why + str(metadata.get("uid", ""))
+        )
+
+
+def require_preconditions(resource: Resource, obj: Object, options: DeleteOptions) -> None:
+    """Raise ApiError 409 unless the object is the one that is to be deleted (2.3)."""
+    metadata = obj["metadata"]
+    uid, version = options.uid, options.resource_version
+    if uid and uid != metadata.get("uid"):
+        why = (
+            f"the UID in the precondition ({uid}) does not match the UID in record "
+            f"({metadata.get('uid', '')}). The object might have been deleted and then recreated"
+        )
+        raise conflict(resource.plural, resource.group, metadata["name"], why)
+    if version and version != metadata.get("resourceVersion"):
+        why = (
+            f"the ResourceVersion in the precondition ({version}) does not match the "
+            f"ResourceVersion in record ({metadata.get('resourceVersion', '')}). "
+            "The object might have been modified"
+        )
+        raise conflict(resource.plural, resource.group, metadata["name"], why)
+
+
+def pod_grace_seconds(pod: Object, requested: int | None) -> int:
+    """How long the deletion of a pod waits: what nobody runs, or has ended, goes at once.
+
+    The hook of pods (Kubernetes, "Pod termination"); 30 s is the default of its spec.
+    """
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    period = requested if requested is not None else spec.get("terminationGracePeriodSeconds", 30)
+    return int(period) if period >= 0 else 1
+
+
+def _grace(resource: Resource, obj: Object, options: DeleteOptions) -> int:
+    """Seconds that the deletion waits; a repeated one may only shorten it."""
+    requested = options.grace_period_seconds
+    if requested is not None and requested < 0:
+        requested = 1
+    metadata = obj["metadata"]
+    if metadata.get("deletionTimestamp"):
+        pending = int(metadata.get("deletionGracePeriodSeconds") or 0)
+        return pending if requested is None else min(pending, requested)
+    hook = resource.strategy.grace_seconds
+    return hook(obj, requested) if hook is not None else 0
+
+
+def _marked(obj: Object, grace: int, now: float) -> Object:
+    """`obj` as being deleted, to be gone after `grace` seconds."""
+    metadata = obj["metadata"]
+    pending = int(metadata.get("deletionGracePeriodSeconds") or 0)
+    if metadata.get("deletionTimestamp"):
+        if grace == pending:
+            return obj
+        due = _parse(metadata["deletionTimestamp"]) - timedelta(seconds=pending - grace)
+        mark = {"deletionTimestamp": rfc3339(due.timestamp()), "deletionGracePeriodSeconds": grace}
+    else:
+        mark = {"deletionTimestamp": rfc3339(now + grace), "deletionGracePeriodSeconds": grace}
+        if metadata.get("generation"):  # 2.12: that it is to go is a change of what is wanted
+            mark["generation"] = int(metadata["generation"]) + 1
+    return {**obj, "metadata": {**metadata, **mark}}
+
+
+def _with_policy(obj: Object, policy: str) -> Object:
+    """`obj` with the finalizer for which the garbage collector looks (2.17)."""
+    if not policy:
+        return obj
+    metadata = obj["metadata"]
+    finalizers = list(metadata.get("finalizers") or ())
+    wanted = [one for one in finalizers if one not in (FOREGROUND, ORPHAN)]
+    if policy != "Background":
+        wanted.append(FOREGROUND if policy == "Foreground" else ORPHAN)
+    if sorted(wanted) == sorted(finalizers):
+        return obj
+    rest = {key: value for key, value in metadata.items() if key != "finalizers"}
+    return {**obj, "metadata": {**rest, "finalizers": wanted} if wanted else rest}
+
+
+def _is_held(resource: Resource, obj: Object) -> bool:
+    hook = resource.strategy.is_held
+    return bool(obj["metadata"].get("finalizers")) or (hook is not None and hook(obj))
+
+
+def _counts_generations(resource: Resource) -> bool:
+    return resource.has_generation or resource.is_custom
+
+
+def _is_same_spec(resource: Resource, new: Object, old: Object) -> bool:
+    """Of custom resources all but metadata and status is spec."""
+    if not resource.is_custom:
+        return bool(new.get("spec") == old.get("spec"))
+    has_status = "status" in resource.subresources
+    outside = {"apiVersion", "kind", "metadata"} | ({"status"} if has_status else set())
+    return all(new.get(field) == old.get(field) for field in (new.keys() | old.keys()) - outside)
+
+
+def _require_no_new_finalizers(
+    resource: Resource, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    if not before.get("deletionTimestamp"):
+        return
+    known = set(before.get("finalizers") or ())
+    added = [one for one in after.get("finalizers") or () if one not in known]
+    if added:
+        quoted = ", ".join(f'"{one}"' for one in added)
+        what = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        why = f"Forbidden: {what} []string{{{quoted}}}"
+        raise _invalid(resource, before["name"], "metadata.finalizers", why)
+
+
+def _invalid(resource: Resource, name: str, field: str, why: str) -> ApiError:
+    reason = "FieldValueForbidden" if why.startswith("Forbidden") else "FieldValueRequired"
+    return invalid(resource.kind, resource.group, name, [Cause(reason, why, field)])
+
+
+def _unknown_policy(policy: str) -> ApiError:
+    supported = ", ".join(f'"{one}"' for one in (*POLICIES, "nil"))
+    why = f'Unsupported value: "{policy}": supported values: {supported}'
+    cause = Cause("FieldValueNotSupported", why, "propagationPolicy")
+    return invalid("DeleteOptions", "meta.k8s.io", "", [cause])
+
+
+def _parse(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,155 @@
+"""The form in which objects are kept: compact JSON without resourceVersion. PURE.
+
+An object's resourceVersion is the store's revision of its last write, which nobody knows before
+that write. So the bytes are kept without it, and it is put in when they are read: `splice` does
+that without decoding them, because `encode` always begins with apiVersion, kind and metadata.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from controlplane.api.errors import bad_request, internal
+from controlplane.api.resource import Object, Resource
+
+_METADATA = b'"metadata":{'
+_LEADING = ("apiVersion", "kind", "metadata")
+
+
+class Transform(Protocol):
+    """What the bytes of objects go through on their way into the store, such as encryption.
+
+    `key` is where they are kept: authenticated with the bytes, it keeps whoever can write the
+    store from giving one object the content of another.
+    """
+
+    def encode(self, resource: Resource, key: bytes, plain: bytes) -> bytes:
+        """What is written."""
+
+    def decode(self, resource: Resource, key: bytes, stored: bytes) -> bytes:
+        """What was encoded. Raises ApiError 500 when it cannot be read."""
+
+    def is_stale(self, resource: Resource, stored: bytes) -> bool:
+        """Whether it would be encoded otherwise now: then also an equal object is written."""
+
+
+class Identity:
+    """The transform that keeps bytes as they are."""
+
+    def encode(self, resource: Resource, key: bytes, plain: bytes) -> bytes:
+        """The same."""
+        return plain
+
+    def decode(self, resource: Resource, key: bytes, stored: bytes) -> bytes:
+        """The same."""
+        return stored
+
+    def is_stale(self, resource: Resource, stored: bytes) -> bool:
+        """Never."""
+        return False
+
+
+def key_of(resource: Resource, namespace: str, name: str) -> bytes:
+    """The key of an object. Raises ApiError 400 for what would be a part of another's key."""
+    if not name or "/" in name or "/" in namespace:
+        raise bad_request(f'invalid name "{namespace}/{name}": it must be set and may not hold "/"')
+    if resource.is_namespaced and not namespace:
+        raise bad_request(f"{resource.plural} are namespaced, and no namespace is given")
+    return _bytes(resource.key(namespace, name))
+
+
+def prefix_of(resource: Resource, namespace: str = "") -> bytes:
+    """What the keys of a namespace's objects, or of all, begin with. Raises ApiError 400."""
+    if "/" in namespace:
+        raise bad_request(f'invalid namespace "{namespace}": it may not hold "/"')
+    is_narrowed = resource.is_namespaced and namespace
+    return _bytes(resource.key_prefix + (f"{namespace}/" if is_narrowed else ""))
+
+
+def _bytes(key: str) -> bytes:
+    try:
+        return key.encode()
+    except UnicodeEncodeError as error:
+        raise bad_request(f"invalid name: {error}") from None
+
+
+def storage_api_version(resource: Resource) -> str:
+    """apiVersion of a resource's objects in the store."""
+    version = resource.storage_version or resource.version
+    return f"{resource.group}/{version}" if resource.group else version
+
+
+def encode(resource: Resource, obj: Object) -> bytes:
+    """The bytes to keep of an object. Raises ApiError 400 for what JSON cannot say."""
+    metadata = obj["metadata"]
+    if "resourceVersion" in metadata:
+        metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
+    ordered = {
+        "apiVersion": storage_api_version(resource),
+        "kind": resource.kind,
+        "metadata": metadata,
+    }
+    ordered.update((key, value) for key, value in obj.items() if key not in _LEADING)
+    try:
+        return orjson.dumps(ordered)
+    except TypeError as error:  # an integer beyond 64 bits, half a surrogate pair
+        raise bad_request(f"the object cannot be encoded as JSON: {error}") from None
+
+
+def splice(raw: bytes, revision: int) -> bytes:
+    """The bytes of an object as clients see it: with its resourceVersion.
+
+    raw  as `encode` gave them. Raises ApiError 500 for bytes that are no object.
+    """
+    # Neither apiVersion nor kind can contain an unescaped quote: the first match is the right one.
+    position = raw.find(_METADATA)
+    if position < 0:
+        raise internal("what is stored is no object")
+    position += len(_METADATA)
+    comma = b"" if raw[position : position + 1] == b"}" else b","
+    return b'%b"resourceVersion":"%d"%b%b' % (raw[:position], revision, comma, raw[position:])
+
+
+def decode(resource: Resource, raw: bytes, revision: int) -> Object:
+    """The object that `encode` made these bytes of, in the version of `resource`.
+
+    Raises ApiError 500 for bytes that are no object.
+    """
+    try:
+        obj: dict[str, Any] = orjson.loads(raw)
+        obj["metadata"]["resourceVersion"] = str(revision)
+    except (ValueError, TypeError, KeyError):
+        raise internal("what is stored is no object") from None
+    obj["apiVersion"] = resource.api_version
+    return obj
+
+
+def loads(resource: Resource, raw: bytes) -> Object:
+    """The object of spliced bytes, in the version of `resource`. Raises ApiError 500."""
+    try:
+        obj: dict[str, Any] = orjson.loads(raw)
+    except ValueError:
+        raise internal("what is stored is no object") from None
+    obj["apiVersion"] = resource.api_version
+    return obj
+
+
+def is_same(one: Object, other: Object) -> bool:
+    """Whether two objects say the same; resourceVersion and the order of fields do not count."""
+    one, other = without_resource_version(one), without_resource_version(other)
+    # Python holds 1, 1.0 and True for equal, JSON does not: equal trees are compared as text.
+    return one == other and _sorted(one) == _sorted(other)
+
+
+def without_resource_version(obj: Object) -> Object:
+    """The same object, as it is kept."""
+    metadata: Mapping[str, Any] = obj["metadata"]
+    if "resourceVersion" not in metadata:
+        return obj
+    kept = {key: value for key, value in metadata.items() if key != "resourceVersion"}
+    return {**obj, "metadata": kept}
+
+
+def _sorted(obj: Object) -> bytes:
+    return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)

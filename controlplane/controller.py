@@ -1,0 +1,233 @@
+"""Controllers: a reconcile for each key that may need one, and what they all share.
+
+    async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> float | None:
+        widget = lister.get(WIDGETS, key)
+        if widget is None:
+            return None  # gone: there is nothing to do
+        ...
+
+    widgets = Controller("widgets", WIDGETS, reconcile, triggers=[owned(PODS, by=WIDGETS)])
+    await run([widgets], store)
+
+A reconcile is given a key, never an event: it reads the state from the cache, does what is
+missing, and expects to be called again. It returns None, or seconds after which to look again;
+what it raises has the key looked at again, ever later. It sees its own writes: a key is looked at
+again only when the caches have what was written.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from controlplane.api.errors import ApiError
+from controlplane.api.resource import Object, Resource
+from controlplane.indexer import Indexer, IndexFunction, Key
+from controlplane.informer import OWNER, Informer, Informers
+from controlplane.objects import ObjectStore
+from controlplane.workqueue import WorkQueue
+from kvstore.client.clock import AsyncioClock
+from kvstore.seams import Clock, Random
+
+RECONCILE_SECONDS_MAX = 300.0  # outlasts any reconcile that gets on; frees the worker of others
+SEEN_SECONDS_MAX = 30.0  # a cache that has not seen a write by then will not see it soon
+
+logger = logging.getLogger(__name__)
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """Which keys of a controller may need a look when an object of `resource` changes."""
+
+    resource: Resource
+    keys: Callable[[Object], Iterable[Key]]
+
+
+def owned(resource: Resource, *, by: Resource) -> Trigger:
+    """The trigger of objects that a controller of `by` makes: their owner needs a look."""
+
+    def owner(obj: Object) -> list[Key]:
+        metadata = obj["metadata"]
+        namespace = metadata.get("namespace", "") if by.is_namespaced else ""
+        return [
+            Key(namespace, reference.get("name", ""))
+            for reference in metadata.get("ownerReferences") or ()
+            if reference.get("controller")
+            and reference.get("kind") == by.kind
+            and reference.get("apiVersion", "").rpartition("/")[0] == by.group
+        ]
+
+    return Trigger(resource, owner)
+
+
+def owner_reference(owner: Object) -> dict[str, object]:
+    """What makes a new object one of `owner`'s: its controller, that waits for it to go."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+class Lister:
+    """What the caches hold of the resources that a controller has named. It never waits."""
+
+    def __init__(self, informers: Mapping[str, Informer[Object]]) -> None:
+        self._informers = informers
+
+    def get(self, resource: Resource, key: Key) -> Object | None:
+        """One object, or None."""
+        return self._of(resource).get(key)
+
+    def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
+        """The objects of a namespace, or all, by key."""
+        return self._of(resource).list(namespace)
+
+    def owned_by(self, resource: Resource, uid: str) -> Sequence[Object]:
+        """The objects that name an owner of this uid, by key."""
+        return self._of(resource).by_index(OWNER, uid)
+
+    def by_index(self, resource: Resource, index: str, value: str) -> Sequence[Object]:
+        """The objects that one of the controller's own indexes finds."""
+        return self._of(resource).by_index(index, value)
+
+    def _of(self, resource: Resource) -> Indexer[Object]:
+        informer = self._informers.get(resource.key_prefix)
+        assert informer is not None, f"the controller must name {resource.plural} in `reads`"
+        return informer.indexer
+
+
+Reconcile = Callable[[Key, Lister, ObjectStore], Awaitable[float | None]]
+
+
+class Controller(msgspec.Struct, frozen=True):
+    """What keeps objects of one resource as they should be.
+
+    name      for logs
+    resource  whose objects have the keys
+    triggers  other resources whose changes may need a look
+    reads     other resources that it reads
+    indexes   name of an index -> (resource, function), for `Lister.by_index`
+    workers   keys at once; one key is never with two workers
+    """
+
+    name: str
+    resource: Resource
+    reconcile: Reconcile
+    triggers: Sequence[Trigger] = ()
+    reads: Sequence[Resource] = ()
+    indexes: Mapping[str, tuple[Resource, IndexFunction[Object]]] = {}
+    workers: int = 1
+
+
+async def run(
+    controllers: Sequence[Controller],
+    store: ObjectStore,
+    *,
+    clock: Clock | None = None,
+    random: Random | None = None,
+) -> None:
+    """Run controllers until cancelled; all share one cache a resource."""
+    clock = clock or AsyncioClock()
+    async with Informers(store, clock=clock, random=random) as informers:
+        running = [_Running(controller, store, informers, clock) for controller in controllers]
+        await informers.until_synced()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for one in running:
+                    for _ in range(one.controller.workers):
+                        tasks.create_task(one.work(), name=f"controller {one.controller.name}")
+        finally:
+            for one in running:
+                one.close()
+
+
+class _Running:
+    """A controller, its queue, and the caches that it reads."""
+
+    def __init__(
+        self, controller: Controller, store: ObjectStore, informers: Informers, clock: Clock
+    ) -> None:
+        self.controller = controller
+        self._store = store
+        self._queue: WorkQueue[Key] = WorkQueue(clock)
+        self._informers = {
+            resource.key_prefix: informers.of(resource) for resource in _resources(controller)
+        }
+        self._lister = Lister(self._informers)
+        for name, (resource, function) in controller.indexes.items():
+            self._informers[resource.key_prefix].indexer.add_index(name, function)
+        self._of(controller.resource).add_handler(lambda key, old, new: self._queue.add(key))
+        for trigger in controller.triggers:
+            self._trigger(trigger)
+
+    async def work(self) -> None:
+        """Be one worker."""
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._reconcile(key)
+            finally:
+                self._queue.done(key)
+
+    def close(self) -> None:
+        """Nothing that is delayed will come any more."""
+        self._queue.close()
+
+    async def _reconcile(self, key: Key) -> None:
+        written: dict[str, int] = {}
+        store = self._store.noting(lambda resource, at: written.update({resource.key_prefix: at}))
+        try:
+            async with asyncio.timeout(RECONCILE_SECONDS_MAX):
+                again = await self.controller.reconcile(key, self._lister, store)
+        except ApiError as error:
+            # What the caches did not know yet, or a store that is away: the next look will tell.
+            logger.info("%s %s: %s", self.controller.name, key, error)
+            self._queue.add_failed(key)
+        except Exception:
+            logger.exception("%s %s: reconcile failed", self.controller.name, key)
+            self._queue.add_failed(key)
+        else:
+            self._queue.forget(key)
+            if again is not None:
+                self._queue.add_after(key, again)
+        await self._until_seen(written)
+
+    async def _until_seen(self, written: Mapping[str, int]) -> None:
+        """Keep the key until the caches hold what was written, so that nothing is done twice."""
+        try:
+            async with asyncio.timeout(SEEN_SECONDS_MAX):
+                for prefix, revision in written.items():
+                    if prefix in self._informers:
+                        await self._informers[prefix].until(revision)
+        except TimeoutError:
+            logger.warning("%s: a cache is slow, go on without it", self.controller.name)
+
+    def _trigger(self, trigger: Trigger) -> None:
+        def on_change(key: Key, old: Object | None, new: Object | None) -> None:
+            for obj in (old, new):
+                if obj is not None:
+                    for found in self._keys(trigger, key, obj):
+                        self._queue.add(found)
+
+        self._of(trigger.resource).add_handler(on_change)
+
+    def _keys(self, trigger: Trigger, key: Key, obj: Object) -> Iterable[Key]:
+        """Of an object that a trigger cannot read: none. It must not end all controllers."""
+        try:
+            return list(trigger.keys(obj))
+        except Exception:
+            logger.exception("%s: trigger failed for %s", self.controller.name, key)
+            return ()
+
+    def _of(self, resource: Resource) -> Informer[Object]:
+        return self._informers[resource.key_prefix]
+
+
+def _resources(controller: Controller) -> list[Resource]:
+    others = [trigger.resource for trigger in controller.triggers]
+    indexed = [resource for resource, _ in controller.indexes.values()]
+    return [controller.resource, *others, *controller.reads, *indexed]

@@ -1,0 +1,87 @@
+"""The stored form of objects."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.api import stored
+from controlplane.api.errors import ApiError
+from controlplane.api.resource import Object
+from tests.controlplane.kinds import WIDGETS
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
+    ['"metadata":{', "metadata", "apiVersion", "\\", '"', "resourceVersion"]
+)
+LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
+)
+OBJECTS = st.builds(
+    lambda metadata, rest, first: {**(rest if first else {}), "metadata": metadata, **rest},
+    st.dictionaries(TEXT, TREES, max_size=4).map(lambda m: {**m, "name": "a"}),
+    st.dictionaries(TEXT.filter(lambda text: text != "metadata"), TREES, max_size=4),
+    st.booleans(),
+)
+
+
+@given(obj=OBJECTS, revision=st.integers(1, 2**63 - 1))
+def test_spliced_bytes_are_the_object_with_its_version(obj: Object, revision: int) -> None:
+    raw = stored.encode(WIDGETS, obj)
+    expected = {
+        **obj,
+        "apiVersion": "example.com/v1",
+        "kind": "Widget",
+        "metadata": {**obj["metadata"], "resourceVersion": str(revision)},
+    }
+    assert orjson.loads(stored.splice(raw, revision)) == expected
+    assert stored.decode(WIDGETS, raw, revision) == expected
+    assert stored.loads(WIDGETS, stored.splice(raw, revision)) == expected
+    assert stored.encode(WIDGETS, expected) == stored.encode(
+        WIDGETS, stored.decode(WIDGETS, raw, 7)
+    ), "what is read can be written again"
+
+
+def test_metadata_may_be_empty() -> None:
+    raw = stored.encode(WIDGETS, {"metadata": {}})
+    assert orjson.loads(stored.splice(raw, 7))["metadata"] == {"resourceVersion": "7"}
+
+
+@given(st.binary(max_size=40).filter(lambda raw: b'"metadata":{' not in raw))
+def test_bytes_that_are_no_object_are_told(raw: bytes) -> None:
+    with pytest.raises(ApiError) as caught:
+        stored.splice(raw, 1)
+    assert caught.value.code == 500
+    with pytest.raises(ApiError):
+        stored.decode(WIDGETS, raw, 1)
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {1}])
+def test_what_json_cannot_say_is_a_bad_request(value: object) -> None:
+    with pytest.raises(ApiError) as caught:
+        stored.encode(WIDGETS, {"metadata": {"name": "a"}, "spec": value})
+    assert caught.value.code == 400
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1}, {"a": True}, False),
+        ({"a": [1, 2]}, {"a": [2, 1]}, False),
+        ({"a": None}, {}, False),
+        ({"a": 0}, {"a": False}, False),
+    ],
+)
+def test_sameness_is_json_s(one: Object, other: Object, is_same: bool) -> None:
+    def of(spec: Object, version: str) -> Object:
+        return {"metadata": {"name": "a", "resourceVersion": version}, "spec": spec}
+
+    assert stored.is_same(of(one, "1"), of(other, "2")) is is_same
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("n", "\ud800"), ("\udfff", "a"), ("", "a")])
+def test_impossible_name_is_a_bad_request(namespace: str, name: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        stored.key_of(WIDGETS, namespace, name)
+    assert caught.value.code == 400

@@ -1,0 +1,324 @@
+"""ObjectStore on real members, ours and etcd's. Numbers are rows of kube-behaviour.md."""
+
+import asyncio
+import itertools
+import re
+
+import orjson
+import pytest
+
+from controlplane.api.errors import ApiError
+from controlplane.api.resource import Object
+from controlplane.objects import (
+    ATTEMPTS_MAX,
+    Claim,
+    ClaimLostError,
+    DeleteOptions,
+    ObjectStore,
+)
+from kvstore.client import Client
+from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
+
+
+async def _refused(answer: object) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        await answer  # type: ignore[misc]
+    return caught.value
+
+
+# ------------------------------------------------------------------- create and get
+
+
+async def test_created_object_has_what_every_object_has(store: ObjectStore, namespace: str) -> None:
+    """2.12: uid, creationTimestamp, generation; 2.2: resourceVersion is the store's revision."""
+    made = await store.create(WIDGETS, widget(namespace))
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-.{17}", made["metadata"]["uid"])
+    assert re.fullmatch(r"20..-..-..T..:..:..Z", made["metadata"]["creationTimestamp"])
+    assert made["metadata"]["generation"] == 1
+    assert (made["apiVersion"], made["kind"]) == ("example.com/v1", "Widget")
+    assert int(made["metadata"]["resourceVersion"]) == await store.revision()
+    assert await store.get(WIDGETS, namespace, "a") == made
+    assert await store.get(WIDGETS, namespace, "a", linearizable=False) == made
+
+
+async def test_stored_bytes_have_no_resource_version(
+    store: ObjectStore, client: Client, namespace: str
+) -> None:
+    await store.create(WIDGETS, widget(namespace))
+    kv = await client.get(f"/registry/example.com/widgets/{namespace}/a")
+    assert kv is not None
+    assert "resourceVersion" not in orjson.loads(kv.value)["metadata"]
+
+
+async def test_second_create_of_a_name_is_refused(store: ObjectStore, namespace: str) -> None:
+    """2.18: AlreadyExists and its text."""
+    await store.create(WIDGETS, widget(namespace))
+    error = await _refused(store.create(WIDGETS, widget(namespace)))
+    assert (error.code, error.reason) == (409, "AlreadyExists")
+    assert error.message == 'widgets.example.com "a" already exists'
+
+
+async def test_absent_object_is_not_found(store: ObjectStore, namespace: str) -> None:
+    """2.18: NotFound and its text."""
+    calls = [
+        store.get(PODS, namespace, "x"),
+        store.update(PODS, namespace, "x", lambda pod: pod),
+        store.delete(PODS, namespace, "x"),
+    ]
+    for call in calls:
+        error = await _refused(call)
+        assert (error.code, error.message) == (404, 'pods "x" not found')
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "/"])
+async def test_name_that_would_be_another_key_is_refused(
+    store: ObjectStore, namespace: str, name: str
+) -> None:
+    assert (await _refused(store.get(WIDGETS, namespace, name))).code == 400
+    assert (await _refused(store.get(WIDGETS, f"{namespace}/{name}", "a"))).code == 400
+
+
+async def test_object_that_was_read_cannot_be_created_again(
+    store: ObjectStore, namespace: str
+) -> None:
+    made = await store.create(WIDGETS, widget(namespace))
+    error = await _refused(store.create(WIDGETS, with_metadata(made, name="b")))
+    assert error.message == "resourceVersion should not be set on objects to be created"
+
+
+async def test_generated_name_is_cut_and_gets_five_letters(
+    store: ObjectStore, namespace: str
+) -> None:
+    """2.9."""
+    nameless = {"metadata": {"namespace": namespace, "generateName": "b" * 70 + "-"}, "spec": {}}
+    made = await store.create(WIDGETS, nameless)
+    assert re.fullmatch(r"b{58}[bcdfghjklmnpqrstvwxz2456789]{5}", made["metadata"]["name"])
+
+
+class _SameDice:
+    """Dice that always fall alike, so that generated names collide."""
+
+    def __init__(self) -> None:
+        self.rolls = 0
+
+    def random(self) -> float:
+        return 0.0
+
+    def randrange(self, start: int, stop: int) -> int:
+        self.rolls += 1
+        return start
+
+    def getrandbits(self, k: int, /) -> int:
+        return 0
+
+
+async def test_generated_names_collide_eight_times_before_it_is_told(
+    client: Client, namespace: str
+) -> None:
+    """2.9: retried up to 8 times, then AlreadyExists."""
+    dice = _SameDice()
+    store = ObjectStore(client, dice=dice)
+    nameless = {"metadata": {"namespace": namespace, "generateName": "x-"}}
+    await store.create(WIDGETS, nameless)
+    dice.rolls = 0
+    error = await _refused(store.create(WIDGETS, nameless))
+    assert (error.reason, dice.rolls) == ("AlreadyExists", 8 * 5)
+
+
+async def test_dry_run_writes_nothing(store: ObjectStore, namespace: str) -> None:
+    """2.10: all conflicts are found, nothing is stored."""
+    made = await store.create(WIDGETS, widget(namespace), dry_run=True)
+    assert "resourceVersion" not in made["metadata"]
+    assert (await _refused(store.get(WIDGETS, namespace, "a"))).code == 404
+
+    kept = await store.create(WIDGETS, widget(namespace))
+    error = await _refused(store.create(WIDGETS, widget(namespace), dry_run=True))
+    assert error.reason == "AlreadyExists"
+    changed = await store.update(
+        WIDGETS, namespace, "a", lambda old: with_size(old, 7), dry_run=True
+    )
+    assert changed["spec"] == {"size": 7}
+    assert changed["metadata"]["resourceVersion"] == kept["metadata"]["resourceVersion"]
+    deletion = await store.delete(WIDGETS, namespace, "a", options=DeleteOptions(dry_run=True))
+    assert deletion.is_gone
+    assert await store.get(WIDGETS, namespace, "a") == kept
+
+
+# --------------------------------------------------------------------------- update
+
+
+async def test_update_writes_and_counts_changes_of_the_spec(
+    store: ObjectStore, namespace: str
+) -> None:
+    """2.12: generation + 1 on a change of the spec, not of metadata or status."""
+    made = await store.create(WIDGETS, widget(namespace))
+    resized = await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2))
+    assert resized["metadata"]["generation"] == 2
+    assert int(resized["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+    labelled = await store.update(
+        WIDGETS, namespace, "a", lambda old: with_metadata(old, labels={"x": "y"})
+    )
+    seen = await store.update(WIDGETS, namespace, "a", lambda old: {**old, "status": {"n": 1}})
+    assert labelled["metadata"]["generation"] == seen["metadata"]["generation"] == 2
+    assert await store.get(WIDGETS, namespace, "a") == seen
+
+
+async def test_equal_object_is_not_written(store: ObjectStore, namespace: str) -> None:
+    """2.2: no-op updates keep the resourceVersion."""
+    made = await store.create(WIDGETS, widget(namespace))
+
+    def reorder(old: Object) -> Object:
+        return {key: old[key] for key in reversed(list(old))}
+
+    assert await store.update(WIDGETS, namespace, "a", reorder) == made
+    assert await store.get(WIDGETS, namespace, "a") == made
+
+
+async def test_true_is_not_one(store: ObjectStore, namespace: str) -> None:
+    """Python holds them for equal; a change from one to the other must be written."""
+    made = await store.create(WIDGETS, widget(namespace))
+    changed = await store.update(
+        WIDGETS, namespace, "a", lambda old: {**old, "spec": {"size": True}}
+    )
+    assert changed["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]
+    assert (await store.get(WIDGETS, namespace, "a"))["spec"]["size"] is True
+
+
+async def test_stale_version_is_a_conflict(store: ObjectStore, namespace: str) -> None:
+    """2.3: named by the caller, or by the object that `change` returns."""
+    made = await store.create(WIDGETS, widget(namespace))
+    await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2))
+    version = made["metadata"]["resourceVersion"]
+    by_name = store.update(
+        WIDGETS, namespace, "a", lambda old: with_size(old, 3), resource_version=version
+    )
+    by_object = store.update(WIDGETS, namespace, "a", lambda _: with_size(made, 3))
+    for call in (by_name, by_object):
+        error = await _refused(call)
+        assert (error.code, error.reason) == (409, "Conflict")
+        assert "please apply your changes to the latest version" in error.message
+    assert (await store.get(WIDGETS, namespace, "a"))["spec"]["size"] == 2
+
+
+async def test_object_without_a_version_overwrites(store: ObjectStore, namespace: str) -> None:
+    """2.3: PUT without resourceVersion is unconditional."""
+    made = await store.create(WIDGETS, widget(namespace))
+    await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2))
+    blind = with_metadata(with_size(made, 3), resourceVersion=None)
+    assert (await store.update(WIDGETS, namespace, "a", lambda _: blind))["spec"]["size"] == 3
+
+
+async def test_racing_updates_all_count(store: ObjectStore, namespace: str) -> None:
+    """2.3: a lost compare is tried again."""
+    await store.create(WIDGETS, widget(namespace, size=0))
+
+    def one_more(old: Object) -> Object:
+        return with_size(old, old["spec"]["size"] + 1)
+
+    await asyncio.gather(
+        *(store.update(WIDGETS, namespace, "a", one_more) for _ in range(ATTEMPTS_MAX))
+    )
+    assert (await store.get(WIDGETS, namespace, "a"))["spec"]["size"] == ATTEMPTS_MAX
+
+
+async def test_compare_that_is_always_lost_is_told(
+    store: ObjectStore, client: Client, namespace: str
+) -> None:
+    """2.3: five retries, then Conflict."""
+    await store.create(WIDGETS, widget(namespace))
+    key = f"/registry/example.com/widgets/{namespace}/a"
+    rivals = itertools.count(1)
+    calls = []
+
+    class _Rival(Client):
+        """Somebody who always writes between our read and our write."""
+
+        async def commit(self, txn, *, timeout_seconds=None):  # type: ignore[no-untyped-def]
+            kept = await client.get(key)
+            assert kept is not None
+            await client.put(key, kept.value.replace(b'"size":', b'"n%d":0,"size":' % next(rivals)))
+            return await super().commit(txn, timeout_seconds=timeout_seconds)
+
+    raced = ObjectStore(_Rival(client._connection))
+
+    def change(old: Object) -> Object:
+        calls.append(old)
+        return with_size(old, 9)
+
+    error = await _refused(raced.update(WIDGETS, namespace, "a", change))
+    assert (error.reason, len(calls)) == ("Conflict", 1 + 5)
+
+
+async def test_identity_cannot_be_changed(store: ObjectStore, namespace: str) -> None:
+    """2.12: name, namespace, uid, creationTimestamp are immutable."""
+    made = await store.create(WIDGETS, widget(namespace))
+    forged = {"creationTimestamp": "1999-01-01T00:00:00Z", "deletionTimestamp": "x"}
+    kept = await store.update(WIDGETS, namespace, "a", lambda old: with_metadata(old, **forged))
+    assert kept == made
+    renamed = store.update(WIDGETS, namespace, "a", lambda old: with_metadata(old, name="b"))
+    assert (await _refused(renamed)).code == 400
+    other = store.update(WIDGETS, namespace, "a", lambda old: with_metadata(old, uid="other"))
+    assert (await _refused(other)).code == 409
+
+
+async def test_uid_precondition(store: ObjectStore, namespace: str) -> None:
+    """2.3: a precondition that does not hold is a Conflict."""
+    made = await store.create(WIDGETS, widget(namespace))
+    uid = made["metadata"]["uid"]
+    await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2), uid=uid)
+    other = store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 3), uid="u")
+    error = await _refused(other)
+    assert error.code == 409
+    assert f"UID in precondition: u, UID in object meta: {uid}" in error.message
+
+
+async def test_guess_that_is_true_spares_the_read_and_a_false_one_harms_nobody(
+    store: ObjectStore, namespace: str
+) -> None:
+    made = await store.create(WIDGETS, widget(namespace))
+    seen = []
+
+    def one_more(old: Object) -> Object:
+        seen.append(old["spec"]["size"])
+        return with_size(old, old["spec"]["size"] + 1)
+
+    await store.update(WIDGETS, namespace, "a", one_more, known=made)
+    third = await store.update(WIDGETS, namespace, "a", one_more, known=made)
+    assert (seen, third["spec"]["size"]) == ([1, 1, 2], 3)
+    same = await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 1), known=made)
+    assert same["spec"]["size"] == 1, "equal to the guess is not equal to what is stored"
+
+
+# --------------------------------------------------------------------------- claims
+
+
+async def test_claims_are_written_with_the_object_or_not_at_all(
+    store: ObjectStore, client: Client, namespace: str
+) -> None:
+    """5.2: an address is taken in the Txn that writes its owner."""
+    address = f"/ranges/ip/{namespace}".encode()
+    await store.create(WIDGETS, widget(namespace), also=[Claim(address, b"a")])
+    with pytest.raises(ClaimLostError) as caught:
+        await store.create(WIDGETS, widget(namespace, "b"), also=[Claim(address, b"b")])
+    assert caught.value.keys == (address,)
+    assert (await _refused(store.get(WIDGETS, namespace, "b"))).code == 404
+    kv = await client.get(address)
+    assert kv is not None
+    assert kv.value == b"a"
+
+    lost = store.update(
+        WIDGETS, namespace, "a", lambda old: with_size(old, 2), also=[Claim(address, b"c", 1)]
+    )
+    assert isinstance(await _refused(lost), ClaimLostError)
+    won = Claim(address, b"c", kv.mod_revision)
+    await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2), also=[won])
+    assert (await client.get(address)).value == b"c"  # type: ignore[union-attr]
+
+
+async def test_claims_are_released_with_the_object(client: Client, namespace: str) -> None:
+    """5.2: an address is released on delete."""
+    address = f"/ranges/ip/{namespace}".encode()
+    store = ObjectStore(client, releases=lambda resource, obj: [address])
+    await store.create(WIDGETS, widget(namespace), also=[Claim(address, b"a")])
+    await store.delete(WIDGETS, namespace, "a")
+    assert await client.get(address) is None
