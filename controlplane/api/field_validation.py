@@ -15,6 +15,7 @@ from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object, Resource
 from controlplane.api.schema import Schema
 from controlplane.api.schemas import named
+from controlplane.api.validation import validate
 
 TOLD_MAX = 100
 """So many unknown or duplicate fields are enough to see what is wrong."""
@@ -36,9 +37,11 @@ def check_decodes(resource: Resource, obj: Object) -> None:
 
     ApiError: 400 with the first field that it could not.
     """
-    fault = unmarshal_fault(resource.schema, obj)
-    if fault:
-        raise cannot_be_handled(resource, fault)
+    # Validation is made for speed, and finds at least what Go does.
+    if validate(resource.schema, obj, with_required=False):
+        fault = unmarshal_fault(resource.schema, obj)
+        if fault:
+            raise cannot_be_handled(resource, fault)
 
 
 def cannot_be_handled(resource: Resource, why: str) -> ApiError:

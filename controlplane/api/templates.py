@@ -3,7 +3,7 @@
 Source: Kubernetes' API reference of PodTemplateSpec and of the apps group (kube-behaviour 2.19).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from controlplane.api import podspec, selectors, syntaxes
@@ -14,6 +14,16 @@ from controlplane.api.placement import validate_labels
 from controlplane.api.resource import Object
 
 MISMATCH = "`selector` does not match template `labels`"
+
+
+def in_spec(change: Callable[[Object], Object]) -> Callable[[Object], Object]:
+    """A change of an object's spec as one of the object, which may have none."""
+
+    def changed(obj: Object) -> Object:
+        spec = obj.get("spec")
+        return obj if spec is None else {**obj, "spec": change(spec)}
+
+    return changed
 
 
 def default_template(holder: Object, *path: str) -> Object:

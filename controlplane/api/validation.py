@@ -190,7 +190,7 @@ class _Fields:
         check = _anything if field is None else self._compiler.node(field, is_typed=self._is_typed)
         if self._is_resource and name in _IDENTITY:
             typed = self._compiler.node(_IDENTITY[name](), is_typed=True)
-            check = _all(typed, check)
+            check = _in_turn(typed, check)
         elif field is None:
             return self._values()
         self.known[name] = check
@@ -271,9 +271,12 @@ def _int(wanted: str) -> Check:
 
 
 def _int_or_string(value: Any) -> Sequence[Fault]:
-    if value is None or type(value) is str or type(value) is int:
+    if value is None or type(value) is str:
         return ()
-    return type_fault(value, "integer,string")
+    return _INT32(value) if type(value) is int else type_fault(value, "integer,string")
+
+
+_INT32 = _int("int32")
 
 
 def _quantity(value: Any) -> Sequence[Fault]:
@@ -349,9 +352,11 @@ def _integer(value: Any) -> Sequence[Fault]:
     return type_fault(value, "integer")
 
 
-def _all(*checks: Check) -> Check:
+def _in_turn(first: Check, second: Check) -> Check:
+    """The second one is asked only if the first one finds nothing: both look for types."""
+
     def check(value: Any) -> Sequence[Fault]:
-        return [fault for one in checks for fault in one(value)]
+        return first(value) or second(value)
 
     return check
 

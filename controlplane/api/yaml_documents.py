@@ -12,6 +12,7 @@ import base64
 import binascii
 import math
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 import yaml
@@ -65,7 +66,7 @@ class _MergeKey(str):
 _MERGE = _MergeKey("<<")
 
 
-class _Node:
+class _Node(ABC):
     """A mapping or sequence that is not closed yet.
 
     nodes   how many values are in it, itself included
@@ -79,13 +80,13 @@ class _Node:
         self.height = 1
         self.value: Any = None
 
+    @abstractmethod
     def add(self, value: Any) -> None:
         """Take the next value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def next_path(self) -> str:
         """Where the next value will be."""
-        raise NotImplementedError
 
 
 class _Sequence(_Node):

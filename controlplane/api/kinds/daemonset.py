@@ -12,6 +12,7 @@ from controlplane.api.resource import Object, Strategy
 from controlplane.api.rollout import at_most_all, is_zero
 from controlplane.api.templates import (
     default_template,
+    in_spec,
     validate_counts,
     validate_selected_template,
 )
@@ -20,13 +21,13 @@ _TYPES = ("OnDelete", "RollingUpdate")
 _ROLLING_UPDATE = {"maxUnavailable": 1, "maxSurge": 0}
 
 
-def _default(daemon_set: Object) -> Object:
-    spec = default_template(daemon_set.get("spec") or {}, "template")
+def _default(given: Object) -> Object:
+    spec = default_template(given, "template")
     strategy: Object = spec.get("updateStrategy") or {}
     if strategy.get("type") == "RollingUpdate":
         bounds = _ROLLING_UPDATE | (strategy.get("rollingUpdate") or {})
-        spec = {**spec, "updateStrategy": {**strategy, "rollingUpdate": bounds}}
-    return {**daemon_set, "spec": spec}
+        return {**spec, "updateStrategy": {**strategy, "rollingUpdate": bounds}}
+    return spec
 
 
 def _validate(daemon_set: Object) -> list[Cause]:
@@ -67,7 +68,7 @@ def _node_selector(daemon_set: Object, now: float) -> str:
 
 
 STRATEGY = Strategy(
-    default=_default,
+    default=in_spec(_default),
     validate=_validate,
     cells={"node_selector": _node_selector, **cells.workload("spec", "template", "spec")},
 )

@@ -18,6 +18,7 @@ from controlplane.api.resource import Object, Strategy
 from controlplane.api.rollout import at_most_all, is_zero
 from controlplane.api.templates import (
     default_template,
+    in_spec,
     validate_counts,
     validate_selected_template,
 )
@@ -26,13 +27,13 @@ _TYPES = ("Recreate", "RollingUpdate")
 _ROLLING_UPDATE = {"maxUnavailable": "25%", "maxSurge": "25%"}
 
 
-def _default(deployment: Object) -> Object:
-    spec = default_template(deployment.get("spec") or {}, "template")
+def _default(given: Object) -> Object:
+    spec = default_template(given, "template")
     strategy: Object = spec.get("strategy") or {}
     if strategy.get("type") == "RollingUpdate":
         bounds = _ROLLING_UPDATE | (strategy.get("rollingUpdate") or {})
-        spec = {**spec, "strategy": {**strategy, "rollingUpdate": bounds}}
-    return {**deployment, "spec": spec}
+        return {**spec, "strategy": {**strategy, "rollingUpdate": bounds}}
+    return spec
 
 
 def _validate(deployment: Object) -> list[Cause]:
@@ -85,7 +86,7 @@ def _ready(deployment: Object, now: float) -> str:
 
 
 STRATEGY = Strategy(
-    default=_default,
+    default=in_spec(_default),
     validate=_validate,
     cells={
         "ready": _ready,

@@ -10,6 +10,7 @@ from controlplane.api.cells import UNSET, at
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.tables import Cell
+from controlplane.api.templates import in_spec
 
 _CPU = {
     "type": "Resource",
@@ -30,8 +31,8 @@ _SCALE_DOWN = {
 }
 
 
-def _default(autoscaler: Object) -> Object:
-    spec: dict[str, Any] = dict(autoscaler.get("spec") or {})
+def _default(given: Object) -> Object:
+    spec = dict(given)
     if not spec.get("metrics"):
         spec["metrics"] = [_CPU]
     behavior = spec.get("behavior")
@@ -40,7 +41,7 @@ def _default(autoscaler: Object) -> Object:
             "scaleUp": _SCALE_UP | _given(behavior.get("scaleUp")),
             "scaleDown": _SCALE_DOWN | _given(behavior.get("scaleDown")),
         }
-    return {**autoscaler, "spec": spec}
+    return spec
 
 
 def _given(rules: Object | None) -> dict[str, Any]:
@@ -71,4 +72,4 @@ CELLS: dict[str, Cell] = {
     "min_pods": _min_pods,
 }
 
-STRATEGY = Strategy(default=_default, validate=_validate, cells=CELLS)
+STRATEGY = Strategy(default=in_spec(_default), validate=_validate, cells=CELLS)

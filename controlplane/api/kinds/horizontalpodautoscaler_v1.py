@@ -27,10 +27,6 @@ def _cpu_metric(percent: int) -> Object:
     return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
 
 
-def _is_cpu(metric: Object, *path: str) -> bool:
-    return at(metric, "resource", "name") == "cpu" and at(metric, "resource", *path) is not None
-
-
 def to_storage(autoscaler: Object) -> Object:
     """As v2 has it. Who says nothing of metrics means 80 % of cpu."""
     spec: dict[str, Any] = dict(autoscaler.get("spec") or {})
@@ -95,20 +91,19 @@ def from_storage(autoscaler: Object) -> Object:
     """As v1 has it; what it has no field for goes into annotations."""
     spec: dict[str, Any] = dict(autoscaler.get("spec") or {})
     status: Object = autoscaler.get("status") or {}
-    told: dict[str, Any] = {_CONDITIONS: status.get("conditions")}
-    metrics, current = spec.pop("metrics", None) or [], status.get("currentMetrics") or []
-    cpu = next((one for one in metrics if _is_cpu(one, "target", "averageUtilization")), None)
-    if cpu is not None:
-        spec["targetCPUUtilizationPercentage"] = at(cpu, "resource", "target", "averageUtilization")
-    told[_METRICS] = [one for one in metrics if one is not cpu]
-    told[_BEHAVIOR] = spec.pop("behavior", None)
-    used = next((one for one in current if _is_cpu(one, "current", "averageUtilization")), None)
+    percent, metrics = _without_cpu(spec.pop("metrics", None) or [], "target")
+    used, current = _without_cpu(status.get("currentMetrics") or [], "current")
+    told = {
+        _METRICS: metrics,
+        _BEHAVIOR: spec.pop("behavior", None),
+        _CURRENT: current,
+        _CONDITIONS: status.get("conditions"),
+    }
+    if percent is not None:
+        spec["targetCPUUtilizationPercentage"] = percent
     made: dict[str, Any] = {field: status[field] for field in _SAME_STATUS if field in status}
     if used is not None:
-        made["currentCPUUtilizationPercentage"] = at(
-            used, "resource", "current", "averageUtilization"
-        )
-    told[_CURRENT] = [one for one in current if one is not used]
+        made["currentCPUUtilizationPercentage"] = used
     return {
         **autoscaler,
         "apiVersion": "autoscaling/v1",
@@ -116,6 +111,15 @@ def from_storage(autoscaler: Object) -> Object:
         "spec": spec,
         **({"status": made} if "status" in autoscaler else {}),
     }
+
+
+def _without_cpu(metrics: list[Object], value: str) -> tuple[int | None, list[Object]]:
+    """The utilization of the first metric of cpu that has one, and all the others."""
+    for position, metric in enumerate(metrics):
+        percent = at(metric, "resource", value, "averageUtilization")
+        if percent is not None and at(metric, "resource", "name") == "cpu":
+            return percent, [*metrics[:position], *metrics[position + 1 :]]
+    return None, metrics
 
 
 def _annotated(metadata: Object, told: Object) -> Object:

@@ -25,7 +25,9 @@ _SETTLED = ("selector", "completionMode", "podFailurePolicy", "backoffLimitPerIn
 
 
 def _default(job: Object) -> Object:
-    spec: dict[str, Any] = dict(default_template(job.get("spec") or {}, "template"))
+    if job.get("spec") is None:
+        return job
+    spec: dict[str, Any] = dict(default_template(job["spec"], "template"))
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     if spec.get("parallelism") is None:

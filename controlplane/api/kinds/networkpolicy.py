@@ -21,18 +21,18 @@ from controlplane.api.faults import (
 )
 from controlplane.api.handlers import port_or_name
 from controlplane.api.resource import Object, Strategy
+from controlplane.api.templates import in_spec
 
 _TYPES = ("Egress", "Ingress")
 _PEERS = ("podSelector", "namespaceSelector", "ipBlock")
 
 
-def _default(policy: Object) -> Object:
+def _default(spec: Object) -> Object:
     """Egress is limited only where a policy says something of it."""
-    spec: Object = policy.get("spec") or {}
     if spec.get("policyTypes"):
-        return policy
+        return spec
     types = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
-    return {**policy, "spec": {**spec, "policyTypes": types}}
+    return {**spec, "policyTypes": types}
 
 
 def _validate(policy: Object) -> list[Cause]:
@@ -107,4 +107,6 @@ def _pod_selector(policy: Object, now: float) -> str:
     return cells.selector(at(policy, "spec", "podSelector"))
 
 
-STRATEGY = Strategy(default=_default, validate=_validate, cells={"pod_selector": _pod_selector})
+STRATEGY = Strategy(
+    default=in_spec(_default), validate=_validate, cells={"pod_selector": _pod_selector}
+)

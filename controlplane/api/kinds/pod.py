@@ -11,6 +11,7 @@ from controlplane.api.errors import Cause
 from controlplane.api.faults import forbidden, invalid
 from controlplane.api.qos import qos_class
 from controlplane.api.resource import Object, Strategy
+from controlplane.api.templates import in_spec
 
 _MAY_CHANGE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
@@ -21,9 +22,8 @@ _MAY_CHANGE = (
 )
 
 
-def _default(pod: Object) -> Object:
-    spec = podspec.default_pod_spec(pod.get("spec") or {})
-    return {**pod, "spec": podspec.default_requests(spec)}
+def _default(spec: Object) -> Object:
+    return podspec.default_requests(podspec.default_pod_spec(spec))
 
 
 def _prepare_create(pod: Object) -> Object:
@@ -161,7 +161,7 @@ def validate_ephemeral_update(new: Object, old: Object) -> list[Cause]:
 
 
 STRATEGY = Strategy(
-    default=_default,
+    default=in_spec(_default),
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     validate=_validate,

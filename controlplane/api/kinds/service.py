@@ -17,12 +17,13 @@ from controlplane.api.services import (
     validate_service,
     validate_service_update,
 )
+from controlplane.api.templates import in_spec
 
 _AFFINITY_SECONDS = 10_800
 
 
-def _default(service: Object) -> Object:
-    spec = dict(service.get("spec") or {})
+def _default(given: Object) -> Object:
+    spec = dict(given)
     kind = spec.get("type")
     if ports := spec.get("ports"):
         spec["ports"] = [_default_port(port) for port in ports]
@@ -39,7 +40,7 @@ def _default(service: Object) -> Object:
         more["externalTrafficPolicy"] = "Cluster"
     if kind == "LoadBalancer":
         more["allocateLoadBalancerNodePorts"] = True
-    return {**service, "spec": _both_cluster_ips(more | _present(spec))}
+    return _both_cluster_ips(more | _present(spec))
 
 
 def _present(spec: Object) -> dict[str, Any]:
@@ -175,7 +176,7 @@ def _selector(service: Object, now: float) -> str:
 
 
 STRATEGY = Strategy(
-    default=_default,
+    default=in_spec(_default),
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     validate=validate_service,

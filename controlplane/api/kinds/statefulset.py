@@ -18,6 +18,7 @@ from controlplane.api.faults import (
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import (
     default_template,
+    in_spec,
     validate_counts,
     validate_selected_template,
 )
@@ -40,13 +41,13 @@ _MAY_NOT = (
 )
 
 
-def _default(stateful_set: Object) -> Object:
-    spec = default_template(stateful_set.get("spec") or {}, "template")
+def _default(given: Object) -> Object:
+    spec = default_template(given, "template")
     strategy: Object = spec.get("updateStrategy") or {}
     if strategy.get("type") == "RollingUpdate":
         bounds = {"partition": 0} | (strategy.get("rollingUpdate") or {})
-        spec = {**spec, "updateStrategy": {**strategy, "rollingUpdate": bounds}}
-    return {**stateful_set, "spec": spec}
+        return {**spec, "updateStrategy": {**strategy, "rollingUpdate": bounds}}
+    return spec
 
 
 def _validate(stateful_set: Object) -> list[Cause]:
@@ -105,7 +106,7 @@ def _ready(stateful_set: Object, now: float) -> str:
 
 
 STRATEGY = Strategy(
-    default=_default,
+    default=in_spec(_default),
     validate=_validate,
     validate_update=_validate_update,
     name_rule="label",  # its pods' host names begin with it

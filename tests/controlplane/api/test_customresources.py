@@ -117,6 +117,19 @@ def test_null_keywords_are_as_good_as_none() -> None:
     assert validate(made.schema, {"spec": ["a"]}) == []
 
 
+def test_null_may_be_a_default() -> None:
+    """11.7: nullable"""
+    spec = {"type": "string", "nullable": True, "default": None, "format": None}
+    schema = {"type": "object", "properties": {"spec": spec}}
+    crd = with_version(schema={"openAPIV3Schema": schema}, subresources=None, selectableFields=None)
+    (made,) = resources_of(crd)
+    assert made.schema.properties["spec"].node == {
+        "type": "string",
+        "nullable": True,
+        "default": None,
+    }
+
+
 def test_names_that_follow_from_others_are_filled_in() -> None:
     names = {"plural": "crontabs", "kind": "CronTab", "listKind": ""}
     filled = customresources.default_definition(definition(names=names))

@@ -3,11 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controlplane.api import field_validation, schemas
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Resource
 from controlplane.api.schema import Schema
+from controlplane.api.validation import validate
 
 
 def resource(group: str, kind: str, plural: str, schema: Schema | None = None) -> Resource:
@@ -95,6 +98,28 @@ def containers(*found: Any) -> dict[str, Any]:
             ),
         ),
         (
+            {"spec": {"strategy": {"rollingUpdate": {"maxSurge": 2**31}}}},
+            "json: cannot unmarshal number 2147483648 into Go value of type int32",
+        ),
+        (
+            {"spec": {"paused": "no"}},
+            (
+                "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.paused "
+                "of type bool"
+            ),
+        ),
+        (
+            {"metadata": {"labels": []}},
+            (
+                "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels "
+                "of type map[string]string"
+            ),
+        ),
+        (
+            {"metadata": {"creationTimestamp": 7}},
+            "json: cannot unmarshal number into Go value of type string",
+        ),
+        (
             {"metadata": {"creationTimestamp": "yesterday"}},
             (
                 'parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": '
@@ -132,6 +157,50 @@ def test_secret_data_that_is_no_base64(data: str, position: int) -> None:
 )
 def test_what_go_reads_is_no_fault(obj: dict[str, Any]) -> None:
     field_validation.check_decodes(DEPLOYMENTS, obj)
+
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2**33)
+    | st.floats(-9, 9)
+    | st.text("1ab", max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "metadata",
+                    "spec",
+                    "template",
+                    "containers",
+                    "name",
+                    "labels",
+                    "ports",
+                    "replicas",
+                ]
+                + [
+                    "resources",
+                    "limits",
+                    "creationTimestamp",
+                    "strategy",
+                    "rollingUpdate",
+                    "maxSurge",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["metadata", "spec"]), VALUES))
+def test_go_and_validation_find_fault_with_the_same_objects(obj: dict[str, Any]) -> None:
+    schema = DEPLOYMENTS.schema
+    fault = field_validation.unmarshal_fault(schema, obj)
+    assert bool(fault) is bool(validate(schema, obj, with_required=False))
 
 
 def test_custom_resources_are_typed_in_their_metadata_only() -> None:

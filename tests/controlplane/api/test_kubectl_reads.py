@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -50,15 +51,15 @@ OBJECTS: dict[str, list[Object]] = {
 }
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class Server(http.server.ThreadingHTTPServer):
     is_aggregated = True
     asked: list[str]
     patched: list[str]
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class Handler(http.server.BaseHTTPRequestHandler):
     registry = registry()
-    server: _Server
+    server: Server
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
@@ -135,7 +136,7 @@ def _document(known: Registry, path: str) -> Object | None:
     return make(known, match[1] or "", match[2])
 
 
-def _kubectls() -> list[Any]:
+def kubectls() -> list[Any]:
     found = shutil.which("kubectl")
     if found is None:
         return [pytest.param("", marks=pytest.mark.skip("no kubectl is installed"))]
@@ -143,9 +144,9 @@ def _kubectls() -> list[Any]:
     return [found, *sorted(str(path) for path in beside)]
 
 
-@pytest.fixture
-def server() -> Iterator[_Server]:
-    with _Server(("127.0.0.1", 0), _Handler) as server:
+@contextmanager
+def serving(handler: type[Handler]) -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), handler) as server:
         server.asked, server.patched = [], []
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -154,13 +155,19 @@ def server() -> Iterator[_Server]:
         thread.join()
 
 
-@pytest.fixture(params=_kubectls(), ids=lambda path: Path(path).name)
-def kubectl(request: pytest.FixtureRequest, server: _Server, tmp_path: Path) -> "Kubectl":
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving(Handler) as server:
+        yield server
+
+
+@pytest.fixture(params=kubectls(), ids=lambda path: Path(path).name)
+def kubectl(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> "Kubectl":
     return Kubectl(request.param, server, tmp_path)
 
 
 class Kubectl:
-    def __init__(self, path: str, server: _Server, home: Path) -> None:
+    def __init__(self, path: str, server: Server, home: Path) -> None:
         self.server = server
         self._command = [path, f"--server=http://127.0.0.1:{server.server_port}"]
         self._environment = {"HOME": str(home), "KUBECONFIG": str(home / "none")}

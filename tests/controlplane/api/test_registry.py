@@ -144,6 +144,8 @@ def test_shared_tables_get_a_path() -> None:
         "spec.replicas": 1,
         "spec.template.spec.restartPolicy": "Never",
     }
+    # Its own rows are filled in last.
+    assert list(made.defaults)[2:] == ["spec.replicas", "spec.template.spec.restartPolicy"]
     assert made.immutable == ("spec.template.x", "spec.selector")
 
 

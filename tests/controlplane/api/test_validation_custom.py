@@ -161,6 +161,8 @@ def test_constraints_in_kubernetes_words(spec: dict[str, Any], value: Any, messa
         ({"type": "object", "additionalProperties": {"type": "string"}}, {"a": "b"}),
         ({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, {"a": [None]}),
         ({"type": "string", "pattern": "(?=x)"}, "y"),
+        ({"type": "number", "multipleOf": 0}, 1),
+        ({}, {"a": [1]}),
     ],
 )
 def test_values_that_fit(spec: dict[str, Any], value: Any) -> None:
@@ -208,6 +210,8 @@ def test_duplicates_in_sets_and_maps_are_told_where_they_are() -> None:
         Cause("FieldValueDuplicate", 'Duplicate value: {"port":1,"protocol":"TCP"}', "spec[2]")
     ]
     assert validate(schema(**of_map), {"spec": ports[:2]}) == []
+    (found_type,) = validate(schema(**of_map), {"spec": [{"port": 1}, 1, {"port": 1}]})
+    assert found_type.field == "spec[1]"
 
 
 def test_combinations() -> None:
@@ -248,6 +252,12 @@ def test_combinations_look_into_fields() -> None:
     }
     assert messages({"a": 1}, **spec) == []
     assert messages({"a": 10}, **spec) == []
+    elements = {"type": "array", "items": {}, "anyOf": [{"items": {"maximum": 1}}, {"minItems": 3}]}
+    assert messages([1, 1], **elements) == []
+    assert messages([1, 2, 3], **elements) == []
+    assert messages([1, 2], **elements)[1:] == [
+        "Invalid value: 2: spec[1] in body should be less than or equal to 1"
+    ]
     assert messages({"a": 2}, **spec)[0].endswith("must validate at least one schema (anyOf)")
 
 
@@ -255,6 +265,15 @@ def test_metadata_is_typed_whatever_the_definition_says() -> None:
     bare = schema(type="object")
     found = validate(bare, {"metadata": {"labels": {"a": 1}, "uid": None}, "kind": 7})
     assert [cause.field for cause in found] == ["metadata.labels.a", "kind"]
+    kubebuilders = Schema(
+        {
+            "type": "object",
+            "properties": {"kind": {"type": "string"}, "metadata": {"type": "object"}},
+        },
+        {},
+    )
+    found = validate(kubebuilders, {"metadata": [], "kind": 7})
+    assert [cause.field for cause in found] == ["metadata", "kind"]
     named = Schema(
         {
             "type": "object",
