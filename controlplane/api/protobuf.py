@@ -21,9 +21,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import orjson
-
-from controlplane.api.decoding import BODY_BYTES_MAX, Decoded, decoders
+from controlplane.api.decoding import BODY_BYTES_MAX, Decoded, decode_json, decoders
 from controlplane.api.errors import ApiError, bad_request, too_large
 from controlplane.api.resource import Object
 
@@ -330,9 +328,9 @@ def _json(content: bytes) -> Any:
     if not raw:
         return None
     try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise _MalformedError(f"embedded JSON: {error}") from None
+        return decode_json(raw)
+    except ApiError as error:
+        raise _MalformedError(f"embedded JSON: {error.message}") from None
 
 
 _NUMBERS = frozenset({"int", "uint", "bool"})

@@ -55,6 +55,12 @@ _OBJECTS: Mapping[str, Mapping[str, Any]] = {
         "metadata": {"name": "web", "namespace": "default"},
         "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": _TEMPLATE},
     },
+    "/apis/apps/v1/namespaces/default/deployments/web/scale": {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 1},
+    },
     "/apis/batch/v1/namespaces/default/cronjobs/nightly": {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
@@ -76,10 +82,18 @@ _OBJECTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+_OWN_GROUPS = {
+    "Eviction": "policy",
+    "Scale": "autoscaling",
+    "TokenRequest": "authentication.k8s.io",
+}
+"""Kinds of sub-resources that are of another group than their resource."""
+
+
 def _resource_list(version: str) -> Mapping[str, Any]:
     resources = [
         {"name": name, "kind": kind, "namespaced": namespaced, "verbs": ["create", "get", "list"]}
-        | ({"group": "policy", "version": "v1"} if kind == "Eviction" else {})
+        | ({"group": _OWN_GROUPS[kind], "version": "v1"} if kind in _OWN_GROUPS else {})
         for name, (kind, namespaced) in _RESOURCES[version].items()
     ]
     return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
@@ -151,9 +165,8 @@ def _reply(path: str) -> Mapping[str, Any]:
     for plural, (kind, _) in _RESOURCES.get(version, {}).items():
         if path.endswith("/" + plural.rpartition("/")[2]):
             status = {"token": "t", "allowed": True, "userInfo": {"username": "u"}}
-            own = {"Eviction": "policy/v1", "TokenRequest": "authentication.k8s.io/v1"}
             return {
-                "apiVersion": own.get(kind, version),
+                "apiVersion": f"{_OWN_GROUPS[kind]}/v1" if kind in _OWN_GROUPS else version,
                 "kind": kind,
                 "metadata": {"name": "made"},
                 "status": status if "Review" in kind or "Token" in kind else {},

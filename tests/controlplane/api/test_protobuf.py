@@ -138,6 +138,20 @@ def test_embedded_json_is_part_of_the_object() -> None:
     assert decoded["revision"] == 4
 
 
+@pytest.mark.parametrize("text", [b"{", b"[" * 300 + b"]" * 300, b"\xff"])
+def test_embedded_json_is_bounded_and_checked(text: bytes) -> None:  # 2.18
+    refusal = _refusal(request("apps/v1", "ControllerRevision", field(2, field(1, text))))
+    assert refusal.code == 400
+    told = 'ControllerRevision in version "v1" cannot be handled as a ControllerRevision: '
+    assert refusal.message.startswith(f"{told}embedded JSON")
+
+
+def test_the_decoder_is_found_by_its_media_type() -> None:  # 1.5
+    body = request("v1", "ConfigMap", field(4, 1))
+    decoded = decoding.decode(body, "application/vnd.kubernetes.protobuf;type=x")
+    assert decoded.object["immutable"] is True
+
+
 def test_bytes_are_base64() -> None:
     entry = field(1, b"k") + field(2, b"\xff\x00")
     assert protobuf.decode(request("v1", "Secret", field(2, entry)))["data"] == {"k": "/wA="}

@@ -145,7 +145,11 @@ def significant(tree: Any) -> Any:
     return [significant(element) for element in tree] if isinstance(tree, list) else tree
 
 
-@pytest.mark.parametrize("command", BODIES)
+OBJECTS = [command for command in BODIES if not command.startswith("drain")]
+"""drain sends options, and those are read as trees."""
+
+
+@pytest.mark.parametrize("command", OBJECTS)
 def test_what_kubectl_makes_is_read_and_written_whole(command: str) -> None:  # 1.5
     obj = protobuf.decode(base64.b64decode(BODIES[command]["protobuf"]))
     group, _, version = obj["apiVersion"].rpartition("/")
