@@ -80,7 +80,7 @@ class Allocator:
         if wanted:
             why = self._refusal_of(wanted)
             if why:
-                raise _invalid(review, "spec.clusterIPs", f"Invalid value: [\"{wanted}\"]: {why}")
+                raise _invalid(review, "spec.clusterIPs", f'Invalid value: ["{wanted}"]: {why}')
             review.claims.append(_claim(review, IP_PREFIX + wanted))
             return wanted
         for address in self._candidates():
@@ -162,7 +162,7 @@ class Allocator:
 
     def _free_port(self, protocol: str, own: set[int]) -> int:
         dynamic = self._ports[self._static_ports :]
-        tried = [self._dice.choice(dynamic) for _ in range(_PROBES_MAX)]
+        tried: list[int] = [self._dice.choice(dynamic) for _ in range(_PROBES_MAX)]
         for port in (*tried, *dynamic, *self._ports[: self._static_ports]):
             if port not in own and not self._is_taken(_port_key(protocol, port)):
                 return port

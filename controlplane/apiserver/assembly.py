@@ -25,9 +25,11 @@ from controlplane.apiserver.cacher import Cacher
 from controlplane.apiserver.call import Call, Outgoing
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.encryption import Encryption
+from controlplane.apiserver.escalation import Escalation
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.http import HttpServer
 from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.pipeline import Pipeline
 from controlplane.apiserver.pods import Pods
 from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.reviews import Reviews
@@ -72,11 +74,10 @@ class Assembly:
         reads = Reads(self.cacher, self.store, time.time)
         writes = Writes(
             self.store,
+            Pipeline(self.allocator.mutate),
             self.lister,
             self.cacher.current,
-            self.registry,
-            self.allocator.mutate,
-            self.authorizer,
+            Escalation(self.authorizer),
         )
         self.server = ApiServer(
             registry=self.registry,
@@ -225,5 +226,5 @@ def connected(settings: Settings) -> Client:
     tls = None
     if settings.store_tls is not None:
         authority, certificate, key = settings.store_tls
-        tls = Tls.from_files(authority=authority, certificate=certificate, key=key)
+        tls = Tls.from_files(authority, certificate, key)
     return connect(settings.store_endpoints, tls=tls)

@@ -21,9 +21,7 @@ class Audit:
         self._write = write
         self._now = now
 
-    def note(
-        self, incoming: Incoming, target: Target | None, user: User | None, code: int
-    ) -> None:
+    def note(self, incoming: Incoming, target: Target | None, user: User | None, code: int) -> None:
         """A request has been answered (of a watch: begun)."""
         if self._write is None:
             return

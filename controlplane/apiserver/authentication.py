@@ -94,7 +94,9 @@ def user_of_certificate(subject: Sequence[tuple[str, str]]) -> User:
 
 
 def _extra(claims: Claims) -> dict[str, tuple[str, ...]]:
-    extra = {"authentication.kubernetes.io/credential-id": (f"JTI={claims.token_id}",)}
+    extra: dict[str, tuple[str, ...]] = {
+        "authentication.kubernetes.io/credential-id": (f"JTI={claims.token_id}",)
+    }
     if claims.bound is not None:
         kind, name, uid = claims.bound
         extra[f"authentication.kubernetes.io/{kind}-name"] = (name,)

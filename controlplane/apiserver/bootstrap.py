@@ -183,6 +183,8 @@ def _endpoint_slice(addresses: Sequence[tuple[str, int]]) -> dict[str, Any]:
             "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
         "addressType": "IPv6" if ":" in addresses[0][0] else "IPv4",
-        "endpoints": [{"addresses": [host], "conditions": {"ready": True}} for host, _ in addresses],
+        "endpoints": [
+            {"addresses": [host], "conditions": {"ready": True}} for host, _ in addresses
+        ],
         "ports": [{"name": "https", "port": addresses[0][1], "protocol": "TCP"}],
     }

@@ -102,7 +102,10 @@ class ResourceCache:
         found = orjson.loads(raw)
         metadata = found["metadata"]
         return Entry(
-            "", raw, int(metadata["resourceVersion"]), metadata.get("labels") or {},
+            "",
+            raw,
+            int(metadata["resourceVersion"]),
+            metadata.get("labels") or {},
             self._index(found),
         )
 

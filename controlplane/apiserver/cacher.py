@@ -17,6 +17,7 @@ from kvstore.client.operations import prefix_end
 from kvstore.errors import CompactedError, KvError
 
 PREFIX = "/registry/"
+CLAIMS_PREFIX = "/ranges/"  # just before it: one watch covers both
 FRESH_SECONDS_MAX = 3.0  # 2.2: how long a read waits for a revision that is yet to come
 _PAGE_KEYS = 1_000
 _AGAIN_SECONDS = 1.0
@@ -37,6 +38,8 @@ class Cacher:
         self._next: asyncio.Task[int] | None = None
         self._request_progress: Callable[[], None] = lambda: None
         self.cache = self._empty()
+        self.claims: set[str] = set()
+        """Keys of addresses that are taken."""
         self.is_ready = asyncio.Event()
         self.generation = 0
         """Counts the lists; who watches the cache of an older one has missed something."""
@@ -102,18 +105,22 @@ class Cacher:
     async def _list(self) -> int:
         """Read all objects as of one revision into a fresh cache; the revision."""
         cache = self._empty()
-        start, end, revision = PREFIX.encode(), prefix_end(PREFIX.encode()), 0
+        start, end, revision = CLAIMS_PREFIX.encode(), prefix_end(PREFIX.encode()), 0
+        claims: set[str] = set()
         while True:
             answer = await self._client.get_range(start, end, limit=_PAGE_KEYS, revision=revision)
             revision = revision or answer.header.revision
             for kv in answer.kvs:
                 key = kv.key.decode()
+                if key.startswith(CLAIMS_PREFIX):
+                    claims.add(key)
+                    continue
                 cache.load(key, self._plain(key, kv.value), kv.mod_revision)
             if not answer.more:
                 break
             start = answer.kvs[-1].key + b"\0"
         cache.loaded(revision)
-        self.cache = cache
+        self.cache, self.claims = cache, claims
         self.generation += 1
         self._tell()
         self.is_ready.set()
@@ -121,19 +128,30 @@ class Cacher:
 
     async def _follow(self, revision: int) -> None:
         async with self._client.watch(
-            PREFIX, prefix=True, start_revision=revision + 1, progress_notify=True, fragment=True
+            CLAIMS_PREFIX,
+            prefix_end(PREFIX.encode()),
+            start_revision=revision + 1,
+            progress_notify=True,
+            fragment=True,
         ) as changes:
             self._request_progress = changes.request_progress
             try:
                 async for batch in changes:
-                    self.cache.apply(list(map(self._told, batch.events)), batch.revision)
+                    told = [one for event in batch.events if (one := self._told(event))]
+                    self.cache.apply(told, batch.revision)
                     self._tell()
             finally:
                 self._request_progress = lambda: None
 
-    def _told(self, event: Event) -> tuple[str, bytes | None, int]:
+    def _told(self, event: Event) -> tuple[str, bytes | None, int] | None:
+        """What the cache is told; None: it is about no object."""
         key = event.kv.key.decode()
         is_put = event.type is EventType.PUT
+        if key.startswith(CLAIMS_PREFIX):
+            (self.claims.add if is_put else self.claims.discard)(key)
+            return None
+        if not key.startswith(PREFIX):
+            return None
         value = self._plain(key, event.kv.value) if is_put else None
         return key, value, event.kv.mod_revision
 

@@ -154,7 +154,11 @@ def _metadata(name: str) -> dict[str, Any]:
 def cluster_roles() -> Iterator[dict[str, Any]]:
     """Every default ClusterRole; rules of aggregated ones are filled in by `rbac.aggregated`."""
     for name, rules in _PLAIN.items():
-        role: dict[str, Any] = {"apiVersion": _API, "kind": "ClusterRole", "metadata": _metadata(name)}
+        role: dict[str, Any] = {
+            "apiVersion": _API,
+            "kind": "ClusterRole",
+            "metadata": _metadata(name),
+        }
         for target in ("view", "edit", "admin"):
             if name == f"system:aggregate-to-{target}":
                 role["metadata"]["labels"][_LABEL + target] = "true"

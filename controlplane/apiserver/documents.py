@@ -6,7 +6,7 @@ Documents made of the registry are kept until it changes.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -103,9 +103,7 @@ class Documents:
             case (True, [version]):
                 return self._resources(incoming, "", version)
             case (False, []):
-                return self._document(
-                    incoming, root, lambda: discovery.api_group_list(registry)
-                )
+                return self._document(incoming, root, lambda: discovery.api_group_list(registry))
             case (False, [group]):
                 if not group or group not in registry.groups():
                     raise errors.no_such_path()
@@ -139,7 +137,7 @@ class Documents:
         self,
         incoming: Incoming,
         name: str,
-        make: Callable[[], Mapping[str, Any]],
+        make: Callable[[], Mapping[str, Any] | None],
         *,
         content_type: str = "application/json",
     ) -> Answer:
@@ -148,7 +146,10 @@ class Documents:
             self._kept.clear()
             self._generation = self._registry.generation
         if name not in self._kept:
-            body = orjson.dumps(make())
+            made = make()
+            if made is None:
+                raise errors.no_such_path()
+            body = orjson.dumps(made)
             self._kept[name] = (body, f'"{hashlib.sha256(body).hexdigest().upper()}"')
         body, tag = self._kept[name]
         headers = (("ETag", tag), ("Vary", "Accept"))
@@ -176,9 +177,7 @@ class Documents:
         lines.append(f"{kind} check {'passed' if is_well else 'failed'}")
         is_told = incoming.query.flag("verbose") or not is_well
         text = "\n".join(lines) + "\n" if is_told else "ok"
-        return Answer(
-            code=200 if is_well else 500, body=text.encode(), content_type="text/plain"
-        )
+        return Answer(code=200 if is_well else 500, body=text.encode(), content_type="text/plain")
 
     # ------------------------------------------------------------------- others
 
@@ -203,13 +202,15 @@ class Documents:
         return [*found, "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
 
 
-def _aggregated_form(accept: str) -> str:
-    """v2 or v2beta1 if the first form that is accepted is aggregated; else empty."""
+def _aggregated_form(accept: str) -> Literal["v2", "v2beta1"] | None:
+    """The first form that is accepted, if it is aggregated."""
     for part in accept.split(","):
         if _AGGREGATED in part:
-            for word in part.split(";"):
-                if word.strip() in ("v=v2", "v=v2beta1"):
-                    return word.strip().removeprefix("v=")
+            words = {word.strip() for word in part.split(";")}
+            if "v=v2" in words:
+                return "v2"
+            if "v=v2beta1" in words:
+                return "v2beta1"
         elif part.split(";", 1)[0].strip() == "application/json":
-            return ""
-    return ""
+            return None
+    return None

@@ -149,8 +149,8 @@ def _too_large() -> errors.ApiError:
 def _headers(headers: "CIMultiDictProxy[str]") -> Mapping[str, str]:
     """Names in lower case; values of a repeated one are joined by line feeds, which none holds."""
     found: dict[str, str] = {}
-    for name, value in headers.items():
-        name = name.lower()
+    for spelled, value in headers.items():
+        name = spelled.lower()
         found[name] = f"{found[name]}\n{value}" if name in found else value
     return found
 

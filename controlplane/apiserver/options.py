@@ -10,6 +10,7 @@ import msgspec
 
 from controlplane.api import errors
 from controlplane.api.errors import Cause
+from controlplane.api.lifecycle import DeleteOptions
 from controlplane.apiserver.incoming import Incoming
 
 _VALIDATIONS = ("Ignore", "Warn", "Strict")
@@ -84,6 +85,16 @@ class DeleteWish(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = ""
     uid: str = ""
     resource_version: str = ""
+
+    def options(self) -> DeleteOptions:
+        """For the store."""
+        return DeleteOptions(
+            grace_period_seconds=self.grace_seconds,
+            propagation_policy=self.policy,
+            uid=self.uid,
+            resource_version=self.resource_version,
+            dry_run=self.is_dry_run,
+        )
 
 
 def delete_wish(incoming: Incoming, body: Mapping[str, Any]) -> DeleteWish:

@@ -6,16 +6,19 @@ Source: Kubernetes' documentation, "API-initiated Eviction", "Disruptions"; kube
 from collections.abc import Mapping
 from typing import Any
 
-from controlplane.api import decoding, errors, lifecycle, selectors
+import msgspec
+
+from controlplane.api import errors, lifecycle, selectors, subresources
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
+from controlplane.apiserver import bodies
 from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.options import WriteOptions, delete_wish
 from controlplane.apiserver.writes import Writes
-from controlplane.objects import DeleteOptions, ObjectStore
+from controlplane.objects import ObjectStore
 
 _SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _TOLD = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -35,21 +38,20 @@ class Pods:
 
     async def bind(self, call: Call) -> Answer:
         """Set the node of a pod, once. Raises ApiError 409 when it has one."""
-        binding = decoding.decode(call.incoming.body, call.incoming.header("content-type")).object
+        binding = bodies.posted(call, subresources.resource_for(call.resource, "binding"))
         target = binding.get("target") or {}
         node = str(target.get("name") or "")
         if not node or target.get("kind", "Node") not in ("", "Node"):
             cause = Cause("FieldValueRequired", "Required value: a node", "target.name")
             raise errors.invalid("Binding", "", call.target.name, [cause])
         await self._writes.updated(
-            call, WriteOptions(manager="binding"), lambda pod: _bound(call, pod, node), ""
+            call, WriteOptions(manager="binding"), lambda pod: _bound(call, pod, node)
         )
         return plain(_SUCCESS, code=201)
 
     async def evict(self, call: Call) -> Answer:
         """Delete a pod if its disruption budgets allow. Raises ApiError 429 and 500."""
-        body = call.incoming.body
-        eviction = decoding.decode(body, call.incoming.header("content-type")).object
+        eviction = bodies.posted(call, subresources.resource_for(call.resource, "eviction"))
         wish = delete_wish(call.incoming, eviction.get("deleteOptions") or {})
         pod = await self._store.get(call.resource, call.target.namespace, call.target.name)
         claimed = () if _needs_no_budget(pod) else self._budgets(pod)
@@ -61,12 +63,8 @@ class Pods:
             call.resource,
             call.target.namespace,
             call.target.name,
-            options=DeleteOptions(
-                grace_period_seconds=wish.grace_seconds,
-                propagation_policy=wish.policy,
-                uid=wish.uid or str(pod["metadata"]["uid"]),
-                resource_version=wish.resource_version,
-                dry_run=wish.is_dry_run,
+            options=msgspec.structs.replace(
+                wish.options(), uid=wish.uid or str(pod["metadata"]["uid"])
             ),
         )
         return plain(_SUCCESS, code=201)
@@ -81,10 +79,8 @@ class Pods:
             if selectors.from_object(budget["spec"].get("selector")).matches(labels)
         ]
 
-    async def _spend(
-        self, call: Call, budget: Object, pod: Object, *, is_dry_run: bool
-    ) -> None:
-        """Take one disruption off a budget, together with its resourceVersion: never two for one."""
+    async def _spend(self, call: Call, budget: Object, pod: Object, *, is_dry_run: bool) -> None:
+        """Take one disruption off a budget; a compare of its revision, so never two for one."""
         resource = self._registry.find("policy", "v1", "poddisruptionbudgets")
         assert resource is not None
         metadata = budget["metadata"]
@@ -100,12 +96,16 @@ class Pods:
 def _bound(call: Call, pod: Object, node: str) -> Object:
     spec, name = pod["spec"], call.target.name
     if pod["metadata"].get("deletionTimestamp"):
-        raise errors.conflict("pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host")
+        raise errors.conflict(
+            "pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host"
+        )
     if spec.get("nodeName"):
-        taken = f"pod {name} is already assigned to node \"{spec['nodeName']}\""
+        taken = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
         raise errors.conflict("pods/binding", "", name, taken)
     if spec.get("schedulingGates"):
-        raise errors.conflict("pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates")
+        raise errors.conflict(
+            "pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates"
+        )
     status = pod.get("status") or {}
     others = [one for one in status.get("conditions") or () if one.get("type") != "PodScheduled"]
     scheduled = {
@@ -168,5 +168,3 @@ def _violated(budget: Object, message: str) -> ApiError:
     error = errors.too_many_requests(_TOLD, retry_after_seconds=_RETRY_SECONDS)
     error.causes = (Cause("DisruptionBudget", message),)
     return error
-
-

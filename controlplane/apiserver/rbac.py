@@ -136,7 +136,7 @@ class Policy:
         return any(rule.allows(asked) for rule in self.rules_for(user, asked.namespace))
 
     def missing(self, user: User, namespace: str, wanted: Sequence[Rule]) -> list[Rule]:
-        """What of these rules a user does not have itself, broken down to what cannot be granted."""
+        """What of these rules a user does not have itself, broken down to single rights."""
         if user.is_master:
             return []
         own = list(self.rules_for(user, namespace))
@@ -226,5 +226,3 @@ def refusal(user: User, asked: Attributes) -> str:
     whom = f'User "{user.name}" cannot {asked.verb} resource "{asked.resource}"'
     where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
     return f'{whom} in API group "{asked.group}" {where}'
-
-

@@ -65,6 +65,14 @@ class Reads:
         await self._fresh(version)
         return self._first_page(call, selection, limit)
 
+    async def matching(self, call: Call) -> Sequence[Object]:
+        """All objects that a deletecollection is about, as they are now."""
+        resource = call.resource
+        selection = selection_of(resource, call.target, call.incoming)
+        await self._cacher.current()
+        entries = self._cacher.cache.of(resource.group, resource.plural).scan(selection.prefix)
+        return [stored.loads(resource, entry.raw) for entry in filter(selection.matches, entries)]
+
     def _first_page(self, call: Call, selection: Selection, limit: int) -> Answer:
         resource, cache = call.resource, self._cacher.cache
         raws: list[bytes] = []

@@ -6,8 +6,9 @@ Source: Kubernetes' API reference, authorization.k8s.io/v1 and authentication.k8
 from collections.abc import Mapping
 from typing import Any
 
-from controlplane.api import decoding, errors
+from controlplane.api import errors
 from controlplane.api.errors import ApiError, Cause
+from controlplane.apiserver import bodies
 from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.call import Call, answer
@@ -96,7 +97,7 @@ class Reviews:
 
 
 def _posted(call: Call) -> Mapping[str, Any]:
-    return decoding.decode(call.incoming.body, call.incoming.header("content-type")).object
+    return bodies.posted(call, call.resource)
 
 
 def _answered(call: Call, review: Mapping[str, Any], status: Mapping[str, Any]) -> Answer:

@@ -9,9 +9,10 @@ from typing import Any
 
 import orjson
 
-from controlplane.api import decoding, errors, patch, selectors
+from controlplane.api import errors, patch, selectors, subresources
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Resource
+from controlplane.apiserver import bodies
 from controlplane.apiserver.call import Call, plain, warned
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.options import write_options
@@ -33,13 +34,13 @@ class Scales:
 
     async def update(self, call: Call) -> Answer:
         """The Scale is replaced."""
-        body = decoding.decode(call.incoming.body, call.incoming.header("content-type"))
-        return await self._write(call, lambda _: body.object)
+        scale = bodies.posted(call, subresources.resource_for(call.resource, "scale"))
+        return await self._write(call, lambda _: scale)
 
     async def patch(self, call: Call) -> Answer:
         """The Scale is patched; as if it were an object of its own."""
         kind = call.incoming.header("content-type").split(";", 1)[0].strip()
-        change = decoding.decode_patch(call.incoming.body)
+        change = bodies.patch_of(call)
         if kind == JSON_PATCH:
             return await self._write(call, lambda old: patch.json_patch(old, change))
         if not isinstance(change, Mapping):
@@ -56,7 +57,7 @@ class Scales:
             new = change(scale_of(resource, old))
             return with_replicas(resource, old, _replicas(call, new), _version(new))
 
-        updated = await self._writes.updated(call, options, step, "")
+        updated = await self._writes.updated(call, options, step)
         return Answer(body=orjson.dumps(scale_of(resource, updated)), headers=warned(call))
 
 

@@ -34,7 +34,7 @@ class Selection:
     def __init__(
         self, resource: Resource, target: Target, labels: LabelSelector, fields: FieldSelector
     ) -> None:
-        self._labels = labels if labels else None
+        self._labels = labels or None
         self._fields = fields if fields.requirements else None
         place = target.namespace if resource.is_namespaced else ""
         self.prefix = f"{resource.key_prefix}{place}/" if place else resource.key_prefix
@@ -46,9 +46,7 @@ class Selection:
             return False
         if self._labels is not None and not self._labels.matches(entry.labels):
             return False
-        return self._fields is None or self._fields.matches(
-            lambda path: entry.fields.get(path, "")
-        )
+        return self._fields is None or self._fields.matches(lambda path: entry.fields.get(path, ""))
 
 
 def selection_of(resource: Resource, target: Target, incoming: Incoming) -> Selection:
@@ -71,7 +69,9 @@ def selection_of(resource: Resource, target: Target, incoming: Incoming) -> Sele
 
 def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapping[str, str]]:
     """What field selectors may ask of an object of a resource."""
-    paths = {label: tuple(label.split(".")) for label in (resource.field_labels if resource else ())}
+    paths = {
+        label: tuple(label.split(".")) for label in (resource.field_labels if resource else ())
+    }
 
     def index(found: Mapping[str, object]) -> Mapping[str, str]:
         metadata = found.get("metadata")

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from controlplane.api import decoding, errors, lifecycle
+from controlplane.api import errors, lifecycle, subresources
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object
+from controlplane.apiserver import bodies
 from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
@@ -34,7 +35,7 @@ class ServiceAccounts:
 
     async def token(self, call: Call) -> Answer:
         """A token for an account. Raises ApiError 404, 409, 422."""
-        request = decoding.decode(call.incoming.body, call.incoming.header("content-type")).object
+        request = bodies.posted(call, subresources.resource_for(call.resource, "token"))
         account = await self._reads.object(call)
         spec = request.get("spec") or {}
         seconds = _seconds(call, spec)

@@ -1,5 +1,6 @@
-"""Flags of the API server, spelled as kube-apiserver's where it has them. PURE but for reading files
-that flags name.
+"""Flags of the API server, spelled as kube-apiserver's where it has them.
+
+PURE but for reading the files that flags name.
 """
 
 import argparse
@@ -51,7 +52,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--store-certfile", "--etcd-certfile", default="", metavar="FILE")
     add("--store-keyfile", "--etcd-keyfile", default="", metavar="FILE")
     add("--bind-address", default="127.0.0.1", metavar="ADDRESS")
-    add("--secure-port", type=int, default=6443, metavar="PORT", help="0: any (default %(default)s)")
+    add(
+        "--secure-port", type=int, default=6443, metavar="PORT", help="0: any (default %(default)s)"
+    )
     add("--advertise-address", default="", metavar="ADDRESS")
     add("--tls-cert-file", default="", metavar="FILE", help="without it plain HTTP is served")
     add("--tls-private-key-file", default="", metavar="FILE")
@@ -62,7 +65,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--service-account-signing-key-file", required=True, metavar="FILE")
     add("--service-account-key-file", action="append", default=[], metavar="FILE")
     add("--api-audiences", default="", metavar="NAME[,NAME…]")
-    add("--token-auth-file", default="", metavar="FILE", help="CSV: token,user,uid,\"group,group\"")
+    add("--token-auth-file", default="", metavar="FILE", help='CSV: token,user,uid,"group,group"')
     add("--encryption-provider-config", default="", metavar="FILE")
     add("--anonymous-auth", choices=("true", "false"), default="true")
     add("--audit-log-path", default="", metavar="FILE", help="-: standard output")
@@ -147,7 +150,7 @@ def _tokens(path: str) -> dict[str, User]:
         if not row:
             continue
         if len(row) < 3 or not row[0] or not row[1]:
-            raise SettingsError(f"{path}, line {number}: token,user,uid[,\"group,group\"], please")
+            raise SettingsError(f'{path}, line {number}: token,user,uid[,"group,group"], please')
         groups = tuple(one for one in (row[3] if len(row) > 3 else "").split(",") if one)
         users[row[0].strip()] = User(name=row[1].strip(), uid=row[2].strip(), groups=groups)
     return users

@@ -1,117 +1,113 @@
-"""create, update, patch and delete: from a body to a Txn.
+"""create, update, patch and delete: from a request to a Txn.
 
-The order is Kubernetes': decode, default, prepare, admission that changes, validation, admission
-that only looks, ownership of fields, write. A dry run stops before the last (kube-behaviour 2.10).
+What becomes of an object on the way is the pipeline's; here is what is read, what is tried again,
+and what is answered. A dry run does all of it but the Txn (kube-behaviour 2.10).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from controlplane.api import (
-    apply,
-    decoding,
-    defaulting,
-    errors,
-    lifecycle,
-    meta,
-    patch,
-    strategic,
-    validation,
-)
+from controlplane.api import apply, decoding, errors, patch, strategic
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
-from controlplane.apiserver import admission
+from controlplane.apiserver import admission, bodies
 from controlplane.apiserver.admission.review import CREATE, DELETE, UPDATE, Lister, Review
 from controlplane.apiserver.call import Call, answer, plain
+from controlplane.apiserver.escalation import Escalation
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.options import WriteOptions, delete_wish, write_options
-from controlplane.objects import ClaimLostError, DeleteOptions, ObjectStore
+from controlplane.apiserver.pipeline import Pipeline
+from controlplane.objects import ClaimLostError, ObjectStore
 
-ATTEMPTS_MAX = 5
+ATTEMPTS_MAX = 8  # … when others take what this write has claimed
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-_PATCH_OPERATIONS_MAX = 10_000
 
 Step = Callable[[Object], Object]
+"""What a request makes of an object; the very same one back: nothing."""
 
 
 class Writes:
     """lister: what admission looks things up in. fresh: waits until the cache has all writes."""
 
-    def __init__(self, store: ObjectStore, lister: Lister, fresh: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        pipeline: Pipeline,
+        lister: Lister,
+        fresh: Callable[[], Awaitable[None]],
+        escalation: Escalation,
+    ) -> None:
         self._store = store
+        self._pipeline = pipeline
         self._lister = lister
         self._fresh = fresh
+        self._escalation = escalation
 
     # -------------------------------------------------------------------- verbs
 
     async def create(self, call: Call) -> Answer:
-        """A new object from a body. Raises ApiError."""
+        """A new object from a body."""
         options = write_options(call.incoming, "CreateOptions")
-        found = self._decoded(call, options)
-        created = await self._created(call, options, found)
+        found = bodies.object_of(call, options)
+        created = await self._created(call, options, found, is_apply=False)
         return answer(call, created, code=201)
 
     async def update(self, call: Call) -> Answer:
         """An object is replaced by a body."""
         options = write_options(call.incoming, "UpdateOptions")
-        found = self._decoded(call, options)
-        version = str(found["metadata"].get("resourceVersion") or "")
-        updated = await self.updated(call, options, lambda old: found, version)
+        found = bodies.object_of(call, options)
+        updated = await self.updated(call, options, lambda old: found)
         return answer(call, updated)
 
     async def patch(self, call: Call) -> Answer:
         """An object is changed by a patch; by an apply it may be created."""
         kind = call.incoming.header("content-type").split(";", 1)[0].strip()
-        options = write_options(call.incoming, "PatchOptions", is_apply=kind == APPLY_PATCH)
         if kind == APPLY_PATCH:
+            options = write_options(call.incoming, "PatchOptions", is_apply=True)
             return await self._apply(call, options)
-        step = self._step(call, kind, options)
-        return answer(call, await self.updated(call, options, step, ""))
+        options = write_options(call.incoming, "PatchOptions")
+        changed = _patched(call, kind)
+
+        def step(old: Object) -> Object:
+            call.warnings.clear()  # of an attempt before
+            new = changed(old)
+            bodies.judge_fields(call, options, new, ())
+            return new
+
+        return answer(call, await self.updated(call, options, step))
 
     async def delete(self, call: Call) -> Answer:
         """An object is marked, or goes."""
-        wish = delete_wish(call.incoming, self._delete_body(call))
-        review = self._review(call, DELETE, is_dry_run=wish.is_dry_run)
-        admission.mutate(review, {})
+        resource, target = call.resource, call.target
+        wish = delete_wish(call.incoming, _delete_body(call))
+        admission.mutate(self._review(call, DELETE, is_dry_run=wish.is_dry_run), {})
         deletion = await self._store.delete(
-            call.resource,
-            call.target.namespace,
-            call.target.name,
-            options=DeleteOptions(
-                grace_period_seconds=wish.grace_seconds,
-                propagation_policy=wish.policy,
-                uid=wish.uid,
-                resource_version=wish.resource_version,
-                dry_run=wish.is_dry_run,
-            ),
+            resource, target.namespace, target.name, options=wish.options()
         )
         if not deletion.is_gone:
             return answer(call, deletion.object)
         metadata = deletion.object["metadata"]
-        return plain(_success(call.resource, str(metadata["name"]), str(metadata["uid"])))
+        return plain(_success(resource, str(metadata["name"]), str(metadata["uid"])))
 
     async def delete_each(self, call: Call, found: Sequence[Object]) -> Answer:
-        """deletecollection: every object of a list; the list as it was."""
-        wish = delete_wish(call.incoming, self._delete_body(call))
-        options = DeleteOptions(
-            grace_period_seconds=wish.grace_seconds,
-            propagation_policy=wish.policy,
-            dry_run=wish.is_dry_run,
-        )
+        """deletecollection: every object of a list; the answer is the list as it was."""
         resource = call.resource
+        wish = delete_wish(call.incoming, _delete_body(call))
         for one in found:
             metadata = one["metadata"]
-            namespace, name = str(metadata.get("namespace", "")), str(metadata["name"])
             review = self._review(call, DELETE, is_dry_run=wish.is_dry_run)
-            review.namespace, review.name = namespace, name
+            review.namespace = str(metadata.get("namespace", ""))
+            review.name = str(metadata["name"])
             admission.mutate(review, one)
             try:
-                await self._store.delete(resource, namespace, name, options=options)
+                await self._store.delete(
+                    resource, review.namespace, review.name, options=wish.options()
+                )
             except ApiError as error:
-                if error.reason != "NotFound":
+                if error.reason != "NotFound":  # somebody else has deleted it
                     raise
         kind = resource.list_kind or f"{resource.kind}List"
         listed = {"kind": kind, "apiVersion": resource.api_version, "metadata": {}}
@@ -119,326 +115,124 @@ class Writes:
 
     # ------------------------------------------------------------------- create
 
-    async def _created(self, call: Call, options: WriteOptions, found: Object) -> Object:
-        resource = call.resource
-        metadata = found["metadata"]
+    async def _created(
+        self, call: Call, options: WriteOptions, found: Object, *, is_apply: bool
+    ) -> Object:
+        resource, metadata = call.resource, found["metadata"]
         if not metadata.get("name") and not metadata.get("generateName"):
-            cause = Cause(
-                "FieldValueRequired",
-                "Required value: name or generateName is required",
-                "metadata.name",
-            )
+            told = "Required value: name or generateName is required"
+            cause = Cause("FieldValueRequired", told, "metadata.name")
             raise errors.invalid(resource.kind, resource.group, "", [cause])
-        for attempt in range(ATTEMPTS_MAX):
-            if attempt or resource.is_namespaced:
-                await self._know(call)
-            review = self._review(call, CREATE, is_dry_run=options.is_dry_run)
-            review.name = str(metadata.get("name") or metadata.get("generateName"))
-            ready = self._ready_to_create(review, options, found, call.now)
-            try:
-                return await self._store.create(
-                    resource, ready, also=review.claims, dry_run=options.is_dry_run
-                )
-            except ClaimLostError:
-                if attempt == ATTEMPTS_MAX - 1:
-                    raise
-                await self._fresh()
-        raise AssertionError("unreachable")
+        await self._know_namespace(call)
+        review = self._review(call, CREATE, is_dry_run=options.is_dry_run)
+        review.name = str(metadata.get("name") or metadata.get("generateName"))
 
-    async def _know(self, call: Call) -> None:
+        async def attempt() -> Object:
+            ready = self._pipeline.created(review, found, call.now)
+            self._escalation.require(call.user, resource, ready, None)
+            if not is_apply:
+                ready = self._pipeline.recorded(review, options, None, ready, call.now)
+            else:
+                ready = _owned_as(ready, found)
+            return await self._store.create(
+                resource, ready, also=review.claims, dry_run=options.is_dry_run
+            )
+
+        return await self._claimed(review, attempt)
+
+    async def _know_namespace(self, call: Call) -> None:
         """A namespace that was made just now may not have come to the cache yet."""
-        if self._lister.get("", "namespaces", "", call.target.namespace) is None:
+        namespace = call.target.namespace
+        if call.resource.is_namespaced and not self._lister.get("", "namespaces", "", namespace):
             await self._fresh()
 
-    def _ready_to_create(
-        self, review: Review, options: WriteOptions, found: Object, now: float
-    ) -> Object:
-        resource, strategy = review.resource, review.resource.strategy
-        found = self._defaulted(resource, found)
-        found = meta.prepare_create(resource, found, uid="", now=now)
-        if strategy.prepare_create is not None:
-            found = strategy.prepare_create(found)
-        found = admission.mutate(review, found)
-        self._require_valid(resource, found, None)
-        admission.validate(review, found)
-        return apply.record_update(
-            resource, None, found, manager=options.manager, now=now, subresource=""
-        )
+    async def _claimed(self, review: Review, attempt: Callable[[], Awaitable[Object]]) -> Object:
+        """Try again, on a cache that has the news, when others took what was to be claimed."""
+        for _ in range(ATTEMPTS_MAX - 1):
+            review.claims.clear()
+            try:
+                return await attempt()
+            except ClaimLostError:
+                await self._fresh()
+        review.claims.clear()
+        return await attempt()
 
     # ------------------------------------------------------------------- update
 
-    async def updated(
-        self, call: Call, options: WriteOptions, step: Step, version: str
-    ) -> Object:
+    async def updated(self, call: Call, options: WriteOptions, step: Step) -> Object:
         """Run a step on the object as it is; again when somebody else was faster."""
+
+        def change(review: Review, old: Object) -> Object:
+            new = self._pipeline.updated(review, _stepped(call, step, old), old)
+            self._escalation.require(call.user, call.resource, new, old)
+            return self._pipeline.recorded(review, options, old, new, call.now)
+
+        return await self._changed(call, options, change)
+
+    async def _changed(
+        self, call: Call, options: WriteOptions, change: Callable[[Review, Object], Object]
+    ) -> Object:
         resource, target = call.resource, call.target
         review = self._review(call, UPDATE, is_dry_run=options.is_dry_run)
 
-        def change(old: Object) -> Object:
+        def decide(old: Object) -> Object:
             review.old = old
             review.claims.clear()
-            changed = self._stepped(call, step, old)
-            return self._ready_to_update(review, options, changed, old, call.now)
+            return change(review, old)
 
-        for attempt in range(ATTEMPTS_MAX):
-            try:
-                return await self._store.update(
-                    resource,
-                    target.namespace,
-                    target.name,
-                    change,
-                    resource_version=version,
-                    also=review.claims,
-                    dry_run=options.is_dry_run,
-                )
-            except ClaimLostError:
-                if attempt == ATTEMPTS_MAX - 1:
-                    raise
-                await self._fresh()
-        raise AssertionError("unreachable")
-
-    def _stepped(self, call: Call, step: Step, old: Object) -> Object:
-        changed = step(old)
-        self._require_matching(call, changed)
-        return changed
-
-    def _ready_to_update(
-        self, review: Review, options: WriteOptions, new: Object, old: Object, now: float
-    ) -> Object:
-        resource, strategy = review.resource, review.resource.strategy
-        new = self._defaulted(resource, new)
-        new = meta.prepare_update(resource, new, old, subresource=review.subresource)
-        if strategy.prepare_update is not None and not review.subresource:
-            new = strategy.prepare_update(new, old)
-        new = admission.mutate(review, new)
-        self._require_valid(resource, new, old)
-        admission.validate(review, new)
-        return apply.record_update(
-            resource,
-            old,
-            new,
-            manager=options.manager,
-            now=now,
-            subresource=review.subresource,
-        )
-
-    # -------------------------------------------------------------------- patch
-
-    def _step(self, call: Call, kind: str, options: WriteOptions) -> Step:
-        """What a patch does to an object. Raises ApiError 400 and 415."""
-        body = call.incoming.body
-        supported = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH]
-        if not call.resource.is_custom:
-            supported.insert(2, STRATEGIC_PATCH)
-        if kind not in supported:
-            told = ", ".join(supported)
-            raise errors.unsupported_media_type(
-                f"the body of the request was in an unknown format - accepted media types include: "
-                f"{told}"
+        async def attempt() -> Object:
+            return await self._store.update(
+                resource,
+                target.namespace,
+                target.name,
+                decide,
+                also=review.claims,
+                dry_run=options.is_dry_run,
             )
-        change = decoding.decode_patch(body)
-        if kind == JSON_PATCH:
-            if not isinstance(change, list):
-                raise errors.bad_request("a JSON patch is a list of operations")
-            if len(change) > _PATCH_OPERATIONS_MAX:
-                raise errors.too_large(
-                    f"the allowed maximum operations in a JSON patch is {_PATCH_OPERATIONS_MAX}, "
-                    f"got {len(change)}"
-                )
-            changed: Callable[[Object], Any] = lambda old: patch.json_patch(old, change)  # noqa: E731
-        elif not isinstance(change, Mapping):
-            raise errors.bad_request("a merge patch is an object")
-        elif kind == MERGE_PATCH:
-            changed = lambda old: patch.merge_patch(old, change)  # noqa: E731
-        else:
-            schema = call.resource.schema
-            changed = lambda old: strategic.strategic_merge(schema, old, change)  # noqa: E731
 
-        def step(old: Object) -> Object:
-            call.warnings.clear()
-            new = changed(old)
-            if not isinstance(new, Mapping):
-                raise errors.bad_request("the patched document is no object")
-            self._judge_fields(call, options, new, ())
-            return new
+        return await self._claimed(review, attempt)
 
-        return step
+    # -------------------------------------------------------------------- apply
 
     async def _apply(self, call: Call, options: WriteOptions) -> Answer:
         """Server-side apply (kube-behaviour 2.15)."""
-        decoded = decoding.decode(call.incoming.body, "application/yaml")
-        applied = decoded.object
-        self._require_typed(call, applied)
-        self._judge_fields(call, options, applied, decoded.duplicates)
-        metadata = applied.get("metadata") or {}
-        if metadata.get("managedFields"):
-            raise errors.bad_request("metadata.managedFields must be nil")
-        applied = {**applied, "metadata": {**metadata, "name": call.target.name}}
-        if call.resource.is_namespaced:
-            applied["metadata"]["namespace"] = call.target.namespace
-        try:
-            return answer(call, await self._applied(call, options, applied))
-        except ApiError as error:
-            if error.reason != "NotFound" or call.target.subresource or error.kind == "namespaces":
-                raise
-        live = apply.apply(
-            call.resource,
-            None,
-            applied,
-            manager=options.manager,
-            force=options.is_forced,
-            now=call.now,
-        )
-        created = await self._created_by_apply(call, options, live)
-        return answer(call, created, code=201)
+        applied = bodies.applied_of(call, options)
 
-    async def _applied(self, call: Call, options: WriteOptions, applied: Object) -> Object:
-        review = self._review(call, UPDATE, is_dry_run=options.is_dry_run)
-        resource, target = call.resource, call.target
-
-        def change(old: Object) -> Object:
-            review.old = old
-            review.claims.clear()
-            new = apply.apply(
-                resource,
-                old,
+        def merged(live: Object | None) -> Object:
+            return apply.apply(
+                call.resource,
+                live,
                 applied,
                 manager=options.manager,
                 force=options.is_forced,
                 now=call.now,
-                subresource=target.subresource,
+                subresource=call.target.subresource,
             )
-            owned = new["metadata"].get("managedFields")
-            new = self._ready_to_update(review, options, new, old, call.now)
-            return _with_managed_fields(new, owned)
 
-        version = str(applied["metadata"].get("resourceVersion") or "")
-        return await self._store.update(
-            resource,
-            target.namespace,
-            target.name,
-            change,
-            resource_version=version,
-            also=review.claims,
-            dry_run=options.is_dry_run,
-        )
+        def change(review: Review, old: Object) -> Object:
+            wanted = merged(old)
+            if wanted is old:
+                return old
+            new = self._pipeline.updated(review, wanted, old)
+            self._escalation.require(call.user, call.resource, new, old)
+            return _owned_as(new, wanted)
 
-    async def _created_by_apply(
-        self, call: Call, options: WriteOptions, found: Object
-    ) -> Object:
-        await self._know(call)
-        review = self._review(call, CREATE, is_dry_run=options.is_dry_run)
-        owned = found["metadata"].get("managedFields")
-        ready = self._ready_to_create(review, options, found, call.now)
-        return await self._store.create(
-            call.resource,
-            _with_managed_fields(ready, owned),
-            also=review.claims,
-            dry_run=options.is_dry_run,
-        )
-
-    # ------------------------------------------------------------------- bodies
-
-    def _decoded(self, call: Call, options: WriteOptions) -> Object:
-        decoded = decoding.decode(call.incoming.body, call.incoming.header("content-type"))
-        found = decoded.object
-        self._require_typed(call, found)
-        self._judge_fields(call, options, found, decoded.duplicates)
-        resource, target = call.resource, call.target
-        metadata = dict(found.get("metadata") or {})
-        if resource.is_namespaced:
-            namespace = metadata.setdefault("namespace", target.namespace)
-            if namespace != target.namespace:
-                raise errors.bad_request(
-                    f"the namespace of the provided object does not match the namespace sent on "
-                    f"the request ({namespace}, {target.namespace})"
-                )
-        elif metadata.get("namespace"):
-            raise errors.bad_request("namespace must not be set on objects of the cluster")
-        found = {**found, "metadata": metadata}
-        if target.name:
-            metadata.setdefault("name", target.name)
-        self._require_matching(call, found)
-        return found
-
-    def _require_typed(self, call: Call, found: Object) -> None:
-        """Raises ApiError 400 unless the body is of the kind of the path."""
         resource = call.resource
-        version, kind = found.get("apiVersion"), found.get("kind")
-        if not kind or not version:
-            missing = "kind" if not kind else "apiVersion"
-            raise errors.bad_request(f"Object '{missing.capitalize()}' is missing in the body")
-        if (version, kind) != (resource.api_version, resource.kind):
-            raise errors.bad_request(
-                f'{kind} in version "{version}" cannot be handled as a {resource.kind}: '
-                f"the path is of {resource.api_version}"
-            )
-
-    def _require_matching(self, call: Call, found: Object) -> None:
-        """Raises ApiError 400 unless the body names whom the URL names."""
-        metadata, target = found.get("metadata") or {}, call.target
-        for field, wanted in (("name", target.name), ("namespace", target.namespace)):
-            told = metadata.get(field)
-            if told and wanted and told != wanted and not (
-                field == "namespace" and not call.resource.is_namespaced
-            ):
-                raise errors.bad_request(
-                    f"the {field} of the object ({told}) does not match the {field} on the URL "
-                    f"({wanted})"
-                )
-
-    def _judge_fields(
-        self, call: Call, options: WriteOptions, found: Object, duplicates: Sequence[str]
-    ) -> None:
-        """Unknown and repeated fields: refused, warned of, or let pass (kube-behaviour 2.11)."""
-        if options.strict == "Ignore":
-            return
-        told = [f'duplicate field "{path}"' for path in duplicates]
-        unknown = validation.unknown_fields(call.resource.schema, found)
-        told = [f'unknown field "{path}"' for path in unknown] + told
-        if told and options.strict == "Strict":
-            raise errors.bad_request(
-                f"{call.resource.kind} in version \"{call.resource.version}\" cannot be handled "
-                f"as a {call.resource.kind}: strict decoding error: {', '.join(told)}"
-            )
-        call.warnings.extend(told)
-
-    def _defaulted(self, resource: Resource, found: Object) -> Object:
-        found = validation.prune(resource.schema, found)
-        if resource.is_custom:
-            return defaulting.apply_schema_defaults(resource.schema, found)
-        found = defaulting.apply_defaults(resource.defaults, found)
-        return found if resource.strategy.default is None else resource.strategy.default(found)
-
-    def _require_valid(self, resource: Resource, new: Object, old: Object | None) -> None:
-        """Raises ApiError 422 with all that is wrong."""
-        strategy, metadata = resource.strategy, new["metadata"]
-        causes = list(meta.validate_meta(metadata, is_namespaced=resource.is_namespaced))
-        causes += validation.validate(resource.schema, new)
-        if not causes and strategy.validate is not None:
-            causes += strategy.validate(new)
-        if old is not None and not causes:
-            causes += meta.validate_meta_update(metadata, old["metadata"])
-            causes += lifecycle.changed_immutables(resource, new, old)
-            if strategy.validate_update is not None:
-                causes += strategy.validate_update(new, old)
-        if causes:
-            name = str(metadata.get("name") or metadata.get("generateName") or "")
-            raise errors.invalid(resource.kind, resource.group, name, causes)
-
-    def _delete_body(self, call: Call) -> Mapping[str, Any]:
-        body = call.incoming.body
-        if not body:
-            return {}
-        content_type = call.incoming.header("content-type") or "application/json"
-        return decoding.decode(body, content_type).object
+        try:
+            return answer(call, await self._changed(call, options, change))
+        except ApiError as error:
+            is_absent = error.reason == "NotFound" and error.name == call.target.name
+            if not is_absent or error.kind != resource.plural or call.target.subresource:
+                raise
+        created = await self._created(call, options, merged(None), is_apply=True)
+        return answer(call, created, code=201)
 
     def _review(self, call: Call, operation: str, *, is_dry_run: bool) -> Review:
         return Review(
             operation=operation,
             resource=call.resource,
             subresource=call.target.subresource,
-            namespace=call.target.namespace,
+            namespace=call.target.namespace if call.resource.is_namespaced else "",
             name=call.target.name,
             user=call.user,
             is_dry_run=is_dry_run,
@@ -447,9 +241,50 @@ class Writes:
         )
 
 
-def _with_managed_fields(found: Object, owned: object) -> Object:
-    metadata = {**found["metadata"], "managedFields": owned}
-    return {**found, "metadata": metadata}
+def _stepped(call: Call, step: Step, old: Object) -> Object:
+    """Raises ApiError 400 where a patch gives an object another name."""
+    new = step(old)
+    metadata = new.get("metadata") or {}
+    for field in ("name", "namespace"):
+        before, after = old["metadata"].get(field), metadata.get(field)
+        if after and after != before:
+            raise errors.bad_request(
+                f"the {field} of the object ({after}) does not match the {field} on the URL "
+                f"({before})"
+            )
+    return new
+
+
+def _patched(call: Call, kind: str) -> Step:
+    """What a patch does to an object. Raises ApiError 400 and 415."""
+    supported = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH]
+    if not call.resource.is_custom:
+        supported.insert(2, STRATEGIC_PATCH)
+    if kind not in supported:
+        raise errors.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(supported)
+        )
+    change, schema = bodies.patch_of(call), call.resource.schema
+    if kind == JSON_PATCH:
+        return lambda old: patch.json_patch(old, change)
+    if kind == MERGE_PATCH:
+        return lambda old: patch.merge_patch(old, change)
+    return lambda old: strategic.strategic_merge(schema, old, change)
+
+
+def _owned_as(found: Object, owner: Object) -> Object:
+    """With the managedFields of another object."""
+    owned = owner["metadata"].get("managedFields")
+    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
+    return {**found, "metadata": {**metadata, "managedFields": owned} if owned else metadata}
+
+
+def _delete_body(call: Call) -> Mapping[str, Any]:
+    body = call.incoming.body
+    if not body.strip():
+        return {}
+    return decoding.decode(body, call.incoming.header("content-type")).object
 
 
 def _success(resource: Resource, name: str, uid: str) -> dict[str, object]:

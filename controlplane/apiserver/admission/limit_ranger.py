@@ -120,7 +120,11 @@ def _faults(
 
 
 def _below(
-    name: str, text: Any, kind: str, requests: Mapping[str, Fraction], limits: Mapping[str, Fraction]
+    name: str,
+    text: Any,
+    kind: str,
+    requests: Mapping[str, Fraction],
+    limits: Mapping[str, Fraction],
 ) -> Iterator[str]:
     bound, told = quantity.parse(text), f"minimum {name} usage per {kind} is {text}"
     if name not in requests:
@@ -132,7 +136,11 @@ def _below(
 
 
 def _above(
-    name: str, text: Any, kind: str, requests: Mapping[str, Fraction], limits: Mapping[str, Fraction]
+    name: str,
+    text: Any,
+    kind: str,
+    requests: Mapping[str, Fraction],
+    limits: Mapping[str, Fraction],
 ) -> Iterator[str]:
     bound, told = quantity.parse(text), f"maximum {name} usage per {kind} is {text}"
     if name not in limits:
@@ -144,7 +152,11 @@ def _above(
 
 
 def _ratio(
-    name: str, text: Any, kind: str, requests: Mapping[str, Fraction], limits: Mapping[str, Fraction]
+    name: str,
+    text: Any,
+    kind: str,
+    requests: Mapping[str, Fraction],
+    limits: Mapping[str, Fraction],
 ) -> Iterator[str]:
     told = f"{name} max limit to request ratio per {kind} is {text}"
     asked, limit = requests.get(name), limits.get(name)

@@ -58,9 +58,7 @@ def _charge(review: Review, found: Object, quota: Object, wanted: Mapping[str, F
     used = (quota.get("status") or {}).get("used") or {}
     unknown = sorted(what for what in counted if what not in used)
     if unknown:
-        raise _refused(
-            review, f"status unknown for quota: {name}, resources: {','.join(unknown)}"
-        )
+        raise _refused(review, f"status unknown for quota: {name}, resources: {','.join(unknown)}")
     before = {what: quantity.parse(used[what]) for what in counted}
     exceeded = sorted(
         what for what in counted if before[what] + counted[what] > quantity.parse(hard[what])

@@ -94,7 +94,10 @@ def _suffix(name: str) -> str:
     return "".join(letters[byte % len(letters)] for byte in digest[:5])
 
 
-_NAMESPACE = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+_NAMESPACE = {
+    "path": "namespace",
+    "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+}
 _PROJECTED = {
     "defaultMode": 420,
     "sources": [
