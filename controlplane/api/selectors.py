@@ -57,6 +57,22 @@ class Requirement(msgspec.Struct, frozen=True):
         (bound,) = self.values
         return int(value) > int(bound) if self.operator == "gt" else int(value) < int(bound)
 
+    @property
+    def text(self) -> str:
+        """As a query spells it."""
+        values = sorted(self.values)
+        match self.operator:
+            case "in" if len(values) == 1:
+                return f"{self.key}={values[0]}"
+            case "in" | "notin":
+                return f"{self.key} {self.operator} ({','.join(values)})"
+            case "gt" | "lt":
+                return f"{self.key}{'>' if self.operator == 'gt' else '<'}{values[0]}"
+            case "!":
+                return f"!{self.key}"
+            case _:
+                return self.key
+
 
 class LabelSelector(msgspec.Struct, frozen=True):
     """All requirements together. Without any it matches everything, unless `is_nothing`."""
@@ -77,6 +93,11 @@ class LabelSelector(msgspec.Struct, frozen=True):
             if not requirement.matches(labels):
                 return False
         return True
+
+    @property
+    def text(self) -> str:
+        """As a query spells it; requirements in the order of their keys."""
+        return ",".join(sorted(requirement.text for requirement in self.requirements))
 
 
 EVERYTHING = LabelSelector()

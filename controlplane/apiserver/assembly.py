@@ -5,6 +5,7 @@ import random
 import ssl
 import sys
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Assembly:
         reads = Reads(self.cacher, self.store, time.time)
         writes = Writes(
             self.store,
-            Pipeline(self.allocator.mutate),
+            Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
             self.lister,
             self.cacher.current,
             Escalation(self.authorizer),

@@ -27,8 +27,9 @@ Mutate = Callable[[Review, Object], Object]
 class Pipeline:
     """allocate: gives services what they lack; it needs to know what others have."""
 
-    def __init__(self, allocate: Mutate) -> None:
+    def __init__(self, allocate: Mutate, new_uid: Callable[[], str]) -> None:
         self._allocate = allocate
+        self._new_uid = new_uid
 
     def created(self, review: Review, found: Object, now: float) -> Object:
         """A new object as it is to be stored. Raises ApiError 400, 403, 404, 422.
@@ -37,7 +38,7 @@ class Pipeline:
         """
         resource, strategy = review.resource, review.resource.strategy
         found = _defaulted(resource, found)
-        found = meta.prepare_create(resource, found, uid="", now=now)
+        found = meta.prepare_create(resource, found, uid=self._new_uid(), now=now)
         if strategy.prepare_create is not None:
             found = strategy.prepare_create(found)
         found = admission.mutate(review, found)

@@ -116,7 +116,7 @@ def _selector_text(selector: Any) -> str:
     if isinstance(selector, str):
         return selector
     if "matchLabels" in selector or "matchExpressions" in selector:
-        return str(selectors.from_object(selector))
+        return selectors.from_object(selector).text
     return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
 
 
