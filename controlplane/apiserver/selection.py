@@ -34,7 +34,7 @@ class Selection:
     def __init__(
         self, resource: Resource, target: Target, labels: LabelSelector, fields: FieldSelector
     ) -> None:
-        self._labels = labels or None
+        self._labels = None if labels.is_everything else labels
         self._fields = fields if fields.requirements else None
         place = target.namespace if resource.is_namespaced else ""
         self.prefix = f"{resource.key_prefix}{place}/" if place else resource.key_prefix
