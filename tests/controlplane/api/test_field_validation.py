@@ -159,38 +159,15 @@ def test_what_go_reads_is_no_fault(obj: dict[str, Any]) -> None:
     field_validation.check_decodes(DEPLOYMENTS, obj)
 
 
+FIELDS = (
+    *("metadata", "spec", "template", "containers", "name", "labels", "ports", "replicas"),
+    *("resources", "limits", "creationTimestamp", "strategy", "rollingUpdate", "maxSurge"),
+)
+SCALARS = st.none() | st.booleans() | st.integers(-3, 2**33) | st.floats(-9, 9)
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 2**33)
-    | st.floats(-9, 9)
-    | st.text("1ab", max_size=3),
+    SCALARS | st.text("1ab", max_size=3),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "metadata",
-                    "spec",
-                    "template",
-                    "containers",
-                    "name",
-                    "labels",
-                    "ports",
-                    "replicas",
-                ]
-                + [
-                    "resources",
-                    "limits",
-                    "creationTimestamp",
-                    "strategy",
-                    "rollingUpdate",
-                    "maxSurge",
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4)
     ),
     max_leaves=15,
 )
