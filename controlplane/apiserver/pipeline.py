@@ -109,7 +109,8 @@ def _causes(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
         causes = [cause for cause in causes if cause.field != "metadata.name"]
     if old is not None:
         causes += meta.validate_meta_update(metadata, old["metadata"])
-    causes += validation.validate(resource.schema, new)
+    # What built-in kinds require their own checks say, in better words.
+    causes += validation.validate(resource.schema, new, with_required=resource.is_custom)
     if causes:
         return causes  # the checks of the kind rely on types
     if strategy.validate is not None:
