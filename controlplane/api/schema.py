@@ -29,6 +29,8 @@ class Schema:
         """Name of the type it refers to; empty: none."""
         self.node = definitions[self.ref] if self.ref else node
         """What it is."""
+        self.compiled: dict[str, Any] = {}
+        """What other modules made out of it, by their own names; it lives as long as this."""
 
     @cached_property
     def type(self) -> str:

@@ -82,6 +82,8 @@ def storage_api_version(resource: Resource) -> str:
 
 def encode(resource: Resource, obj: Object) -> bytes:
     """The bytes to keep of an object. Raises ApiError 400 for what JSON cannot say."""
+    if resource.strategy.to_storage is not None:
+        obj = resource.strategy.to_storage(obj)
     metadata = obj["metadata"]
     if "resourceVersion" in metadata:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
@@ -121,8 +123,7 @@ def decode(resource: Resource, raw: bytes, revision: int) -> Object:
         obj["metadata"]["resourceVersion"] = str(revision)
     except (ValueError, TypeError, KeyError):
         raise internal("what is stored is no object") from None
-    obj["apiVersion"] = resource.api_version
-    return obj
+    return _as_served(resource, obj)
 
 
 def loads(resource: Resource, raw: bytes) -> Object:
@@ -131,8 +132,13 @@ def loads(resource: Resource, raw: bytes) -> Object:
         obj: dict[str, Any] = orjson.loads(raw)
     except ValueError:
         raise internal("what is stored is no object") from None
+    return _as_served(resource, obj)
+
+
+def _as_served(resource: Resource, obj: dict[str, Any]) -> Object:
     obj["apiVersion"] = resource.api_version
-    return obj
+    from_storage = resource.strategy.from_storage
+    return obj if from_storage is None else from_storage(obj)
 
 
 def is_same(one: Object, other: Object) -> bool:

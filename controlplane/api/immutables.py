@@ -1,0 +1,26 @@
+"""Fields that may not change once an object is there. PURE.
+
+Source: Kubernetes' API reference, fields told to be immutable; kube-behaviour 2.19.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from controlplane.api import causes
+from controlplane.api.errors import Cause
+from controlplane.api.resource import Object, Resource
+
+
+def changed(resource: Resource, new: Object, old: Object) -> Iterator[Cause]:
+    """One cause for each immutable path of a resource whose value is another."""
+    for path in resource.immutable:
+        parts = path.split(".")
+        after, before = _at(new, parts), _at(old, parts)
+        if after != before:
+            yield causes.immutable(path, after)
+
+
+def _at(found: Any, parts: list[str]) -> Any:
+    for part in parts:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found

@@ -1,0 +1,41 @@
+"""Definitions of custom resources: which versions objects may be stored in. PURE.
+
+What a definition must be like is in `customresources.py`. Source: Kubernetes' "Versions in
+CustomResourceDefinitions"; kube-behaviour 11.7.
+"""
+
+from controlplane.api.customresources import (
+    default_definition,
+    validate_definition,
+    validate_definition_update,
+)
+from controlplane.api.kinds.role import created_at
+from controlplane.api.resource import Object, Strategy
+
+
+def _with_stored_version(crd: Object, status: Object) -> Object:
+    """Objects may be stored in any version that was ever the storage version."""
+    stored = list(status.get("storedVersions") or ())
+    for version in (crd.get("spec") or {}).get("versions") or ():
+        name = version.get("name")
+        if version.get("storage") and name and name not in stored:
+            stored.append(name)
+    return {**crd, "status": {**status, "storedVersions": stored}}
+
+
+def _prepare_create(crd: Object) -> Object:
+    return _with_stored_version(crd, {"acceptedNames": {"kind": "", "plural": ""}})
+
+
+def _prepare_update(new: Object, old: Object) -> Object:
+    return _with_stored_version(new, new.get("status") or old.get("status") or {})
+
+
+STRATEGY = Strategy(
+    default=default_definition,
+    prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
+    validate=validate_definition,
+    validate_update=validate_definition_update,
+    cells={"created_at": created_at},
+)

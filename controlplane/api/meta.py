@@ -1,0 +1,311 @@
+"""`metadata`: what it may be, what may change, and what the server sets. PURE.
+
+Source: Kubernetes' API conventions, "Metadata"; ObjectMeta's documentation; texts of apimachinery's
+validation; kube-behaviour.md 2.12, 2.13, 2.16, 2.19.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.api import causes, errors, names
+from controlplane.api.errors import Cause
+from controlplane.api.resource import Object, Resource
+
+ANNOTATIONS_BYTES_MAX = 256 * 1024
+"""Of all keys and values together."""
+
+MANAGER_BYTES_MAX = 128
+
+STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
+
+_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+_IMMUTABLE = ("name", "namespace", *_KEPT)
+_NEVER_STORED = ("resourceVersion", "selfLink")
+
+
+def validate_meta(
+    meta: Mapping[str, Any],
+    *,
+    is_namespaced: bool,
+    path: str = "metadata",
+    name_rule: str = "subdomain",
+    is_custom: bool = False,
+) -> list[Cause]:
+    """All that is wrong with an object's metadata, whose types are right already.
+
+    name_rule  which names the kind may have: a key of `names.RULES`
+    is_custom  a custom resource: its finalizers' names need no domain (built-in kinds' do)
+    """
+    return [
+        *_name_causes(meta, path, name_rule),
+        *_namespace_causes(meta, path, is_namespaced=is_namespaced),
+        *_generation_causes(meta, path),
+        *validate_labels(meta.get("labels") or {}, f"{path}.labels"),
+        *validate_annotations(meta.get("annotations") or {}, f"{path}.annotations"),
+        *_owner_causes(meta.get("ownerReferences") or (), f"{path}.ownerReferences"),
+        *_finalizer_causes(meta.get("finalizers") or (), f"{path}.finalizers", is_custom=is_custom),
+        *_manager_causes(meta.get("managedFields") or (), f"{path}.managedFields"),
+    ]
+
+
+def _name_causes(meta: Mapping[str, Any], path: str, rule: str) -> list[Cause]:
+    name, base = meta.get("name") or "", meta.get("generateName") or ""
+    found = []
+    if base:
+        faults = names.faults_of_name(base, rule, is_prefix=True)
+        found += [causes.invalid(f"{path}.generateName", base, fault) for fault in faults]
+    if not name:
+        found.append(causes.required(f"{path}.name", "name or generateName is required"))
+    else:
+        faults = names.faults_of_name(name, rule)
+        found += [causes.invalid(f"{path}.name", name, fault) for fault in faults]
+    return found
+
+
+def _namespace_causes(
+    meta: Mapping[str, Any], path: str, *, is_namespaced: bool
+) -> Sequence[Cause]:
+    namespace, field = meta.get("namespace") or "", f"{path}.namespace"
+    if not is_namespaced:
+        return [causes.forbidden(field, "not allowed on this type")] if namespace else ()
+    if not namespace:
+        return [causes.required(field)]
+    return [causes.invalid(field, namespace, it) for it in names.faults_of_label(namespace)]
+
+
+def _generation_causes(meta: Mapping[str, Any], path: str) -> Sequence[Cause]:
+    generation = meta.get("generation") or 0
+    if generation >= 0:
+        return ()
+    detail = "must be greater than or equal to 0"
+    return [causes.invalid(f"{path}.generation", generation, detail)]
+
+
+def validate_labels(labels: Mapping[str, str], path: str) -> list[Cause]:
+    """All that is wrong with labels, wherever they stand: the fields are the labels' own."""
+    found = []
+    for key, value in labels.items():
+        found += [causes.invalid(path, key, it) for it in names.faults_of_qualified_name(key)]
+        if not names.is_label_value(value):
+            faults = names.faults_of_label_value(value)
+            found += [causes.invalid(path, value, fault) for fault in faults]
+    return found
+
+
+def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Cause]:
+    """All that is wrong with annotations: their keys, and their size in bytes altogether."""
+    found = []
+    for key in annotations:
+        # Unlike labels, annotations may have upper case in the domain of their keys.
+        faults = names.faults_of_qualified_name(key.lower())
+        found += [causes.invalid(path, key, fault) for fault in faults]
+    size = sum(_bytes(key) + _bytes(value) for key, value in annotations.items())
+    if size > ANNOTATIONS_BYTES_MAX:
+        found.append(causes.too_long(path, ANNOTATIONS_BYTES_MAX))
+    return found
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _owner_causes(owners: Sequence[Mapping[str, Any]], path: str) -> list[Cause]:
+    found = [cause for owner in owners for cause in _one_owner_causes(owner, path)]
+    first, *others = [
+        f"{owner.get('kind', '')}/{owner.get('name', '')}"
+        for owner in owners
+        if owner.get("controller")
+    ] or [""]
+    for other in others:
+        detail = (
+            "Only one reference can have Controller set to true. "
+            f'Found "true" in references for {first} and {other}'
+        )
+        found.append(causes.invalid(path, owners, detail))
+    return found
+
+
+def _one_owner_causes(owner: Mapping[str, Any], path: str) -> list[Cause]:
+    api_version, kind = owner.get("apiVersion") or "", owner.get("kind") or ""
+    found = []
+    if not api_version.rpartition("/")[2]:
+        field = f"{path}.apiVersion"
+        found.append(causes.invalid(field, api_version, "version must not be empty"))
+    found += [
+        causes.invalid(f"{path}.{name}", "", "must not be empty")
+        for name in ("kind", "name", "uid")
+        if not owner.get(name)
+    ]
+    # Events come and go by the thousands; nothing may live as long as one.
+    if kind == "Event" and api_version == "v1":
+        detail = "/v1, Kind=Event is disallowed from being an owner"
+        found.append(causes.invalid(path, owner, detail))
+    return found
+
+
+def _finalizer_causes(finalizers: Sequence[str], path: str, *, is_custom: bool) -> list[Cause]:
+    found: list[Cause] = []
+    for finalizer in finalizers:
+        faults = names.faults_of_qualified_name(finalizer)
+        found += [causes.invalid(path, finalizer, fault) for fault in faults]
+    if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+        detail = "finalizer orphan and foregroundDeletion cannot be both set"
+        found.append(causes.invalid(path, list(finalizers), detail))
+    if is_custom:
+        return found
+    detail = "name is neither a standard finalizer name nor is it fully qualified"
+    return found + [
+        causes.invalid(f"{path}[{position}]", finalizer, detail)
+        for position, finalizer in enumerate(finalizers)
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS
+    ]
+
+
+def _manager_causes(entries: Sequence[Mapping[str, Any]], path: str) -> list[Cause]:
+    found = []
+    for position, entry in enumerate(entries):
+        place = f"{path}[{position}]"
+        operation = entry.get("operation") or ""
+        # An entry that is empty altogether asks to forget all the others.
+        if entry and operation not in ("Apply", "Update"):
+            field = f"{place}.operation"
+            found.append(causes.invalid(field, operation, "must be `Apply` or `Update`"))
+        kind = entry.get("fieldsType") or ""
+        if entry and kind != "FieldsV1":
+            found.append(causes.invalid(f"{place}.fieldsType", kind, "must be `FieldsV1`"))
+        if _bytes(entry.get("manager") or "") > MANAGER_BYTES_MAX:
+            found.append(causes.too_long(f"{place}.manager", MANAGER_BYTES_MAX))
+    return found
+
+
+def validate_meta_update(
+    new: Mapping[str, Any], old: Mapping[str, Any], *, path: str = "metadata"
+) -> list[Cause]:
+    """What of an object's metadata may not change, and did."""
+    found: list[Cause] = []
+    if old.get("deletionTimestamp"):
+        known = old.get("finalizers") or ()
+        added = sorted({it for it in new.get("finalizers") or () if it not in known})
+        if added:
+            told = ", ".join(causes.shown(name) for name in added)
+            detail = (
+                "no new finalizers can be added if the object is being deleted, "
+                f"found new finalizers []string{{{told}}}"
+            )
+            found.append(causes.forbidden(f"{path}.finalizers", detail))
+    if (new.get("generation") or 0) < (old.get("generation") or 0):
+        field = f"{path}.generation"
+        found.append(causes.invalid(field, new.get("generation") or 0, "must not be decremented"))
+    return found + [
+        causes.immutable(f"{path}.{name}", new.get(name))
+        for name in _IMMUTABLE
+        if new.get(name) != old.get(name)
+    ]
+
+
+def prepare_create(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:
+    """A new object as it is stored: what users may not set is set, or taken away.
+
+    now  seconds since 1970
+
+    ApiError: 400 where it has a resourceVersion, for then it is no new one.
+    """
+    meta = dict(obj.get("metadata") or {})
+    if meta.get("resourceVersion") not in (None, "", "0"):
+        raise errors.bad_request("resourceVersion should not be set on objects to be created")
+    for name in (*_NEVER_STORED, "deletionTimestamp", "deletionGracePeriodSeconds"):
+        meta.pop(name, None)
+    meta["uid"] = uid
+    meta["creationTimestamp"] = rfc3339(now)
+    if _counts_generations(resource):
+        meta["generation"] = 1
+    made = {**obj, "metadata": meta}
+    if "status" in resource.subresources:
+        made.pop("status", None)
+    return made
+
+
+def prepare_update(
+    resource: Resource, new: Object, old: Object, *, subresource: str = ""
+) -> Object:
+    """An object as it is stored after a write to it, or to one of its sub-resources.
+
+    The server's own fields stay as they were where the writer left them out; where it set them to
+    something else `validate_meta_update` finds that. What another sub-resource writes stays as it
+    was, whatever the writer says: status here, all but status in "status", all but spec in
+    "finalize".
+    """
+    if subresource in _WRITES:
+        return _written(new, old, _WRITES[subresource])
+    meta = _kept(new.get("metadata") or {}, old["metadata"])
+    made = {**new, "metadata": meta}
+    if "status" in resource.subresources:
+        _restore(made, old, "status")
+    if _counts_generations(resource):
+        generation = old["metadata"].get("generation") or 0
+        meta["generation"] = generation + (not _is_same_spec(resource, made, old))
+    return made
+
+
+_WRITES = {"status": "status", "finalize": "spec"}
+"""The one field that such a sub-resource writes."""
+
+
+def _written(new: Object, old: Object, field: str) -> Object:
+    """The old object with one field of the new one, and with who manages that."""
+    made = {**old}
+    _restore(made, new, field)
+    meta = {**old["metadata"]}
+    for name in _NEVER_STORED:
+        meta.pop(name, None)
+    _restore(meta, new.get("metadata") or {}, "managedFields")
+    made["metadata"] = meta
+    return made
+
+
+def _kept(meta: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    kept = dict(meta)
+    for name in _NEVER_STORED:
+        kept.pop(name, None)
+    for name in _KEPT:
+        if not kept.get(name) and old.get(name) is not None:
+            kept[name] = old[name]
+    _restore(kept, old, "generation")
+    return kept
+
+
+def _restore(made: dict[str, Any], source: Mapping[str, Any], field: str) -> None:
+    if field in source:
+        made[field] = source[field]
+    else:
+        made.pop(field, None)
+
+
+def _counts_generations(resource: Resource) -> bool:
+    return resource.has_generation or resource.is_custom
+
+
+def _is_same_spec(resource: Resource, new: Object, old: Object) -> bool:
+    """Of custom resources all but metadata and status is spec."""
+    if not resource.is_custom:
+        return bool(new.get("spec") == old.get("spec"))
+    ignored = {"metadata", "apiVersion", "kind"}
+    if "status" in resource.subresources:
+        ignored.add("status")
+    return _without(new, ignored) == _without(old, ignored)
+
+
+def _without(obj: Object, ignored: set[str]) -> dict[str, Any]:
+    return {name: child for name, child in obj.items() if name not in ignored}
+
+
+def with_resource_version(obj: Object, revision: int) -> Object:
+    """The object as clients see it: `revision` is that of its last write."""
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+
+
+def rfc3339(seconds: float) -> str:
+    """A time since 1970 as `2026-11-29T08:00:00Z`: whole seconds, UTC."""
+    moment = datetime.fromtimestamp(int(seconds), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

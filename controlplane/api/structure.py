@@ -1,0 +1,287 @@
+"""Objects walked along their shapes: which fields they have, what differs, merged, cut. PURE.
+
+The four steps of server-side apply; whose fields they are is not known here. null is nothing,
+unless the schema says that it is a value. Results share what they can with what was given.
+
+Source: Kubernetes' "Server-Side Apply" (merge strategy, conflicts).
+"""
+
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from controlplane.api.fieldset import MEMBER, SELF, Fields, child_of, is_member, text_of
+from controlplane.api.patch import is_same
+from controlplane.api.shapes import ANY, Form, Shape
+
+_ABSENT: Any = object()
+
+Difference = tuple[Fields | None, Fields | None]
+"""(what is new or another value, what is gone); None: nothing."""
+
+_SAME: Difference = (None, None)
+
+
+def fields_of(shape: Shape, value: Any, faults: list[str], path: str = "") -> Fields:
+    """All fields that somebody says who applies this. `faults` gets what does not fit the shape.
+
+    Fields of a type are there only as leaves; keys of a map and elements of a list for themselves.
+    """
+    children: dict[str, Any] = {}
+    for step, child, part, where in _parts_told(shape, value, faults, path):
+        below = {} if _is_leaf(child, part) else fields_of(child, part, faults, where)
+        is_empty_map = isinstance(part, Mapping) and not part
+        has_self = not step.startswith("f:") or is_empty_map or not shape.is_named(step[2:])
+        told = child_of(dict(below), has_self=has_self or _is_leaf(child, part))
+        if told is not None:
+            children[step] = told
+    return children
+
+
+def _is_leaf(shape: Shape, value: Any) -> bool:
+    if value is None or shape.form is Form.LEAF:
+        return True
+    return shape.form is Form.ANY and not isinstance(value, Mapping)
+
+
+def _parts_told(
+    shape: Shape, value: Any, faults: list[str], path: str
+) -> Iterator[tuple[str, Shape, Any, str]]:
+    """(step, shape, value, path) of each part of what is applied, with what is wrong of them."""
+    if shape.form in (Form.MAP, Form.ANY):
+        if not isinstance(value, Mapping):
+            faults.append(f"{path}: expected map, got {_kind_of(value)}")
+            return
+        for name, part in value.items():
+            child = shape.field(name)
+            if child is None:
+                faults.append(f"{path}.{name}: field not declared in schema")
+            else:
+                yield f"f:{name}", child, part, f"{path}.{name}"
+        return
+    if not isinstance(value, list):
+        faults.append(f"{path}: expected list, got {_kind_of(value)}")
+        return
+    seen: set[str] = set()
+    for position, item in enumerate(value):
+        step = shape.step(item)
+        if step is None:
+            faults.append(f"{path}: element {position}: {_fault_of_item(shape, item)}")
+        elif step in seen:
+            faults.append(f"{path}: duplicate entries for key {text_of((step,))}")
+        else:
+            seen.add(step)
+            yield step, shape.items, item, f"{path}[{position}]"
+
+
+def _fault_of_item(shape: Shape, item: Any) -> str:
+    if shape.form is Form.SET or not isinstance(item, Mapping):
+        wanted = "scalar" if shape.form is Form.SET else "map"
+        return f"expected {wanted}, got {_kind_of(item)}"
+    keys = ", ".join(f'"{key}"' for key in shape.keys)
+    return f"associative list with keys has an element that omits key field {keys}"
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "map"
+    return "list" if isinstance(value, list) else repr(value)
+
+
+def compare(shape: Shape, old: Any, new: Any) -> Difference:
+    """What changed from `old` to `new`, two objects. What is new counts on every level."""
+    return _compare_parts(
+        shape, _parts(shape, old), _parts(shape, new), is_new=False, is_gone=False
+    )
+
+
+def _compare(shape: Shape, old: Any, new: Any) -> Difference:
+    if old is new:
+        return _SAME
+    old_parts, new_parts = _parts(shape, old), _parts(shape, new)
+    is_both = old is not _ABSENT and new is not _ABSENT
+    if (not old_parts and not new_parts) or (is_both and type(old) is not type(new)):
+        return _compare_leaves(old, new)
+    return _compare_parts(
+        shape, old_parts, new_parts, is_new=old is _ABSENT, is_gone=new is _ABSENT
+    )
+
+
+def _compare_leaves(old: Any, new: Any) -> Difference:
+    if new is _ABSENT:
+        return None, MEMBER
+    return _SAME if is_same(old, new) else (MEMBER, None)
+
+
+def _compare_parts(
+    shape: Shape,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    is_new: bool,
+    is_gone: bool,
+) -> Difference:
+    changed: dict[str, Any] = {}
+    removed: dict[str, Any] = {}
+    for step, part in new.items():
+        before = old.get(step, _ABSENT)
+        if before is part:
+            continue
+        told, gone = _compare(_shape_at(shape, step), before, part)
+        if told is not None:
+            changed[step] = told
+        if gone is not None:
+            removed[step] = gone
+    for step, part in old.items():
+        if step not in new:
+            _, gone = _compare(_shape_at(shape, step), part, _ABSENT)
+            removed[step] = gone
+    return child_of(changed, has_self=is_new), child_of(removed, has_self=is_gone)
+
+
+def _shape_at(shape: Shape, step: str) -> Shape:
+    if step[:2] == "f:":
+        return shape.field(step[2:]) or ANY
+    return shape.items
+
+
+def _parts(shape: Shape, value: Any) -> Mapping[str, Any]:
+    """step -> part; empty for what is whole, and where value and shape do not fit."""
+    if isinstance(value, Mapping):
+        if shape.form is Form.MAP or shape.form is Form.ANY:
+            return {
+                f"f:{name}": part
+                for name, part in value.items()
+                if part is not None or _keeps_null(shape, name)
+            }
+    elif isinstance(value, list) and shape.form in (Form.LIST_MAP, Form.SET):
+        # Of elements with the same key the first counts.
+        return dict(reversed(list(_elements(shape, value))))
+    return {}
+
+
+def _elements(shape: Shape, items: list[Any]) -> Iterator[tuple[str, Any]]:
+    """(step, element); who has nothing that tells it apart is known by its place."""
+    for position, item in enumerate(items):
+        yield shape.step(item) or f"i:{position}", item
+
+
+def _keeps_null(shape: Shape, name: str) -> bool:
+    child = shape.field(name)
+    return child is not None and child.is_nullable
+
+
+def merge(shape: Shape, live: Any, applied: Any) -> Any:
+    """`live` with all that `applied` says; the very same if that is nothing new."""
+    if isinstance(applied, Mapping) and shape.form in (Form.MAP, Form.ANY):
+        return _merge_maps(shape, live if isinstance(live, Mapping) else _ABSENT, applied)
+    if isinstance(applied, list) and shape.form in (Form.LIST_MAP, Form.SET):
+        return _merge_lists(shape, live if isinstance(live, list) else _ABSENT, applied)
+    return live if live is not _ABSENT and is_same(live, applied) else applied
+
+
+def _merge_maps(shape: Shape, live: Any, applied: Mapping[str, Any]) -> Any:
+    known: Mapping[str, Any] = {} if live is _ABSENT else live
+    result: dict[str, Any] = dict(known)
+    is_changed = live is _ABSENT
+    for name, value in applied.items():
+        before = known.get(name, _ABSENT)
+        if value is None and not _keeps_null(shape, name):
+            is_changed = result.pop(name, _ABSENT) is not _ABSENT or is_changed
+            continue
+        after = merge(shape.field(name) or ANY, before, value)
+        if after is not before:
+            result[name] = after
+            is_changed = True
+    return result if is_changed else live
+
+
+def _merge_lists(shape: Shape, live: Any, applied: list[Any]) -> Any:
+    """Applied elements in their order; others stay before the common one they stand before."""
+    before: dict[str, list[Any]] = {}
+    for step, item in _elements(shape, [] if live is _ABSENT else live):
+        before.setdefault(step, []).append(item)
+    after = {
+        step: [merge(shape.items, before[step][0] if step in before else _ABSENT, item)]
+        for step, item in _elements(shape, applied)
+    }
+    merged = before | after
+    result = [item for step in _merged_order(list(before), list(after)) for item in merged[step]]
+    is_same_length = live is not _ABSENT and len(result) == len(live)
+    return live if is_same_length and all(map(operator.is_, result, live)) else result
+
+
+def _merged_order(live: list[str], applied: list[str]) -> list[str]:
+    """Steps of both: `applied` in order, and each of the others where it is in `live`.
+
+    Where the orders contradict each other, what is applied wins.
+    """
+    wanted, known = set(applied), set(live)
+    shared = iter([step for step in applied if step in known])
+    next_shared = next(shared, None)
+    result: dict[str, None] = {}
+    at_live, at_applied = 0, 0
+    while at_live < len(live) or at_applied < len(applied):
+        step = live[at_live] if at_live < len(live) else None
+        if step is not None and step not in wanted:
+            result[step] = None
+            at_live += 1
+        elif step is not None and (step != next_shared or step in result):
+            # Its turn comes, or has come, with what is applied.
+            at_live += 1
+        elif at_applied < len(applied):
+            taken = applied[at_applied]
+            result[taken] = None
+            at_applied += 1
+            if taken == next_shared:
+                next_shared = next(shared, None)
+        else:
+            at_live += 1
+    return list(result)
+
+
+def remove(shape: Shape, value: Any, fields: Fields) -> Any:
+    """A value without these fields; what is emptied so goes as well (`None`)."""
+    if isinstance(value, Mapping):
+        kept: Any = {
+            step[2:]: left
+            for step, part in _parts(shape, value).items()
+            if (left := _left(shape, step, part, fields)) is not None
+        }
+        is_whole = len(kept) == len(value) and all(kept[name] is value[name] for name in kept)
+    elif isinstance(value, list):
+        kept = [
+            left
+            for step, item in _elements(shape, value)
+            if (left := _left(shape, step, item, fields)) is not None
+        ]
+        is_whole = len(kept) == len(value) and all(map(operator.is_, kept, value))
+    else:
+        return value
+    if is_whole:
+        return value
+    return kept or None
+
+
+def _left(shape: Shape, step: str, part: Any, fields: Fields) -> Any:
+    child = fields.get(step)
+    if child is None:
+        return part
+    return None if is_member(child) else remove(_shape_at(shape, step), part, child)
+
+
+def with_named_fields(shape: Shape, fields: Fields) -> Fields:
+    """A set that also has the fields of a type on the way to its members, as well as these.
+
+    Nobody owns `spec` itself, but whoever owns the last field in it decides whether it is there.
+    """
+    result: dict[str, Any] = {}
+    for step, child in fields.items():
+        if step == SELF or not child:
+            result[step] = child
+            continue
+        below = dict(with_named_fields(_shape_at(shape, step), child))
+        if step[:2] == "f:" and shape.is_named(step[2:]):
+            below[SELF] = MEMBER
+        result[step] = below
+    return result

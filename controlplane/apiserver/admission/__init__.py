@@ -1,0 +1,48 @@
+"""Admission: what a write may be made to say, and whether it may be made at all. PURE.
+
+`CHAIN` is the one list to extend: a plug-in is a file with `mutate`, `validate`, or both. They run
+in this order, all that mutate before validation, all that validate after it.
+Source: Kubernetes' documentation, "Admission Control"; kube-behaviour 11.4.
+"""
+
+from collections.abc import Callable, Sequence
+
+from controlplane.api.resource import Object
+from controlplane.apiserver.admission import (
+    default_toleration_seconds,
+    limit_ranger,
+    namespace_lifecycle,
+    priority,
+    resource_quota,
+    service_account,
+)
+from controlplane.apiserver.admission.review import Review
+
+Mutate = Callable[[Review, Object], Object]
+Validate = Callable[[Review, Object], None]
+
+MUTATING: Sequence[Mutate] = (
+    namespace_lifecycle.mutate,
+    limit_ranger.mutate,
+    service_account.mutate,
+    priority.mutate,
+    default_toleration_seconds.mutate,
+)
+VALIDATING: Sequence[Validate] = (
+    limit_ranger.validate,
+    service_account.validate,
+    resource_quota.validate,  # last: what it counts must not fail afterwards
+)
+
+
+def mutate(review: Review, found: Object) -> Object:
+    """What the plug-ins make of an object. Raises ApiError 403 and others."""
+    for plugin in MUTATING:
+        found = plugin(review, found)
+    return found
+
+
+def validate(review: Review, found: Object) -> None:
+    """Raises ApiError 403 and others; adds what must be claimed together with the write."""
+    for plugin in VALIDATING:
+        plugin(review, found)

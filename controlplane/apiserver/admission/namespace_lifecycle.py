@@ -1,0 +1,42 @@
+"""NamespaceLifecycle: nothing is created in a namespace that is absent or on its way out. PURE.
+
+kube-behaviour 3.1. The first three namespaces stay.
+"""
+
+from controlplane.api import errors
+from controlplane.api.errors import ApiError, Cause
+from controlplane.api.resource import Object
+from controlplane.apiserver.admission.review import CREATE, DELETE, Review
+
+IMMORTAL = ("default", "kube-system", "kube-public")
+# Who is about to be deleted may still be asked about.
+_REVIEWS = ("localsubjectaccessreviews",)
+
+
+def mutate(review: Review, found: Object) -> Object:
+    """Changes nothing. Raises ApiError 403 and 404."""
+    resource = review.resource
+    if review.is_of("namespaces", "", DELETE) and review.name in IMMORTAL:
+        raise errors.forbidden("namespaces", "", review.name, "this namespace may not be deleted")
+    if (
+        review.operation != CREATE
+        or not resource.is_namespaced
+        or review.subresource
+        or resource.plural in _REVIEWS
+    ):
+        return found
+    namespace = review.lister.get("", "namespaces", "", review.namespace)
+    if namespace is None:
+        raise errors.not_found("namespaces", "", review.namespace)
+    if (namespace.get("status") or {}).get("phase") == "Terminating":
+        raise _terminating(review)
+    return found
+
+
+def _terminating(review: Review) -> ApiError:
+    resource, namespace = review.resource, review.namespace
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    error = errors.forbidden(resource.plural, resource.group, review.name, why)
+    message = f"namespace {namespace} is being terminated"
+    error.causes = (Cause("NamespaceTerminating", message, "metadata.namespace"),)
+    return error

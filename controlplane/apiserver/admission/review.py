@@ -1,0 +1,48 @@
+"""A write under admission, and what plug-ins may look up. PURE."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from controlplane.api.resource import Object, Resource
+from controlplane.apiserver.users import User
+from controlplane.objects import Claim
+
+CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
+
+
+class Lister(msgspec.Struct, frozen=True):
+    """Objects of the cache.
+
+    get   (group, plural, namespace, name) -> the object, or None
+    list  (group, plural, namespace or empty: all) -> objects
+    """
+
+    get: Callable[[str, str, str, str], Object | None]
+    list: Callable[[str, str, str], Sequence[Object]]
+
+
+class Review(msgspec.Struct, kw_only=True):
+    """One write.
+
+    claims          keys that must be written together with the object; a plug-in adds its own
+    quota_resource  of resourcequotas
+    """
+
+    operation: str
+    resource: Resource
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    user: User
+    old: Object | None = None
+    is_dry_run: bool = False
+    lister: Lister
+    claims: list[Claim] = []
+    quota_resource: Resource | None = None
+
+    def is_of(self, plural: str, group: str = "", *operations: str) -> bool:
+        """Tell whether it is about an object (not a sub-resource) of a resource."""
+        is_operation = not operations or self.operation in operations
+        is_whole = not self.subresource and self.resource.plural == plural
+        return is_operation and is_whole and self.resource.group == group

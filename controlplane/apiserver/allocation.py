@@ -1,0 +1,221 @@
+"""Addresses of services: a ClusterIP of the service range, node ports of the port range. PURE.
+
+Each is a key of its own that is claimed in the Txn of its Service, and deleted in the Txn that
+removes it: two services can never have the same, and none is lost (kube-behaviour 5.2, 5.3).
+What nobody asks for by name comes from the upper part of the range, what somebody names usually
+from the lower one, so the two seldom meet.
+"""
+
+import ipaddress
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from controlplane.api import errors
+from controlplane.api.errors import ApiError, Cause
+from controlplane.api.resource import Object, Resource
+from controlplane.apiserver.admission.review import Review
+from controlplane.objects import Claim
+
+IP_PREFIX, PORT_PREFIX = "/ranges/ip/", "/ranges/port/"
+_PROBES_MAX = 64  # random ones, before all are tried in order
+_HEADLESS = "None"
+
+IsTaken = Callable[[str], bool]
+"""Whether a key was claimed, as far as the cache knows; the Txn has the last word."""
+
+
+class Allocator:
+    """dice: which of the free ones; whoever repeats a run gives the same."""
+
+    def __init__(
+        self, service_range: str, ports: range, is_taken: IsTaken, dice: random.Random
+    ) -> None:
+        self.network = ipaddress.ip_network(service_range)
+        self._ports = ports
+        self._is_taken = is_taken
+        self._dice = dice
+        size = self.network.num_addresses
+        self._static_addresses = min(max(16, size // 16), 256)
+        self._static_ports = min(max(16, len(ports) // 32), 128)
+
+    @property
+    def first(self) -> str:
+        """The address of `kubernetes.default`."""
+        return str(self.network[1])
+
+    def mutate(self, review: Review, found: Object) -> Object:
+        """Give a service what it lacks, and claim it. Raises ApiError 422 and 500."""
+        if not review.is_of("services", "", "CREATE", "UPDATE"):
+            return found
+        old = (review.old or {}).get("spec") or {}
+        spec = self._with_address(review, dict(found.get("spec") or {}), old)
+        return {**found, "spec": self._with_ports(review, spec, old)}
+
+    # ---------------------------------------------------------------- addresses
+
+    def _with_address(
+        self, review: Review, spec: dict[str, Any], old: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        if spec.get("type") == "ExternalName":
+            spec.pop("clusterIP", None)
+            spec.pop("clusterIPs", None)
+            return spec
+        wanted = str(spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0])
+        kept = str(old.get("clusterIP") or "")
+        if not wanted and kept and old.get("type") != "ExternalName":
+            wanted = kept
+        if wanted != _HEADLESS and wanted != kept:
+            wanted = self._claimed_address(review, wanted)
+        elif not wanted:
+            wanted = self._claimed_address(review, "")
+        spec["clusterIP"] = wanted
+        spec["clusterIPs"] = [wanted]
+        family = "IPv6" if ":" in wanted else "IPv4"
+        spec.setdefault("ipFamilies", [family])
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        return spec
+
+    def _claimed_address(self, review: Review, wanted: str) -> str:
+        if wanted:
+            why = self._refusal_of(wanted)
+            if why:
+                raise _invalid(review, "spec.clusterIPs", f'Invalid value: ["{wanted}"]: {why}')
+            review.claims.append(_claim(review, IP_PREFIX + wanted))
+            return wanted
+        for address in self._candidates():
+            if not self._is_taken(IP_PREFIX + address):
+                review.claims.append(_claim(review, IP_PREFIX + address))
+                return address
+        raise errors.internal("failed to allocate a serviceIP: range is full")
+
+    def _refusal_of(self, wanted: str) -> str:
+        try:
+            address = ipaddress.ip_address(wanted)
+        except ValueError:
+            return "must be a valid IP address"
+        network = self.network
+        if address not in network or address in (network[0], network[-1]):
+            return (
+                f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid "
+                f"range. The range of valid IPs is {network}"
+            )
+        if self._is_taken(IP_PREFIX + wanted):
+            return f"failed to allocate IP {wanted}: provided IP is already allocated"
+        return ""
+
+    def _candidates(self) -> Iterator[str]:
+        last = self.network.num_addresses - 2
+        lowest = min(self._static_addresses + 1, last)
+        for _ in range(_PROBES_MAX):
+            yield str(self.network[self._dice.randint(lowest, last)])
+        yield from (str(self.network[n]) for n in (*range(lowest, last + 1), *range(1, lowest)))
+
+    # -------------------------------------------------------------------- ports
+
+    def _with_ports(
+        self, review: Review, spec: dict[str, Any], old: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        ports = [dict(port) for port in spec.get("ports") or ()]
+        if spec.get("type") not in ("NodePort", "LoadBalancer"):
+            for port in ports:
+                port.pop("nodePort", None)
+        else:
+            held = {(_protocol(port), port["nodePort"]) for port in _with_node_port(old)}
+            for position, port in enumerate(ports):
+                self._give_port(review, port, position, held, old)
+        return {**spec, "ports": ports} if ports else spec
+
+    def _give_port(
+        self,
+        review: Review,
+        port: dict[str, Any],
+        position: int,
+        held: set[tuple[str, int]],
+        old: Mapping[str, Any],
+    ) -> None:
+        protocol, wanted = _protocol(port), int(port.get("nodePort") or 0)
+        if not wanted:
+            wanted = _port_before(port, old)
+        if wanted and (protocol, wanted) in held:
+            port["nodePort"] = wanted
+            return
+        if wanted:
+            self._require_free(review, wanted, protocol, position)
+        else:
+            wanted = self._free_port(protocol, {port_ for _, port_ in held})
+        held.add((protocol, wanted))
+        review.claims.append(_claim(review, _port_key(protocol, wanted)))
+        port["nodePort"] = wanted
+
+    def _require_free(self, review: Review, wanted: int, protocol: str, position: int) -> None:
+        field = f"spec.ports[{position}].nodePort"
+        if wanted not in self._ports:
+            told = (
+                f"Invalid value: {wanted}: provided port is not in the valid range. The range of "
+                f"valid ports is {self._ports[0]}-{self._ports[-1]}"
+            )
+            raise _invalid(review, field, told)
+        if self._is_taken(_port_key(protocol, wanted)):
+            told = f"Invalid value: {wanted}: provided port is already allocated"
+            raise _invalid(review, field, told)
+
+    def _free_port(self, protocol: str, own: set[int]) -> int:
+        dynamic = self._ports[self._static_ports :]
+        tried: list[int] = [self._dice.choice(dynamic) for _ in range(_PROBES_MAX)]
+        ports: tuple[int, ...] = (*tried, *dynamic, *self._ports[: self._static_ports])
+        for port in ports:
+            if port not in own and not self._is_taken(_port_key(protocol, port)):
+                return port
+        raise errors.internal("failed to allocate a nodePort: range is full")
+
+
+def releases(resource: Resource, found: Object) -> Sequence[bytes]:
+    """Claimed keys that go with an object."""
+    if (resource.group, resource.plural) != ("", "services"):
+        return ()
+    return [key.encode() for key in keys_of(found)]
+
+
+def keys_of(service: Object) -> list[str]:
+    """What a service has claimed."""
+    spec = service.get("spec") or {}
+    addresses = [one for one in (spec.get("clusterIP"),) if one and one != _HEADLESS]
+    keys = [IP_PREFIX + address for address in addresses]
+    return keys + [_port_key(_protocol(port), port["nodePort"]) for port in _with_node_port(spec)]
+
+
+def given_up(new: Object, old: Object) -> list[str]:
+    """What a service had before an update, and has no longer."""
+    kept = set(keys_of(new))
+    return [key for key in keys_of(old) if key not in kept]
+
+
+def _port_key(protocol: str, port: int) -> str:
+    return f"{PORT_PREFIX}{protocol.lower()}/{port}"
+
+
+def _with_node_port(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [port for port in spec.get("ports") or () if port.get("nodePort")]
+
+
+def _protocol(port: Mapping[str, Any]) -> str:
+    return str(port.get("protocol") or "TCP")
+
+
+def _port_before(port: Mapping[str, Any], old: Mapping[str, Any]) -> int:
+    """An update that does not name its node ports keeps them."""
+    for before in _with_node_port(old):
+        if (before.get("port"), _protocol(before)) == (port.get("port"), _protocol(port)):
+            return int(before["nodePort"])
+    return 0
+
+
+def _claim(review: Review, key: str) -> Claim:
+    owner = f"{review.namespace}/{review.name}"
+    return Claim(key=key.encode(), value=owner.encode(), expected=0)
+
+
+def _invalid(review: Review, field: str, told: str) -> ApiError:
+    cause = Cause("FieldValueInvalid", told, field)
+    return errors.invalid("Service", "", review.name, [cause])

@@ -1,0 +1,234 @@
+"""Puts the parts of an API server together, and runs it."""
+
+import asyncio
+import random
+import ssl
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from controlplane.api.errors import ApiError
+from controlplane.api.registry import Registry
+from controlplane.api.resource import Object
+from controlplane.apiserver import allocation
+from controlplane.apiserver.admission.review import Lister
+from controlplane.apiserver.allocation import Allocator
+from controlplane.apiserver.audit import Audit
+from controlplane.apiserver.authentication import Authenticator
+from controlplane.apiserver.authorization import Authorizer
+from controlplane.apiserver.bootstrap import Bootstrap
+from controlplane.apiserver.cacher import Cacher
+from controlplane.apiserver.call import Call, Outgoing
+from controlplane.apiserver.definitions import Definitions
+from controlplane.apiserver.documents import Documents
+from controlplane.apiserver.encryption import Encryption
+from controlplane.apiserver.escalation import Escalation
+from controlplane.apiserver.flow_control import FlowControl
+from controlplane.apiserver.http import HttpServer
+from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.pipeline import Pipeline
+from controlplane.apiserver.pods import Pods
+from controlplane.apiserver.reads import Reads
+from controlplane.apiserver.reviews import Reviews
+from controlplane.apiserver.scale import Scales
+from controlplane.apiserver.server import ApiServer, Handler
+from controlplane.apiserver.service_accounts import ServiceAccounts
+from controlplane.apiserver.settings import Settings
+from controlplane.apiserver.tokens import Tokens
+from controlplane.apiserver.writes import Writes
+from controlplane.objects import ObjectStore
+from kvstore.client import Client, Tls, connect
+
+
+class Assembly:
+    """An API server with all its parts; `run` until cancelled."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self._settings = settings
+        self.registry = Registry.builtin()
+        transform = Encryption(settings.encryption_keys)
+        self.cacher = Cacher(client, self.registry, transform)
+        definitions = Definitions(self.registry, lambda: self.cacher.cache)
+        self.cacher.on_advance(definitions.step)
+        self.store = ObjectStore(client, transform=transform, releases=allocation.releases)
+        self.allocator = Allocator(
+            settings.service_range,
+            range(settings.node_ports[0], settings.node_ports[1] + 1),
+            self._is_claimed,
+            random.Random(),
+        )
+        self.tokens = Tokens(
+            settings.token_keys, issuer=settings.issuer, audiences=settings.audiences
+        )
+        self.lister = Lister(get=self._get, list=self._list)
+        self.metrics = Metrics()
+        self.authorizer = Authorizer(self.cacher)
+        self.authenticator = Authenticator(
+            self.tokens,
+            lambda plural, namespace, name: self._get("", plural, namespace, name),
+            static_tokens=settings.static_tokens,
+            allows_anonymous=settings.allows_anonymous,
+            now=time.time,
+        )
+        reads = Reads(self.cacher, self.store, time.time)
+        writes = Writes(
+            self.store,
+            Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
+            self.lister,
+            self.cacher.current,
+            Escalation(self.authorizer),
+        )
+        self.server = ApiServer(
+            registry=self.registry,
+            authenticator=self.authenticator,
+            authorizer=self.authorizer,
+            documents=Documents(self.registry, self.tokens, self.metrics, self._checks()),
+            handlers=self._handlers(reads, writes),
+            flow_control=FlowControl(),
+            audit=Audit(_audit_writer(settings.audit_log), time.time),
+            metrics=self.metrics,
+        )
+
+    # ------------------------------------------------------------------ running
+
+    async def run(self, announce: Callable[[str], None]) -> None:
+        """Serve until cancelled; `announce` is told the URL once all is ready."""
+        settings = self._settings
+        http = HttpServer(self.server.serve, _tls(settings))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.cacher.run())
+            await self.cacher.is_ready.wait()
+            port = await http.listen(settings.host, settings.port)
+            try:
+                await self._bootstrap(port)
+                scheme = "https" if settings.certificate else "http"
+                announce(f"{scheme}://{settings.advertise_address}:{port}")
+                await asyncio.Event().wait()
+            finally:
+                await http.close()
+
+    async def _bootstrap(self, port: int) -> None:
+        address = self.allocator.first
+        bootstrap = Bootstrap(
+            self.store,
+            self.registry,
+            service_address=address,
+            endpoints=[(self._settings.advertise_address, port)],
+            claim_of={allocation.IP_PREFIX + address: "default/kubernetes"},
+        )
+        await bootstrap.run()
+        await self.cacher.current()
+
+    # ------------------------------------------------------------------ look-ups
+
+    def _get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
+        resource = self.registry.storage(group, plural)
+        if resource is None:
+            return None
+        entry = self.cacher.cache.of(group, plural).get(resource.key(namespace, name))
+        return None if entry is None else orjson.loads(entry.raw)
+
+    def _list(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
+        resource = self.registry.storage(group, plural)
+        if resource is None:
+            return ()
+        prefix = f"{resource.key_prefix}{namespace}/" if namespace else resource.key_prefix
+        return [orjson.loads(one.raw) for one in self.cacher.cache.of(group, plural).scan(prefix)]
+
+    def _is_claimed(self, key: str) -> bool:
+        return key in self.cacher.claims
+
+    # ------------------------------------------------------------------ handlers
+
+    def _handlers(self, reads: Reads, writes: Writes) -> dict[tuple[str, str], Handler]:
+        scales = Scales(reads, writes)
+        pods = Pods(self.store, writes, self.registry, self.lister)
+        accounts = ServiceAccounts(reads, self.tokens, self.lister)
+
+        async def delete_collection(call: Call) -> Outgoing:
+            return await writes.delete_each(call, await reads.matching(call))
+
+        handlers: dict[tuple[str, str], Handler] = {
+            ("get", ""): reads.get,
+            ("list", ""): reads.list,
+            ("watch", ""): reads.watch,
+            ("create", ""): self._creator(writes),
+            ("update", ""): writes.update,
+            ("patch", ""): writes.patch,
+            ("delete", ""): writes.delete,
+            ("deletecollection", ""): delete_collection,
+            ("get", "scale"): scales.get,
+            ("update", "scale"): scales.update,
+            ("patch", "scale"): scales.patch,
+            ("create", "binding"): pods.bind,
+            ("create", "eviction"): pods.evict,
+            ("create", "token"): accounts.token,
+            ("update", "finalize"): writes.update,
+        }
+        for plain in ("status", "ephemeralcontainers", "resize", "approval"):
+            handlers["get", plain] = reads.get
+            handlers["update", plain] = writes.update
+            handlers["patch", plain] = writes.patch
+        return handlers
+
+    def _creator(self, writes: Writes) -> Handler:
+        """Reviews are posted as objects are, and kept nowhere."""
+        reviews = Reviews(self.authenticator, self.authorizer)
+        own: dict[str, Callable[[Call], Awaitable[Outgoing]]] = {
+            "selfsubjectaccessreviews": reviews.self_subject_access,
+            "subjectaccessreviews": reviews.subject_access,
+            "localsubjectaccessreviews": reviews.local_subject_access,
+            "selfsubjectrulesreviews": reviews.self_subject_rules,
+            "tokenreviews": reviews.token,
+            "selfsubjectreviews": reviews.self_subject,
+        }
+
+        async def create(call: Call) -> Outgoing:
+            handler = own.get(call.resource.plural) if not call.resource.is_custom else None
+            return await (handler or writes.create)(call)
+
+        return create
+
+    def _checks(self) -> dict[str, Callable[[], Awaitable[str]]]:
+        async def store() -> str:
+            try:
+                await self.cacher.current()
+            except ApiError as error:
+                return error.message
+            return ""
+
+        return {"etcd": store, "informer-sync": store}
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Client certificates are asked for, and not needed: others show a token."""
+    if not settings.certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.certificate, settings.key)
+    if settings.client_authority:
+        context.load_verify_locations(settings.client_authority)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def _audit_writer(path: str) -> Callable[[bytes], Any] | None:
+    if not path:
+        return None
+    if path == "-":
+        return sys.stdout.buffer.write
+    return Path(path).open("ab", buffering=0).write
+
+
+def connected(settings: Settings) -> Client:
+    """A client of the store; the caller closes it."""
+    tls = None
+    if settings.store_tls is not None:
+        authority, certificate, key = settings.store_tls
+        tls = Tls.from_files(authority, certificate, key)
+    return connect(settings.store_endpoints, tls=tls)

@@ -1,0 +1,190 @@
+"""What every cluster has from the start: namespaces, roles, priority classes, its own service.
+
+Source: Kubernetes' documentation ("Initial namespaces", "Default roles"); kube-behaviour 3.1, 8.4.
+Every server runs it when it starts: what is there already is left, what somebody took away from a
+default role comes back.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from controlplane.api.errors import ApiError
+from controlplane.api.registry import Registry
+from controlplane.api.resource import Object
+from controlplane.apiserver import default_roles, rbac
+from controlplane.apiserver.admission.priority import SYSTEM_CLASSES
+from controlplane.objects import Claim, ObjectStore
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+_AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+
+
+class Bootstrap:
+    """addresses: (host, port) of the API servers, for the endpoints of `kubernetes`."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        registry: Registry,
+        *,
+        service_address: str,
+        endpoints: Sequence[tuple[str, int]],
+        claim_of: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._service_address = service_address
+        self._endpoints = endpoints
+        self._claim_of = claim_of
+
+    async def run(self) -> None:
+        """Make what is missing. Raises ApiError when the store does not answer."""
+        for name in NAMESPACES:
+            await self._ensure("", "v1", "namespaces", _namespace(name))
+        for name, value in SYSTEM_CLASSES.items():
+            await self._ensure(
+                "scheduling.k8s.io", "v1", "priorityclasses", _priority_class(name, value)
+            )
+        roles = list(default_roles.cluster_roles())
+        for role in _filled(roles):
+            await self._ensure_role("clusterroles", role, "rules")
+        for binding in default_roles.cluster_role_bindings():
+            await self._ensure_role("clusterrolebindings", binding, "subjects")
+        await self._ensure_service()
+
+    async def _ensure(
+        self, group: str, version: str, plural: str, found: Object, also: Sequence[Claim] = ()
+    ) -> None:
+        resource = self._registry.find(group, version, plural)
+        assert resource is not None, plural
+        try:
+            await self._store.create(resource, found, also=also)
+        except ApiError as error:
+            if error.reason not in ("AlreadyExists", "Conflict"):
+                raise
+
+    async def _ensure_role(self, plural: str, wanted: Object, field: str) -> None:
+        """Create it, or add what it lacks."""
+        resource = self._registry.find(rbac.RBAC_GROUP, "v1", plural)
+        assert resource is not None
+        try:
+            await self._store.create(resource, wanted)
+            return
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+        def complete(old: Object) -> Object:
+            annotations = old["metadata"].get("annotations") or {}
+            if annotations.get(_AUTOUPDATE) == "false" or "aggregationRule" in wanted:
+                return old
+            known = list(old.get(field) or ())
+            return {**old, field: known + [one for one in wanted[field] if one not in known]}
+
+        await self._store.update(resource, "", str(wanted["metadata"]["name"]), complete)
+
+    async def _ensure_service(self) -> None:
+        claims = [
+            Claim(key=key.encode(), value=value.encode(), expected=0)
+            for key, value in self._claim_of.items()
+        ]
+        await self._ensure("", "v1", "services", _service(self._service_address), claims)
+        if not self._endpoints:
+            return
+        await self._ensure("", "v1", "endpoints", _endpoints(self._endpoints))
+        await self._ensure(
+            "discovery.k8s.io", "v1", "endpointslices", _endpoint_slice(self._endpoints)
+        )
+
+
+def _filled(roles: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """With the rules of aggregated roles, those that others aggregate first."""
+    done = {role["metadata"]["name"]: role for role in roles if "aggregationRule" not in role}
+    for role in roles:
+        if "aggregationRule" in role:
+            chosen = role["aggregationRule"]["clusterRoleSelectors"]
+            rules = rbac.aggregated(chosen, done.values())
+            done[role["metadata"]["name"]] = {**role, "rules": rules}
+    yield from done.values()
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+
+
+def _priority_class(name: str, value: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": value,
+        "preemptionPolicy": "PreemptLowerPriority",
+        "description": "Used for system critical pods.",
+    }
+
+
+def _service(address: str) -> dict[str, Any]:
+    port = {"name": "https", "protocol": "TCP", "port": 443, "targetPort": 443}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "ports": [port],
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "type": "ClusterIP",
+            "sessionAffinity": "None",
+            "ipFamilies": ["IPv6" if ":" in address else "IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "internalTrafficPolicy": "Cluster",
+        },
+        "status": {"loadBalancer": {}},
+    }
+
+
+def _endpoints(addresses: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    subsets = [
+        {
+            "addresses": [{"ip": host}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }
+        for host, port in addresses
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": subsets,
+    }
+
+
+def _endpoint_slice(addresses: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv6" if ":" in addresses[0][0] else "IPv4",
+        "endpoints": [
+            {"addresses": [host], "conditions": {"ready": True}} for host, _ in addresses
+        ],
+        "ports": [{"name": "https", "port": addresses[0][1], "protocol": "TCP"}],
+    }

@@ -1,0 +1,184 @@
+"""Keeps the cache at the store: lists it once, follows one watch, and starts again after a
+compaction. Here is also how fresh a read is.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from controlplane.api import errors
+from controlplane.api.registry import Registry
+from controlplane.api.stored import Transform
+from controlplane.apiserver.cache import ObjectCache
+from controlplane.apiserver.selection import index_of
+from controlplane.store_errors import as_api_errors
+from kvstore.client import Client, Event, EventType
+from kvstore.client.operations import prefix_end
+from kvstore.errors import CompactedError, KvError
+
+PREFIX = "/registry/"
+CLAIMS_PREFIX = "/ranges/"  # just before it: one watch covers both
+FRESH_SECONDS_MAX = 3.0  # 2.2: how long a read waits for a revision that is yet to come
+_PAGE_KEYS = 1_000
+_AGAIN_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Cacher:
+    """The driver of an `ObjectCache`; `run` until cancelled."""
+
+    def __init__(self, client: Client, registry: Registry, transform: Transform) -> None:
+        self._client = client
+        self._registry = registry
+        self._transform = transform
+        self._listeners: list[Callable[[], None]] = []
+        self._advanced: asyncio.Event = asyncio.Event()
+        self._asking: asyncio.Task[int] | None = None
+        self._next: asyncio.Task[int] | None = None
+        self._request_progress: Callable[[], None] = lambda: None
+        self.cache = self._empty()
+        self.claims: set[str] = set()
+        """Keys of addresses that are taken."""
+        self.is_ready = asyncio.Event()
+        self.generation = 0
+        """Counts the lists; who watches the cache of an older one has missed something."""
+
+    # ------------------------------------------------------------------ freshness
+
+    async def current(self) -> None:
+        """Wait until everything that was written before the call is in the cache.
+
+        Raises ApiError 503 and 504.
+        """
+        await self.at_least(await self._store_revision())
+
+    async def at_least(self, revision: int) -> None:
+        """Wait for a revision, FRESH_SECONDS_MAX at most; ApiError 504 when it does not come."""
+        if self.cache.revision >= revision and self.is_ready.is_set():
+            return
+        try:
+            async with asyncio.timeout(FRESH_SECONDS_MAX):
+                await self.is_ready.wait()
+                while self.cache.revision < revision:
+                    self._request_progress()
+                    self._advanced.clear()
+                    await self._advanced.wait()
+        except TimeoutError:
+            raise _too_large(revision, self.cache.revision) from None
+
+    async def _store_revision(self) -> int:
+        """What the store is at now: asked after the call began, one question for all who wait."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(None))
+            return await asyncio.shield(self._asking)
+        # The question under way may have been answered before this call: share the next one.
+        if self._next is None:
+            self._next = asyncio.create_task(self._ask(self._asking))
+        return await asyncio.shield(self._next)
+
+    async def _ask(self, before: "asyncio.Task[int] | None") -> int:
+        if before is not None:
+            await asyncio.wait([before])
+            self._asking, self._next = self._next, None
+        try:
+            with as_api_errors():
+                answer = await self._client.get_range(PREFIX, count_only=True)
+            return answer.header.revision
+        finally:
+            if self._asking is asyncio.current_task() and self._next is None:
+                self._asking = None
+
+    # ------------------------------------------------------------------ following
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        while True:
+            try:
+                await self._follow(await self._list())
+            except CompactedError:
+                _log.warning("what comes next is compacted: all objects are read again")
+            except KvError as error:
+                _log.warning("cannot follow the store: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _list(self) -> int:
+        """Read all objects as of one revision into a fresh cache; the revision."""
+        cache = self._empty()
+        start, end, revision = CLAIMS_PREFIX.encode(), prefix_end(PREFIX.encode()), 0
+        claims: set[str] = set()
+        while True:
+            answer = await self._client.get_range(start, end, limit=_PAGE_KEYS, revision=revision)
+            revision = revision or answer.header.revision
+            for kv in answer.kvs:
+                key = kv.key.decode()
+                if key.startswith(CLAIMS_PREFIX):
+                    claims.add(key)
+                    continue
+                cache.load(key, self._plain(key, kv.value), kv.mod_revision)
+            if not answer.more:
+                break
+            start = answer.kvs[-1].key + b"\0"
+        cache.loaded(revision)
+        self.cache, self.claims = cache, claims
+        self.generation += 1
+        self._tell()
+        self.is_ready.set()
+        return revision
+
+    async def _follow(self, revision: int) -> None:
+        async with self._client.watch(
+            CLAIMS_PREFIX,
+            prefix_end(PREFIX.encode()),
+            start_revision=revision + 1,
+            progress_notify=True,
+            fragment=True,
+        ) as changes:
+            self._request_progress = changes.request_progress
+            try:
+                async for batch in changes:
+                    told = [one for event in batch.events if (one := self._told(event))]
+                    self.cache.apply(told, batch.revision)
+                    self._tell()
+            finally:
+                self._request_progress = lambda: None
+
+    def _told(self, event: Event) -> tuple[str, bytes | None, int] | None:
+        """What the cache is told; None: it is about no object."""
+        key = event.kv.key.decode()
+        is_put = event.type is EventType.PUT
+        if key.startswith(CLAIMS_PREFIX):
+            (self.claims.add if is_put else self.claims.discard)(key)
+            return None
+        if not key.startswith(PREFIX):
+            return None
+        value = self._plain(key, event.kv.value) if is_put else None
+        return key, value, event.kv.mod_revision
+
+    def _plain(self, key: str, value: bytes) -> bytes:
+        group, plural, _ = key.removeprefix(PREFIX).split("/", 2)
+        resource = self._registry.storage("" if group == "core" else group, plural)
+        if resource is None:
+            return value
+        return self._transform.decode(resource, key.encode(), value)
+
+    def on_advance(self, listener: Callable[[], None]) -> None:
+        """Call a function after every step of the cache."""
+        self._listeners.append(listener)
+
+    def _tell(self) -> None:
+        self._advanced.set()
+        for listener in self._listeners:
+            listener()
+
+    def _empty(self) -> ObjectCache:
+        def index(group: str, plural: str) -> object:
+            return index_of(self._registry.storage("" if group == "core" else group, plural))
+
+        return ObjectCache(index, PREFIX)  # type: ignore[arg-type]
+
+
+def _too_large(revision: int, current: int) -> errors.ApiError:
+    error = errors.timeout(f"Too large resource version: {revision}, current: {current}")
+    error.causes = (errors.Cause("ResourceVersionTooLarge", "Too large resource version"),)
+    return error

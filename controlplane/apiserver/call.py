@@ -1,0 +1,89 @@
+"""One request on its way through the server: who asks, for what, and what it may use."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+import orjson
+
+from controlplane.api import tables
+from controlplane.api.resource import Object, Resource
+from controlplane.apiserver.incoming import Answer, Incoming, Target
+from controlplane.apiserver.selection import METADATA, TABLE, Form, form_of
+from controlplane.apiserver.users import User
+from controlplane.apiserver.watches import partial
+
+
+class Call(msgspec.Struct, kw_only=True):
+    """A request for a resource that is served, by a user who may make it."""
+
+    incoming: Incoming
+    target: Target
+    resource: Resource
+    user: User
+    now: float  # seconds since 1970
+    warnings: list[str] = []
+
+    @property
+    def form(self) -> Form:
+        """In which form objects are wanted. Raises ApiError 400."""
+        return form_of(self.incoming)
+
+
+class Sink(Protocol):
+    """Where a stream goes."""
+
+    def write(self, chunk: bytes) -> None:
+        """Send a framed chunk; nothing once it is closed."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the client has not taken yet."""
+
+    def abort(self) -> None:
+        """Close it at once, whatever is buffered."""
+
+    async def wait_closed(self, seconds: float) -> bool:
+        """Wait until the client has gone; False: it has not within `seconds`."""
+
+
+class Streaming(msgspec.Struct):
+    """An answer that lasts: `run` writes framed chunks to its sink until it is over."""
+
+    run: Callable[[Sink], Awaitable[None]]
+    content_type: str = "application/json"
+
+
+Outgoing = Answer | Streaming
+
+
+def answer(call: Call, found: Object, *, code: int = 200) -> Answer:
+    """An object in the form that is wanted."""
+    form = call.form
+    body: Mapping[str, Any] = found
+    if form.name == TABLE:
+        body = tables.table(
+            call.resource,
+            [found],
+            now=call.now,
+            resource_version=str(found["metadata"].get("resourceVersion", "")),
+            include_object=form.include_object,
+        )
+    elif form.name == METADATA:
+        body = partial(found)
+    return Answer(code=code, body=orjson.dumps(body), headers=warned(call))
+
+
+def plain(found: Mapping[str, Any], *, code: int = 200) -> Answer:
+    """JSON as it is."""
+    return Answer(code=code, body=orjson.dumps(found))
+
+
+def warned(call: Call) -> tuple[tuple[str, str], ...]:
+    """The headers of its warnings (RFC 7234, 5.5)."""
+    return tuple(("Warning", f'299 - "{_escaped(text)}"') for text in call.warnings)
+
+
+def _escaped(text: str) -> str:
+    told = "".join(char if char.isprintable() else " " for char in text)
+    return told.replace("\\", "\\\\").replace('"', '\\"')[:1024]

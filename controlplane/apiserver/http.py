@@ -1,0 +1,172 @@
+"""aiohttp: the only module that knows it. Requests come in, answers and streams go out.
+
+A watch writes chunks that are framed already straight to the transport, so an event is framed once
+for all watchers; aiohttp's own encoder would do it for each.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from controlplane.api import errors
+from controlplane.apiserver.call import Outgoing, Streaming
+from controlplane.apiserver.incoming import BODY_BYTES_MAX, Answer, Incoming, Query
+
+Serve = Callable[[Incoming], Awaitable[Outgoing]]
+
+_BODY_METHODS = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+_SHORT_NAMES = {"commonName": "CN", "organizationName": "O"}
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class HttpServer:
+    """Serves until `close`.
+
+    tls: None serves plain HTTP, where nobody can show who he is.
+    """
+
+    def __init__(self, serve: Serve, tls: ssl.SSLContext | None) -> None:
+        self._serve = serve
+        self._tls = tls
+        self._runner: web.ServerRunner | None = None
+        self._sites: list[web.TCPSite] = []
+
+    async def listen(self, host: str, port: int) -> int:
+        """Begin to serve; the port, which the kernel chose if it was 0."""
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=300.0)
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls, shutdown_timeout=5.0)
+        await site.start()
+        self._sites.append(site)
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Stop listening; requests under way have some seconds."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            incoming = await _incoming(request)
+        except errors.ApiError as error:
+            return _refusal(error)
+        outgoing = await self._serve(incoming)
+        if isinstance(outgoing, Streaming):
+            return await self._stream(request, outgoing)
+        response = web.Response(
+            status=outgoing.code, body=outgoing.body, content_type=outgoing.content_type
+        )
+        for name, value in outgoing.headers:
+            response.headers.add(name, value)
+        return response
+
+    async def _stream(self, request: web.BaseRequest, streaming: Streaming) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": streaming.content_type})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        sink = _TransportSink(request)
+        try:
+            await streaming.run(sink)
+        finally:
+            sink.finish()
+        return response
+
+
+class _TransportSink:
+    """Writes chunks past aiohttp's encoder. Who has gone is noticed by the transport."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._transport = request.transport
+        self._protocol = request.protocol
+        self._is_finished = False
+
+    def write(self, chunk: bytes) -> None:
+        """Send a framed chunk."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(chunk)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Close it at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_closed(self, seconds: float) -> bool:
+        """Wait until the connection is lost: aiohttp cancels the handler then."""
+        await asyncio.sleep(seconds)
+        return self._transport is None or self._transport.is_closing()
+
+    def finish(self) -> None:
+        """The end of a stream that came to its end."""
+        if not self._is_finished:
+            self._is_finished = True
+            self.write(_LAST_CHUNK)
+            if self._transport is not None:
+                self._transport.close()
+
+
+async def _incoming(request: web.BaseRequest) -> Incoming:
+    body = b""
+    if request.method in _BODY_METHODS:
+        body = await _body(request)
+    return Incoming(
+        method=request.method,
+        path=request.rel_url.raw_path,
+        query=Query(request.rel_url.raw_query_string),
+        headers=_headers(request.headers),
+        body=body,
+        certificate=_subject(request),
+        remote=request.remote or "",
+    )
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    length = request.content_length
+    if length is not None and length > BODY_BYTES_MAX:
+        raise _too_large()
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > BODY_BYTES_MAX:
+            raise _too_large()
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large() -> errors.ApiError:
+    return errors.too_large(f"Request entity too large: limit is {BODY_BYTES_MAX}")
+
+
+def _headers(headers: "CIMultiDictProxy[str]") -> Mapping[str, str]:
+    """Names in lower case; values of a repeated one are joined by line feeds, which none holds."""
+    found: dict[str, str] = {}
+    for spelled, value in headers.items():
+        name = spelled.lower()
+        found[name] = f"{found[name]}\n{value}" if name in found else value
+    return found
+
+
+def _subject(request: web.BaseRequest) -> Sequence[tuple[str, str]]:
+    """Subject of the client's certificate, which TLS has verified."""
+    certificate = request.get_extra_info("peercert")
+    if not certificate:
+        return ()
+    return [
+        (_SHORT_NAMES.get(name, name), value)
+        for part in certificate.get("subject", ())
+        for name, value in part
+    ]
+
+
+def _refusal(error: errors.ApiError) -> web.Response:
+    answer = Answer.of_error(error)
+    return web.Response(status=answer.code, body=answer.body, content_type=answer.content_type)

@@ -1,0 +1,138 @@
+"""Options of requests that write, as their query (and a delete's body) has them. PURE.
+
+Source: Kubernetes' API reference: CreateOptions, UpdateOptions, PatchOptions, DeleteOptions.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from controlplane.api import errors
+from controlplane.api.errors import Cause
+from controlplane.api.lifecycle import DeleteOptions
+from controlplane.apiserver.incoming import Incoming
+
+_VALIDATIONS = ("Ignore", "Warn", "Strict")
+_POLICIES = ("Orphan", "Background", "Foreground")
+_MANAGER_LENGTH_MAX = 128
+
+
+class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be said of a create, update or patch.
+
+    manager   whose fields these are
+    strict    field validation: Ignore, Warn, Strict
+    is_forced an apply takes fields from others
+    """
+
+    is_dry_run: bool = False
+    manager: str = ""
+    strict: str = "Warn"
+    is_forced: bool = False
+
+
+def write_options(incoming: Incoming, kind: str, *, is_apply: bool = False) -> WriteOptions:
+    """Raises ApiError 422, or 400 where an apply does not name its manager."""
+    query = incoming.query
+    causes = []
+    dry_run = query.texts("dryRun")
+    if dry_run and any(value != "All" for value in dry_run):
+        causes.append(_unsupported("dryRun", dry_run[0], ("All",)))
+    strict = query.text("fieldValidation") or "Warn"
+    if strict not in _VALIDATIONS:
+        causes.append(_unsupported("fieldValidation", strict, _VALIDATIONS))
+    manager = query.text("fieldManager")
+    if len(manager) > _MANAGER_LENGTH_MAX:
+        told = f"may not be more than {_MANAGER_LENGTH_MAX} bytes"
+        causes.append(Cause("FieldValueTooLong", f"Too long: {told}", "fieldManager"))
+    elif not manager.isprintable():
+        told = f'Invalid value: "{manager[:40]!r}": should only contain printable characters'
+        causes.append(Cause("FieldValueInvalid", told, "fieldManager"))
+    if is_apply and not manager:
+        told = "Required value: is required for apply patch"
+        causes.append(Cause("FieldValueRequired", told, "fieldManager"))
+    is_forced = query.flag("force")
+    if is_forced and not is_apply:
+        told = "Forbidden: may not be specified for non-apply patch"
+        causes.append(Cause("FieldValueForbidden", told, "force"))
+    if causes:
+        raise errors.invalid(kind, "meta.k8s.io", "", causes)
+    return WriteOptions(
+        is_dry_run=bool(dry_run),
+        manager=manager or manager_of(incoming.header("user-agent")),
+        strict=strict,
+        is_forced=is_forced,
+    )
+
+
+def manager_of(user_agent: str) -> str:
+    """Who does not say is called by the program's name: `kubectl` of `kubectl/v1.33 (linux)`."""
+    return user_agent.split("/", 1)[0][:_MANAGER_LENGTH_MAX] or "unknown"
+
+
+def _unsupported(field: str, value: str, supported: tuple[str, ...]) -> Cause:
+    told = ", ".join(f'"{one}"' for one in supported)
+    message = f'Unsupported value: "{value[:80]}": supported values: {told}'
+    return Cause("FieldValueNotSupported", message, field)
+
+
+class DeleteWish(msgspec.Struct, frozen=True, kw_only=True):
+    """DeleteOptions. None: not said."""
+
+    is_dry_run: bool = False
+    grace_seconds: int | None = None
+    policy: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+    def options(self) -> DeleteOptions:
+        """For the store."""
+        return DeleteOptions(
+            grace_period_seconds=self.grace_seconds,
+            propagation_policy=self.policy,
+            uid=self.uid,
+            resource_version=self.resource_version,
+            dry_run=self.is_dry_run,
+        )
+
+
+def delete_wish(incoming: Incoming, body: Mapping[str, Any]) -> DeleteWish:
+    """From the body, and the query where the body is silent. Raises ApiError 400 and 422."""
+    query = incoming.query
+    preconditions = body.get("preconditions") or {}
+    dry_run = body.get("dryRun") or query.texts("dryRun")
+    policy = body.get("propagationPolicy") or query.text("propagationPolicy")
+    orphans = body.get("orphanDependents")
+    if orphans is None and query.text("orphanDependents"):
+        orphans = query.flag("orphanDependents")
+    causes = []
+    if any(value != "All" for value in dry_run):
+        causes.append(_unsupported("dryRun", str(dry_run[0]), ("All",)))
+    if policy and policy not in _POLICIES:
+        causes.append(_unsupported("propagationPolicy", str(policy), (*_POLICIES, "nil")))
+    if policy and orphans is not None:
+        told = "Invalid value: orphanDependents and deletionPropagation cannot be both set"
+        causes.append(Cause("FieldValueInvalid", told, "propagationPolicy"))
+    if causes:
+        raise errors.invalid("DeleteOptions", "meta.k8s.io", "", causes)
+    if orphans is not None:
+        policy = "Orphan" if orphans else "Background"
+    return DeleteWish(
+        is_dry_run=bool(dry_run),
+        grace_seconds=_grace(incoming, body),
+        policy=policy,
+        uid=str(preconditions.get("uid") or ""),
+        resource_version=str(preconditions.get("resourceVersion") or ""),
+    )
+
+
+def _grace(incoming: Incoming, body: Mapping[str, Any]) -> int | None:
+    seconds = body.get("gracePeriodSeconds")
+    if seconds is None and incoming.query.text("gracePeriodSeconds"):
+        seconds = incoming.query.number("gracePeriodSeconds")
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int):
+        raise errors.bad_request("gracePeriodSeconds: a number of seconds, please")
+    return max(seconds, 0) if seconds >= 0 else 1

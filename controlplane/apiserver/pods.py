@@ -1,0 +1,170 @@
+"""/binding and /eviction of pods.
+
+Source: Kubernetes' documentation, "API-initiated Eviction", "Disruptions"; kube-behaviour 7.2, 8.1.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from controlplane.api import errors, lifecycle, selectors, subresources
+from controlplane.api.errors import ApiError, Cause
+from controlplane.api.registry import Registry
+from controlplane.api.resource import Object
+from controlplane.apiserver import bodies
+from controlplane.apiserver.admission.review import Lister
+from controlplane.apiserver.call import Call, plain
+from controlplane.apiserver.incoming import Answer
+from controlplane.apiserver.options import WriteOptions, delete_wish
+from controlplane.apiserver.writes import Writes
+from controlplane.objects import ObjectStore
+
+_SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+_TOLD = "Cannot evict pod as it would violate the pod's disruption budget."
+_RETRY_SECONDS = 10
+
+
+class Pods:
+    """Their sub-resources that are actions."""
+
+    def __init__(
+        self, store: ObjectStore, writes: Writes, registry: Registry, lister: Lister
+    ) -> None:
+        self._store = store
+        self._writes = writes
+        self._lister = lister
+        self._registry = registry
+
+    async def bind(self, call: Call) -> Answer:
+        """Set the node of a pod, once. Raises ApiError 409 when it has one."""
+        binding = bodies.posted(call, subresources.resource_for(call.resource, "binding"))
+        target = binding.get("target") or {}
+        node = str(target.get("name") or "")
+        if not node or target.get("kind", "Node") not in ("", "Node"):
+            cause = Cause("FieldValueRequired", "Required value: a node", "target.name")
+            raise errors.invalid("Binding", "", call.target.name, [cause])
+        await self._writes.updated(
+            call, WriteOptions(manager="binding"), lambda pod: _bound(call, pod, node)
+        )
+        return plain(_SUCCESS, code=201)
+
+    async def evict(self, call: Call) -> Answer:
+        """Delete a pod if its disruption budgets allow. Raises ApiError 429 and 500."""
+        eviction = bodies.posted(call, subresources.resource_for(call.resource, "eviction"))
+        wish = delete_wish(call.incoming, eviction.get("deleteOptions") or {})
+        pod = await self._store.get(call.resource, call.target.namespace, call.target.name)
+        claimed = () if _needs_no_budget(pod) else self._budgets(pod)
+        if len(claimed) > 1:
+            raise errors.internal("this pod has more than one PodDisruptionBudget")
+        for budget in claimed:
+            await self._spend(call, budget, pod, is_dry_run=wish.is_dry_run)
+        await self._store.delete(
+            call.resource,
+            call.target.namespace,
+            call.target.name,
+            options=msgspec.structs.replace(
+                wish.options(), uid=wish.uid or str(pod["metadata"]["uid"])
+            ),
+        )
+        return plain(_SUCCESS, code=201)
+
+    def _budgets(self, pod: Object) -> list[Object]:
+        metadata = pod["metadata"]
+        labels = metadata.get("labels") or {}
+        found = self._lister.list("policy", "poddisruptionbudgets", str(metadata["namespace"]))
+        return [
+            budget
+            for budget in found
+            if selectors.from_object(budget["spec"].get("selector")).matches(labels)
+        ]
+
+    async def _spend(self, call: Call, budget: Object, pod: Object, *, is_dry_run: bool) -> None:
+        """Take one disruption off a budget; a compare of its revision, so never two for one."""
+        resource = self._registry.find("policy", "v1", "poddisruptionbudgets")
+        assert resource is not None
+        metadata = budget["metadata"]
+        await self._store.update(
+            resource,
+            str(metadata["namespace"]),
+            str(metadata["name"]),
+            lambda current: _spent(current, pod, call.now),
+            dry_run=is_dry_run,
+        )
+
+
+def _bound(call: Call, pod: Object, node: str) -> Object:
+    spec, name = pod["spec"], call.target.name
+    if pod["metadata"].get("deletionTimestamp"):
+        raise errors.conflict(
+            "pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host"
+        )
+    if spec.get("nodeName"):
+        taken = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+        raise errors.conflict("pods/binding", "", name, taken)
+    if spec.get("schedulingGates"):
+        raise errors.conflict(
+            "pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates"
+        )
+    status = pod.get("status") or {}
+    others = [one for one in status.get("conditions") or () if one.get("type") != "PodScheduled"]
+    scheduled = {
+        "type": "PodScheduled",
+        "status": "True",
+        "lastProbeTime": None,
+        "lastTransitionTime": lifecycle.rfc3339(call.now),
+    }
+    return {
+        **pod,
+        "spec": {**spec, "nodeName": node},
+        "status": {**status, "conditions": [*others, scheduled]},
+    }
+
+
+def _needs_no_budget(pod: Object) -> bool:
+    """Who has ended, or has not begun, or goes already disrupts nothing."""
+    phase = (pod.get("status") or {}).get("phase")
+    return phase in ("Succeeded", "Failed", "Pending") or bool(
+        pod["metadata"].get("deletionTimestamp")
+    )
+
+
+def _spent(budget: Object, pod: Object, now: float) -> Object:
+    status = budget.get("status") or {}
+    name = str(pod["metadata"]["name"])
+    generation = budget["metadata"].get("generation", 0)
+    if int(status.get("observedGeneration", 0)) < int(generation):
+        raise _violated(budget, "The disruption budget is still being processed by the server.")
+    if name in (status.get("disruptedPods") or {}):
+        return budget
+    allowed = int(status.get("disruptionsAllowed", 0))
+    if allowed < 1 and not _is_free(budget, pod, status):
+        needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+        raise _violated(
+            budget,
+            f"The disruption budget {budget['metadata']['name']} needs {needed} healthy pods and "
+            f"has {healthy} currently",
+        )
+    spent = {
+        **status,
+        "disruptionsAllowed": max(allowed - 1, 0),
+        "disruptedPods": {**(status.get("disruptedPods") or {}), name: lifecycle.rfc3339(now)},
+    }
+    return budget if allowed < 1 else {**budget, "status": spent}
+
+
+def _is_free(budget: Object, pod: Object, status: Mapping[str, Any]) -> bool:
+    """An unhealthy pod may go under AlwaysAllow, else while enough others are healthy."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    if any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions):
+        return False
+    if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    healthy, desired = status.get("currentHealthy", 0), status.get("desiredHealthy", 0)
+    return int(healthy) >= int(desired) > 0
+
+
+def _violated(budget: Object, message: str) -> ApiError:
+    error = errors.too_many_requests(_TOLD, retry_after_seconds=_RETRY_SECONDS)
+    error.causes = (Cause("DisruptionBudget", message),)
+    return error

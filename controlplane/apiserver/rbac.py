@@ -1,0 +1,228 @@
+"""Who may do what: rules of roles, bound to users, groups and service accounts. PURE.
+
+Source: Kubernetes' documentation, "Using RBAC Authorization": rules only allow; a request that no
+rule allows is refused. Nobody grants what is not theirs ("privilege escalation prevention").
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from controlplane.apiserver.users import User
+
+RBAC_GROUP = "rbac.authorization.k8s.io"
+Object = Mapping[str, Any]
+
+
+class Attributes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for: a resource, or a path that is none's."""
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    @property
+    def is_resource(self) -> bool:
+        """Whether it is about a resource."""
+        return not self.path
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A PolicyRule."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def allows(self, asked: Attributes) -> bool:
+        """Tell whether it allows this."""
+        if "*" not in self.verbs and asked.verb not in self.verbs:
+            return False
+        if not asked.is_resource:
+            return any(_path_matches(path, asked.path) for path in self.paths)
+        if "*" not in self.groups and asked.group not in self.groups:
+            return False
+        if self.names and asked.name not in self.names:
+            return False
+        return any(_resource_matches(one, asked.resource) for one in self.resources)
+
+    @property
+    def told(self) -> dict[str, object]:
+        """Its JSON."""
+        words = {
+            "verbs": self.verbs,
+            "apiGroups": self.groups,
+            "resources": self.resources,
+            "resourceNames": self.names,
+            "nonResourceURLs": self.paths,
+        }
+        return {word: list(values) for word, values in words.items() if values}
+
+
+def rule_of(found: Object) -> Rule:
+    """From the JSON of a PolicyRule."""
+    return Rule(
+        verbs=tuple(found.get("verbs") or ()),
+        groups=tuple(found.get("apiGroups") or ()),
+        resources=tuple(found.get("resources") or ()),
+        names=tuple(found.get("resourceNames") or ()),
+        paths=tuple(found.get("nonResourceURLs") or ()),
+    )
+
+
+def _resource_matches(pattern: str, resource: str) -> bool:
+    if pattern in ("*", resource):
+        return True
+    kind, _, subresource = resource.partition("/")
+    return bool(subresource) and pattern in (f"*/{subresource}", f"{kind}/*")
+
+
+def _path_matches(pattern: str, path: str) -> bool:
+    if pattern.endswith("*"):
+        return path.startswith(pattern[:-1])
+    return pattern == path
+
+
+class Policy:
+    """All roles and bindings as of one moment, as its user's look-ups want them."""
+
+    def __init__(
+        self,
+        *,
+        roles: Iterable[Object] = (),
+        cluster_roles: Iterable[Object] = (),
+        role_bindings: Iterable[Object] = (),
+        cluster_role_bindings: Iterable[Object] = (),
+    ) -> None:
+        self._rules: dict[tuple[str, str], tuple[Rule, ...]] = {}
+        for role in (*roles, *cluster_roles):
+            metadata = role["metadata"]
+            place = (metadata.get("namespace", ""), metadata["name"])
+            self._rules[place] = tuple(map(rule_of, role.get("rules") or ()))
+        # subject -> (namespace of the binding or empty: everywhere, the role's place)
+        self._bound: dict[tuple[str, str], list[tuple[str, tuple[str, str]]]] = {}
+        for binding in (*cluster_role_bindings, *role_bindings):
+            self._bind(binding)
+
+    def _bind(self, binding: Object) -> None:
+        namespace = binding["metadata"].get("namespace", "")
+        role = role_place(binding)
+        for subject in binding.get("subjects") or ():
+            whom = subject_key(subject, namespace)
+            if whom is not None:
+                self._bound.setdefault(whom, []).append((namespace, role))
+
+    def rules_at(self, role: tuple[str, str]) -> tuple[Rule, ...] | None:
+        """The rules of a role; None: there is no such role."""
+        return self._rules.get(role)
+
+    def rules_for(self, user: User, namespace: str) -> Iterator[Rule]:
+        """All that holds for a user in a namespace (empty: cluster-wide only)."""
+        for subject in _subjects(user):
+            for where, role in self._bound.get(subject, ()):
+                if where in ("", namespace):
+                    yield from self._rules.get(role, ())
+
+    def allows(self, user: User, asked: Attributes) -> bool:
+        """Tell whether a user may do it."""
+        if user.is_master:
+            return True
+        return any(rule.allows(asked) for rule in self.rules_for(user, asked.namespace))
+
+    def missing(self, user: User, namespace: str, wanted: Sequence[Rule]) -> list[Rule]:
+        """What of these rules a user does not have itself, broken down to single rights."""
+        if user.is_master:
+            return []
+        own = list(self.rules_for(user, namespace))
+        return [part for rule in wanted for part in _parts(rule) if not _covers(own, part)]
+
+
+def role_place(binding: Object) -> tuple[str, str]:
+    """Where the role of a binding is."""
+    reference = binding.get("roleRef") or {}
+    namespace = binding["metadata"].get("namespace", "")
+    is_local = reference.get("kind") == "Role"
+    return (namespace if is_local else "", str(reference.get("name", "")))
+
+
+def subject_key(subject: Object, namespace: str) -> tuple[str, str] | None:
+    """(`User`, name) or (`Group`, name); None: of no kind that there is."""
+    kind, name = subject.get("kind"), str(subject.get("name", ""))
+    if kind == "ServiceAccount":
+        return ("User", f"system:serviceaccount:{subject.get('namespace') or namespace}:{name}")
+    return (str(kind), name) if kind in ("User", "Group") else None
+
+
+def _subjects(user: User) -> Iterator[tuple[str, str]]:
+    yield ("User", user.name)
+    for group in user.groups:
+        yield ("Group", group)
+
+
+def _parts(rule: Rule) -> Iterator[Rule]:
+    """One for each verb, group, resource and name: each must be covered by some rule."""
+    for verb in rule.verbs:
+        for path in rule.paths:
+            yield Rule(verbs=(verb,), paths=(path,))
+        for group in rule.groups:
+            for resource in rule.resources:
+                for name in rule.names or ("",):
+                    yield Rule(
+                        verbs=(verb,),
+                        groups=(group,),
+                        resources=(resource,),
+                        names=(name,) if name else (),
+                    )
+
+
+def _covers(own: Sequence[Rule], part: Rule) -> bool:
+    return any(_covers_one(rule, part) for rule in own)
+
+
+def _covers_one(rule: Rule, part: Rule) -> bool:
+    if "*" not in rule.verbs and part.verbs[0] not in rule.verbs:
+        return False
+    if part.paths:
+        return any(_path_covers(one, part.paths[0]) for one in rule.paths)
+    if "*" not in rule.groups and part.groups[0] not in rule.groups:
+        return False
+    if rule.names and (not part.names or part.names[0] not in rule.names):
+        return False
+    return any(_resource_matches(one, part.resources[0]) for one in rule.resources)
+
+
+def _path_covers(own: str, wanted: str) -> bool:
+    return own == wanted or (own.endswith("*") and wanted.rstrip("*").startswith(own[:-1]))
+
+
+def aggregated(selectors: Sequence[Mapping[str, Any]], roles: Iterable[Object]) -> list[Any]:
+    """Rules of a ClusterRole with an aggregationRule: those of all roles that it selects.
+
+    selectors: `matchLabels` of each; a role is taken if one of them selects it.
+    """
+    rules: list[Any] = []
+    for role in sorted(roles, key=lambda found: str(found["metadata"]["name"])):
+        labels = role["metadata"].get("labels") or {}
+        if any(_selects(selector, labels) for selector in selectors):
+            rules.extend(rule for rule in role.get("rules") or () if rule not in rules)
+    return rules
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    wanted = selector.get("matchLabels") or {}
+    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+
+def refusal(user: User, asked: Attributes) -> str:
+    """Why, in Kubernetes' words (kube-behaviour 11.3)."""
+    if not asked.is_resource:
+        return f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
+    whom = f'User "{user.name}" cannot {asked.verb} resource "{asked.resource}"'
+    where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+    return f'{whom} in API group "{asked.group}" {where}'

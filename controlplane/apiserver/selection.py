@@ -1,0 +1,113 @@
+"""Which objects a list or a watch is about, and in which form they are wanted. PURE."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from controlplane.api import errors, selectors
+from controlplane.api.resource import Resource
+from controlplane.api.selectors import FieldSelector, LabelSelector
+from controlplane.apiserver.cache import Entry
+from controlplane.apiserver.incoming import Incoming, Target
+
+JSON, TABLE, METADATA = "json", "table", "metadata"
+_ALWAYS = ("metadata.name", "metadata.namespace")
+_TABLE_WORDS = "as=Table"
+_METADATA_WORDS = ("as=PartialObjectMetadata", "as=PartialObjectMetadataList")
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How objects are wanted: as they are, as a Table, or their metadata only."""
+
+    name: str
+    include_object: str = "Metadata"
+
+    @property
+    def key(self) -> str:
+        """Equal for equal answers."""
+        return f"{self.name}/{self.include_object}"
+
+
+class Selection:
+    """Which objects: a key prefix and selectors."""
+
+    def __init__(
+        self, resource: Resource, target: Target, labels: LabelSelector, fields: FieldSelector
+    ) -> None:
+        self._labels = None if labels.is_everything else labels
+        self._fields = fields if fields.requirements else None
+        place = target.namespace if resource.is_namespaced else ""
+        self.prefix = f"{resource.key_prefix}{place}/" if place else resource.key_prefix
+        self.is_all = self._labels is None and self._fields is None
+
+    def matches(self, entry: Entry) -> bool:
+        """Tell whether it is about this object. One without a key is known to be in its place."""
+        if entry.key and not entry.key.startswith(self.prefix):
+            return False
+        if self._labels is not None and not self._labels.matches(entry.labels):
+            return False
+        return self._fields is None or self._fields.matches(lambda path: entry.fields.get(path, ""))
+
+
+def selection_of(resource: Resource, target: Target, incoming: Incoming) -> Selection:
+    """From the query, and the name if there is one. Raises ApiError 400."""
+    fields = selectors.parse_fields(incoming.query.text("fieldSelector"))
+    for requirement in fields.requirements:
+        if requirement.path not in _ALWAYS and requirement.path not in resource.field_labels:
+            raise errors.bad_request(
+                f'Unable to find "{resource.group and resource.group + "/"}{resource.version}, '
+                f'Resource={resource.plural}" that match label selector '
+                f'"{incoming.query.text("labelSelector")}", field selector '
+                f'"{incoming.query.text("fieldSelector")}": field label not supported: '
+                f"{requirement.path}"
+            )
+    if target.name:
+        fields = selectors.parse_fields(f"metadata.name={target.name}")
+    labels = selectors.parse_labels(incoming.query.text("labelSelector"))
+    return Selection(resource, target, labels, fields)
+
+
+def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapping[str, str]]:
+    """What field selectors may ask of an object of a resource."""
+    paths = {
+        label: tuple(label.split(".")) for label in (resource.field_labels if resource else ())
+    }
+
+    def index(found: Mapping[str, object]) -> Mapping[str, str]:
+        metadata = found.get("metadata")
+        known: dict[str, str] = {}
+        if isinstance(metadata, Mapping):
+            known["metadata.name"] = _text(metadata.get("name"))
+            known["metadata.namespace"] = _text(metadata.get("namespace"))
+        for label, path in paths.items():
+            value: object = found
+            for part in path:
+                value = value.get(part) if isinstance(value, Mapping) else None
+            known[label] = _text(value)
+        return known
+
+    return index
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def form_of(incoming: Incoming) -> Form:
+    """The first form of `Accept` that we have; plain JSON if it names none."""
+    for part in incoming.header("accept").split(","):
+        if _TABLE_WORDS in part:
+            include = incoming.query.text("includeObject") or "Metadata"
+            if include not in ("None", "Metadata", "Object"):
+                raise errors.bad_request(f'unrecognized includeObject value: "{include[:40]}"')
+            return Form(TABLE, include)
+        if any(words in part for words in _METADATA_WORDS):
+            return Form(METADATA)
+        kind = part.split(";", 1)[0].strip()
+        if kind in ("application/json", "*/*", "application/*"):
+            break
+    return Form(JSON)

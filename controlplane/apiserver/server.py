@@ -1,0 +1,152 @@
+"""The chain that every request goes through, and who handles it in the end.
+
+authentication → audit → impersonation → limits → authorisation → handler. A handler is a function
+of a `Call`; which one is said by the verb and the sub-resource.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from controlplane.api import errors
+from controlplane.api.errors import ApiError
+from controlplane.api.registry import Registry
+from controlplane.apiserver import authentication
+from controlplane.apiserver.audit import Audit
+from controlplane.apiserver.authentication import Authenticator
+from controlplane.apiserver.authorization import Authorizer
+from controlplane.apiserver.call import Call, Outgoing
+from controlplane.apiserver.documents import Documents
+from controlplane.apiserver.flow_control import FlowControl
+from controlplane.apiserver.incoming import Answer, Incoming, Target, target_of
+from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.rbac import Attributes
+from controlplane.apiserver.users import User
+
+REQUEST_SECONDS_MAX = 60.0  # 2.23; a watch lasts as long as it says
+
+Handler = Callable[[Call], Awaitable[Outgoing]]
+
+_log = logging.getLogger(__name__)
+
+
+class ApiServer:
+    """`serve` answers every request, also those that nobody may make and those that fail.
+
+    handlers  (verb, sub-resource or empty) -> handler
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        documents: Documents,
+        handlers: dict[tuple[str, str], Handler],
+        flow_control: FlowControl,
+        audit: Audit,
+        metrics: Metrics,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._registry = registry
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._documents = documents
+        self._handlers = handlers
+        self._flow_control = flow_control
+        self._audit = audit
+        self._metrics = metrics
+        self._now = now
+
+    async def serve(self, incoming: Incoming) -> Outgoing:
+        """Answer a request; an error becomes its `Status`."""
+        target = target_of(incoming.method, incoming.path, incoming.query)
+        begun = time.monotonic()
+        user = None
+        try:
+            user = self._authenticator.identify(incoming)
+            actor = self._acting_for(incoming, user)
+            outgoing = await self._answer(incoming, target, actor)
+        except ApiError as error:
+            outgoing = Answer.of_error(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad request must not end the server
+            _log.exception("%s %s", incoming.method, incoming.path)
+            outgoing = Answer.of_error(errors.internal(type(error).__name__))
+        code = outgoing.code if isinstance(outgoing, Answer) else 200
+        self._metrics.observe(incoming.method, target, code, time.monotonic() - begun)
+        self._audit.note(incoming, target, user, code)
+        return outgoing
+
+    def _acting_for(self, incoming: Incoming, user: User) -> User:
+        wanted = authentication.impersonated(incoming)
+        if wanted is None:
+            return user
+        acted, needed = wanted
+        for asked in needed:
+            self._authorizer.require(user, asked)
+        return acted
+
+    async def _answer(self, incoming: Incoming, target: Target | None, user: User) -> Outgoing:
+        if target is None or not target.verb:
+            self._authorizer.require(
+                user, Attributes(verb=incoming.method.lower(), path=incoming.path)
+            )
+            return await self._documents.answer(incoming, user)
+        self._authorizer.require(user, _attributes(target))
+        resource = self._registry.find(target.group, target.version, target.plural)
+        if resource is None:
+            raise errors.no_such_path()
+        handler = self._handler(target, resource.verbs, resource.subresources)
+        if resource.is_namespaced and not target.namespace and target.verb not in _ACROSS:
+            raise errors.method_not_allowed(target.plural, target.group, target.verb)
+        call = Call(
+            incoming=incoming,
+            target=target,
+            resource=resource,
+            user=user,
+            now=self._now(),
+            warnings=[],
+        )
+        if target.verb == "watch":
+            return await handler(call)
+        async with self._flow_control.seat(user, is_write=target.verb not in _READS):
+            try:
+                async with asyncio.timeout(REQUEST_SECONDS_MAX):
+                    return await handler(call)
+            except TimeoutError:
+                raise errors.timeout(
+                    "the request timed out: what became of it is not known"
+                ) from None
+
+    def _handler(
+        self, target: Target, verbs: tuple[str, ...], subresources: tuple[str, ...]
+    ) -> Handler:
+        if target.subresource:
+            if target.subresource not in subresources:
+                raise errors.no_such_path()
+            handler = self._handlers.get((target.verb, target.subresource))
+        elif target.verb in verbs:
+            handler = self._handlers.get((target.verb, ""))
+        else:
+            handler = None
+        if handler is None:
+            raise errors.method_not_allowed(target.plural, target.group, target.verb)
+        return handler
+
+
+_READS = frozenset(("get", "list", "watch"))
+_ACROSS = frozenset(("list", "watch"))  # of all namespaces together
+
+
+def _attributes(target: Target) -> Attributes:
+    return Attributes(
+        verb=target.verb,
+        group=target.group,
+        resource=target.resource,
+        namespace=target.namespace,
+        name=target.name,
+    )

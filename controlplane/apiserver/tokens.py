@@ -1,0 +1,177 @@
+"""Tokens of service accounts: signed claims about an account, and the objects they are bound to.
+
+Source: Kubernetes' documentation, "Managing Service Accounts" and TokenRequest; RFC 7519.
+A token is ES256 by default; every key that is known verifies, the first signs.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+TTL_SECONDS_DEFAULT = 3_600
+TTL_SECONDS_MIN = 600
+TTL_SECONDS_MAX = 1 << 32
+_VERIFIED_COUNT_MAX = 4_096
+_ALGORITHMS = ("ES256", "RS256")
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verified token says.
+
+    bound  (kind, name, uid) of the object whose end ends the token; None: it is bound to nothing
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    audiences: tuple[str, ...]
+    expires_at: int
+    token_id: str
+    bound: tuple[str, str, str] | None = None
+
+
+class TokenError(Exception):
+    """A token that proves nothing."""
+
+
+class Key:
+    """A key pair, or a public key that only verifies."""
+
+    def __init__(self, pem: bytes) -> None:
+        self.private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
+        try:
+            private = serialization.load_pem_private_key(pem, None)
+        except ValueError:
+            public: Any = serialization.load_pem_public_key(pem)
+        else:
+            if not isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+                raise ValueError("a key for tokens is RSA or ECDSA")
+            self.private, public = private, private.public_key()
+        self.public = public
+        der = public.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        digest = hashlib.sha256(der).digest()
+        self.id = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        self.algorithm = "RS256" if isinstance(public, rsa.RSAPublicKey) else "ES256"
+
+    @property
+    def jwk(self) -> dict[str, Any]:
+        """For /openid/v1/jwks."""
+        algorithm = jwt.get_algorithm_by_name(self.algorithm)
+        found: dict[str, Any] = algorithm.to_jwk(self.public, as_dict=True)
+        found.pop("key_ops", None)
+        return found | {"use": "sig", "kid": self.id, "alg": self.algorithm}
+
+
+class Tokens:
+    """Issues and verifies.
+
+    issuer     URL that stands for this cluster
+    audiences  whom a token is for if its request does not say; a token for one of them is for us
+    """
+
+    def __init__(self, keys: Sequence[Key], *, issuer: str, audiences: Sequence[str]) -> None:
+        self.keys = tuple(keys)
+        self.issuer = issuer
+        self.audiences = tuple(audiences)
+        self._verified: dict[str, Claims] = {}
+
+    def issue(
+        self,
+        account: Mapping[str, Any],
+        *,
+        audiences: Sequence[str],
+        ttl_seconds: int,
+        now: float,
+        token_id: str,
+        bound: Mapping[str, Any] | None = None,
+    ) -> str:
+        """A token for a ServiceAccount.
+
+        bound: `{"kind", "name", "uid"}` of the Pod, Secret or Node that it ends with.
+        """
+        metadata = account["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        about: dict[str, Any] = {
+            "namespace": namespace,
+            "serviceaccount": {"name": name, "uid": metadata["uid"]},
+        }
+        if bound is not None:
+            kind = str(bound["kind"]).lower()
+            about[kind] = {"name": bound["name"], "uid": bound["uid"]}
+        key = self.keys[0]
+        assert key.private is not None, "the first key signs"
+        return jwt.encode(
+            {
+                "iss": self.issuer,
+                "sub": f"system:serviceaccount:{namespace}:{name}",
+                "aud": list(audiences or self.audiences),
+                "iat": int(now),
+                "nbf": int(now),
+                "exp": int(now) + ttl_seconds,
+                "jti": token_id,
+                "kubernetes.io": about,
+            },
+            key.private,
+            algorithm=key.algorithm,
+            headers={"kid": key.id},
+        )
+
+    def verify(self, token: str, *, now: float, audiences: Sequence[str] = ()) -> Claims:
+        """What a token says. Raises TokenError: it is none of ours, too old, or for others."""
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._decoded(token)
+            while len(self._verified) >= _VERIFIED_COUNT_MAX:
+                del self._verified[next(iter(self._verified))]
+            self._verified[token] = claims
+        if claims.expires_at <= now:
+            del self._verified[token]
+            raise TokenError("it has expired")
+        if not set(claims.audiences) & set(audiences or self.audiences):
+            raise TokenError(f"it is for {', '.join(claims.audiences)}")
+        return claims
+
+    def _decoded(self, token: str) -> Claims:
+        try:
+            key_id = jwt.get_unverified_header(token).get("kid")
+            key = next((one for one in self.keys if one.id == key_id), None)
+            if key is None:
+                raise TokenError("it is signed by nobody we know")
+            found = jwt.decode(
+                token,
+                key.public,
+                algorithms=_ALGORITHMS,
+                issuer=self.issuer,
+                options={"verify_aud": False, "verify_exp": False, "require": ["exp", "sub"]},
+            )
+            return _claims(found)
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+            raise TokenError(str(error)) from error
+
+
+def _claims(found: Mapping[str, Any]) -> Claims:
+    about = found["kubernetes.io"]
+    account = about["serviceaccount"]
+    audiences = found.get("aud", ())
+    bound = None
+    for kind in ("pod", "secret", "node"):
+        if kind in about:
+            bound = (kind, str(about[kind]["name"]), str(about[kind]["uid"]))
+            break
+    return Claims(
+        namespace=str(about["namespace"]),
+        name=str(account["name"]),
+        uid=str(account["uid"]),
+        audiences=(audiences,) if isinstance(audiences, str) else tuple(audiences),
+        expires_at=int(found["exp"]),
+        token_id=str(found.get("jti", "")),
+        bound=bound,
+    )

@@ -1,0 +1,300 @@
+"""create, update, patch and delete: from a request to a Txn.
+
+What becomes of an object on the way is the pipeline's; here is what is read, what is tried again,
+and what is answered. A dry run does all of it but the Txn (kube-behaviour 2.10).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from controlplane.api import apply, decoding, errors, patch, strategic
+from controlplane.api.errors import ApiError, Cause
+from controlplane.api.resource import Object, Resource
+from controlplane.apiserver import admission, bodies
+from controlplane.apiserver.admission.review import CREATE, DELETE, UPDATE, Lister, Review
+from controlplane.apiserver.call import Call, answer, plain
+from controlplane.apiserver.escalation import Escalation
+from controlplane.apiserver.incoming import Answer
+from controlplane.apiserver.options import WriteOptions, delete_wish, write_options
+from controlplane.apiserver.pipeline import Pipeline
+from controlplane.objects import ClaimLostError, ObjectStore
+
+ATTEMPTS_MAX = 8  # … when others take what this write has claimed
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+Step = Callable[[Object], Object]
+"""What a request makes of an object; the very same one back: nothing."""
+
+
+class Writes:
+    """lister: what admission looks things up in. fresh: waits until the cache has all writes."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        pipeline: Pipeline,
+        lister: Lister,
+        fresh: Callable[[], Awaitable[None]],
+        escalation: Escalation,
+    ) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._lister = lister
+        self._fresh = fresh
+        self._escalation = escalation
+
+    # -------------------------------------------------------------------- verbs
+
+    async def create(self, call: Call) -> Answer:
+        """A new object from a body."""
+        options = write_options(call.incoming, "CreateOptions")
+        found = bodies.object_of(call, options)
+        created = await self._created(call, options, found, is_apply=False)
+        return answer(call, created, code=201)
+
+    async def update(self, call: Call) -> Answer:
+        """An object is replaced by a body."""
+        options = write_options(call.incoming, "UpdateOptions")
+        found = bodies.object_of(call, options)
+        updated = await self.updated(call, options, lambda old: found)
+        return answer(call, updated)
+
+    async def patch(self, call: Call) -> Answer:
+        """An object is changed by a patch; by an apply it may be created."""
+        kind = call.incoming.header("content-type").split(";", 1)[0].strip()
+        if kind == APPLY_PATCH:
+            options = write_options(call.incoming, "PatchOptions", is_apply=True)
+            return await self._apply(call, options)
+        options = write_options(call.incoming, "PatchOptions")
+        changed = _patched(call, kind)
+
+        def step(old: Object) -> Object:
+            call.warnings.clear()  # of an attempt before
+            new = changed(old)
+            bodies.judge_fields(call, options, new, ())
+            return new
+
+        return answer(call, await self.updated(call, options, step))
+
+    async def delete(self, call: Call) -> Answer:
+        """An object is marked, or goes."""
+        resource, target = call.resource, call.target
+        wish = delete_wish(call.incoming, _delete_body(call))
+        admission.mutate(self._review(call, DELETE, is_dry_run=wish.is_dry_run), {})
+        deletion = await self._store.delete(
+            resource, target.namespace, target.name, options=wish.options()
+        )
+        if not deletion.is_gone:
+            return answer(call, deletion.object)
+        metadata = deletion.object["metadata"]
+        return plain(_success(resource, str(metadata["name"]), str(metadata["uid"])))
+
+    async def delete_each(self, call: Call, found: Sequence[Object]) -> Answer:
+        """deletecollection: every object of a list; the answer is the list as it was."""
+        resource = call.resource
+        wish = delete_wish(call.incoming, _delete_body(call))
+        for one in found:
+            metadata = one["metadata"]
+            review = self._review(call, DELETE, is_dry_run=wish.is_dry_run)
+            review.namespace = str(metadata.get("namespace", ""))
+            review.name = str(metadata["name"])
+            admission.mutate(review, one)
+            try:
+                await self._store.delete(
+                    resource, review.namespace, review.name, options=wish.options()
+                )
+            except ApiError as error:
+                if error.reason != "NotFound":  # somebody else has deleted it
+                    raise
+        kind = resource.list_kind or f"{resource.kind}List"
+        listed = {"kind": kind, "apiVersion": resource.api_version, "metadata": {}}
+        return plain({**listed, "items": list(found)})
+
+    # ------------------------------------------------------------------- create
+
+    async def _created(
+        self, call: Call, options: WriteOptions, found: Object, *, is_apply: bool
+    ) -> Object:
+        resource, metadata = call.resource, found["metadata"]
+        if not metadata.get("name") and not metadata.get("generateName"):
+            told = "Required value: name or generateName is required"
+            cause = Cause("FieldValueRequired", told, "metadata.name")
+            raise errors.invalid(resource.kind, resource.group, "", [cause])
+        await self._know_namespace(call)
+        review = self._review(call, CREATE, is_dry_run=options.is_dry_run)
+        review.name = str(metadata.get("name") or metadata.get("generateName"))
+
+        async def attempt() -> Object:
+            ready = self._pipeline.created(review, found, call.now)
+            self._escalation.require(call.user, resource, ready, None)
+            if not is_apply:
+                ready = self._pipeline.recorded(review, options, None, ready, call.now)
+            else:
+                ready = _owned_as(ready, found)
+            return await self._store.create(
+                resource, ready, also=review.claims, dry_run=options.is_dry_run
+            )
+
+        return await self._claimed(review, attempt)
+
+    async def _know_namespace(self, call: Call) -> None:
+        """A namespace that was made just now may not have come to the cache yet."""
+        namespace = call.target.namespace
+        if call.resource.is_namespaced and not self._lister.get("", "namespaces", "", namespace):
+            await self._fresh()
+
+    async def _claimed(self, review: Review, attempt: Callable[[], Awaitable[Object]]) -> Object:
+        """Try again, on a cache that has the news, when others took what was to be claimed."""
+        for _ in range(ATTEMPTS_MAX - 1):
+            review.claims.clear()
+            try:
+                return await attempt()
+            except ClaimLostError:
+                await self._fresh()
+        review.claims.clear()
+        return await attempt()
+
+    # ------------------------------------------------------------------- update
+
+    async def updated(self, call: Call, options: WriteOptions, step: Step) -> Object:
+        """Run a step on the object as it is; again when somebody else was faster."""
+
+        def change(review: Review, old: Object) -> Object:
+            new = self._pipeline.updated(review, _stepped(call, step, old), old)
+            self._escalation.require(call.user, call.resource, new, old)
+            return self._pipeline.recorded(review, options, old, new, call.now)
+
+        return await self._changed(call, options, change)
+
+    async def _changed(
+        self, call: Call, options: WriteOptions, change: Callable[[Review, Object], Object]
+    ) -> Object:
+        resource, target = call.resource, call.target
+        review = self._review(call, UPDATE, is_dry_run=options.is_dry_run)
+
+        def decide(old: Object) -> Object:
+            review.old = old
+            review.claims.clear()
+            return change(review, old)
+
+        async def attempt() -> Object:
+            return await self._store.update(
+                resource,
+                target.namespace,
+                target.name,
+                decide,
+                also=review.claims,
+                dry_run=options.is_dry_run,
+            )
+
+        return await self._claimed(review, attempt)
+
+    # -------------------------------------------------------------------- apply
+
+    async def _apply(self, call: Call, options: WriteOptions) -> Answer:
+        """Server-side apply (kube-behaviour 2.15)."""
+        applied = bodies.applied_of(call, options)
+
+        def merged(live: Object | None) -> Object:
+            return apply.apply(
+                call.resource,
+                live,
+                applied,
+                manager=options.manager,
+                force=options.is_forced,
+                now=call.now,
+                subresource=call.target.subresource,
+            )
+
+        def change(review: Review, old: Object) -> Object:
+            wanted = merged(old)
+            if wanted is old:
+                return old
+            new = self._pipeline.updated(review, wanted, old)
+            self._escalation.require(call.user, call.resource, new, old)
+            return _owned_as(new, wanted)
+
+        resource = call.resource
+        try:
+            return answer(call, await self._changed(call, options, change))
+        except ApiError as error:
+            is_absent = error.reason == "NotFound" and error.name == call.target.name
+            if not is_absent or error.kind != resource.plural or call.target.subresource:
+                raise
+        created = await self._created(call, options, merged(None), is_apply=True)
+        return answer(call, created, code=201)
+
+    def _review(self, call: Call, operation: str, *, is_dry_run: bool) -> Review:
+        return Review(
+            operation=operation,
+            resource=call.resource,
+            subresource=call.target.subresource,
+            namespace=call.target.namespace if call.resource.is_namespaced else "",
+            name=call.target.name,
+            user=call.user,
+            is_dry_run=is_dry_run,
+            lister=self._lister,
+            claims=[],
+        )
+
+
+def _stepped(call: Call, step: Step, old: Object) -> Object:
+    """Raises ApiError 400 where a patch gives an object another name."""
+    new = step(old)
+    metadata = new.get("metadata") or {}
+    for field in ("name", "namespace"):
+        before, after = old["metadata"].get(field), metadata.get(field)
+        if after and after != before:
+            raise errors.bad_request(
+                f"the {field} of the object ({after}) does not match the {field} on the URL "
+                f"({before})"
+            )
+    return new
+
+
+def _patched(call: Call, kind: str) -> Step:
+    """What a patch does to an object. Raises ApiError 400 and 415."""
+    supported = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH]
+    if not call.resource.is_custom:
+        supported.insert(2, STRATEGIC_PATCH)
+    if kind not in supported:
+        raise errors.unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: "
+            + ", ".join(supported)
+        )
+    change, schema = bodies.patch_of(call), call.resource.schema
+    if kind == JSON_PATCH:
+        return lambda old: patch.json_patch(old, change)
+    if kind == MERGE_PATCH:
+        return lambda old: patch.merge_patch(old, change)
+    return lambda old: strategic.strategic_merge(schema, old, change)
+
+
+def _owned_as(found: Object, owner: Object) -> Object:
+    """With the managedFields of another object."""
+    owned = owner["metadata"].get("managedFields")
+    metadata = {key: value for key, value in found["metadata"].items() if key != "managedFields"}
+    return {**found, "metadata": {**metadata, "managedFields": owned} if owned else metadata}
+
+
+def _delete_body(call: Call) -> Mapping[str, Any]:
+    body = call.incoming.body
+    if not body.strip():
+        return {}
+    return decoding.decode(body, call.incoming.header("content-type")).object
+
+
+def _success(resource: Resource, name: str, uid: str) -> dict[str, object]:
+    details: dict[str, object] = {"name": name, "kind": resource.plural, "uid": uid}
+    if resource.group:
+        details["group"] = resource.group
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    }

@@ -1,0 +1,1 @@
+"""Makes the field tables with which protobuf requests are decoded."""

@@ -1,0 +1,1 @@
+"""Makes the frozen structs of Kubernetes' types."""
