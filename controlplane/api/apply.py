@@ -71,7 +71,7 @@ def apply(
     mine = Entry(fields, resource.api_version)
     merged = merge(shape, before, wanted)
     last = known.get(applier)
-    if last is not None:
+    if last is not None and last.fields != fields:
         merged = _pruned(shape, merged, last.fields, known | {applier: mine})
     changed, removed = compare(shape, before, merged)
     conflicts = _conflicts(known, applier, changed)

@@ -43,7 +43,7 @@ def json_patch(obj: Object, operations: object) -> Object:
             if copied_bytes > COPIED_BYTES_MAX:
                 raise not_applicable()
         result = _apply(result, operation)
-    if not isinstance(result, Mapping) or (result is not obj and is_deep(result)):
+    if not isinstance(result, Mapping):
         raise not_applicable()
     return result
 
@@ -59,20 +59,21 @@ def _apply(doc: Any, operation: Mapping[str, Any]) -> Any:
     tokens = _pointer(operation, "path")
     match operation.get("op"):
         case "add":
-            return _add(doc, tokens, _value(operation))
+            return _add(doc, tokens, _value(operation, tokens))
         case "remove":
             return _remove(doc, tokens)
         case "replace":
-            return _replace(doc, tokens, _value(operation))
+            return _replace(doc, tokens, _value(operation, tokens))
         case "move":
             source = _pointer(operation, "from")
             if tokens == source:
                 _find(doc, source)
                 return doc
             # Nothing can be moved into itself: after its removal its path is gone.
-            return _add(_remove(doc, source), tokens, _find(doc, source))
+            return _add(_remove(doc, source), tokens, _fitting(_find(doc, source), tokens))
         case "copy":
-            return _add(doc, tokens, _find(doc, _pointer(operation, "from")))
+            value = _find(doc, _pointer(operation, "from"))
+            return _add(doc, tokens, _fitting(value, tokens))
         case "test":
             if not is_same(_tested(doc, tokens), operation.get("value")):
                 raise not_applicable()
@@ -81,10 +82,17 @@ def _apply(doc: Any, operation: Mapping[str, Any]) -> Any:
             raise not_applicable()
 
 
-def _value(operation: Mapping[str, Any]) -> Any:
+def _value(operation: Mapping[str, Any], tokens: list[str]) -> Any:
     if "value" not in operation:
         raise not_applicable()
-    return operation["value"]
+    return _fitting(operation["value"], tokens)
+
+
+def _fitting(value: Any, tokens: list[str]) -> Any:
+    """A value that does not make its new place too deep."""
+    if is_deep(value, DEPTH_MAX - len(tokens)):
+        raise not_applicable()
+    return value
 
 
 def _pointer(operation: Mapping[str, Any], name: str) -> list[str]:
@@ -223,19 +231,19 @@ def _bytes_of(value: Any) -> int:
     return total
 
 
-def is_deep(value: Any) -> bool:
-    """Whether it has more levels than any request's body may have."""
-    level = [value]
-    for _ in range(DEPTH_MAX):
+def is_deep(value: Any, levels_max: int = DEPTH_MAX) -> bool:
+    """Whether it has more levels than that; as many as any request's body may have."""
+    level = [value] if isinstance(value, Mapping | list) else []
+    for _ in range(levels_max):
+        if not level:
+            return False
         level = [
             child
             for node in level
             for child in (node.values() if isinstance(node, Mapping) else node)
             if isinstance(child, Mapping | list)
         ]
-        if not level:
-            return False
-    return True
+    return bool(level)
 
 
 def merge_patch(obj: Object, patch: object) -> Object:

@@ -90,53 +90,90 @@ def _kind_of(value: Any) -> str:
 
 def compare(shape: Shape, old: Any, new: Any) -> Difference:
     """What changed from `old` to `new`, two objects. What is new counts on every level."""
-    return _compare_parts(
-        shape, _parts(shape, old), _parts(shape, new), is_new=False, is_gone=False
-    )
+    return _compare_maps(shape, old, new)
 
 
 def _compare(shape: Shape, old: Any, new: Any) -> Difference:
-    if old is new:
-        return _SAME
-    old_parts, new_parts = _parts(shape, old), _parts(shape, new)
-    is_both = old is not _ABSENT and new is not _ABSENT
-    if (not old_parts and not new_parts) or (is_both and type(old) is not type(new)):
-        return _compare_leaves(old, new)
-    return _compare_parts(
-        shape, old_parts, new_parts, is_new=old is _ABSENT, is_gone=new is _ABSENT
-    )
-
-
-def _compare_leaves(old: Any, new: Any) -> Difference:
-    if new is _ABSENT:
-        return None, MEMBER
+    """Of two values that are there."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if shape.form is not Form.LEAF and (old or new):
+            return _compare_maps(shape, old, new)
+    elif isinstance(old, list) and isinstance(new, list):
+        is_split = shape.form is Form.LIST_MAP or shape.form is Form.SET
+        if is_split and (old or new):
+            return _compare_lists(shape, old, new)
     return _SAME if is_same(old, new) else (MEMBER, None)
 
 
-def _compare_parts(
-    shape: Shape,
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    *,
-    is_new: bool,
-    is_gone: bool,
-) -> Difference:
+def _compare_maps(shape: Shape, old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
     changed: dict[str, Any] = {}
     removed: dict[str, Any] = {}
-    for step, part in new.items():
-        before = old.get(step, _ABSENT)
-        if before is part:
+    for name, after in new.items():
+        before = old.get(name, _ABSENT)
+        if before is after:
             continue
-        told, gone = _compare(_shape_at(shape, step), before, part)
-        if told is not None:
-            changed[step] = told
-        if gone is not None:
-            removed[step] = gone
-    for step, part in old.items():
-        if step not in new:
-            _, gone = _compare(_shape_at(shape, step), part, _ABSENT)
-            removed[step] = gone
-    return child_of(changed, has_self=is_new), child_of(removed, has_self=is_gone)
+        part = shape.field(name) or ANY
+        if before is None and not part.is_nullable:
+            before = _ABSENT
+        if after is None and not part.is_nullable:
+            if before is not _ABSENT:
+                removed[f"f:{name}"] = _whole(part, before)
+        elif before is _ABSENT:
+            changed[f"f:{name}"] = _whole(part, after)
+        else:
+            _note(f"f:{name}", _compare(part, before, after), changed, removed)
+    for name, before in old.items():
+        if name not in new:
+            part = shape.field(name) or ANY
+            if before is not None or part.is_nullable:
+                removed[f"f:{name}"] = _whole(part, before)
+    return changed or None, removed or None
+
+
+def _compare_lists(shape: Shape, old: list[Any], new: list[Any]) -> Difference:
+    changed: dict[str, Any] = {}
+    removed: dict[str, Any] = {}
+    old_parts, new_parts = _parts(shape, old), _parts(shape, new)
+    for step, after in new_parts.items():
+        before = old_parts.get(step, _ABSENT)
+        if before is _ABSENT:
+            changed[step] = _whole(shape.items, after)
+        elif before is not after:
+            _note(step, _compare(shape.items, before, after), changed, removed)
+    for step, before in old_parts.items():
+        if step not in new_parts:
+            removed[step] = _whole(shape.items, before)
+    return changed or None, removed or None
+
+
+def _note(
+    step: str, found: Difference, changed: dict[str, Any], removed: dict[str, Any]
+) -> None:
+    told, gone = found
+    if told is not None:
+        changed[step] = told
+    if gone is not None:
+        removed[step] = gone
+
+
+def _whole(shape: Shape, value: Any) -> Fields:
+    """A value with all that is in it, on every level."""
+    if isinstance(value, Mapping):
+        if shape.form is Form.LEAF or not value:
+            return MEMBER
+        children: dict[str, Any] = {SELF: MEMBER}
+        for name, part in value.items():
+            child = shape.field(name) or ANY
+            if part is not None or child.is_nullable:
+                is_parted = isinstance(part, Mapping | list)
+                children[f"f:{name}"] = _whole(child, part) if is_parted else MEMBER
+        return children
+    if isinstance(value, list) and value and shape.form in (Form.LIST_MAP, Form.SET):
+        items = shape.items
+        return {SELF: MEMBER} | {
+            step: _whole(items, item) for step, item in _elements(shape, value)
+        }
+    return MEMBER
 
 
 def _shape_at(shape: Shape, step: str) -> Shape:
