@@ -26,14 +26,14 @@ def json_patch(obj: Object, operations: object) -> Object:
     Source: RFC 6902; a failed `test` and a missing path are the same to Kubernetes: 422.
     """
     if not isinstance(operations, Sequence) or isinstance(operations, str):
-        kind = "object" if isinstance(operations, Mapping) else type(operations).__name__
+        kind = "object" if isinstance(operations, dict) else type(operations).__name__
         raise bad_request(f"json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch")
     if len(operations) > OPERATIONS_MAX:
         raise too_large(
             f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX},"
             f" got {len(operations)}"
         )
-    if not all(isinstance(operation, Mapping) for operation in operations):
+    if not all(isinstance(operation, dict) for operation in operations):
         raise bad_request("json: cannot unmarshal into Go value of type jsonpatch.Operation")
     result: Any = obj
     copied_bytes = 0
@@ -43,7 +43,7 @@ def json_patch(obj: Object, operations: object) -> Object:
             if copied_bytes > COPIED_BYTES_MAX:
                 raise not_applicable()
         result = _apply(result, operation)
-    if not isinstance(result, Mapping):
+    if not isinstance(result, dict):
         raise not_applicable()
     return result
 
@@ -111,7 +111,7 @@ def _tested(doc: Any, tokens: list[str]) -> Any:
     if not tokens:
         return doc
     parent = _find(doc, tokens[:-1])
-    if isinstance(parent, Mapping):
+    if isinstance(parent, dict):
         return parent.get(tokens[-1])
     return _child(parent, tokens[-1])
 
@@ -123,7 +123,7 @@ def _find(doc: Any, tokens: list[str]) -> Any:
 
 
 def _child(node: Any, token: str) -> Any:
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         if token not in node:
             raise not_applicable()
         return node[token]
@@ -154,7 +154,7 @@ def _add(doc: Any, tokens: list[str], value: Any) -> Any:
     parent = _find(doc, tokens[:-1])
     last = tokens[-1]
     changed: Any
-    if isinstance(parent, Mapping):
+    if isinstance(parent, dict):
         changed = {**parent, last: value}
     elif isinstance(parent, list):
         index = len(parent) if last == "-" else _index(parent, last, len(parent))
@@ -170,7 +170,7 @@ def _remove(doc: Any, tokens: list[str]) -> Any:
     parent = _find(doc, tokens[:-1])
     _child(parent, tokens[-1])
     changed: Any
-    if isinstance(parent, Mapping):
+    if isinstance(parent, dict):
         changed = {name: value for name, value in parent.items() if name != tokens[-1]}
     else:
         index = _index(parent, tokens[-1], len(parent) - 1)
@@ -189,7 +189,7 @@ def _put(doc: Any, tokens: list[str], value: Any) -> Any:
     for token in tokens[:-1]:
         parents.append(_child(parents[-1], token))
     for parent, token in zip(reversed(parents), reversed(tokens), strict=False):
-        if isinstance(parent, Mapping):
+        if isinstance(parent, dict):
             value = {**parent, token: value}
         else:
             index = _index(parent, token, len(parent) - 1)
@@ -201,9 +201,9 @@ def is_same(one: Any, other: Any) -> bool:
     """Equal as JSON: 1 is 1.0, but true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, Mapping):
+    if isinstance(one, dict):
         return (
-            isinstance(other, Mapping)
+            isinstance(other, dict)
             and one.keys() == other.keys()
             and all(is_same(value, other[name]) for name, value in one.items())
         )
@@ -220,7 +220,7 @@ def _bytes_of(value: Any) -> int:
     total, left = 0, [value]
     while left and total <= COPIED_BYTES_MAX:
         node = left.pop()
-        if isinstance(node, Mapping):
+        if isinstance(node, dict):
             total += 2 + sum(len(name) + 4 for name in node)
             left += node.values()
         elif isinstance(node, list):
@@ -233,15 +233,15 @@ def _bytes_of(value: Any) -> int:
 
 def is_deep(value: Any, levels_max: int = DEPTH_MAX) -> bool:
     """Whether it has more levels than that; as many as any request's body may have."""
-    level = [value] if isinstance(value, Mapping | list) else []
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(levels_max):
         if not level:
             return False
         level = [
             child
             for node in level
-            for child in (node.values() if isinstance(node, Mapping) else node)
-            if isinstance(child, Mapping | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
         ]
     return bool(level)
 
@@ -251,17 +251,17 @@ def merge_patch(obj: Object, patch: object) -> Object:
 
     Source: RFC 7386. A patch that changes nothing gives the very same object.
     """
-    if not isinstance(patch, Mapping):
+    if not isinstance(patch, dict):
         raise bad_request("Invalid JSON Patch")
     return _merge(obj, patch)
 
 
 def _merge(target: Any, patch: Mapping[str, Any]) -> Mapping[str, Any]:
-    known: Mapping[str, Any] = target if isinstance(target, Mapping) else {}
+    known: Mapping[str, Any] = target if isinstance(target, dict) else {}
     changed: dict[str, Any] | None = None
     for name, value in patch.items():
         old = known.get(name, _MISSING)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             new: Any = _merge(old, value)
         else:
             new = _MISSING if value is None else value

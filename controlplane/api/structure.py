@@ -30,7 +30,7 @@ def fields_of(shape: Shape, value: Any, faults: list[str], path: str = "") -> Fi
     children: dict[str, Any] = {}
     for step, child, part, where in _parts_told(shape, value, faults, path):
         below = {} if _is_leaf(child, part) else fields_of(child, part, faults, where)
-        is_empty_map = isinstance(part, Mapping) and not part
+        is_empty_map = isinstance(part, dict) and not part
         has_self = not step.startswith("f:") or is_empty_map or not shape.is_named(step[2:])
         told = child_of(dict(below), has_self=has_self or _is_leaf(child, part))
         if told is not None:
@@ -41,7 +41,7 @@ def fields_of(shape: Shape, value: Any, faults: list[str], path: str = "") -> Fi
 def _is_leaf(shape: Shape, value: Any) -> bool:
     if value is None or shape.form is Form.LEAF:
         return True
-    return shape.form is Form.ANY and not isinstance(value, Mapping)
+    return shape.form is Form.ANY and not isinstance(value, dict)
 
 
 def _parts_told(
@@ -49,7 +49,7 @@ def _parts_told(
 ) -> Iterator[tuple[str, Shape, Any, str]]:
     """(step, shape, value, path) of each part of what is applied, with what is wrong of them."""
     if shape.form in (Form.MAP, Form.ANY):
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             faults.append(f"{path}: expected map, got {_kind_of(value)}")
             return
         for name, part in value.items():
@@ -75,7 +75,7 @@ def _parts_told(
 
 
 def _fault_of_item(shape: Shape, item: Any) -> str:
-    if shape.form is Form.SET or not isinstance(item, Mapping):
+    if shape.form is Form.SET or not isinstance(item, dict):
         wanted = "scalar" if shape.form is Form.SET else "map"
         return f"expected {wanted}, got {_kind_of(item)}"
     keys = ", ".join(f'"{key}"' for key in shape.keys)
@@ -83,7 +83,7 @@ def _fault_of_item(shape: Shape, item: Any) -> str:
 
 
 def _kind_of(value: Any) -> str:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "map"
     return "list" if isinstance(value, list) else repr(value)
 
@@ -95,7 +95,7 @@ def compare(shape: Shape, old: Any, new: Any) -> Difference:
 
 def _compare(shape: Shape, old: Any, new: Any) -> Difference:
     """Of two values that are there."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
+    if isinstance(old, dict) and isinstance(new, dict):
         if shape.form is not Form.LEAF and (old or new):
             return _compare_maps(shape, old, new)
     elif isinstance(old, list) and isinstance(new, list):
@@ -146,9 +146,7 @@ def _compare_lists(shape: Shape, old: list[Any], new: list[Any]) -> Difference:
     return changed or None, removed or None
 
 
-def _note(
-    step: str, found: Difference, changed: dict[str, Any], removed: dict[str, Any]
-) -> None:
+def _note(step: str, found: Difference, changed: dict[str, Any], removed: dict[str, Any]) -> None:
     told, gone = found
     if told is not None:
         changed[step] = told
@@ -158,14 +156,14 @@ def _note(
 
 def _whole(shape: Shape, value: Any) -> Fields:
     """A value with all that is in it, on every level."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if shape.form is Form.LEAF or not value:
             return MEMBER
         children: dict[str, Any] = {SELF: MEMBER}
         for name, part in value.items():
             child = shape.field(name) or ANY
             if part is not None or child.is_nullable:
-                is_parted = isinstance(part, Mapping | list)
+                is_parted = isinstance(part, dict | list)
                 children[f"f:{name}"] = _whole(child, part) if is_parted else MEMBER
         return children
     if isinstance(value, list) and value and shape.form in (Form.LIST_MAP, Form.SET):
@@ -184,7 +182,7 @@ def _shape_at(shape: Shape, step: str) -> Shape:
 
 def _parts(shape: Shape, value: Any) -> Mapping[str, Any]:
     """step -> part; empty for what is whole, and where value and shape do not fit."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if shape.form is Form.MAP or shape.form is Form.ANY:
             return {
                 f"f:{name}": part
@@ -210,8 +208,8 @@ def _keeps_null(shape: Shape, name: str) -> bool:
 
 def merge(shape: Shape, live: Any, applied: Any) -> Any:
     """`live` with all that `applied` says; the very same if that is nothing new."""
-    if isinstance(applied, Mapping) and shape.form in (Form.MAP, Form.ANY):
-        return _merge_maps(shape, live if isinstance(live, Mapping) else _ABSENT, applied)
+    if isinstance(applied, dict) and shape.form in (Form.MAP, Form.ANY):
+        return _merge_maps(shape, live if isinstance(live, dict) else _ABSENT, applied)
     if isinstance(applied, list) and shape.form in (Form.LIST_MAP, Form.SET):
         return _merge_lists(shape, live if isinstance(live, list) else _ABSENT, applied)
     return live if live is not _ABSENT and is_same(live, applied) else applied
@@ -277,34 +275,40 @@ def _merged_order(live: list[str], applied: list[str]) -> list[str]:
     return list(result)
 
 
-def remove(shape: Shape, value: Any, fields: Fields) -> Any:
-    """A value without these fields; what is emptied so goes as well (`None`)."""
-    if isinstance(value, Mapping):
+def remove(shape: Shape, value: Any, fields: Fields, owned: Fields) -> Any:
+    """A value without these fields; what is emptied so goes as well, unless it is owned.
+
+    owned  all that somebody owns
+    """
+    if isinstance(value, dict):
         kept: Any = {
             step[2:]: left
             for step, part in _parts(shape, value).items()
-            if (left := _left(shape, step, part, fields)) is not None
+            if (left := _left(shape, step, part, fields, owned)) is not _ABSENT
         }
         is_whole = len(kept) == len(value) and all(kept[name] is value[name] for name in kept)
     elif isinstance(value, list):
         kept = [
             left
             for step, item in _elements(shape, value)
-            if (left := _left(shape, step, item, fields)) is not None
+            if (left := _left(shape, step, item, fields, owned)) is not _ABSENT
         ]
         is_whole = len(kept) == len(value) and all(map(operator.is_, kept, value))
     else:
         return value
-    if is_whole:
-        return value
-    return kept or None
+    return value if is_whole else kept
 
 
-def _left(shape: Shape, step: str, part: Any, fields: Fields) -> Any:
+def _left(shape: Shape, step: str, part: Any, fields: Fields, owned: Fields) -> Any:
     child = fields.get(step)
     if child is None:
         return part
-    return None if is_member(child) else remove(_shape_at(shape, step), part, child)
+    if is_member(child):
+        return _ABSENT
+    of_part = owned.get(step)
+    left = remove(_shape_at(shape, step), part, child, {} if of_part is None else of_part)
+    is_owned = of_part is not None and is_member(of_part)
+    return _ABSENT if not left and left is not part and not is_owned else left
 
 
 def with_named_fields(shape: Shape, fields: Fields) -> Fields:

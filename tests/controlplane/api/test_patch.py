@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.api.decoding import DEPTH_MAX
 from controlplane.api.errors import ApiError
 from controlplane.api.patch import is_same, json_patch, merge_patch
+from controlplane.api.strategic import strategic_merge
 
 Json = Any
 
@@ -37,6 +39,8 @@ JSON_PATCHES: list[tuple[Json, list[Json], Json]] = [
     ({"": 1}, [{"op": "replace", "path": "/", "value": 2}], {"": 2}),
     ({"a": 1}, [{"op": "test", "path": "/b", "value": None}], {"a": 1}),
     ({"a": 1}, [], {"a": 1}),
+    ({"a": 1}, [{"op": "test", "path": "", "value": {"a": 1}}], {"a": 1}),
+    ({"a": [1]}, [{"op": "test", "path": "/a/0", "value": 1}], {"a": [1]}),
     ({"a": 1, "b": 1}, [{"op": "move", "from": "/a", "path": "/a"}], {"a": 1, "b": 1}),
 ]  # fmt: skip
 
@@ -58,6 +62,7 @@ def test_a_json_patch_does_what_its_operations_say(
         {"op": "test", "path": "/a", "value": True},
         {"op": "test", "path": "/x/y", "value": None},
         {"op": "remove", "path": "/x"},
+        {"op": "remove", "path": "/a/b"},
         {"op": "remove", "path": ""},
         {"op": "replace", "path": "/x", "value": 1},
         {"op": "add", "path": "/x/y", "value": 1},
@@ -205,3 +210,19 @@ def test_any_json_patch_gives_an_object_or_422_and_leaves_the_old_one(
         result = {"code": error.code} if error.code == 422 else None
     assert isinstance(result, dict)
     assert is_same(obj, before)
+
+
+def test_patches_as_deep_as_a_body_may_be_are_merged() -> None:
+    deep: Json = {"end": 1}
+    for _ in range(DEPTH_MAX - 1):
+        deep = {"x": deep}
+    assert merge_patch({}, deep) == deep
+    assert merge_patch(deep, deep) is deep
+    assert strategic_merge(None, {}, deep) == deep
+    assert strategic_merge(None, deep, deep) is deep
+    at_top = [{"op": "add", "path": "/a", "value": deep["x"]}]
+    assert json_patch({}, at_top)["a"] is deep["x"]
+    below = [{"op": "add", "path": "/a/b", "value": deep["x"]}]
+    with pytest.raises(ApiError) as caught:
+        json_patch({"a": {}}, below)
+    assert caught.value.code == 422

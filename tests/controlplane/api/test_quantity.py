@@ -114,6 +114,13 @@ def test_sums_are_written_as_the_first_is() -> None:
     assert quantity.subtract("0", "1Gi") == "-1Gi"
 
 
+def test_a_quantity_remembers_how_it_is_written() -> None:
+    assert quantity.format_of("1Ki") == "BinarySI"
+    assert quantity.format_of("1k") == "DecimalSI"
+    assert quantity.format_of("1e3") == "DecimalExponent"
+    assert quantity.format_of("0.0001Ki") == "DecimalSI"
+
+
 def test_comparison_looks_at_the_number_only() -> None:
     assert quantity.compare("1", "1000m") == 0
     assert quantity.compare("1Ki", "1k") == 1
