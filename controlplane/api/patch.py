@@ -39,7 +39,7 @@ def json_patch(obj: Object, operations: object) -> Object:
     copied_bytes = 0
     for operation in operations:
         if operation.get("op") == "copy":
-            copied_bytes += _bytes_of(_find(result, _pointer(operation, "from")))
+            copied_bytes += _bytes_of(_seen(result, _pointer(operation, "from")))
             if copied_bytes > COPIED_BYTES_MAX:
                 raise not_applicable()
         result = _apply(result, operation)
@@ -72,10 +72,10 @@ def _apply(doc: Any, operation: Mapping[str, Any]) -> Any:
             # Nothing can be moved into itself: after its removal its path is gone.
             return _add(_remove(doc, source), tokens, _fitting(_find(doc, source), tokens))
         case "copy":
-            value = _find(doc, _pointer(operation, "from"))
+            value = _seen(doc, _pointer(operation, "from"))
             return _add(doc, tokens, _fitting(value, tokens))
         case "test":
-            if not is_same(_tested(doc, tokens), operation.get("value")):
+            if not is_same(_seen(doc, tokens), operation.get("value")):
                 raise not_applicable()
             return doc
         case _:
@@ -106,8 +106,11 @@ def _pointer(operation: Mapping[str, Any], name: str) -> list[str]:
     return tokens
 
 
-def _tested(doc: Any, tokens: list[str]) -> Any:
-    """What is there; nothing is null, as an API server's library has it."""
+def _seen(doc: Any, tokens: list[str]) -> Any:
+    """What is there; null where an object has no such member.
+
+    So Kubernetes tests and copies it, and lets it be replaced: RFC 6902 would have it refused.
+    """
     if not tokens:
         return doc
     parent = _find(doc, tokens[:-1])
@@ -179,7 +182,7 @@ def _remove(doc: Any, tokens: list[str]) -> Any:
 
 
 def _replace(doc: Any, tokens: list[str], value: Any) -> Any:
-    _find(doc, tokens)
+    _seen(doc, tokens)
     return _put(doc, tokens, value)
 
 

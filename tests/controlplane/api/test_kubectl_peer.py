@@ -1,4 +1,4 @@
-"""Patches against kubectl, whose `patch --local` runs Kubernetes' own code for them: 2.14."""
+"""Patches and quantities against kubectl, in which Kubernetes' own code for them runs: 2.14."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controlplane.api import quantity
 from controlplane.api.errors import ApiError
 from controlplane.api.patch import json_patch, merge_patch
 from controlplane.api.schemas import schema_of
@@ -156,28 +157,30 @@ operations = st.one_of(
     st.fixed_dictionaries(
         {"op": st.sampled_from(["add", "replace", "test"]), "path": places, "value": texts | labels}
     ),
-    st.fixed_dictionaries({"op": st.just("move"), "path": places, "from": places}),
-    # Kubernetes copies null from where nothing is; RFC 6902 has it refused, and so have we.
     st.fixed_dictionaries(
-        {"op": st.just("copy"), "path": places, "from": st.just("/metadata/name")}
+        {"op": st.sampled_from(["move", "copy"]), "path": places, "from": places}
     ),
 )
 
 
-def _kubectl(folder: Path, obj: Json, patch: Json, kind: str) -> Json:
-    """What Kubernetes makes of it; None: it refuses."""
-    file = folder / "object.json"
-    file.write_text(json.dumps(obj))
-    told = ["--local", "-f", str(file), "--type", kind, "-p", json.dumps(patch), "-o", "json"]
+def _run(folder: Path, *arguments: str) -> Json:
+    """What kubectl prints; None: it refuses."""
     run = subprocess.run(
-        ["kubectl", "patch", *told],
+        ["kubectl", *arguments, "-o", "json"],
         capture_output=True,
         text=True,
         check=False,
         timeout=RUN_SECONDS_MAX,
         env={"HOME": str(folder), "PATH": str(Path(shutil.which("kubectl") or "").parent)},
     )
-    return _stored(json.loads(run.stdout)) if run.returncode == 0 else None
+    return json.loads(run.stdout) if run.returncode == 0 else None
+
+
+def _kubectl(folder: Path, obj: Json, patch: Json, kind: str) -> Json:
+    file = folder / "object.json"
+    file.write_text(json.dumps(obj))
+    told = ["--local", "-f", str(file), "--type", kind, "-p", json.dumps(patch)]
+    return _stored(_run(folder, "patch", *told))
 
 
 def _stored(value: Json) -> Json:
@@ -222,4 +225,21 @@ def test_merge_patches_are_those_of_kubernetes(tmp_path: Path, obj: Json, patch:
 @peer
 @given(obj=objects, patch=st.lists(operations, min_size=1, max_size=3))
 def test_json_patches_are_those_of_kubernetes(tmp_path: Path, obj: Json, patch: Json) -> None:
-    assert _ours(obj, patch, "json") == _kubectl(tmp_path, obj, patch, "json")
+    assert _stored(_ours(obj, patch, "json")) == _kubectl(tmp_path, obj, patch, "json")
+
+
+quantities = st.builds(
+    "{}{}{}".format,
+    st.integers(-3000, 3000),
+    st.sampled_from(["", ".5", ".25", ".0625"]),
+    st.sampled_from([*("n", "u", "m", "", "k", "M", "G", "T", "P"), *("Ki", "Mi", "Ti"), "e3"]),
+)
+
+
+@peer
+@given(texts=st.lists(quantities, min_size=20, max_size=20))
+def test_quantities_are_written_as_kubernetes_writes_them(tmp_path: Path, texts: Json) -> None:
+    hard = ",".join(f"count/q{number}={text}" for number, text in enumerate(texts))
+    made = _run(tmp_path, "create", "quota", "q", "--dry-run=client", f"--hard={hard}")
+    told = [made["spec"]["hard"][f"count/q{number}"] for number in range(len(texts))]
+    assert told == [quantity.canonical(text) for text in texts]
