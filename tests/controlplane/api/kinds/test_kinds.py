@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from controlplane.api import tables
 from controlplane.api.defaulting import apply_defaults
 from controlplane.api.errors import Cause
+from controlplane.api.pruning import prune
 from controlplane.api.resource import Object, Resource
 from controlplane.api.schema import Schema
+from controlplane.api.validation import validate
 from tests.controlplane.api.kinds.served import NOW, REGISTRY, resource, row
 
 OURS = (
@@ -164,7 +166,7 @@ def trees(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
     if schema.type in PRIMITIVES:
         return PRIMITIVES[schema.type]
     if schema.items is not None:
-        return st.lists(trees(schema.items, depth), max_size=2)
+        return st.lists(st.none() | trees(schema.items, depth), max_size=2)
     if depth == 0:
         return st.just({})
     if schema.properties:
@@ -192,19 +194,28 @@ def admitted(kind: Resource, tree: Object) -> Iterator[Cause]:
     strategy = kind.strategy
     name = {"name": "a"}
     obj: Object = {**tree, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": name}
+    wrong = validate(kind.schema, obj, with_required=False)
+    obj = prune(kind.schema, obj)
+    status = obj.get("status")
     obj = apply_defaults(kind.defaults, obj)
     for change in (strategy.default, strategy.prepare_create, strategy.default):
         obj = obj if change is None else change(obj)
     yield from strategy.validate(obj) if strategy.validate else ()
+    # What the server fills in fits the schema.
+    assert set(validate(kind.schema, obj, with_required=False)) <= set(wrong)
     tables.table(kind, [obj], now=NOW)
-    tables.table(kind, [{**obj, "status": tree.get("status")}], now=NOW)
+    tables.table(kind, [{**obj, "status": status}], now=NOW)
     minimal: Object = {**obj, "spec": {}, "status": {}}
+    if strategy.validate_create is not None:
+        yield from strategy.validate_create(obj)
     for new, old in ((obj, minimal), (minimal, obj), (obj, obj)):
         after = strategy.prepare_update(new, old) if strategy.prepare_update else new
         if strategy.validate_update is not None:
             found = list(strategy.validate_update(after, old))
             assert after != old or not found
             yield from found
+        for through in strategy.validate_through.values():
+            yield from through(new, old)
 
 
 @every_kind
@@ -226,7 +237,7 @@ def test_defaults_are_the_same_when_they_are_filled_in_again(kind: Resource) -> 
     @given(trees(kind.schema, 7))
     def check(tree: dict[str, Any]) -> None:
         default = kind.strategy.default or (lambda obj: obj)
-        once = default(apply_defaults(kind.defaults, tree))
+        once = default(apply_defaults(kind.defaults, prune(kind.schema, tree)))
         assert default(apply_defaults(kind.defaults, once)) == once
 
     check()
