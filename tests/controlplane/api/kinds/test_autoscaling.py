@@ -134,10 +134,14 @@ def test_a_wrong_autoscaler(obj: Any, fields: dict[str, Any], expected: list[str
             },
             [
                 ".external.target.type: Required value: must specify a metric target type",
-                '.external.target.type: Invalid value: "": '
-                "must be either Utilization, Value, or AverageValue",
-                ".external.target.value: Forbidden: "
-                "may not set both a target value for metric and a per-pod target",
+                (
+                    '.external.target.type: Invalid value: "": '
+                    "must be either Utilization, Value, or AverageValue"
+                ),
+                (
+                    ".external.target.value: Forbidden: "
+                    "may not set both a target value for metric and a per-pod target"
+                ),
             ],
         ),
     ],
