@@ -43,13 +43,13 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     validate         all that is wrong with an object
     validate_update  (new, old): what may not change
     cells            name of a cell -> function of (object, now in seconds since 1970)
+    name_rule        which names its objects may have: a key of `names.RULES`
+    to_storage       of a version that is not the stored one: an object as it is stored
+    from_storage     the way back; where neither is given only apiVersion differs
     grace_seconds    (object, seconds asked for or None) -> how long its deletion waits for who runs
                      it; without the hook a deletion waits for finalizers only
     prepare_delete   of an object that is marked as deleted and stays for now
     is_held          whether something besides metadata.finalizers keeps a deleted object
-    name_rule        which names its objects may have: a key of `names.RULES`
-    to_storage       of a version that is not the stored one: an object as it is stored
-    from_storage     the way back; where neither is given only apiVersion differs
     validate_create  what is wrong with a new object only
     validate_through name of a sub-resource -> (new, old): what may not change through it, in place
                      of validate_update
@@ -61,12 +61,12 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     validate: Callable[[Object], Sequence[Cause]] | None = None
     validate_update: Callable[[Object, Object], Sequence[Cause]] | None = None
     cells: Mapping[str, Callable[[Object, float], object]] = {}
-    grace_seconds: Callable[[Object, int | None], int] | None = None
-    prepare_delete: Callable[[Object], Object] | None = None
-    is_held: Callable[[Object], bool] | None = None
     name_rule: str = "subdomain"
     to_storage: Callable[[Object], Object] | None = None
     from_storage: Callable[[Object], Object] | None = None
+    grace_seconds: Callable[[Object, int | None], int] | None = None
+    prepare_delete: Callable[[Object], Object] | None = None
+    is_held: Callable[[Object], bool] | None = None
     validate_create: Callable[[Object], Sequence[Cause]] | None = None
     validate_through: Mapping[str, Callable[[Object, Object], Sequence[Cause]]] = {}
 
