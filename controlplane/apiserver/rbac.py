@@ -79,8 +79,8 @@ def rule_of(found: Object) -> Rule:
 def _resource_matches(pattern: str, resource: str) -> bool:
     if pattern in ("*", resource):
         return True
-    kind, _, subresource = resource.partition("/")
-    return bool(subresource) and pattern in (f"*/{subresource}", f"{kind}/*")
+    _, _, subresource = resource.partition("/")
+    return bool(subresource) and pattern == f"*/{subresource}"
 
 
 def _path_matches(pattern: str, path: str) -> bool:
