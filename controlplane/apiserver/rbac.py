@@ -172,12 +172,9 @@ def _parts(rule: Rule) -> Iterator[Rule]:
             yield Rule(verbs=(verb,), paths=(path,))
         for group in rule.groups:
             for resource in rule.resources:
-                for name in rule.names or ("",):
+                for names in [(name,) for name in rule.names] or [()]:
                     yield Rule(
-                        verbs=(verb,),
-                        groups=(group,),
-                        resources=(resource,),
-                        names=(name,) if name else (),
+                        verbs=(verb,), groups=(group,), resources=(resource,), names=names
                     )
 
 
