@@ -95,7 +95,7 @@ class Escalation:
         missing = self._authorizer.policy.missing(user, namespace, rules)
         if missing:
             told = "\n".join(_told(rule) for rule in missing)
-            groups = ", ".join(f'"{group}"' for group in user.groups)
+            groups = " ".join(_quoted(group) for group in user.groups)
             why = (
                 f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions '
                 f"not currently held:\n{told}"
@@ -111,12 +111,12 @@ def _told(rule: Rule) -> str:
     words = [
         ("APIGroups", rule.groups),
         ("Resources", rule.resources),
-        ("ResourceNames", rule.names),
         ("NonResourceURLs", rule.paths),
+        ("ResourceNames", rule.names),
         ("Verbs", rule.verbs),
     ]
     parts = [
-        f"{word}:[{', '.join(_quoted(value) for value in values)}]"
+        f"{word}:[{' '.join(_quoted(value) for value in values)}]"
         for word, values in words
         if values
     ]
