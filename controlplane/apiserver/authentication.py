@@ -6,6 +6,7 @@ documentation, "Authenticating" (x509, static tokens, service accounts, imperson
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from controlplane.api import errors
 from controlplane.apiserver.incoming import Incoming
@@ -113,7 +114,7 @@ def impersonated(incoming: Incoming) -> tuple[User, list[Attributes]] | None:
     groups = [one for one in incoming.header(f"{_IMPERSONATE}group").split("\n") if one]
     uid = incoming.header(f"{_IMPERSONATE}uid")
     extra = {
-        key.removeprefix(_EXTRA): tuple(value.split("\n"))
+        unquote(key.removeprefix(_EXTRA)): tuple(value.split("\n"))
         for key, value in incoming.headers.items()
         if key.startswith(_EXTRA)
     }
