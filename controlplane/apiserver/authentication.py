@@ -14,6 +14,7 @@ from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.tokens import Claims, TokenError, Tokens
 from controlplane.apiserver.users import (
     ANONYMOUS,
+    AUTHENTICATED,
     UNAUTHENTICATED,
     User,
     anonymous,
@@ -132,16 +133,16 @@ def impersonated(incoming: Incoming) -> tuple[User, list[Attributes]] | None:
             Attributes(verb="impersonate", group=api, resource=f"userextras/{key}", name=value)
             for value in values
         ]
-    user = User(name=name, uid=uid, groups=tuple(groups) or _own_groups(name), extra=extra)
-    return (user if name == ANONYMOUS else authenticated(user)), needed
+    groups = groups or list(_own_groups(name))
+    if not {AUTHENTICATED, UNAUTHENTICATED} & set(groups):
+        groups.append(UNAUTHENTICATED if name == ANONYMOUS else AUTHENTICATED)
+    return User(name=name, uid=uid, groups=tuple(groups), extra=extra), needed
 
 
 def _own_groups(name: str) -> tuple[str, ...]:
     """Those that a user is in by its name alone."""
     account = service_account_of(name)
-    if account is not None:
-        return service_account(*account, uid="").groups
-    return (UNAUTHENTICATED,) if name == ANONYMOUS else ()
+    return () if account is None else service_account(*account, uid="").groups
 
 
 def _right_to_user(name: str) -> Attributes:
