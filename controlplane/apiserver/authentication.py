@@ -5,6 +5,7 @@ documentation, "Authenticating" (x509, static tokens, service accounts, imperson
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,6 +27,9 @@ from controlplane.apiserver.users import (
 Find = Callable[[str, str, str], Mapping[str, Any] | None]
 """(plural of the core group, namespace, name) -> the object, or None."""
 
+GOING_SECONDS_MAX = 60.0
+"""So long after its deletionTimestamp an account or pod that is still there ends its tokens."""
+
 _IMPERSONATE = "impersonate-"
 _EXTRA = "impersonate-extra-"
 
@@ -43,7 +47,7 @@ class Authenticator:
         now: Callable[[], float],
     ) -> None:
         self._tokens = tokens
-        self._find = find
+        self._find = _standing(find, now)
         self._static_tokens = static_tokens
         self._allows_anonymous = allows_anonymous
         self._now = now
@@ -85,6 +89,19 @@ class Authenticator:
         namespace = "" if kind == "node" else claims.namespace
         found = self._find(f"{kind}s", namespace, name)
         return found is not None and found["metadata"]["uid"] == uid
+
+
+def _standing(find: Find, now: Callable[[], float]) -> Find:
+    """Without those that should be gone: their finalizers do not prolong what tokens they have."""
+
+    def standing(plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        found = find(plural, namespace, name)
+        going = found and found["metadata"].get("deletionTimestamp")
+        if going and datetime.fromisoformat(going).timestamp() + GOING_SECONDS_MAX < now():
+            return None
+        return found
+
+    return standing
 
 
 def user_of_certificate(subject: Sequence[tuple[str, str]]) -> User:
