@@ -18,7 +18,7 @@ TTL_SECONDS_DEFAULT = 3_600
 TTL_SECONDS_MIN = 600
 TTL_SECONDS_MAX = 1 << 32
 _VERIFIED_COUNT_MAX = 4_096
-_ALGORITHMS = ("ES256", "RS256")
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,25 +41,27 @@ class TokenError(Exception):
 
 
 class Key:
-    """A key pair, or a public key that only verifies."""
+    """A key pair, or a public key that only verifies. Raises ValueError."""
 
     def __init__(self, pem: bytes) -> None:
         self.private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
         try:
             private = serialization.load_pem_private_key(pem, None)
+        except TypeError:
+            raise ValueError("it is encrypted, and nobody is here to give its password") from None
         except ValueError:
             public: Any = serialization.load_pem_public_key(pem)
         else:
             if not isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
                 raise ValueError("a key for tokens is RSA or ECDSA")
             self.private, public = private, private.public_key()
+        self.algorithm = _algorithm_of(public)
         self.public = public
         der = public.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         digest = hashlib.sha256(der).digest()
         self.id = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        self.algorithm = "RS256" if isinstance(public, rsa.RSAPublicKey) else "ES256"
 
     @property
     def jwk(self) -> dict[str, Any]:
@@ -68,6 +70,15 @@ class Key:
         found: dict[str, Any] = algorithm.to_jwk(self.public, as_dict=True)
         found.pop("key_ops", None)
         return found | {"use": "sig", "kid": self.id, "alg": self.algorithm}
+
+
+def _algorithm_of(public: object) -> str:
+    """RFC 7518, 3.1. Raises ValueError."""
+    if isinstance(public, rsa.RSAPublicKey):
+        return "RS256"
+    if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
+        return _CURVES[public.curve.name]
+    raise ValueError("a key for tokens is RSA, or ECDSA on P-256, P-384 or P-521")
 
 
 class Tokens:
@@ -148,7 +159,7 @@ class Tokens:
             found = jwt.decode(
                 token,
                 key.public,
-                algorithms=_ALGORITHMS,
+                algorithms=[key.algorithm],
                 issuer=self.issuer,
                 options={"verify_aud": False, "verify_exp": False, "require": ["exp", "sub"]},
             )
