@@ -164,7 +164,7 @@ class Tokens:
                 options={"verify_aud": False, "verify_exp": False, "require": ["exp", "sub"]},
             )
             return _claims(found)
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise TokenError(str(error)) from error
 
 
