@@ -17,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 TTL_SECONDS_DEFAULT = 3_600
 TTL_SECONDS_MIN = 600
 TTL_SECONDS_MAX = 1 << 32
+SKEW_SECONDS_MAX = 60  # what one server issues the others take, though their clocks are behind
 _VERIFIED_COUNT_MAX = 4_096
+# Moments are compared with the clock that `verify` is given, not with the machine's.
+_UNTIMED: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
@@ -31,6 +34,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uid: str
     audiences: tuple[str, ...]
+    begins_at: int = 0
     expires_at: int
     token_id: str
     bound: tuple[str, str, str] | None = None
@@ -146,6 +150,8 @@ class Tokens:
         if claims.expires_at <= now:
             del self._verified[token]
             raise TokenError("it has expired")
+        if claims.begins_at > now + SKEW_SECONDS_MAX:
+            raise TokenError("it is not valid yet")
         if not set(claims.audiences) & set(audiences or self.audiences):
             raise TokenError(f"it is for {', '.join(claims.audiences)}")
         return claims
@@ -161,7 +167,7 @@ class Tokens:
                 key.public,
                 algorithms=[key.algorithm],
                 issuer=self.issuer,
-                options={"verify_aud": False, "verify_exp": False, "require": ["exp", "sub"]},
+                options={**_UNTIMED, "verify_aud": False, "require": ["exp", "sub"]},
             )
             return _claims(found)
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -182,6 +188,7 @@ def _claims(found: Mapping[str, Any]) -> Claims:
         name=str(account["name"]),
         uid=str(account["uid"]),
         audiences=(audiences,) if isinstance(audiences, str) else tuple(audiences),
+        begins_at=int(found.get("nbf", 0)),
         expires_at=int(found["exp"]),
         token_id=str(found.get("jti", "")),
         bound=bound,
