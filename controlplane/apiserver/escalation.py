@@ -47,9 +47,7 @@ class Escalation:
         if not any(rules) or (old is not None and rules[0] == rules[1]):
             return
         name = str(new["metadata"].get("name", ""))
-        asked = Attributes(
-            verb="escalate", group=RBAC_GROUP, resource=resource.plural, name=name
-        )
+        asked = Attributes(verb="escalate", group=RBAC_GROUP, resource=resource.plural, name=name)
         if self._authorizer.allows(user, asked):
             return
         if self._authorizer.policy.missing(user, "", _EVERYTHING):

@@ -173,9 +173,7 @@ def _parts(rule: Rule) -> Iterator[Rule]:
         for group in rule.groups:
             for resource in rule.resources:
                 for names in [(name,) for name in rule.names] or [()]:
-                    yield Rule(
-                        verbs=(verb,), groups=(group,), resources=(resource,), names=names
-                    )
+                    yield Rule(verbs=(verb,), groups=(group,), resources=(resource,), names=names)
 
 
 def _covers(own: Sequence[Rule], part: Rule) -> bool:
