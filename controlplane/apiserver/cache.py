@@ -39,6 +39,12 @@ class Entry:
         self.labels = labels
         self.fields = fields
 
+    def at(self, revision: int) -> "Entry":
+        """The same content, as what is told of a later revision."""
+        before, after = (b'"resourceVersion":"%d"' % r for r in (self.revision, revision))
+        raw = self.raw.replace(before, after, 1)
+        return Entry(self.key, raw, revision, self.labels, self.fields)
+
 
 class Change:
     """One event of one object. `old` is what was there before; of a deletion `new` is that, with
@@ -150,8 +156,7 @@ class ResourceCache:
         old = self._entries.pop(key, None)
         if old is None:
             return None
-        last = Entry(key, _with_revision(old, revision), revision, old.labels, old.fields)
-        change = Change(last, old, is_deletion=True)
+        change = Change(old.at(revision), old, is_deletion=True)
         self._remember(change)
         return change
 
@@ -181,11 +186,6 @@ class ResourceCache:
             forgotten = self._recent.popleft()
             self._recent_bytes -= len(forgotten.new.raw)
             self.first_revision = forgotten.revision
-
-
-def _with_revision(entry: Entry, revision: int) -> bytes:
-    before, after = (b'"resourceVersion":"%d"' % r for r in (entry.revision, revision))
-    return entry.raw.replace(before, after, 1)
 
 
 class ObjectCache:

@@ -86,8 +86,10 @@ class Watcher:
             return self._line(DELETED, change.new, change) if was else b""
         if selection.matches(change.new):
             return self._line(MODIFIED if was else ADDED, change.new, change)
-        # It has left the selection: for this watch it is gone.
-        return self._line(DELETED, change.new, change) if was else b""
+        if change.old is None or not was:
+            return b""
+        # It has left the selection: for this watch it is gone, and was last what it knew.
+        return self._line(DELETED, change.old.at(change.revision), change)
 
     def _line(self, type_: str, entry: Entry, change: Change | None) -> bytes:
         is_shared = change is not None and (self._form.name != TABLE or self._has_columns)
