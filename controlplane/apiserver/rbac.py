@@ -172,8 +172,11 @@ def _parts(rule: Rule) -> Iterator[Rule]:
             yield Rule(verbs=(verb,), paths=(path,))
         for group in rule.groups:
             for resource in rule.resources:
-                for names in [(name,) for name in rule.names] or [()]:
-                    yield Rule(verbs=(verb,), groups=(group,), resources=(resource,), names=names)
+                part = Rule(verbs=(verb,), groups=(group,), resources=(resource,))
+                for name in rule.names:
+                    yield msgspec.structs.replace(part, names=(name,))
+                if not rule.names:
+                    yield part
 
 
 def _covers(own: Sequence[Rule], part: Rule) -> bool:

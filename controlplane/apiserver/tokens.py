@@ -20,7 +20,10 @@ TTL_SECONDS_MAX = 1 << 32
 SKEW_SECONDS_MAX = 60  # what one server issues the others take, though their clocks are behind
 _VERIFIED_COUNT_MAX = 4_096
 # Moments are compared with the clock that `verify` is given, not with the machine's.
-_UNTIMED: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+_OPTIONS: Any = {
+    "require": ["exp", "sub"],
+    **dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False),
+}
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
@@ -167,7 +170,7 @@ class Tokens:
                 key.public,
                 algorithms=[key.algorithm],
                 issuer=self.issuer,
-                options={**_UNTIMED, "verify_aud": False, "require": ["exp", "sub"]},
+                options=_OPTIONS,
             )
             return _claims(found)
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError) as error:
