@@ -41,6 +41,8 @@ class Cacher:
         self.claims: set[str] = set()
         """Keys of addresses that are taken."""
         self.is_ready = asyncio.Event()
+        self.replaced = asyncio.Event()
+        """Set once this cache is followed no more, since there is a newer one."""
         self.generation = 0
         """Counts the lists; who watches the cache of an older one has missed something."""
 
@@ -122,6 +124,8 @@ class Cacher:
         cache.loaded(revision)
         self.cache, self.claims = cache, claims
         self.generation += 1
+        self.replaced.set()
+        self.replaced = asyncio.Event()
         self._tell()
         self.is_ready.set()
         return revision
