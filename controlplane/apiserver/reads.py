@@ -197,9 +197,12 @@ class _Watch:
                 return
             _write(sink, watcher.step(missed, cache.revision))
 
+        # What there was to begin with may be more than that; it is sent once.
+        buffered_max = BUFFERED_BYTES_MAX + sink.buffered
+
         def step(changes: Sequence[Change], revision: int) -> None:
             _write(sink, watcher.step(changes, revision))
-            if sink.buffered > BUFFERED_BYTES_MAX:
+            if sink.buffered > buffered_max:
                 end()
                 sink.abort()
 
