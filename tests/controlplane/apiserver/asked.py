@@ -39,7 +39,7 @@ def incoming(
     *,
     body: object = None,
     certificate: Sequence[tuple[str, str]] = (),
-    **headers: str,
+    **headers: Any,
 ) -> Incoming:
     """A request; `user_agent="x"` is the header `user-agent: x`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -65,7 +65,7 @@ def call(
     *,
     body: object = None,
     user: User = ALICE,
-    **headers: str,
+    **headers: Any,
 ) -> Call:
     asked = incoming(method, path, query, body=body, **headers)
     target = target_of(method, path, asked.query)

@@ -164,7 +164,7 @@ def test_audiences_are_those_asked_for_that_the_token_has() -> None:
 # ---------------------------------------------------------------- impersonation, 11.1
 
 
-def acted(**headers: str) -> tuple[User, list[Attributes]]:
+def acted(**headers: Any) -> tuple[User, list[Attributes]]:
     found = impersonated(incoming(**{f"impersonate_{key}": text for key, text in headers.items()}))
     assert found is not None
     return found
