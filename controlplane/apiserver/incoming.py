@@ -110,6 +110,8 @@ def _target(
     # A namespace's own sub-resources stand where the resources in it do.
     if parts[0] == "namespaces" and len(parts) > 2 and parts[2] not in ("status", "finalize"):
         namespace, parts = parts[1], parts[2:]
+        if not namespace:  # it would be all of them
+            return None
     plural, name, subresource, rest = parts[0], "", "", ""
     if len(parts) > 1:
         name = parts[1]
