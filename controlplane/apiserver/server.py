@@ -129,7 +129,9 @@ class ApiServer:
             if target.subresource not in subresources:
                 raise errors.no_such_path()
             handler = self._handlers.get((target.verb, target.subresource))
-        elif target.verb in verbs:
+        elif target.verb in verbs and bool(target.name) is _HAS_NAME.get(
+            target.verb, bool(target.name)
+        ):
             handler = self._handlers.get((target.verb, ""))
         else:
             handler = None
@@ -138,6 +140,7 @@ class ApiServer:
         return handler
 
 
+_HAS_NAME = {"create": False, "update": True, "patch": True}
 _READS = frozenset(("get", "list", "watch"))
 _ACROSS = frozenset(("list", "watch"))  # of all namespaces together
 
