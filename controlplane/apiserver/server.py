@@ -5,11 +5,12 @@ of a `Call`; which one is said by the verb and the sub-resource.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from controlplane.api import errors
+from controlplane.api import errors, selectors
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.apiserver import authentication
@@ -96,7 +97,7 @@ class ApiServer:
                 user, Attributes(verb=incoming.method.lower(), path=incoming.path)
             )
             return await self._documents.answer(incoming, user)
-        self._authorizer.require(user, _attributes(target))
+        self._authorizer.require(user, _attributes(target, incoming))
         resource = self._registry.find(target.group, target.version, target.plural)
         if resource is None:
             raise errors.no_such_path()
@@ -142,14 +143,23 @@ class ApiServer:
 
 _HAS_NAME = {"create": False, "update": True, "patch": True}
 _READS = frozenset(("get", "list", "watch"))
+_OF_ONE_NAME = frozenset(("list", "watch", "deletecollection"))
 _ACROSS = frozenset(("list", "watch"))  # of all namespaces together
 
 
-def _attributes(target: Target) -> Attributes:
+def _attributes(target: Target, incoming: Incoming) -> Attributes:
+    """A list or watch of one name by a field selector is about this name, as documented for rules
+    with resourceNames.
+    """
+    name = target.name
+    fields = incoming.query.text("fieldSelector")
+    if not name and fields and target.verb in _OF_ONE_NAME:
+        with contextlib.suppress(ApiError):  # whoever handles it will say what is wrong
+            name = selectors.parse_fields(fields).exact("metadata.name") or ""
     return Attributes(
         verb=target.verb,
         group=target.group,
         resource=target.resource,
         namespace=target.namespace,
-        name=target.name,
+        name=name,
     )
