@@ -78,9 +78,18 @@ class ApiServer:
             _log.exception("%s %s", incoming.method, incoming.path)
             outgoing = Answer.of_error(errors.internal(type(error).__name__))
         code = outgoing.code if isinstance(outgoing, Answer) else 200
-        self._metrics.observe(incoming.method, target, code, time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        self._metrics.observe(incoming.method, self._served(target), code, seconds)
         self._audit.note(incoming, target, user, code)
         return outgoing
+
+    def _served(self, target: Target | None) -> Target | None:
+        """The same, if there is such a resource; its words may be anything otherwise."""
+        if target is None or not target.verb:
+            return None
+        resource = self._registry.find(target.group, target.version, target.plural)
+        is_known = resource is not None and target.subresource in ("", *resource.subresources)
+        return target if is_known else None
 
     def _acting_for(self, incoming: Incoming, user: User) -> User:
         wanted = authentication.impersonated(incoming)
