@@ -157,10 +157,16 @@ def _too_large() -> errors.ApiError:
 
 
 def _headers(headers: "CIMultiDictProxy[str]") -> Mapping[str, str]:
-    """Names in lower case; values of a repeated one are joined by line feeds, which none holds."""
+    r"""Names in lower case; values of a repeated one are joined by line feeds, which none holds.
+
+    Bytes that are no UTF-8 become `\N{REPLACEMENT CHARACTER}`: whatever is told of a request, in a
+    log or a Status, must be text.
+    """
     found: dict[str, str] = {}
-    for spelled, value in headers.items():
-        name = spelled.lower()
+    for spelled, raw in headers.items():
+        name, value = spelled.lower(), raw
+        if not raw.isascii():
+            value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         found[name] = f"{found[name]}\n{value}" if name in found else value
     return found
 

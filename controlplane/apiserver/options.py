@@ -15,7 +15,7 @@ from controlplane.apiserver.incoming import Incoming
 
 _VALIDATIONS = ("Ignore", "Warn", "Strict")
 _POLICIES = ("Orphan", "Background", "Foreground")
-_MANAGER_LENGTH_MAX = 128
+_MANAGER_BYTES_MAX = 128
 
 
 class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +43,8 @@ def write_options(incoming: Incoming, kind: str, *, is_apply: bool = False) -> W
     if strict not in _VALIDATIONS:
         causes.append(_unsupported("fieldValidation", strict, _VALIDATIONS))
     manager = query.text("fieldManager")
-    if len(manager) > _MANAGER_LENGTH_MAX:
-        told = f"may not be more than {_MANAGER_LENGTH_MAX} bytes"
+    if len(manager.encode()) > _MANAGER_BYTES_MAX:
+        told = f"may not be more than {_MANAGER_BYTES_MAX} bytes"
         causes.append(Cause("FieldValueTooLong", f"Too long: {told}", "fieldManager"))
     elif not manager.isprintable():
         told = f'Invalid value: "{manager[:40]!r}": should only contain printable characters'
@@ -67,8 +67,12 @@ def write_options(incoming: Incoming, kind: str, *, is_apply: bool = False) -> W
 
 
 def manager_of(user_agent: str) -> str:
-    """Who does not say is called by the program's name: `kubectl` of `kubectl/v1.33 (linux)`."""
-    return user_agent.split("/", 1)[0][:_MANAGER_LENGTH_MAX] or "unknown"
+    """Who does not say is called by the program's name: `kubectl` of `kubectl/v1.33 (linux)`.
+
+    What cannot be printed is left out, and what is too long cut: nobody is refused for it.
+    """
+    name = "".join(char for char in user_agent.split("/", 1)[0] if char.isprintable())
+    return name.encode("utf-8", "ignore")[:_MANAGER_BYTES_MAX].decode("utf-8", "ignore") or "unknown"
 
 
 def _unsupported(field: str, value: str, supported: tuple[str, ...]) -> Cause:
