@@ -259,7 +259,9 @@ def test_the_last_state_of_a_deleted_object_has_the_revision_of_the_deletion() -
     value["spec"] = {"text": '"resourceVersion":"101"', "resourceVersion": "101"}
     made.apply([(f"{PREFIX}a/x", orjson.dumps(value), 101)], 101)
     made.apply([(f"{PREFIX}a/x", None, 105)], 105)
-    (change,) = made.of("example.com", "widgets").since(101) or ()
+    changes = made.of("example.com", "widgets").since(101)
+    assert changes is not None
+    (change,) = changes
     assert change.is_deletion
     assert orjson.loads(change.new.raw) == at(value, 105)
 

@@ -104,7 +104,9 @@ def test_one_change_looks_different_from_inside_and_outside_a_selection() -> Non
 def test_an_event_is_encoded_once_for_all_of_one_form() -> None:
     made = new_cache()
     feed(made, [[Step("a", "x", "red")]])
-    (change,) = made.of("example.com", "widgets").since(START) or ()
+    changes = made.of("example.com", "widgets").since(START)
+    assert changes is not None
+    (change,) = changes
     first = watcher(selection(), START).step([change], START + 1)
     (kept,) = change.encoded.values()
     assert first == kept
