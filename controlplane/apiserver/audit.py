@@ -25,6 +25,7 @@ class Audit:
         """A request has been answered (of a watch: begun)."""
         if self._write is None:
             return
+        query = incoming.query.raw
         moment = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="microseconds")
         line: dict[str, Any] = {
             "kind": "Event",
@@ -32,7 +33,7 @@ class Audit:
             "level": "Metadata",
             "auditID": str(uuid.uuid4()),
             "stage": "ResponseComplete",
-            "requestURI": incoming.path,
+            "requestURI": f"{incoming.path}?{query}" if query else incoming.path,
             "verb": incoming.method.lower() if target is None else target.verb,
             "user": {} if user is None else user.info,
             "sourceIPs": [incoming.remote] if incoming.remote else [],

@@ -40,6 +40,7 @@ class Query:
     """The parameters behind the `?`. Raises ApiError 400 where there are too many."""
 
     def __init__(self, text: str) -> None:
+        self.raw = text
         self._values: dict[str, list[str]] = {}
         try:
             pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
