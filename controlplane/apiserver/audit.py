@@ -3,6 +3,7 @@
 Source: Kubernetes' documentation, "Auditing" (level Metadata); kube-behaviour 11.10.
 """
 
+import logging
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ import orjson
 
 from controlplane.apiserver.incoming import Incoming, Target
 from controlplane.apiserver.users import User
+
+
+_log = logging.getLogger(__name__)
 
 
 class Audit:
@@ -46,7 +50,11 @@ class Audit:
         impersonated = incoming.header("impersonate-user")
         if impersonated:
             line["impersonatedUser"] = {"username": impersonated}
-        self._write(orjson.dumps(line) + b"\n")
+        try:
+            self._write(orjson.dumps(line) + b"\n")
+        except OSError as error:
+            # What was answered was done: it cannot be taken back for a line that is missing.
+            _log.error("a line of the audit log is lost: %s", error)
 
 
 def _reference(target: Target) -> dict[str, str]:
