@@ -39,8 +39,8 @@ class Definitions:
         wanted: dict[tuple[str, str], tuple[bytes, Any]] = {}
         for entry in of_definitions.scan(""):
             definition = orjson.loads(entry.raw)
-            if customresources.is_established(definition):
-                spec = definition["spec"]
+            spec = definition["spec"]
+            if customresources.is_established(definition) and self._is_free(spec):
                 # Only what is said of it counts: its status changes with every look at it.
                 told = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
                 wanted[spec["group"], spec["names"]["plural"]] = (told, definition)
@@ -50,6 +50,11 @@ class Definitions:
         for place, (told, definition) in wanted.items():
             if self._served.get(place) != told:
                 self._serve(place, told, definition)
+
+    def _is_free(self, spec: Any) -> bool:
+        """A definition takes nothing from the kinds that are built in, whatever it is called."""
+        there = self._registry.storage(spec["group"], spec["names"]["plural"])
+        return there is None or there.is_custom
 
     def _serve(self, place: tuple[str, str], told: bytes, definition: Any) -> None:
         try:
