@@ -14,7 +14,6 @@ import orjson
 from controlplane.apiserver.incoming import Incoming, Target
 from controlplane.apiserver.users import User
 
-
 _log = logging.getLogger(__name__)
 
 
