@@ -7,6 +7,7 @@ from the lower one, so the two seldom meet.
 """
 
 import ipaddress
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -109,7 +110,8 @@ class Allocator:
         lowest = min(self._static_addresses + 1, last)
         for _ in range(_PROBES_MAX):
             yield str(self.network[self._dice.randint(lowest, last)])
-        yield from (str(self.network[n]) for n in (*range(lowest, last + 1), *range(1, lowest)))
+        for number in itertools.chain(range(lowest, last + 1), range(1, lowest)):
+            yield str(self.network[number])
 
     # -------------------------------------------------------------------- ports
 
