@@ -38,7 +38,8 @@ class Allocator:
         self._dice = dice
         size = self.network.num_addresses
         self._static_addresses = min(max(16, size // 16), 256)
-        self._static_ports = min(max(16, len(ports) // 32), 128)
+        static_ports = min(max(16, len(ports) // 32), 128)
+        self._static_ports = static_ports if static_ports < len(ports) else 0
 
     @property
     def first(self) -> str:
