@@ -125,8 +125,11 @@ class Allocator:
                 port.pop("nodePort", None)
         else:
             held = {(_protocol(port), port["nodePort"]) for port in _with_node_port(old)}
+            # A load balancer that reaches pods by itself needs none but those it names.
+            is_asked_only = spec.get("allocateLoadBalancerNodePorts") is False
             for position, port in enumerate(ports):
-                self._give_port(review, port, position, held, old)
+                if port.get("nodePort") or not is_asked_only:
+                    self._give_port(review, port, position, held, old)
         return {**spec, "ports": ports} if ports else spec
 
     def _give_port(
