@@ -80,6 +80,7 @@ class Allocator:
 
     def _claimed_address(self, review: Review, wanted: str) -> str:
         if wanted:
+            wanted = _canonical(wanted)
             why = self._refusal_of(wanted)
             if why:
                 raise _invalid(review, "spec.clusterIPs", f'Invalid value: ["{wanted}"]: {why}')
@@ -201,6 +202,14 @@ def _with_node_port(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _protocol(port: Mapping[str, Any]) -> str:
     return str(port.get("protocol") or "TCP")
+
+
+def _canonical(address: str) -> str:
+    """One address has one key, however it is spelled; what is none stays as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def _port_before(port: Mapping[str, Any], old: Mapping[str, Any]) -> int:
