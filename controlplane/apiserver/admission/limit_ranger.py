@@ -165,8 +165,10 @@ def _ratio(
 ) -> Iterator[str]:
     told = f"{name} max limit to request ratio per {kind} is {text}"
     asked, limit = requests.get(name), limits.get(name)
-    if not asked or not limit:
+    if not asked:
         yield f"{told}, but no request is specified or request is 0"
+    elif not limit:
+        yield f"{told}, but no limit is specified or limit is 0"
     elif limit / asked > quantity.parse(text):
         yield f"{told}, but provided ratio is {float(limit / asked):.6f}"
 
