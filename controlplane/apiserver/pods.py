@@ -45,7 +45,9 @@ class Pods:
             cause = Cause("FieldValueRequired", "Required value: a node", "target.name")
             raise errors.invalid("Binding", "", call.target.name, [cause])
         await self._writes.updated(
-            call, WriteOptions(manager="binding"), lambda pod: _bound(call, pod, node)
+            call,
+            WriteOptions(manager="binding"),
+            lambda pod: _bound(call, _meant(call, binding, pod), node),
         )
         return plain(_SUCCESS, code=201)
 
@@ -91,6 +93,15 @@ class Pods:
             lambda current: _spent(current, pod, call.now),
             dry_run=is_dry_run,
         )
+
+
+def _meant(call: Call, binding: Object, pod: Object) -> Object:
+    """The pod; 409 where a binding is of an earlier one of its name."""
+    uid, found = (binding.get("metadata") or {}).get("uid"), pod["metadata"]["uid"]
+    if uid and uid != found:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+        raise errors.conflict("pods/binding", "", call.target.name, why)
+    return pod
 
 
 def _bound(call: Call, pod: Object, node: str) -> Object:
