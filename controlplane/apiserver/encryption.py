@@ -51,7 +51,7 @@ class Encryption:
             raise errors.internal(f"no key named {name.decode(errors='replace')!r} to read it with")
         try:
             return self._keys[name].decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # … which may have been cut short
             raise errors.internal("an encrypted object cannot be read: it was altered") from None
 
     def is_stale(self, resource: Resource, stored: bytes) -> bool:
