@@ -154,9 +154,7 @@ def _spent(budget: Object, pod: Object, now: float) -> Object:
     allowed = int(status.get("disruptionsAllowed", 0))
     if allowed < 1:
         needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise _violated(
-            budget, f"{whom} needs {needed} healthy pods and has {healthy} currently"
-        )
+        raise _violated(budget, f"{whom} needs {needed} healthy pods and has {healthy} currently")
     spent = {
         **status,
         "disruptionsAllowed": allowed - 1,
