@@ -63,7 +63,7 @@ class Allocator:
             spec.pop("clusterIP", None)
             spec.pop("clusterIPs", None)
             return spec
-        wanted = str(spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0])
+        wanted = _canonical(str(spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0]))
         kept = str(old.get("clusterIP") or "")
         if not wanted and kept and old.get("type") != "ExternalName":
             wanted = kept
@@ -80,7 +80,6 @@ class Allocator:
 
     def _claimed_address(self, review: Review, wanted: str) -> str:
         if wanted:
-            wanted = _canonical(wanted)
             why = self._refusal_of(wanted)
             if why:
                 raise _invalid(review, "spec.clusterIPs", f'Invalid value: ["{wanted}"]: {why}')
