@@ -40,9 +40,9 @@ class HttpServer:
         server = web.Server(
             self._handle, access_log=None, keepalive_timeout=300.0, handler_cancellation=True
         )
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=5.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls, shutdown_timeout=5.0)
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls)
         await site.start()
         self._sites.append(site)
         return int(self._runner.addresses[0][1])

@@ -207,7 +207,9 @@ NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unr
 
 
 def tolerations(*stated: dict[str, Any], operation: str = "CREATE") -> list[tuple[str, int]]:
-    found = pod(container(), **({"tolerations": list(stated)} if stated else {}))
+    found = pod(container())
+    if stated:
+        found["spec"]["tolerations"] = list(stated)
     made = default_toleration_seconds.mutate(review(operation, PODS, old={}), found)
     added = made["spec"].get("tolerations", [])[len(stated) :]
     assert all((one["operator"], one["effect"]) == ("Exists", "NoExecute") for one in added)

@@ -227,14 +227,14 @@ def test_the_quota_holds_under_any_interleaving(steps: list[tuple[int, str]]) ->
                 continue
             planned[writer] = (asked, cpu)
             continue
-        asked, cpu = planned.pop(writer)
+        asked, amount = planned.pop(writer)
         (claim,) = asked.claims
         version = int(now["metadata"]["resourceVersion"])
         if claim.expected == version:
             kept = orjson.loads(claim.value or b"")
             kept["metadata"]["resourceVersion"] = str(version + 1)
             now = kept
-            written.append(cpu)
+            written.append(amount)
     used = sum(map(quantity.parse, written), Fraction(0))
     assert quantity.parse(now["status"]["used"]["cpu"]) == used <= 4
     assert int(now["status"]["used"]["pods"]) == len(written) <= 6
