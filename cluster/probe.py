@@ -1,6 +1,9 @@
-"""Asks one member how it is, through the public client."""
+"""Asks a member how it is through the public client, and an API server over HTTPS."""
 
 import asyncio
+import contextlib
+import http.client
+import ssl
 
 import msgspec
 
@@ -28,6 +31,40 @@ class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     def is_healthy(self) -> bool:
         """Tell whether it answered a linearizable read."""
         return self.state == "healthy"
+
+
+class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the control plane. `state` as a member's; `address`: where it serves HTTPS."""
+
+    name: str
+    state: str
+    address: str
+    log: str
+    pid: int | None = None
+    restarts: int = 0
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether it is ready for requests."""
+        return self.state == "healthy"
+
+
+async def probe_component(status: ComponentStatus, admin: TlsFiles) -> ComponentStatus:
+    """With the state `healthy` if it says that it is ready."""
+    is_ready = await asyncio.to_thread(_is_ready, status.address.removeprefix("https://"), admin)
+    return msgspec.structs.replace(status, state="healthy") if is_ready else status
+
+
+def _is_ready(address: str, admin: TlsFiles) -> bool:
+    context = ssl.create_default_context(cafile=admin.authority)
+    context.load_cert_chain(admin.certificate, admin.key)
+    connection = http.client.HTTPSConnection(address, timeout=_TIMEOUT_SECONDS, context=context)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 async def probe(status: MemberStatus, tls: TlsFiles | None) -> MemberStatus:
