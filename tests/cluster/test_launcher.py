@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cluster import launcher, topology
+from cluster import data_folder, topology
 from kvstore import client
 
 HEALTHY_SECONDS_MAX = 120.0
@@ -34,7 +34,7 @@ def cluster(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def statuses(folder: Path) -> dict[str, dict[str, Any]]:
     answer = cluster(folder, "status", "--json")
     assert answer.returncode == 0, answer.stderr
-    return {member["name"]: member for member in json.loads(answer.stdout)}
+    return {process["name"]: process for process in json.loads(answer.stdout)}
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -51,10 +51,11 @@ def all_healthy(folder: Path) -> bool:
 class Up:
     """`cluster up` in front, until it says healthy."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, is_store_only: bool = True) -> None:
         self.folder = folder
+        only = ["--store-only"] if is_store_only else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cluster", "up", "--store-only", f"--data={folder}", *flags],
+            [sys.executable, "-m", "cluster", "up", *only, f"--data={folder}", *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -139,7 +140,7 @@ def test_an_addition_that_was_cut_short_is_finished(tmp_path: Path) -> None:
     first = Up(folder, "--members=1")
     path = folder / "cluster.json"
     before = msgspec.json.decode(path.read_bytes(), type=topology.ClusterFile)
-    ports = launcher.free_ports(before)
+    ports = data_folder.free_ports(before)
     intended = before.with_member(topology.next_member(before, ports, str(folder)))
     asyncio.run(add(topology.client_url(before, before.members[0]), f"http://127.0.0.1:{ports[1]}"))
     assert "stopped" in first.interrupt()
