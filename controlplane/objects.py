@@ -22,7 +22,7 @@ from typing import Any, Self
 import msgspec
 
 from controlplane import claims
-from controlplane.api import continuation, lifecycle, stored
+from controlplane.api import continuation, lifecycle, names, stored
 from controlplane.api.continuation import INCONSISTENT, Continuation
 from controlplane.api.errors import (
     ApiError,
@@ -68,10 +68,6 @@ __all__ = [
 ATTEMPTS_MAX = 5  # 2.3: so often a compare may be lost to others before the caller hears of it
 NAMES_MAX = 8  # 2.9: so many generated names are tried
 CHUNK_OBJECTS = 2_000  # of one read of a list without limit: bounds the size of one answer
-
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # 2.9: neither vowels nor what looks like others
-_SUFFIX_LENGTH = 5
-_GENERATED_BASE_MAX = 58
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -147,7 +143,7 @@ class ObjectStore:
 
         clock     seconds since 1970
         dice      for generated names
-        releases  claimed keys that are deleted in the Txn that removes an object
+        releases  claimed keys of an object: what it no longer has is deleted in the same Txn
         """
         self.client = client
         self.clock = clock
@@ -369,6 +365,11 @@ class ObjectStore:
             found = self._read(resource, key, name, done)
         raise conflict(resource.plural, resource.group, name)
 
+    def _given_up(self, resource: Resource, old: Object, outcome: _Outcome) -> Sequence[bytes]:
+        """Claimed keys that the object had, and has no longer."""
+        kept = () if outcome.is_gone else self._releases(resource, outcome.object)
+        return [key for key in self._releases(resource, old) if key not in kept]
+
     async def _write(
         self,
         resource: Resource,
@@ -383,12 +384,13 @@ class ObjectStore:
         claimed_puts = claims.puts(also)
         also = (*also, *self._guards)
         if outcome.is_gone:
-            writes = [delete(key), *map(delete, self._releases(resource, found.object))]
+            writes = [delete(key)]
         elif not claimed_puts and _is_kept(found, outcome) and not found.is_stale:
             return _Outcome(found.object)
         else:
             writes = [await self._put(resource, key, outcome.object)]
-        writes = [] if dry_run else [*writes, *claimed_puts]
+        given_up = self._given_up(resource, found.object, outcome)
+        writes = [] if dry_run else [*writes, *map(delete, given_up), *claimed_puts]
         answer = await self._commit(key, found.revision, writes, also)
         if answer.succeeded:
             revision = found.revision if dry_run else answer.header.revision
@@ -466,11 +468,10 @@ class ObjectStore:
         return splice(self._transform.decode(resource, kv.key, kv.value), kv.mod_revision)
 
     def _generated(self, base: str) -> str:
-        letters = [
-            _SUFFIX_LETTERS[self._dice.randrange(0, len(_SUFFIX_LETTERS))]
-            for _ in range(_SUFFIX_LENGTH)
-        ]
-        return base[:_GENERATED_BASE_MAX] + "".join(letters)
+        """2.9."""
+        roll, letters = self._dice.randrange, names.SUFFIX_CHARS
+        suffix = [letters[roll(0, len(letters))] for _ in range(names.SUFFIX_LENGTH)]
+        return names.generate_name(base, "".join(suffix))
 
 
 def _require_version(resource: Resource, old: Object, version: str) -> None:
