@@ -98,9 +98,7 @@ def _defaulted(resource: Resource, found: Object) -> Object:
     return found if resource.strategy.default is None else resource.strategy.default(found)
 
 
-def _causes(
-    resource: Resource, subresource: str, new: Object, old: Object | None
-) -> list[Cause]:
+def _causes(resource: Resource, subresource: str, new: Object, old: Object | None) -> list[Cause]:
     strategy, metadata = resource.strategy, new["metadata"]
     causes = meta.validate_meta(
         metadata,
