@@ -196,9 +196,9 @@ def _is_in_scope(pod: Object, scope: str, operator: str, values: tuple[str, ...]
     spec = pod.get("spec") or {}
     match scope:
         case "BestEffort":
-            return qos.qos_class(pod) == "BestEffort"
+            return qos.qos_class(spec) == "BestEffort"
         case "NotBestEffort":
-            return qos.qos_class(pod) != "BestEffort"
+            return qos.qos_class(spec) != "BestEffort"
         case "Terminating":
             return spec.get("activeDeadlineSeconds") is not None
         case "NotTerminating":

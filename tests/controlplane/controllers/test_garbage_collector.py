@@ -213,7 +213,7 @@ async def test_objects_that_own_each_other_go_together(
     """3.2: nobody waits for ever."""
     one = await cluster.create("configmaps", config_map(namespace, "one"))
     other = await cluster.create("configmaps", config_map(namespace, "other", one))
-    one = await store.update(
+    first = await store.update(
         cluster.resource("configmaps"),
         namespace,
         "one",
@@ -223,7 +223,7 @@ async def test_objects_that_own_each_other_go_together(
         },
     )
     async with cluster.running(garbage_collector.controller):
-        await _delete(store, cluster, one, "Foreground")
+        await _delete(store, cluster, first, "Foreground")
 
         async def is_empty() -> bool:
             return not await cluster.names("configmaps", namespace)
