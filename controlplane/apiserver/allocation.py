@@ -171,12 +171,6 @@ class Allocator:
         raise errors.internal("failed to allocate a nodePort: range is full")
 
 
-def given_up(new: Object, old: Object) -> list[str]:
-    """What a service had before an update, and has no longer."""
-    kept = set(addresses.keys_of(new))
-    return [key for key in addresses.keys_of(old) if key not in kept]
-
-
 def _port_before(port: Mapping[str, Any], old: Mapping[str, Any]) -> int:
     """An update that does not name its node ports keeps them."""
     for before in addresses.with_node_port(old):

@@ -190,8 +190,8 @@ async def test_orphans_stay_and_nobody_owns_them(
     owner = await cluster.create("configmaps", config_map(namespace, "owner"))
     other = await cluster.create("configmaps", config_map(namespace, "other"))
     for number in range(30):
-        child = config_map(namespace, f"child-{number}", owner, other)
-        await cluster.create("configmaps", {**child, "data": {"x": "y"}})
+        made = config_map(namespace, f"child-{number}", owner, other)
+        await cluster.create("configmaps", {**made, "data": {"x": "y"}})
     async with cluster.running(garbage_collector.controller):
         await _delete(store, cluster, owner, "Orphan")
 
