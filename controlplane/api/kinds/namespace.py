@@ -32,6 +32,16 @@ def _prepare_create(namespace: Object) -> Object:
     return {**namespace, "spec": spec, "status": {"phase": "Active"}}
 
 
+def _prepare_delete(namespace: Object) -> Object:
+    """From now on nothing new gets in (3.1)."""
+    return {**namespace, "status": {**(namespace.get("status") or {}), "phase": "Terminating"}}
+
+
+def _is_held(namespace: Object) -> bool:
+    """Until the finalizers of its spec have seen to it that it is empty."""
+    return bool((namespace.get("spec") or {}).get("finalizers"))
+
+
 def _prepare_update(new: Object, old: Object) -> Object:
     """Only `/finalize` changes a spec."""
     return {**new, "spec": old.get("spec") or {}}
@@ -70,4 +80,6 @@ STRATEGY = Strategy(
     prepare_update=_prepare_update,
     validate=_validate,
     validate_update=_validate_update,
+    prepare_delete=_prepare_delete,
+    is_held=_is_held,
 )
