@@ -10,7 +10,7 @@ import msgspec
 from cluster import topology
 from cluster.topology import Certificates, ClusterFile, TlsFiles
 
-APISERVER = "apiserver"
+APISERVER, CONTROLLERS = "apiserver", "controllers"
 
 
 class Component(msgspec.Struct, frozen=True):
@@ -18,11 +18,13 @@ class Component(msgspec.Struct, frozen=True):
 
     arguments  of `python`
     address    where it serves HTTPS; empty: it serves nobody
+    lease      in kube-system, by which one of its kind leads; empty: it has none
     """
 
     name: str
     arguments: tuple[str, ...]
     address: str = ""
+    lease: str = ""
 
 
 def components(cluster: ClusterFile, certificates: Certificates) -> tuple[Component, ...]:
@@ -31,7 +33,12 @@ def components(cluster: ClusterFile, certificates: Certificates) -> tuple[Compon
         Component(
             APISERVER,
             ("-m", "controlplane", "apiserver", *_apiserver(cluster, certificates)),
-            topology.api_url(cluster),
+            address=topology.api_url(cluster),
+        ),
+        Component(
+            CONTROLLERS,
+            ("-m", "controlplane", "controllers", *_controllers(cluster, certificates)),
+            lease="kube-controller-manager",
         ),
     )
 
@@ -46,6 +53,16 @@ def _apiserver(cluster: ClusterFile, certificates: Certificates) -> list[str]:
         f"--tls-private-key-file={serving.key}",
         f"--client-ca-file={serving.authority}",
         f"--service-account-signing-key-file={certificates.service_account_key}",
+    ]
+
+
+def _controllers(cluster: ClusterFile, certificates: Certificates) -> list[str]:
+    return [
+        *_store_flags(cluster, certificates.controllers),
+        f"--root-ca-file={certificates.apiserver.authority}",
+        f"--service-account-private-key-file={certificates.service_account_key}",
+        # The same in each life: the Lease of one that was killed need not run out first.
+        f"--identity={CONTROLLERS}",
     ]
 
 

@@ -7,6 +7,7 @@ Everything about processes is `supervisor`'s, everything about shapes `topology`
 import asyncio
 import shutil
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from cluster import components, control, data_folder, kubeconfig, output, privat
 from cluster.components import Component
 from cluster.data_folder import LaunchError
 from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
-from cluster.probe import ComponentStatus, MemberStatus, probe, probe_component
+from cluster.probe import ApiProbe, ComponentStatus, MemberStatus, probe
 from cluster.supervisor import Supervisor
 from cluster.topology import Certificates, ClusterFile, MemberSpec, TlsFiles
 from kvstore import client
@@ -139,10 +140,17 @@ class Launcher:
             pid=supervisor.pid,
             restarts=supervisor.restarts,
         )
-        if status.state != "running":
+        if status.state != "running" or not await self._is_healthy(component):
             return status
+        return msgspec.structs.replace(status, state="healthy")
+
+    async def _is_healthy(self, component: Component) -> bool:
         assert self._certificates is not None
-        return await probe_component(status, self._certificates.admin)
+        address = topology.api_url(self.cluster).removeprefix("https://")
+        api = ApiProbe(address, self._certificates.admin)
+        if component.lease:
+            return await api.is_led(component.lease, time.time())
+        return await api.is_ready()
 
     async def _announce(self) -> None:
         """Print the tables and the word `healthy`, once, when all is."""

@@ -37,6 +37,15 @@ def test_the_api_server_shows_one_certificate_to_clients_and_another_to_the_stor
     assert "--bind-address=127.0.0.1" in flags
 
 
+def test_the_controllers_sign_with_the_key_that_the_api_server_verifies_with() -> None:
+    flags = arguments(a_cluster(), "controllers")
+    assert "--store-certfile=controllers.crt" in flags
+    assert "--root-ca-file=apiserver.ca" in flags
+    assert "--service-account-private-key-file=service-account.key" in flags
+    key = "--service-account-signing-key-file=service-account.key"
+    assert key in arguments(a_cluster(), "apiserver")
+
+
 def test_every_component_is_told_of_the_members_that_there_are() -> None:
     cluster = a_cluster()
     cluster = cluster.without_member(cluster.members[0])

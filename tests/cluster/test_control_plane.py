@@ -21,7 +21,7 @@ from tests.cluster.test_launcher import Up, all_healthy, cluster, statuses, unti
 pytestmark = pytest.mark.timeout(400)
 FOREIGN = ("kubectl", "etcdctl")
 OURS = {"cpctl": "controlplane.ctl", "kvctl": "kvstore.ctl"}
-CONTROLLERS: tuple[str, ...] = ()
+CONTROLLERS = ("controllers",)
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def cpctl(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def create(folder: Path, name: str) -> None:
+def create(folder: Path, name: str, kind: str = "ConfigMap") -> None:
     path = folder.parent / "a.yaml"
-    path.write_text(f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}}}")
+    path.write_text(f"{{apiVersion: v1, kind: {kind}, metadata: {{name: {name}}}}}")
     answer = cpctl(folder, "create", "-f", str(path))
     assert answer.returncode == 0, answer.stderr
 
@@ -88,6 +88,8 @@ def test_the_api_server_is_killed_healed_paused_and_stopped(up: Up) -> None:
         os.kill(statuses(folder)[name]["pid"], signal.SIGKILL)
         until(partial(was_healed, folder, name))
     assert cpctl(folder, "get", "cm/before").returncode == 0
+    create(folder, "passing", kind="Namespace")
+    assert cpctl(folder, "delete", "namespace", "passing").returncode == 0  # needs controllers
 
     assert cluster(folder, "kill", "apiserver").returncode == 0
     until(lambda: statuses(folder)["apiserver"]["state"] == "stopped")
