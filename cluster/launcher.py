@@ -248,9 +248,8 @@ class Launcher:
     def _next_member(self) -> MemberSpec:
         if len(self.cluster.members) == topology.MEMBERS_MAX:
             raise LaunchError(f"a cluster has at most {topology.MEMBERS_MAX} members")
-        return topology.next_member(
-            self.cluster, data_folder.free_ports(self._ports), str(self.folder)
-        )
+        ports = data_folder.free_ports(self._ports, self.cluster.all_members)
+        return topology.next_member(self.cluster, ports, str(self.folder))
 
     async def _remove_member(self, store: client.Client, name: str) -> str:
         known = (*self.cluster.members, self.cluster.intended)
