@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cluster import control, data_folder, output
 from cluster.launcher import Launcher
+from cluster.ports import Ports
 from cluster.probe import ComponentStatus, MemberStatus
 from cluster.topology import MEMBERS_MAX
 
@@ -60,14 +61,18 @@ def _member_count(text: str) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    with data_folder.exclusive(options.data):
+    with data_folder.exclusive(options.data), Ports() as ports:
         cluster, certificates = data_folder.load_or_create(
-            options.data, options.members, is_store_only=options.store_only, is_tls=options.tls
+            options.data,
+            options.members,
+            ports,
+            is_store_only=options.store_only,
+            is_tls=options.tls,
         )
 
         async def run() -> None:
             running = Launcher(
-                options.data, cluster, certificates, is_store_only=options.store_only
+                options.data, cluster, certificates, ports, is_store_only=options.store_only
             ).run()
             task = asyncio.ensure_future(running)
             loop = asyncio.get_running_loop()

@@ -3,14 +3,14 @@
 import contextlib
 import fcntl
 import secrets
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from cluster import certificates, topology
-from cluster.topology import Certificates, ClusterFile
+from cluster.ports import Ports
+from cluster.topology import Certificates, ClusterFile, MemberSpec
 
 _FILE_NAME = "cluster.json"
 
@@ -35,7 +35,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def load_or_create(
-    folder: Path, count: int | None, *, is_store_only: bool, is_tls: bool
+    folder: Path, count: int | None, ports: Ports, *, is_store_only: bool, is_tls: bool
 ) -> tuple[ClusterFile, Certificates | None]:
     """The cluster of a data folder; a new one gets free ports and remembers them.
 
@@ -45,15 +45,14 @@ def load_or_create(
     path = folder / _FILE_NAME
     if path.exists():
         cluster = _load(path, count, is_tls=is_tls)
-        is_known = cluster.api_port != 0
-        if not is_store_only and not is_known:
-            cluster = msgspec.structs.replace(cluster, api_port=_free_api_port())
-        _refuse_busy_ports(cluster, has_apiserver=is_known and not is_store_only)
+        has_apiserver = cluster.api_port != 0 and not is_store_only
+        _take_known_ports(cluster, ports, has_apiserver=has_apiserver)
     else:
-        pairs = [pair for pair in topology.port_pairs(count or 3) if all(map(_is_free, pair))]
+        pairs = [free_ports(ports) for _ in range(count or 3)]
         members = topology.members(count or 3, pairs, str(folder))
-        api_port = 0 if is_store_only else _free_api_port()
-        cluster = ClusterFile(secrets.token_hex(8), members, is_tls or not is_store_only, api_port)
+        cluster = ClusterFile(secrets.token_hex(8), members, is_tls or not is_store_only)
+    if not is_store_only and cluster.api_port == 0:
+        cluster = msgspec.structs.replace(cluster, api_port=_free_api_port(ports))
     save(folder, cluster)
     needs_any = cluster.is_tls or not is_store_only
     return cluster, certificates.ensure(folder / "certificates") if needs_any else None
@@ -85,34 +84,24 @@ def save(folder: Path, cluster: ClusterFile) -> None:
     partial.replace(path)
 
 
-def free_ports(cluster: ClusterFile) -> tuple[int, int]:
-    """Client and peer port for one more member."""
-    taken = {member.client_port for member in cluster.all_members}
+def free_ports(ports: Ports, members: Sequence[MemberSpec] = ()) -> tuple[int, int]:
+    """Client and peer port for one more member, which none of those has or ever had."""
+    known = {member.client_port for member in members}
     pairs = topology.port_pairs(topology.MEMBERS_MAX)
-    return next(p for p in pairs if p[0] not in taken and all(map(_is_free, p)))
+    return next(pair for pair in pairs if pair[0] not in known and ports.take(*pair))
 
 
-def _free_api_port() -> int:
-    return next(port for port in topology.api_ports() if _is_free(port))
+def _free_api_port(ports: Ports) -> int:
+    return next(port for port in topology.api_ports() if ports.take(port))
 
 
-def _refuse_busy_ports(cluster: ClusterFile, *, has_apiserver: bool) -> None:
+def _take_known_ports(cluster: ClusterFile, ports: Ports, *, has_apiserver: bool) -> None:
     used = [(m.name, port) for m in cluster.members for port in (m.client_port, m.peer_port)]
     if has_apiserver:
         used.append(("the API server", cluster.api_port))
     for name, port in used:
-        if not _is_free(port):
+        if not ports.take(port):
             raise LaunchError(
                 f"port {port} of {name} is in use by another program: stop it, "
                 "or start a new cluster with another --data"
             )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe_socket:
-        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe_socket.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

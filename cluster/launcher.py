@@ -18,6 +18,7 @@ from cluster import components, control, data_folder, kubeconfig, output, privat
 from cluster.components import Component
 from cluster.data_folder import LaunchError
 from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
+from cluster.ports import Ports
 from cluster.probe import ApiProbe, ComponentStatus, MemberStatus, probe
 from cluster.supervisor import Supervisor
 from cluster.topology import Certificates, ClusterFile, MemberSpec, TlsFiles
@@ -38,12 +39,14 @@ class Launcher:
         folder: Path,
         cluster: ClusterFile,
         certificates: Certificates | None,
+        ports: Ports,
         *,
         is_store_only: bool,
     ) -> None:
         self.folder = folder
         self.cluster = cluster
         self._certificates = certificates
+        self._ports = ports
         self._has_control_plane = not is_store_only
         self._down = asyncio.Event()
         self._supervisors = {member.name: self._supervisor(member) for member in cluster.members}
@@ -253,9 +256,8 @@ class Launcher:
     def _next_member(self) -> MemberSpec:
         if len(self.cluster.members) == topology.MEMBERS_MAX:
             raise LaunchError(f"a cluster has at most {topology.MEMBERS_MAX} members")
-        return topology.next_member(
-            self.cluster, data_folder.free_ports(self.cluster), str(self.folder)
-        )
+        ports = data_folder.free_ports(self._ports, self.cluster.all_members)
+        return topology.next_member(self.cluster, ports, str(self.folder))
 
     async def _remove_member(self, store: client.Client, name: str) -> str:
         known = (*self.cluster.members, self.cluster.intended)

@@ -133,6 +133,10 @@ def test_the_store_is_found_where_its_members_are_now(up: Up) -> None:
     """Else an API server would be cut off once all founders were replaced."""
     folder = up.folder
     create(folder, "before")
+    assert cluster(folder, "kill", "m2").returncode == 0
+    assert cpctl(folder, "get", "cm/before").returncode == 0
+    assert cluster(folder, "start", "m2").returncode == 0
+    until(lambda: all_healthy(folder))
     assert cluster(folder, "add-member").returncode == 0
     until(lambda: all_healthy(folder))
     before = statuses(folder)["apiserver"]["pid"]

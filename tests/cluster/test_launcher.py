@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from cluster import data_folder, topology
+from cluster.ports import Ports
 from kvstore import client
 
 HEALTHY_SECONDS_MAX = 120.0
@@ -140,7 +141,8 @@ def test_an_addition_that_was_cut_short_is_finished(tmp_path: Path) -> None:
     first = Up(folder, "--members=1")
     path = folder / "cluster.json"
     before = msgspec.json.decode(path.read_bytes(), type=topology.ClusterFile)
-    ports = data_folder.free_ports(before)
+    with Ports() as taken:
+        ports = data_folder.free_ports(taken, before.all_members)
     intended = before.with_member(topology.next_member(before, ports, str(folder)))
     asyncio.run(add(topology.client_url(before, before.members[0]), f"http://127.0.0.1:{ports[1]}"))
     assert "stopped" in first.interrupt()
