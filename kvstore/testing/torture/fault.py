@@ -41,6 +41,8 @@ class Fault:
         """The failpoint that it is about, if it is."""
         self.is_reached = False
         """Whether a member has ended there."""
+        self.evidence = ""
+        """What shows that it happened, and was not only asked for; empty: nothing does."""
 
     def note_step_down(self, seconds: float) -> None:
         """How long somebody took itself for the leader who was none any more."""

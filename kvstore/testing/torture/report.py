@@ -22,6 +22,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     terms                new ones, so at most as many new leaders
     lag_seconds          from the end until every member had what was committed then
     point                the failpoint that it was about, if it was
+    evidence             what shows that the fault happened; empty: nothing does
     broken               a bound of the fault that was not kept; empty: none
     """
 
@@ -34,6 +35,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: float
     point: str = ""
     is_point_reached: bool = False
+    evidence: str = ""
     broken: str = ""
 
     @property
@@ -44,7 +46,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{self.fault}{whom}: served again after {self.unavailable_seconds:.2f} s, "
             f"{self.operations} operations, {self.terms} new terms, "
-            f"all caught up after {self.lag_seconds:.2f} s{broken}"
+            f"all caught up after {self.lag_seconds:.2f} s; "
+            f"{self.evidence or 'NO EVIDENCE that it happened'}{broken}"
         )
 
 
@@ -105,6 +108,12 @@ def broken(rounds: Sequence[Round]) -> list[str]:
     if median > MEDIAN_SECONDS_MAX:
         told.append(f"the median of all rounds is {median:.2f} s until they served again")
     return told
+
+
+def unproven(rounds: Sequence[Round]) -> list[str]:
+    """Faults of which nothing shows in any of their rounds that they happened."""
+    proven = {one.fault for one in rounds if one.evidence}
+    return sorted({one.fault for one in rounds} - proven)
 
 
 def _row(name: str, rounds: Sequence[Round]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import msgspec
 
 from kvstore.errors import ConfigError
 from kvstore.testing import history_file
-from kvstore.testing.history import ViolationError
+from kvstore.testing.history import ViolationError, Write
 from kvstore.testing.processes import KEELSON, MemberStartError
 from kvstore.testing.torture import readback, report, verdict
 from kvstore.testing.torture.fault import Fault
@@ -33,10 +33,12 @@ Say = Callable[[str], None]
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do: so many rounds, or as many as fit into `seconds`.
 
+    must_run: all of the faults; otherwise those that the machine allows.
     hold_seconds: how long faults last that last; None: each as long as it is used to.
     """
 
     faults: tuple[type[Fault], ...]
+    must_run: bool = True
     rounds: int | None = None
     seconds: float = 0.0
     clients: int = 8
@@ -59,26 +61,32 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         """Bounds of time that were not kept."""
         return report.broken(self.rounds)
 
+    @property
+    def unproven(self) -> list[str]:
+        """Faults of which nothing shows in any round that they happened."""
+        return report.unproven(self.rounds)
+
 
 def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     """Torture a fresh three-member cluster in `folder`, and leave its history there.
 
-    Raises ViolationError when a promise was broken, ConfigError when none of the faults can be
-    had here, RigError and MemberStartError.
+    Raises ViolationError when a promise was broken; LostWriteError only once all rounds are over.
+    ConfigError when the folder is used, or faults cannot be had here. RigError, MemberStartError.
     """
     readback.require_etcdctl()
-    faults, not_run = possible(plan.faults)
+    faults, not_run = possible(plan.faults, must_run=plan.must_run)
+    _require_unused(folder)
     recorder = Recorder()
     flags = [f"--snapshot-count={plan.snapshot_count}"]
     needs = frozenset(need for fault in faults for need in fault.needs)
     with built(folder, plan.program, flags, needs, plan.seed) as scene:
         director = _Director(scene, recorder, plan, faults, say)
+        writes: tuple[Write, ...] = ()
         try:
             found = asyncio.run(director.run())
-        except ViolationError:
-            history_file.write(folder / HISTORY_FILE, verdict.recording(recorder))
-            raise
-    history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, found.writes))
+            writes = found.writes
+        finally:  # also of a run that was interrupted, or whose rigs broke
+            history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, writes))
     return Outcome(
         rounds=tuple(director.rounds),
         not_run=not_run,
@@ -86,19 +94,30 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     )
 
 
+def _require_unused(folder: Path) -> None:
+    """Members would take what lies there for their own."""
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: remove it, or name another --folder")
+
+
 def possible(
-    faults: Sequence[type[Fault]],
+    faults: Sequence[type[Fault]], *, must_run: bool = False
 ) -> tuple[tuple[type[Fault], ...], dict[str, str]]:
-    """Those that this machine allows; of the others the reasons. ConfigError if it allows none."""
+    """Those that this machine allows; of the others the reasons.
+
+    Raises ConfigError if it allows none, or not all that must run.
+    """
     not_run = {
         fault.name: "; ".join(why)
         for fault in faults
         if (why := [reason for need in fault.needs if (reason := missing_for(need))])
     }
     these = tuple(fault for fault in faults if fault.name not in not_run)
+    told = "; ".join(f"{name}: {why}" for name, why in not_run.items())
     if not these:
-        told = "; ".join(f"{name}: {why}" for name, why in not_run.items())
         raise ConfigError(f"no fault can be had here: {told}")
+    if must_run and not_run:
+        raise ConfigError(f"not every fault can be had here: {told}")
     return these, not_run
 
 
@@ -151,9 +170,12 @@ class _Director:
                 for fault in self._schedule():
                     await self._round(fault, workload)
                 workload.stop()
+            self._scene.require_alive()
+            await self._scene.wait_ready()
         except BaseExceptionGroup as group:
             raise _first(group) from group
-        await self._scene.wait_ready()
+        except MemberStartError as error:
+            raise ViolationError(f"after the last fault: {error}") from error
         return await readback.read_back(self._scene.cluster.endpoints, PREFIX)
 
     def _schedule(self) -> Iterator[Fault]:
@@ -182,6 +204,7 @@ class _Director:
             begun, position = time.monotonic(), len(recorder.acknowledgements)
             count = recorder.count
             await self._strike(fault, workload)
+            scene.require_alive()
             lag_seconds = await self._caught_up()
             ended = time.monotonic()
             await scene.wait_ready()
@@ -201,6 +224,7 @@ class _Director:
             lag_seconds=lag_seconds,
             point=fault.point,
             is_point_reached=fault.is_reached,
+            evidence=fault.evidence,
             broken=broken(
                 fault,
                 unavailable_seconds=unavailable_seconds,
@@ -234,6 +258,7 @@ class _Director:
         begun = time.monotonic()
         target = max(await self._applied())
         while min(await self._applied()) < target:
+            self._scene.require_alive()
             if time.monotonic() - begun > _CAUGHT_UP_SECONDS_MAX:
                 raise ViolationError(
                     f"after {_CAUGHT_UP_SECONDS_MAX} s a member still lags behind: "

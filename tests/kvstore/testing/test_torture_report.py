@@ -80,6 +80,20 @@ def test_rounds_that_broke_a_bound_are_named_and_so_is_the_median() -> None:
     ]
 
 
+def test_a_fault_that_shows_in_none_of_its_rounds_is_named() -> None:
+    shown = "it has ended by SIGKILL"
+    rounds = [
+        a_round("kill", evidence=shown),
+        a_round("kill"),
+        a_round("loss"),
+        a_round("delay", evidence="9 frames delayed"),
+        a_round("loss"),
+    ]
+    assert report.unproven(rounds) == ["loss"]
+    assert rounds[0].told.endswith(f"; {shown}")
+    assert rounds[1].told.endswith("; NO EVIDENCE that it happened")
+
+
 def test_failpoints_that_were_never_reached_are_named() -> None:
     rounds = [
         a_round("failpoint", point="wal sync", is_point_reached=True),
