@@ -175,6 +175,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         rounds = _ROUNDS
     return Plan(
         faults=faults,
+        is_control=options.remove_sync,
         must_run=options.faults is not None or options.minutes is None,
         rounds=rounds,
         seconds=(options.minutes or 0.0) * 60.0,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -34,11 +34,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do: so many rounds, or as many as fit into `seconds`.
 
     must_run: all of the faults; otherwise those that the machine allows.
+    is_control: writes are to be lost. What else is broken ends the rounds, and then is asked for
+        what was lost.
     hold_seconds: how long faults last that last; None: each as long as it is used to.
     """
 
     faults: tuple[type[Fault], ...]
     must_run: bool = True
+    is_control: bool = False
     rounds: int | None = None
     seconds: float = 0.0
     clients: int = 8
@@ -87,11 +90,10 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
             writes = found.writes
         finally:  # also of a run that was interrupted, or whose rigs broke
             history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, writes))
-    return Outcome(
-        rounds=tuple(director.rounds),
-        not_run=not_run,
-        verdict=verdict.judge(recorder, found),
-    )
+    judged = verdict.judge(recorder, found)
+    if director.broken is not None:
+        raise director.broken
+    return Outcome(rounds=tuple(director.rounds), not_run=not_run, verdict=judged)
 
 
 def _require_unused(folder: Path) -> None:
@@ -153,7 +155,10 @@ class _Director:
         self._plan = plan
         self._faults = faults
         self._say = say
+        self._struck = 0  # faults that surely happened
         self.rounds: list[Round] = []
+        self.broken: ViolationError | None = None
+        """What ended a control run before its time."""
 
     async def run(self) -> readback.Readback:
         """All rounds; what the members have at the end."""
@@ -171,12 +176,22 @@ class _Director:
                     await self._round(fault, workload)
                 workload.stop()
             self._scene.require_alive()
-            await self._scene.wait_ready()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            self._take(_first(group))
+        try:
+            await self._scene.wait_ready()
         except MemberStartError as error:
             raise ViolationError(f"after the last fault: {error}") from error
         return await readback.read_back(self._scene.cluster.endpoints, PREFIX)
+
+    def _take(self, error: BaseException) -> None:
+        """Raise it, unless it may be what a control run wants: a loss shows in many ways."""
+        is_wanted = self._plan.is_control and self._struck and isinstance(error, ViolationError)
+        if not is_wanted:
+            raise error
+        assert isinstance(error, ViolationError)
+        self.broken = error
+        self._say(f"it shows already: {error}")
 
     def _schedule(self) -> Iterator[Fault]:
         """As many as the plan says."""
@@ -237,6 +252,12 @@ class _Director:
 
     async def _strike(self, fault: Fault, workload: Workload) -> None:
         """Begin, hold and end; return once a write is acknowledged that was begun after it."""
+        harm = self._harm(fault, workload)
+        await (_to_its_end(harm) if self._plan.is_control else harm)
+        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
+        workload.close_writers()
+
+    async def _harm(self, fault: Fault, workload: Workload) -> None:
         await fault.begin(self._scene)
         if fault.serves_meanwhile:
             await self._served_since(fault)
@@ -246,8 +267,7 @@ class _Director:
             await asyncio.sleep(fault.hold_seconds if hold_seconds is None else hold_seconds)
         fault.moments.append(time.monotonic())
         await fault.end(self._scene)
-        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
-        workload.close_writers()
+        self._struck += bool(fault.evidence)
 
     async def _served_since(self, fault: Fault) -> None:
         fault.moments.append(time.monotonic())
@@ -273,6 +293,16 @@ class _Director:
             *(asyncio.to_thread(member.status) for member in self._scene.members)
         )
         return [0 if status is None else status.raftAppliedIndex for status in statuses]
+
+
+async def _to_its_end(harm: Coroutine[None, None, None]) -> None:
+    """Cancelled, it ends only afterwards: every member runs again, on a disk with power."""
+    task = asyncio.ensure_future(harm)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:
