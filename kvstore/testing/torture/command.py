@@ -50,24 +50,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--hold", type=_real(*_HOLD_SECONDS), metavar="SECONDS", help="of lasting faults"
     )
-    parser.add_argument(
-        "--clients",
-        type=_whole(1, _CLIENTS_MAX),
-        default=8,
-        help="with histories (default %(default)s)",
-    )
-    parser.add_argument(
-        "--writers",
-        type=_whole(0, _WRITERS_MAX),
-        default=16,
-        help="outstanding puts besides, around each fault (default %(default)s)",
-    )
-    parser.add_argument(
-        "--snapshot-count",
-        type=_whole(1, _SNAPSHOT_COUNT_MAX),
-        default=1_000,
-        help="the members' flag (default %(default)s)",
-    )
+    _add_load(parser)
     parser.add_argument("--seed", type=int, default=1, help="of what faults strike when and whom")
     parser.add_argument(
         "--members",
@@ -88,6 +71,28 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument(
         "--folder", type=Path, help="data and history (default: a temporary one, kept on failure)"
+    )
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
+    """Who works on the cluster, and how hard it works itself."""
+    parser.add_argument(
+        "--clients",
+        type=_whole(1, _CLIENTS_MAX),
+        default=8,
+        help="with histories (default %(default)s)",
+    )
+    parser.add_argument(
+        "--writers",
+        type=_whole(0, _WRITERS_MAX),
+        default=16,
+        help="outstanding puts besides, around each fault (default %(default)s)",
+    )
+    parser.add_argument(
+        "--snapshot-count",
+        type=_whole(1, _SNAPSHOT_COUNT_MAX),
+        default=1_000,
+        help="the members' flag (default %(default)s)",
     )
 
 
