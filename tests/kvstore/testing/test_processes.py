@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kvstore.testing.processes import DIES_WITH_STARTER, ClusterProcesses, MemberProcess
+from kvstore.testing.processes import ClusterProcesses, MemberProcess
 
 _TELL = "import os, sys; print(os.environ['MEMBER_COLOR'], *sys.argv[1:], sep='\\n')"
 _WAIT = "import signal; print('begun', flush=True); signal.pause()"
@@ -118,7 +118,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("dies", ["yes", "no"])
 def test_a_member_may_die_with_whoever_started_it(tmp_path: Path, dies: str) -> None:
-    assert DIES_WITH_STARTER
     starter = subprocess.run(
         [sys.executable, "-c", _START_AND_DIE, _WAIT, str(tmp_path), dies],
         stdout=subprocess.PIPE,
@@ -128,11 +127,14 @@ def test_a_member_may_die_with_whoever_started_it(tmp_path: Path, dies: str) -> 
     )
     assert starter.returncode == -signal.SIGKILL
     member = int(starter.stdout)
-    if dies == "yes":
-        until(lambda: not is_alive(member))
-    else:
-        assert is_alive(member)
-        os.kill(member, signal.SIGKILL)
+    try:
+        if dies == "yes":
+            until(lambda: not is_alive(member))
+        else:
+            assert is_alive(member)
+    finally:
+        if is_alive(member):
+            os.kill(member, signal.SIGKILL)
 
 
 def is_alive(pid: int) -> bool:
