@@ -111,16 +111,26 @@ class Workload:
         operator = self._operator(self._clients)
         async with self.connect(0) as store:
             while True:
-                asked_at = time.monotonic()
-                found = await store.get_range(_LEASED, prefix=True)
-                self.recorder.record_header(found.header, invoked=asked_at)
-                if not found.count:
-                    return found.header.revision
+                try:
+                    found = await self._leased_keys(store)
+                except UnavailableError as error:
+                    told: object = error
+                else:
+                    if not found.count:
+                        return found.header.revision
+                    told = found.kvs[0]
                 if time.monotonic() > deadline:
-                    raise ViolationError(f"{found.kvs[0]} and others have outlived their leases")
+                    raise ViolationError(f"leases have not ended in time: {told!r}")
                 look_again_at = time.monotonic() + _LOOK_AGAIN_SECONDS
                 while time.monotonic() < look_again_at:
                     await operator.next(store)
+
+    async def _leased_keys(self, store: client.Client) -> client.RangeResponse:
+        """Those that are left; what the answer tells of time is recorded."""
+        asked_at = time.monotonic()
+        found = await store.get_range(_LEASED, prefix=True)
+        self.recorder.record_header(found.header, invoked=asked_at)
+        return found
 
     async def _watch(self) -> None:
         async with (
