@@ -21,6 +21,7 @@ from kvstore.testing.watch_checker import Batch, Event, Resumption, Watch
 
 Responses = Sequence[rpc_pb2.WatchResponse]
 WATCH = Watch(key=b"k", start_revision=2, prev_kv=True)
+_TOLD_SECONDS_MAX = 10.0
 CREATED = rpc_pb2.WatchResponse(created=True)
 
 
@@ -98,7 +99,9 @@ async def told(member: Member, count: int) -> list[Batch | Resumption]:
     ):
         reading = asyncio.ensure_future(changes.run(receive))
         waiting = asyncio.ensure_future(is_enough.wait())
-        await asyncio.wait([reading, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            [reading, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=_TOLD_SECONDS_MAX
+        )
         waiting.cancel()
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):

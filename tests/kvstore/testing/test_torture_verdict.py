@@ -167,6 +167,16 @@ def test_an_acknowledged_write_that_is_gone_in_the_end_is_seen_from_outside() ->
         verdict.check_linearizable([last, *verdict.final_gets([last], nothing)])
 
 
+def test_what_etcdctl_reads_is_one_more_read_of_each_key() -> None:
+    """Its answer is of a revision that is older than what clients were told before."""
+    recorder = recorded()
+    recorder.record(get(b"t/a", b"2", 9.5, 8, 4))
+    stale = msgspec.structs.replace(found(), revision=7)
+    verdict.judge(recorder, found())
+    with pytest.raises(ViolationError, match="revision 7 although 8 was answered before"):
+        verdict.judge(recorder, stale)
+
+
 def test_a_read_of_what_a_writer_wrote_is_judged() -> None:
     recorder = recorded()
     recorder.record(
