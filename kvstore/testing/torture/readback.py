@@ -55,7 +55,7 @@ async def read_back(endpoints: Sequence[str], prefix: bytes) -> Readback:
     """Ask members that have come to rest. Raises ViolationError when they differ."""
     hash_kv = await _common_hash(endpoints)
     writes = await _order_of_writes(endpoints, prefix)
-    revision, state = await asyncio.to_thread(_read_with_etcdctl, endpoints, prefix)
+    revision, state = await asyncio.to_thread(read_with_etcdctl, endpoints, prefix)
     return Readback(writes=writes, state=state, revision=revision, hash_kv=hash_kv)
 
 
@@ -130,7 +130,7 @@ def _etcdctl() -> str:
     return path
 
 
-def _read_with_etcdctl(endpoints: Sequence[str], prefix: bytes) -> tuple[int, dict[bytes, Found]]:
+def read_with_etcdctl(endpoints: Sequence[str], prefix: bytes) -> tuple[int, dict[bytes, Found]]:
     """The revision, and what each key holds at it."""
     flags = [f"--endpoints={endpoints[0]}", "--command-timeout=240s"]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("ETCDCTL_")}
