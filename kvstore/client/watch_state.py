@@ -200,7 +200,6 @@ class WatchMultiplexer:
         self._creating.clear()
         self._live.clear()
         self._requests.clear()
-        self._awaiting_progress.clear()
         for watcher in self._watchers:
             watcher.fragments.clear()
             if watcher.phase is not _Phase.PAUSED:
@@ -214,11 +213,10 @@ class WatchMultiplexer:
 
     def request_progress(self, watcher: Watcher) -> None:
         """Ask the server how far it has delivered; the answer becomes a batch without events."""
-        if watcher not in self._awaiting_progress:
+        if watcher not in self._awaiting_progress and not watcher.has_ended:
             self._awaiting_progress.append(watcher)
-        if self._is_connected:
-            progress = rpc_pb2.WatchProgressRequest()
-            self._requests.append(rpc_pb2.WatchRequest(progress_request=progress))
+        if watcher.phase is _Phase.LIVE:
+            self._ask_progress()
 
     def consumed(self, watcher: Watcher) -> None:
         """The consumer has read a batch: resume a paused watcher when there is room."""
@@ -277,6 +275,12 @@ class WatchMultiplexer:
             self._cancel(watcher)
         else:
             watcher.anchor(response.header.revision)
+            if watcher in self._awaiting_progress:
+                self._ask_progress()
+
+    def _ask_progress(self) -> None:
+        progress = rpc_pb2.WatchProgressRequest()
+        self._requests.append(rpc_pb2.WatchRequest(progress_request=progress))
 
     def _on_watcher_response(self, watcher: Watcher, response: rpc_pb2.WatchResponse) -> None:
         if response.canceled:
@@ -304,8 +308,11 @@ class WatchMultiplexer:
     def _on_manual_progress(self, response: rpc_pb2.WatchResponse) -> None:
         # It does not move the resume revision: etcd before 3.4.25 and 3.5.8 may send it ahead of
         # events that are still under way.
+        # Who is not live now has not got all up to here: he is answered once he is.
         header = convert.header(response.header)
         waiting, self._awaiting_progress = self._awaiting_progress, []
         for watcher in waiting:
-            if not watcher.has_ended:
+            if watcher.phase is _Phase.LIVE:
                 watcher.notify_progress(header)
+            elif not watcher.has_ended:
+                self._awaiting_progress.append(watcher)
