@@ -10,7 +10,7 @@ import msgspec
 
 from kvstore.errors import ConfigError
 from kvstore.testing import history_file
-from kvstore.testing.history import ViolationError, Write
+from kvstore.testing.history import ViolationError
 from kvstore.testing.processes import KEELSON, MemberStartError
 from kvstore.testing.torture import readback, report, verdict
 from kvstore.testing.torture.fault import Fault
@@ -84,12 +84,11 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     needs = frozenset(need for fault in faults for need in fault.needs)
     with built(folder, plan.program, flags, needs, plan.seed) as scene:
         director = _Director(scene, recorder, plan, faults, say)
-        writes: tuple[Write, ...] = ()
+        found = None
         try:
             found = asyncio.run(director.run())
-            writes = found.writes
         finally:  # also of a run that was interrupted, or whose rigs broke
-            history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, writes))
+            history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, found))
     judged = verdict.judge(recorder, found)
     if director.broken is not None:
         raise director.broken

@@ -61,15 +61,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def recording(recorder: Recorder, writes: tuple[Write, ...] = ()) -> Recording:
+def recording(recorder: Recorder, readback: Readback | None) -> Recording:
     """Everything that was recorded, for a file that `check` judges again.
 
-    writes: the store's own order, where it is known; watches cannot be judged without.
+    readback: None where a run did not come to its end; then watches cannot be judged.
     """
+    operations = [*_asked_for(recorder), *_ends_of(recorder.leased)]
+    if readback is not None:
+        operations += final_gets(operations, readback)
     return Recording(
-        operations=(*_asked_for(recorder), *_ends_of(recorder.leased)),
+        operations=tuple(operations),
         watches=tuple(recorded.watch() for recorded in recorder.watches),
-        writes=writes,
+        writes=() if readback is None else readback.writes,
     )
 
 
