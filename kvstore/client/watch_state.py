@@ -73,6 +73,7 @@ class Watcher:
         self._byte_count = 0
         self.phase = _Phase.WANTED
         self.watch_id = 0
+        self.is_behind = False  # nothing has come of the backlog that it was confirmed with
         self.fragments: list[mvcc_pb2.Event] = []
 
     @property
@@ -182,7 +183,7 @@ class WatchMultiplexer:
         """End a watch, on its consumer's wish; harmless when it has ended."""
         if watcher not in self._watchers:
             return
-        self._watchers.remove(watcher)
+        self._forget(watcher)
         if watcher.phase is _Phase.LIVE:
             self._cancel(watcher)
         watcher.end()
@@ -210,6 +211,7 @@ class WatchMultiplexer:
         for watcher in self._watchers:
             watcher.end(error)
         self._watchers.clear()
+        self._awaiting_progress.clear()
 
     def request_progress(self, watcher: Watcher) -> None:
         """Ask the server how far it has delivered; the answer becomes a batch without events."""
@@ -275,8 +277,14 @@ class WatchMultiplexer:
             self._cancel(watcher)
         else:
             watcher.anchor(response.header.revision)
-            if watcher in self._awaiting_progress:
-                self._ask_progress()
+            # Where there is a backlog, etcd before 3.4.25 would answer ahead of it.
+            watcher.is_behind = watcher.next_revision <= response.header.revision
+            if not watcher.is_behind:
+                self._ask_for(watcher)
+
+    def _ask_for(self, watcher: Watcher) -> None:
+        if watcher in self._awaiting_progress:
+            self._ask_progress()
 
     def _ask_progress(self) -> None:
         progress = rpc_pb2.WatchProgressRequest()
@@ -295,11 +303,19 @@ class WatchMultiplexer:
             if not response.fragment:
                 watcher.deliver(convert.header(response.header), watcher.fragments)
                 watcher.fragments.clear()
+                if watcher.is_behind:
+                    watcher.is_behind = False
+                    self._ask_for(watcher)
         else:
             watcher.progress(convert.header(response.header))
 
-    def _refuse(self, watcher: Watcher, response: rpc_pb2.WatchResponse) -> None:
+    def _forget(self, watcher: Watcher) -> None:
         self._watchers.remove(watcher)
+        if watcher in self._awaiting_progress:
+            self._awaiting_progress.remove(watcher)
+
+    def _refuse(self, watcher: Watcher, response: rpc_pb2.WatchResponse) -> None:
+        self._forget(watcher)
         error: KvError = WatchCanceledError(response.cancel_reason or "canceled by the server")
         if response.compact_revision:
             error = CompactedError(watcher.next_revision, response.compact_revision)

@@ -156,11 +156,37 @@ def test_manual_progress_is_no_news_of_a_watch_that_is_not_confirmed(stream: Fix
     stream.respond(30, -1)
     assert early.take() is not None
     assert late.take() is None
-    watch_id = stream.confirm()
-    assert asks_progress(stream)
+
+
+def test_a_watch_with_a_backlog_asks_for_progress_once_something_of_it_has_come(
+    stream: Fixture,
+) -> None:
+    """etcd before 3.4.25 answers ahead of it."""
+    late = stream.watcher(start_revision=5)
+    stream.multiplexer.request_progress(late)
+    watch_id = stream.confirm(revision=30)
+    assert not asks_progress(stream)
     stream.respond(30, watch_id, [7])
+    assert asks_progress(stream)
+    stream.respond(30, watch_id, [8])
+    assert not asks_progress(stream)
     stream.respond(30, -1)
-    assert taken(late) == [7]
+    assert taken(late) == [7, 8]
+
+
+def test_nobody_who_has_ended_waits_for_progress(stream: Fixture) -> None:
+    left, refused = stream.watcher(), stream.watcher()
+    for watcher in (left, refused):
+        stream.multiplexer.request_progress(watcher)
+    stream.multiplexer.remove(left)
+    stream.confirm()
+    stream.respond(9, 2, created=True, canceled=True)
+    failed = stream.watcher()
+    stream.multiplexer.request_progress(failed)
+    stream.multiplexer.fail(UnavailableError("gone"))
+    for watcher in (left, refused, failed):
+        stream.multiplexer.request_progress(watcher)
+    assert not stream.multiplexer._awaiting_progress
 
 
 def test_manual_progress_waits_for_a_watch_that_is_paused(
@@ -178,7 +204,7 @@ def test_manual_progress_waits_for_a_watch_that_is_paused(
     assert [e.kv.mod_revision for e in batch.events] == [1]
     assert watcher.take() is None
     stream.multiplexer.consumed(watcher)
-    stream.confirm()
+    stream.confirm(revision=1)
     assert asks_progress(stream)
 
 
@@ -187,7 +213,7 @@ def test_progress_is_asked_for_again_on_the_next_stream(stream: Fixture) -> None
     stream.confirm()
     stream.multiplexer.request_progress(watcher)
     assert reconnect(stream) == [11]
-    stream.confirm(revision=30)
+    stream.confirm(revision=10)
     assert asks_progress(stream)
     stream.respond(30, -1)
     batch = watcher.take()
