@@ -109,7 +109,7 @@ def run(options: argparse.Namespace, say: Say) -> int:
     status = _play(options, folder / "cluster", say)
     has_begun = (folder / "cluster" / HISTORY_FILE).exists()
     if not options.folder and (status == 0 or (status == 2 and not has_begun)):
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # where a rig resisted, something is mounted
     else:
         say(f"logs and history: {folder / 'cluster'}")
     return status
