@@ -149,7 +149,8 @@ def _tell(outcome: Outcome, *, is_strict: bool, say: Say) -> int:
     say(report.table(outcome.rounds, outcome.not_run))
     say(outcome.verdict.told)
     if any(one.point for one in outcome.rounds):
-        say(report.points(outcome.rounds))
+        known = {point for one in outcome.rounds for point in FAULTS[one.fault].points}
+        say(report.points(outcome.rounds, known))
     for told in outcome.broken:
         say(f"a bound is broken: {told}")
     for name in outcome.unproven:

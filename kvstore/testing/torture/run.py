@@ -17,7 +17,13 @@ from kvstore.testing.torture import readback, report, verdict
 from kvstore.testing.torture.fault import Fault
 from kvstore.testing.torture.recorder import Recorder
 from kvstore.testing.torture.report import Round
-from kvstore.testing.torture.scene import SERVING_SECONDS_MAX, Scene, built, missing_for
+from kvstore.testing.torture.scene import (
+    SERVING_SECONDS_MAX,
+    Scene,
+    built,
+    missing_for,
+    require_setpriv,
+)
 from kvstore.testing.torture.verdict import Verdict
 from kvstore.testing.torture.workload import PREFIX, Workload
 
@@ -79,6 +85,7 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     a RigError of the end comes after `say` has told the verdict.
     """
     readback.require_etcdctl()
+    require_setpriv()
     faults, not_run = possible(plan.faults, must_run=plan.must_run)
     _require_unused(folder)
     flags = [f"--snapshot-count={plan.snapshot_count}"]
@@ -116,6 +123,7 @@ def _judged(
             return director.broken
     except (ViolationError, MemberStartError) as error:
         return error
+    not_run = {**not_run, **report.without_turn(director.fault_names, director.rounds)}
     return Outcome(rounds=tuple(director.rounds), not_run=not_run, verdict=judged)
 
 
@@ -178,6 +186,7 @@ class _Director:
         self._plan = plan
         self._faults = faults
         self._say = say
+        self.fault_names = [fault.name for fault in faults]
         self._struck = 0  # faults that surely happened
         self.rounds: list[Round] = []
         self.broken: ViolationError | None = None

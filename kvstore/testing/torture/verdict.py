@@ -40,6 +40,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     leases: int
     leases_bounded: int
+    lease_slack_seconds: float
     hash_kv: int
 
     @property
@@ -55,7 +56,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.watches_without_events:,} of them got none, and none was due",
                 f"{self.resumptions:,} times the raw watch was resumed without a hole or repeat",
                 f"{self.leases:,} leases lasted as long as promised, and ended",
-                f"{self.leases_bounded:,} of them had a latest end, and kept it",
+                f"{self.leases_bounded:,} of them had a latest end, and kept it: "
+                f"{self.lease_slack_seconds:.1f} s after what was promised, in the median",
                 f"etcdctl reads what was written; HashKV {self.hash_kv} on all members",
             )
         )
@@ -87,7 +89,7 @@ def judge(recorder: Recorder, readback: Readback) -> Verdict:
     whole = [*operations, *_ends_of(recorder.leased)]
     check_linearizable([*whole, *final_gets(whole, readback)])
     events = _check_watches(recorder.watches, writes)
-    bounded = lease_promises.check(recorder.leased, writes, answers)
+    bounds = lease_promises.check(recorder.leased, writes, answers)
     return Verdict(
         operations=len(recorder.operations),
         keys=len({operation.key for operation in recorder.operations}),
@@ -103,7 +105,8 @@ def judge(recorder: Recorder, readback: Readback) -> Verdict:
         ),
         events=sum(events),
         leases=len(recorder.leased),
-        leases_bounded=bounded,
+        leases_bounded=bounds.count,
+        lease_slack_seconds=bounds.median_slack_seconds,
         hash_kv=readback.hash_kv,
     )
 

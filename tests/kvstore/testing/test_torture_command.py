@@ -120,6 +120,16 @@ def test_without_etcdctl_it_says_what_to_install(
         readback.require_etcdctl()
 
 
+def test_without_setpriv_it_says_so_before_it_builds_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etcdctl").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["torture", "--rounds", "1", "--folder", str(tmp_path / "run")]) == 2
+    assert "setpriv is not installed" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").rglob("*.log"))
+
+
 def test_a_machine_that_allows_none_of_the_faults_is_told_why(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
