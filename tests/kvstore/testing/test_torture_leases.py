@@ -3,11 +3,14 @@
 The member is a gRPC server that falls silent: no right member does so when it is asked to.
 """
 
+from __future__ import annotations  # gRPC's handlers are generic in its stubs only
+
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from math import inf
 from random import Random
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -65,7 +68,7 @@ class _Member:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         server = grpc.aio.server()
-        handlers = {
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "LeaseGrant": grpc.unary_unary_rpc_method_handler(
                 self.grant,
                 rpc_pb2.LeaseGrantRequest.FromString,
