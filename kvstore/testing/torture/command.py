@@ -26,8 +26,8 @@ _PADDING = re.compile(re.escape(PADDING.decode()) + "{64,}")  # of large values,
 _PROGRAMS = {"ours": KEELSON, "etcd": ETCD}
 _ROUNDS = 20
 _ROUNDS_MAX = 1_000_000
-# Enough for a round; and what is recorded is kept in memory until it is judged: some 30 MB a minute
-# of the default load on a small machine, so up to 4 GB.
+# Enough for a round; and what is recorded is kept in memory until it is judged: some 40 MB a minute
+# of the default load on a small machine, so up to 5 GB.
 _MINUTES = (0.1, 120.0)
 _HOLD_SECONDS = (0.01, 3_600.0)
 _CLIENTS_MAX = 1_000  # each a coroutine of this one process, with a history of its own

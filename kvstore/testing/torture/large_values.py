@@ -16,7 +16,7 @@ from kvstore.testing.torture.recorder import Recorder
 
 PADDING = b"."
 _BYTES = 1_400_000  # a request may have 1.5 MiB
-_WRITES = 2  # the second surely over the first
+_WRITES = 3  # all but the first surely over another
 _PROCESS = 20_000  # for telling: nobody else has such a number
 
 
