@@ -215,12 +215,13 @@ def test_a_rig_that_breaks_in_mid_run_deletes_no_logs(tmp_path: Path) -> None:
         pytest.skip(why)
     run = _Command("power-cut", temporary=tmp_path)
     run.until_started("kvstore", 3)
-    while not (found := list(tmp_path.glob("*/cluster/m1.disk/disk/m1.data"))):
+    # Not sooner: a member does not start in a folder that has anything but its own in it.
+    while not (found := list(tmp_path.glob("*/cluster/m1.disk/disk/m1.data/identity.json"))):
         assert run.process.poll() is None
         time.sleep(_POLL_SECONDS)
-    with (found[0] / "in-use").open("w"):  # so the power cannot come back
+    with found[0].with_name("in-use").open("w"):  # so the power cannot come back
         said, _ = run.process.communicate(timeout=_COMMAND_SECONDS_MAX)
-    assert run.process.returncode == 2
+    assert run.process.returncode == 2, said
     assert "busy" in said
     (kept,) = tmp_path.glob("torture-*/cluster")
     assert said.splitlines()[-1] == f"logs and history: {kept}"
