@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from kvstore.testing.history import ViolationError
 
 VALUE_BYTES = 32 * 1024
+_DIGITS_MAX = 20  # nobody counts that far; what is longer is no number of a writer
 
 
 def value_of(key: bytes, fill: int) -> bytes:
@@ -79,7 +80,8 @@ class Reading:
 
     def _number(self, key: bytes, value: bytes) -> None:
         acknowledged, begun = self._numbers[key]
-        if not acknowledged <= int(value) <= begun:
+        is_number = value.isdigit() and len(value) <= _DIGITS_MAX
+        if not is_number or not acknowledged <= int(value) <= begun:
             raise ViolationError(
                 f"{self._who} has {value!r} in {key!r}: {acknowledged} was acknowledged, and up to "
                 f"{begun} was asked for"

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from kvstore.testing.history import ViolationError
 from kvstore.testing.processes import ETCD
 from kvstore.testing.rigs import claims
+from kvstore.testing.rigs.requirements import RigError
 from kvstore.testing.torture import run as torture
 from kvstore.testing.torture.catalog import FAULTS
 from kvstore.testing.torture.run import HISTORY_FILE, Plan
@@ -83,6 +85,35 @@ def test_etcd_itself_can_be_compared_with(tmp_path: Path) -> None:
     plan = Plan(faults=(FAULTS["kill-all"],), rounds=1, writers=8, program=ETCD)
     outcome = torture.run(tmp_path / "cluster", plan, print)
     assert outcome.verdict.written > 0
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_rigs_that_cannot_be_taken_down_cost_nobody_the_verdict(
+    is_broken: bool, tmp_path: Path
+) -> None:
+    """An image that is a folder by then cannot be deleted; the kernel still has the file."""
+    why = "; ".join(filter(None, map(missing_for, FAULTS["power-cut"].needs)))
+    if why:
+        pytest.skip(why)
+    folder, said = tmp_path / "cluster", list[str]()
+
+    def spoil(told: str) -> None:
+        said.append(told)
+        image = folder / "m1.disk" / "disk.img"
+        if not image.is_file():
+            return
+        image.unlink()
+        image.mkdir()
+        if is_broken:  # a member that ends unasked breaks a promise
+            (victim,) = (p for p in children_of(os.getpid()) if "--name=m2" in command_line(p))
+            os.kill(victim, signal.SIGKILL)
+
+    plan = Plan(faults=(FAULTS["power-cut"],), rounds=1)
+    wanted, words = (ViolationError, "m2 has ended") if is_broken else (RigError, "Is a directory")
+    with pytest.raises(wanted, match=words):
+        torture.run(folder, plan, spoil)
+    assert any("the rigs could not be taken down" in told for told in said)
+    assert any("keys are linearizable" in told for told in said) is not is_broken
 
 
 class _Command:
@@ -184,12 +215,13 @@ def test_a_rig_that_breaks_in_mid_run_deletes_no_logs(tmp_path: Path) -> None:
         pytest.skip(why)
     run = _Command("power-cut", temporary=tmp_path)
     run.until_started("kvstore", 3)
-    while not (found := list(tmp_path.glob("*/cluster/m1.disk/disk/m1.data"))):
+    # Not sooner: a member does not start in a folder that has anything but its own in it.
+    while not (found := list(tmp_path.glob("*/cluster/m1.disk/disk/m1.data/identity.json"))):
         assert run.process.poll() is None
         time.sleep(_POLL_SECONDS)
-    with (found[0] / "in-use").open("w"):  # so the power cannot come back
+    with found[0].with_name("in-use").open("w"):  # so the power cannot come back
         said, _ = run.process.communicate(timeout=_COMMAND_SECONDS_MAX)
-    assert run.process.returncode == 2
+    assert run.process.returncode == 2, said
     assert "busy" in said
     (kept,) = tmp_path.glob("torture-*/cluster")
     assert said.splitlines()[-1] == f"logs and history: {kept}"

@@ -143,4 +143,4 @@ def test_a_disk_that_refuses_for_another_reason_is_not_full(tmp_path: Path) -> N
 
 
 def test_a_disk_is_full_when_not_one_byte_more_fits() -> None:
-    fill(Path("/dev/full"))
+    assert fill(Path("/dev/full")) == 0

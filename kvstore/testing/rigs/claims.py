@@ -69,7 +69,9 @@ def _sweep() -> None:
                 fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue  # its owner lives
-            with contextlib.suppress(RigError):  # what resists is tried again by the next sweep
+            # What resists is tried again by the next sweep; it keeps nobody from his own rigs, and
+            # neither does a claim that cannot be read.
+            with contextlib.suppress(RigError, OSError, ValueError):
                 for line in claim:
                     kind, _, name = line.rstrip("\n").partition(" ")
                     _take_down(Kind(kind), name)

@@ -24,15 +24,19 @@ def run(command: Sequence[str], text: str = "") -> None:
 
 def unmount(path: Path) -> None:
     """Gone from the tree at once, however often it was mounted; the kernel lets go of it, and of
-    its loop device, when its last user ends. Raises RigError when the machine refuses."""
+    its loop device, when its last user ends. `path`: a resolved one. Raises RigError when the
+    machine refuses."""
     while is_mounted(path):
         run(["umount", "--lazy", str(path)])
 
 
 def is_mounted(path: Path) -> bool:
-    """As the kernel tells it: whoever asked the file system itself would fail if it is broken."""
+    """As the kernel tells it: whoever asked the file system itself would fail if it is broken.
+
+    So nothing is resolved here either: `path` has to be, or it is never found.
+    """
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return any(_unescaped(line.split()[4]) == str(path.absolute()) for line in lines)
+    return any(_unescaped(line.split()[4]) == str(path) for line in lines)
 
 
 def _unescaped(text: str) -> str:

@@ -53,6 +53,7 @@ class PowerDisk:
 
     def __init__(self, folder: Path, size_bytes: int) -> None:
         """`folder`: where its image and mount point go; created if missing. The image is sparse."""
+        folder = folder.resolve()  # the kernel tells mounts by the path without `..` and links
         self.path = folder / "disk"
         """The mounted file system."""
         self._image = folder / "disk.img"
@@ -64,8 +65,8 @@ class PowerDisk:
         self.path.mkdir(parents=True)
         self._claim = Claim()
         try:
-            self._claim.note(Kind.MOUNT, str(self.path.absolute()))
-            self._claim.note(Kind.IMAGE, str(self._image.absolute()))
+            self._claim.note(Kind.MOUNT, str(self.path))
+            self._claim.note(Kind.IMAGE, str(self._image))
             with self._image.open("xb") as image:
                 image.truncate(self._size_bytes)
             # Tables that are made later would be written just when somebody else needs the disk.
@@ -125,7 +126,7 @@ class SmallDisk:
 
     def __init__(self, folder: Path, size_bytes: int) -> None:
         """`folder`: its mount point; created if missing."""
-        self.path = folder
+        self.path = folder.resolve()  # as above
         """The mounted file system."""
         self._size_bytes = size_bytes
         self._claim: Claim | None = None
@@ -136,7 +137,7 @@ class SmallDisk:
         self._claim = Claim()
         size = f"size={self._size_bytes},mode=700"
         try:
-            self._claim.note(Kind.MOUNT, str(self.path.absolute()))
+            self._claim.note(Kind.MOUNT, str(self.path))
             commands.run(["mount", "-t", "tmpfs", "-o", size, "keelson-disk", str(self.path)])
         except BaseException:
             self._take_down()

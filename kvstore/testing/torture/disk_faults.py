@@ -15,6 +15,8 @@ from kvstore.testing.torture.scene import DISK_FAILED, Need, Scene
 _SLOW_SYNC_SECONDS = 1.0
 _ENDED_SECONDS_MAX = 30.0
 _BALLAST_BYTES = 1024 * 1024
+# From when a member meets a full disk to its end: it may still answer meanwhile.
+_LATE_END_SECONDS_MAX = 2.0
 _DISK_IS_FULL = "No space left on device"  # a member's last words
 
 
@@ -80,7 +82,9 @@ class FullDisk(Fault):
 
     async def end(self, scene: Scene) -> None:
         await asyncio.to_thread(self._ballast.unlink)
-        if not await scene.serves(self._member):
+        if not await scene.serves(self._member) or await scene.ended(
+            self._member, seconds_max=_LATE_END_SECONDS_MAX
+        ):
             self.detail += " (it has ended)"
             scene.take_end(self._member, status=1, words=_DISK_IS_FULL)
             scene.start(self._member)
@@ -133,17 +137,19 @@ def _disk_of(disk: PowerDisk | None) -> PowerDisk:
     return disk
 
 
-def fill(ballast: Path) -> None:
-    """Write until nothing more fits."""
+def fill(ballast: Path) -> int:
+    """Write until nothing more fits; how many bytes did. Raises RigError."""
+    filled_bytes = 0
     with ballast.open("wb", buffering=0) as file:
         size = _BALLAST_BYTES
         while size:
             try:
-                os.write(file.fileno(), b"\0" * size)
+                filled_bytes += os.write(file.fileno(), b"\0" * size)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise RigError(f"cannot fill {ballast.parent}: {error.strerror}") from error
                 size //= 2  # a smaller piece may fit
+    return filled_bytes
 
 
 DISK_FAULTS: tuple[type[Fault], ...] = (

@@ -44,10 +44,11 @@ class FailpointFault(_AtFailpoint):
 
     name = "failpoint"
     needs = frozenset({Need.SMALL_SEGMENTS})
+    points = RUNNING_POINTS
 
     async def begin(self, scene: Scene) -> None:
         self._member = scene.random.choice(scene.members)
-        self.point = _point_in_turn(scene, self.name, RUNNING_POINTS)
+        self.point = _point_in_turn(scene, self.name, self.points)
         is_counted = is_frequent(self.point) or self.point in NODE_POINTS
         count = scene.random.randint(1, _COUNT_MAX) if is_counted else 1
         self.detail = f"{self._member.name} at {self.point!r} (pass {count})"
@@ -68,6 +69,7 @@ class FailpointJoin(_AtFailpoint, Replace):
 
     name = "failpoint-join"
     needs = frozenset({Need.SMALL_SEGMENTS})
+    points = JOIN_POINTS
 
     async def prepare(self, scene: Scene) -> None:
         """A member's log in memory begins with its start: who is new then gets a snapshot."""
@@ -77,9 +79,9 @@ class FailpointJoin(_AtFailpoint, Replace):
             await scene.wait_ready()
 
     async def _join(self, scene: Scene, new: MemberProcess) -> None:
-        self.point = _point_in_turn(scene, self.name, JOIN_POINTS)
+        self.point = _point_in_turn(scene, self.name, self.points)
         new.environment = _armed(self.point, 1)
-        await super()._join(scene, new)
+        scene.join(new)  # whether it is listed before it ends, the point decides
         self.detail += f", which ended at {self.point!r}"
         await self._ends_there(scene, new)
         new.environment = {}

@@ -19,6 +19,7 @@ class Fault:
     terms_max               how many new terms may come of it; None: any number
     catch_up_seconds_max    how long after its end a member may lag behind what was committed then;
                             None: as long as it takes
+    points                  the failpoints that it takes in turn, a round each
     """
 
     name: ClassVar[str]
@@ -28,6 +29,7 @@ class Fault:
     unavailable_seconds_max: ClassVar[float] = 5.0
     terms_max: ClassVar[int | None] = None
     catch_up_seconds_max: ClassVar[float | None] = None
+    points: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.detail = ""

@@ -31,6 +31,8 @@ _PROMPT_SECONDS_MAX = 1.0
 class LeaseClient:
     """Leases one key after the other."""
 
+    _lease: LeasedKey  # the one under way
+
     def __init__(self, number: int, recorder: Recorder, prefix: bytes, random: Random) -> None:
         self._number = number
         self._recorder = recorder
@@ -55,9 +57,12 @@ class LeaseClient:
             promised_until=asked_at + granted.ttl_seconds,
             renewed_by=time.monotonic(),
         )
-        if await self._put(store, lease, granted.lease_id):
-            lease = await self._renew(store, lease, granted.lease_id)
-        self._recorder.leased.append(lease)
+        self._lease = lease
+        try:  # cancelled or not, what may be there is known to whoever judges
+            if await self._put(store, lease, granted.lease_id):
+                await self._renew(store, granted.lease_id)
+        finally:
+            self._recorder.leased.append(self._lease)
 
     async def _put(self, store: client.Client, lease: LeasedKey, lease_id: int) -> bool:
         """Put its key; False when it is unknown whether it is there, or it surely is not."""
@@ -80,36 +85,52 @@ class LeaseClient:
             _check_due(lease)
             self._recorder.refused.add(lease.key)
             return False
+        except asyncio.CancelledError:
+            self._recorder.record(operation)
+            raise
         answered = msgspec.structs.replace(
             operation, completed=time.monotonic(), revision=header.revision
         )
         self._recorder.record(answered, term=header.raft_term)
         return True
 
-    async def _renew(self, store: client.Client, lease: LeasedKey, lease_id: int) -> LeasedKey:
-        """Renew a few times, or never; what is promised then."""
+    async def _renew(self, store: client.Client, lease_id: int) -> None:
+        """Renew a few times, or never."""
         for _ in range(self._random.randint(0, _RENEWALS_MAX)):
             await self._pause()
-            asked_at = time.monotonic()
+            before, asked_at = self._lease, time.monotonic()
+            self._lease = msgspec.structs.replace(before, renewed_by=inf)  # unless it is answered
             try:
                 renewed = await store.leases.keep_alive_once(lease_id)
             except UnavailableError:
-                lease = msgspec.structs.replace(lease, renewed_by=inf)
                 continue
             except LeaseNotFoundError:
-                _check_due(lease)
+                self._lease = before
+                _check_due(before)
                 break
-            now = time.monotonic()
-            is_prompt = now - asked_at < _PROMPT_SECONDS_MAX
-            lease = msgspec.structs.replace(
-                lease,
-                promised_until=asked_at + renewed.ttl_seconds,
-                renewed_by=max(lease.renewed_by, now if is_prompt else inf),
+            self._lease = lease_renewed(
+                before,
+                ttl_seconds=renewed.ttl_seconds,
+                asked_at=asked_at,
+                answered_at=time.monotonic(),
             )
-        return lease
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._random.expovariate(1 / _PAUSE_SECONDS))
+
+
+def lease_renewed(
+    lease: LeasedKey, *, ttl_seconds: int, asked_at: float, answered_at: float
+) -> LeasedKey:
+    """What is promised by a renewal that was answered: only a prompt answer tells that no attempt
+    of it is still under way, and may be done later.
+    """
+    is_prompt = answered_at - asked_at < _PROMPT_SECONDS_MAX
+    return msgspec.structs.replace(
+        lease,
+        promised_until=asked_at + ttl_seconds,
+        renewed_by=max(lease.renewed_by, answered_at if is_prompt else inf),
+    )
 
 
 def _check_due(lease: LeasedKey) -> None:

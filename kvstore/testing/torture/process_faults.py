@@ -1,6 +1,7 @@
 """Faults of processes: killed, paused, restarted, replaced."""
 
 import asyncio
+import contextlib
 import time
 
 from kvstore import client
@@ -13,7 +14,7 @@ from kvstore.testing.torture.scene import Scene
 _CHANGE_SECONDS_MAX = 60.0
 _ASK_AGAIN_SECONDS = 0.1
 _KILLED = "it has ended by SIGKILL"
-_STOOD_STILL = "stopped from beginning to end, as the kernel says"
+_STOOD_STILL = "it stood still at the beginning and at the end, as the kernel says"
 
 
 class Kill(Fault):
@@ -165,6 +166,8 @@ class Replace(Fault):
 
     async def _join(self, scene: Scene, new: MemberProcess) -> None:
         scene.join(new)
+        async with scene.connect() as store:
+            await _until_listed(store, new.name)
         self.evidence = "killed, removed, and another has joined"
 
 
@@ -183,6 +186,18 @@ async def _until_done(store: client.Client, change: str, what: int | str) -> Non
             if time.monotonic() > deadline:
                 raise ViolationError(f"cannot {change} a member: {error!r}") from error
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+async def _until_listed(store: client.Client, name: str) -> None:
+    """A member that was added has no name in the list before it has started."""
+    deadline = time.monotonic() + _CHANGE_SECONDS_MAX
+    while True:
+        with contextlib.suppress(UnavailableError):
+            if any(member.name == name for member in (await store.cluster.member_list()).members):
+                return
+        if time.monotonic() > deadline:
+            raise ViolationError(f"{name} is not listed as started {_CHANGE_SECONDS_MAX} s later")
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
 async def _is_done(store: client.Client, what: int | str) -> bool:

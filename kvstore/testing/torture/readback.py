@@ -18,6 +18,7 @@ import msgspec
 from kvstore import client
 from kvstore.errors import ConfigError
 from kvstore.testing.history import ViolationError, Write
+from kvstore.testing.rigs.requirements import RigError
 from kvstore.testing.torture.raw_watch import RawWatch
 from kvstore.testing.torture.recorder import RecordedWatch
 from kvstore.testing.watch_checker import Batch, Event, Resumption, Watch
@@ -131,16 +132,25 @@ def _etcdctl() -> str:
 
 
 def read_with_etcdctl(endpoints: Sequence[str], prefix: bytes) -> tuple[int, dict[bytes, Found]]:
-    """The revision, and what each key holds at it."""
+    """The revision, and what each key holds at it.
+
+    Raises RigError when it fails: our members answered all others, so that proves nothing of them.
+    """
     flags = [f"--endpoints={endpoints[0]}", "--command-timeout=240s"]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("ETCDCTL_")}
-    answer = subprocess.run(
-        [_etcdctl(), *flags, "get", "--prefix", prefix.decode(), "-w", "json"],
-        env={**inherited, "ETCDCTL_API": "3"},
-        capture_output=True,
-        timeout=_ETCDCTL_SECONDS_MAX,
-        check=True,
-    )
+    try:
+        answer = subprocess.run(
+            [_etcdctl(), *flags, "get", "--prefix", prefix.decode(), "-w", "json"],
+            env={**inherited, "ETCDCTL_API": "3"},
+            capture_output=True,
+            timeout=_ETCDCTL_SECONDS_MAX,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()
+        raise RigError(f"etcdctl ended with status {error.returncode}: {said}") from error
+    except subprocess.TimeoutExpired as error:
+        raise RigError(f"etcdctl has not read all within {_ETCDCTL_SECONDS_MAX} s") from error
     told = json.loads(answer.stdout)
     state = {
         b64decode(kv["key"]): Found(b64decode(kv.get("value", "")), kv["mod_revision"])

@@ -1,7 +1,7 @@
 """What a run did, in numbers: rounds, how long no write was acknowledged, and the table. PURE."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -93,12 +93,22 @@ def table(rounds: Sequence[Round], not_run: dict[str, str]) -> str:
     return "\n".join([*lines, *(f"{name}: not run: {why}" for name, why in not_run.items())])
 
 
-def points(rounds: Sequence[Round]) -> str:
-    """Failpoints at which a member has ended, and those that it did not come to."""
+def points(rounds: Sequence[Round], known: Iterable[str]) -> str:
+    """Failpoints at which a member has ended, those that it did not come to, and of those that are
+    `known` the ones that had no turn.
+    """
     reached = {one.point for one in rounds if one.is_point_reached}
-    missed = sorted({one.point for one in rounds if one.point} - reached)
+    tried = {one.point for one in rounds if one.point}
+    missed, untried = sorted(tried - reached), sorted({*known} - tried)
     more = f"; not reached: {', '.join(missed)}" if missed else ""
+    more += f"; not tried: {', '.join(untried)}" if untried else ""
     return f"a member ended at {len(reached)} failpoints: {', '.join(sorted(reached))}{more}"
+
+
+def without_turn(faults: Iterable[str], rounds: Sequence[Round]) -> dict[str, str]:
+    """Faults that could be had, and had no round → the reason."""
+    had = {one.fault for one in rounds}
+    return {name: "the run was over before its turn" for name in faults if name not in had}
 
 
 def broken(rounds: Sequence[Round]) -> list[str]:

@@ -12,11 +12,18 @@ from kvstore.errors import ConfigError
 from kvstore.testing import history_file
 from kvstore.testing.history import ViolationError
 from kvstore.testing.processes import KEELSON, MemberStartError
+from kvstore.testing.rigs.requirements import RigError
 from kvstore.testing.torture import readback, report, verdict
 from kvstore.testing.torture.fault import Fault
 from kvstore.testing.torture.recorder import Recorder
 from kvstore.testing.torture.report import Round
-from kvstore.testing.torture.scene import SERVING_SECONDS_MAX, Scene, built, missing_for
+from kvstore.testing.torture.scene import (
+    SERVING_SECONDS_MAX,
+    Scene,
+    built,
+    missing_for,
+    require_setpriv,
+)
 from kvstore.testing.torture.verdict import Verdict
 from kvstore.testing.torture.workload import PREFIX, Workload
 
@@ -74,24 +81,49 @@ def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     """Torture a fresh three-member cluster in `folder`, and leave its history there.
 
     Raises ViolationError when a promise was broken; LostWriteError only once all rounds are over.
-    ConfigError when the folder is used, or faults cannot be had here. RigError, MemberStartError.
+    ConfigError when the folder is used, or faults cannot be had here. RigError, MemberStartError;
+    a RigError of the end comes after `say` has told the verdict.
     """
     readback.require_etcdctl()
+    require_setpriv()
     faults, not_run = possible(plan.faults, must_run=plan.must_run)
     _require_unused(folder)
-    recorder = Recorder()
     flags = [f"--snapshot-count={plan.snapshot_count}"]
     needs = frozenset(need for fault in faults for need in fault.needs)
-    with built(folder, plan.program, flags, needs, plan.seed) as scene:
-        director = _Director(scene, recorder, plan, faults, say)
-        found = None
+    judged: Outcome | ViolationError | MemberStartError | None = None
+    try:
+        with built(folder, plan.program, flags, needs, plan.seed) as scene:
+            judged = _judged(folder, _Director(scene, Recorder(), plan, faults, say), not_run)
+    except (RigError, OSError) as error:
+        if judged is None:
+            raise
+        say(f"the rigs could not be taken down, the next run tries again: {error}")
+        if isinstance(judged, Outcome):
+            say(judged.verdict.told)
+            raise RigError(str(error)) from error
+    assert judged is not None
+    if not isinstance(judged, Outcome):
+        raise judged
+    return judged
+
+
+def _judged(
+    folder: Path, director: "_Director", not_run: dict[str, str]
+) -> "Outcome | ViolationError | MemberStartError":
+    """Play and judge, while the rigs stand: no trouble with them may cost the verdict."""
+    found = None
+    try:
         try:
             found = asyncio.run(director.run())
         finally:  # also of a run that was interrupted, or whose rigs broke
-            history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, found))
-    judged = verdict.judge(recorder, found)
-    if director.broken is not None:
-        raise director.broken
+            recording = verdict.recording(director.recorder, found)
+            history_file.write(folder / HISTORY_FILE, recording)
+        judged = verdict.judge(director.recorder, found)
+        if director.broken is not None:
+            return director.broken
+    except (ViolationError, MemberStartError) as error:
+        return error
+    not_run = {**not_run, **report.without_turn(director.fault_names, director.rounds)}
     return Outcome(rounds=tuple(director.rounds), not_run=not_run, verdict=judged)
 
 
@@ -150,10 +182,11 @@ class _Director:
         say: Say,
     ) -> None:
         self._scene = scene
-        self._recorder = recorder
+        self.recorder = recorder
         self._plan = plan
         self._faults = faults
         self._say = say
+        self.fault_names = [fault.name for fault in faults]
         self._struck = 0  # faults that surely happened
         self.rounds: list[Round] = []
         self.broken: ViolationError | None = None
@@ -163,7 +196,7 @@ class _Director:
         """All rounds; what the members have at the end."""
         workload = Workload(
             self._scene.cluster.endpoints,
-            self._recorder,
+            self.recorder,
             clients=self._plan.clients,
             writers=self._plan.writers,
             seed=self._plan.seed,
@@ -205,7 +238,7 @@ class _Director:
 
     async def _round(self, fault: Fault, workload: Workload) -> None:
         """One fault under load. Raises ViolationError when the cluster does not serve again."""
-        scene, recorder = self._scene, self._recorder
+        scene, recorder = self._scene, self.recorder
         try:
             await fault.prepare(scene)
             term = await scene.term()
@@ -253,10 +286,15 @@ class _Director:
         """Begin, hold and end; return once a write is acknowledged that was begun after it."""
         harm = self._harm(fault, workload)
         await (_to_its_end(harm) if self._plan.is_control else harm)
-        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
+        await self.recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
         workload.close_writers()
 
     async def _harm(self, fault: Fault, workload: Workload) -> None:
+        with workload.watchers.disturbed():
+            await self._hold(fault, workload)
+        self._struck += bool(fault.evidence)
+
+    async def _hold(self, fault: Fault, workload: Workload) -> None:
         await fault.begin(self._scene)
         if fault.serves_meanwhile:
             await self._served_since(fault)
@@ -266,11 +304,10 @@ class _Director:
             await asyncio.sleep(fault.hold_seconds if hold_seconds is None else hold_seconds)
         fault.moments.append(time.monotonic())
         await fault.end(self._scene)
-        self._struck += bool(fault.evidence)
 
     async def _served_since(self, fault: Fault) -> None:
         fault.moments.append(time.monotonic())
-        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
+        await self.recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
 
     async def _caught_up(self) -> float:
         """Seconds until every member has applied what any of them has applied now."""

@@ -6,6 +6,7 @@ folder, or each with a network namespace, a disk, a clock of its own.
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from random import Random
 import msgspec
 
 from kvstore import client
+from kvstore.errors import ConfigError
 from kvstore.testing.history import ViolationError
 from kvstore.testing.processes import (
     DIES_WITH_STARTER,
@@ -52,6 +54,15 @@ class Need(Enum):
     SYNCS = "syncs"
     CLOCK = "clock"
     SMALL_SEGMENTS = "small segments"
+
+
+def require_setpriv() -> None:
+    """Raise ConfigError without it: members would outlive a run that is killed."""
+    if shutil.which(DIES_WITH_STARTER[0]) is None:
+        raise ConfigError(
+            f"{DIES_WITH_STARTER[0]} is not installed: members end by it when the run is killed "
+            "(apt-get install util-linux)"
+        )
 
 
 def missing_for(need: Need) -> str:

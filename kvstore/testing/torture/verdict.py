@@ -18,7 +18,7 @@ from kvstore.testing.torture.answers import Answers
 from kvstore.testing.torture.lease_promises import LeasedKey
 from kvstore.testing.torture.readback import Readback
 from kvstore.testing.torture.recorder import RecordedWatch, Recorder
-from kvstore.testing.watch_checker import Resumption
+from kvstore.testing.watch_checker import Batch, Resumption
 
 # Processes of what no client did, for telling: nobody else has such a number.
 _LESSOR = -1_000
@@ -37,9 +37,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     watches: int
     watches_without_events: int
     resumptions: int
+    fragments: int
     events: int
     leases: int
     leases_bounded: int
+    lease_slack_seconds: float
     hash_kv: int
 
     @property
@@ -54,8 +56,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.watches:,} watches got {self.events:,} events as promised",
                 f"{self.watches_without_events:,} of them got none, and none was due",
                 f"{self.resumptions:,} times the raw watch was resumed without a hole or repeat",
+                f"{self.fragments:,} fragments of responses to it were put together",
                 f"{self.leases:,} leases lasted as long as promised, and ended",
                 f"{self.leases_bounded:,} of them had a latest end, and kept it",
+                f"{self.lease_slack_seconds:.1f} s lay between promise and latest end (median)",
                 f"etcdctl reads what was written; HashKV {self.hash_kv} on all members",
             )
         )
@@ -87,7 +91,7 @@ def judge(recorder: Recorder, readback: Readback) -> Verdict:
     whole = [*operations, *_ends_of(recorder.leased)]
     check_linearizable([*whole, *final_gets(whole, readback)])
     events = _check_watches(recorder.watches, writes)
-    bounded = lease_promises.check(recorder.leased, writes, answers)
+    bounds = lease_promises.check(recorder.leased, writes, answers)
     return Verdict(
         operations=len(recorder.operations),
         keys=len({operation.key for operation in recorder.operations}),
@@ -101,9 +105,15 @@ def judge(recorder: Recorder, readback: Readback) -> Verdict:
             for recorded in recorder.watches
             for item in recorded.received
         ),
+        fragments=sum(
+            isinstance(item, Batch) and item.is_fragment
+            for recorded in recorder.watches
+            for item in recorded.received
+        ),
         events=sum(events),
         leases=len(recorder.leased),
-        leases_bounded=bounded,
+        leases_bounded=bounds.count,
+        lease_slack_seconds=bounds.median_slack_seconds,
         hash_kv=readback.hash_kv,
     )
 

@@ -6,8 +6,8 @@ short ones start anywhere, and end when they have been told everything that is k
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from kvstore import client
@@ -32,6 +32,16 @@ class Watchers:
         self._prefix = prefix
         self._end = client.prefix_end(prefix)
         self._last_revision: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._is_disturbed = False
+
+    @contextlib.contextmanager
+    def disturbed(self) -> Iterator[None]:
+        """A fault lasts: what a watch waits for meanwhile is not held against the members."""
+        self._is_disturbed = True
+        try:
+            yield
+        finally:
+            self._is_disturbed = False
 
     def end_at(self, revision: int) -> None:
         """Tell the long watches up to which revision they have to be told everything."""
@@ -65,7 +75,7 @@ class Watchers:
         async with asyncio.TaskGroup() as tasks, _watching(store, watch) as changes:
             following = tasks.create_task(self._follow(recorded, changes))
             last = await asyncio.shield(self._last_revision)
-            await _told_through(last, recorded, changes.request_progress)
+            await self.told_through(last, recorded, changes.request_progress)
             following.cancel()
 
     async def _watch_raw(self, endpoints: Sequence[str], watch: Watch, random: Random) -> None:
@@ -80,7 +90,7 @@ class Watchers:
             moving = tasks.create_task(_move_now_and_then(changes, random))
             last = await asyncio.shield(self._last_revision)
             moving.cancel()
-            await _told_through(last, recorded, changes.request_progress)
+            await self.told_through(last, recorded, changes.request_progress)
             following.cancel()
 
     async def _watch_now_and_then(
@@ -99,8 +109,30 @@ class Watchers:
                 following = tasks.create_task(self._follow(recorded, changes))
                 await asyncio.sleep(random.random() * _SHORT_SECONDS_MAX)
                 known = self._recorder.revision
-                await _told_through(known, recorded, changes.request_progress)
+                await self.told_through(known, recorded, changes.request_progress)
                 following.cancel()
+
+    async def told_through(
+        self, last: int, recorded: RecordedWatch, request_progress: Callable[[], None]
+    ) -> None:
+        """Wait until it was told everything up to a revision. Raises ViolationError: it never is,
+        although no fault was under way for long enough.
+        """
+        waited_seconds = 0.0
+        while recorded.revision < last:
+            if waited_seconds > CATCH_UP_SECONDS_MAX:
+                raise ViolationError(
+                    f"a watch is at revision {recorded.revision} and does not reach {last}"
+                )
+            count = len(recorded.received)
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            if not self._is_disturbed:
+                waited_seconds += _ASK_AGAIN_SECONDS
+            if len(recorded.received) == count:
+                # Again and again: a request is lost with its stream. Not while anything comes: an
+                # old etcd answers before it has sent what is due (before 3.4.25 and 3.5.8).
+                request_progress()
+        recorded.through_revision = last
 
     def _record(self, watch: Watch) -> RecordedWatch:
         recorded = RecordedWatch(watch)
@@ -131,25 +163,6 @@ class Watchers:
         """One that somebody used lately."""
         operations = self._recorder.operations
         return random.choice(operations[-100:]).key if operations else self._prefix
-
-
-async def _told_through(
-    last: int, recorded: RecordedWatch, request_progress: Callable[[], None]
-) -> None:
-    """Wait until it was told everything up to a revision. Raises ViolationError: it never is."""
-    deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
-    while recorded.revision < last:
-        if time.monotonic() > deadline:
-            raise ViolationError(
-                f"a watch is at revision {recorded.revision} and does not reach {last}"
-            )
-        count = len(recorded.received)
-        await asyncio.sleep(_ASK_AGAIN_SECONDS)
-        if len(recorded.received) == count:
-            # Again and again: a request is lost with its stream. Not while anything comes: an old
-            # etcd answers before it has sent what is due (before 3.4.25 and 3.5.8).
-            request_progress()
-    recorded.through_revision = last
 
 
 async def _move_now_and_then(changes: RawWatch, random: Random) -> None:

@@ -15,6 +15,7 @@ from kvstore import client
 from kvstore.errors import UnavailableError
 from kvstore.testing.history import ViolationError
 from kvstore.testing.linearizability import Operation
+from kvstore.testing.torture.large_values import LargeClient
 from kvstore.testing.torture.leases import TTL_SECONDS_MAX, LeaseClient
 from kvstore.testing.torture.operators import Operator
 from kvstore.testing.torture.recorder import Recorder
@@ -31,6 +32,8 @@ LEASE_END_SECONDS_MAX = 2 * TTL_SECONDS_MAX + 30.0
 _LEASED = PREFIX + b"leased/"
 _FIRST_WRITER = 1_000  # writers' processes, for telling: nobody else has such a number
 _LOOK_AGAIN_SECONDS = 0.2
+# Each is kept once by its writer, and by every watch that it is told to.
+_OPENINGS_PER_LARGE_VALUE = 8
 
 
 class Workload:
@@ -47,6 +50,8 @@ class Workload:
         self._random = Random(seed)
         self._is_stopped = False
         self._writing = asyncio.Event()  # the writers may write
+        self._is_large_due = asyncio.Event()
+        self._openings = 0
 
     async def run(self) -> None:
         """Work until `stop`, let the leases run out and the long watches come to their end.
@@ -60,6 +65,7 @@ class Workload:
                     working.create_task(self._operate(number))
                 for number in range(LEASE_CLIENTS):
                     working.create_task(self._lease(number))
+                working.create_task(self._write_large())
                 for number in range(self._writers):
                     working.create_task(self._write(number))
             self.watchers.end_at(await self._leases_have_ended())
@@ -67,6 +73,9 @@ class Workload:
     def open_writers(self) -> None:
         """Let the writers write."""
         self._writing.set()
+        if self._openings % _OPENINGS_PER_LARGE_VALUE == 0:
+            self._is_large_due.set()
+        self._openings += 1
 
     def close_writers(self) -> None:
         """Let the writers rest after the put that they have under way."""
@@ -77,6 +86,7 @@ class Workload:
         """Begin nothing any more."""
         self._is_stopped = True
         self._writing.set()
+        self._is_large_due.set()
 
     def connect(self, number: int) -> client.Client:
         """A client that prefers one of the endpoints; the caller closes it."""
@@ -141,6 +151,14 @@ class Workload:
             await self.watchers.run(
                 [first, second, third], self._endpoints, lambda: self._is_stopped, self._random
             )
+
+    async def _write_large(self) -> None:
+        large = LargeClient(self.recorder, PREFIX)
+        async with self.connect(0) as store:
+            while not self._is_stopped:
+                await self._is_large_due.wait()
+                self._is_large_due.clear()
+                await large.next(store)
 
     async def _write(self, number: int) -> None:
         count = 0

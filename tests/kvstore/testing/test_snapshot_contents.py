@@ -40,6 +40,9 @@ def test_what_was_written_last_is_right() -> None:
         ({b"state/2": b""}, "b'state/2', which nobody wrote"),
         ({b"writer/0": b"6"}, "7 was acknowledged"),
         ({b"writer/0": b"9"}, "up to 8 was asked for"),
+        ({b"writer/0": b"seven"}, "b'seven' in b'writer/0': 7 was acknowledged"),
+        ({b"writer/0": b""}, "b'' in b'writer/0': 7 was acknowledged"),
+        ({b"writer/0": b"7" * 5_000}, "7 was acknowledged"),
     ],
 )
 def test_a_key_that_holds_something_else_is_named(change: dict[bytes, bytes], words: str) -> None:

@@ -8,7 +8,12 @@ import pytest
 from kvstore.testing.history import ViolationError, Write
 from kvstore.testing.torture import lease_promises
 from kvstore.testing.torture.answers import Answer, Answers
-from kvstore.testing.torture.lease_promises import ALLOWANCE_SECONDS, ELECTION_SECONDS, LeasedKey
+from kvstore.testing.torture.lease_promises import (
+    ALLOWANCE_SECONDS,
+    ELECTION_SECONDS,
+    UNBOUNDED_MAX,
+    LeasedKey,
+)
 
 LEASE = LeasedKey(key=b"l", ttl_seconds=4, promised_until=13.9, renewed_by=10.0)
 END = 20
@@ -57,7 +62,7 @@ def test_a_lease_that_is_still_there_after_its_latest_end_is_too_late() -> None:
     """A read that began at 20 was told a revision before the deletion."""
     in_time = [*serving(1, 30, revision=10), Answer(19.0, 20.5, END - 1)]
     still_there = [*serving(1, 19, revision=10), *serving(19, 30, revision=END + 1)]
-    assert lease_promises.check([LEASE], ORDER, Answers(still_there)) == 1
+    assert lease_promises.check([LEASE], ORDER, Answers(still_there)).count == 1
     with pytest.raises(ViolationError, match=r"ended 9\.900 s too late"):
         lease_promises.check([LEASE], ORDER, Answers(in_time))
 
@@ -65,7 +70,7 @@ def test_a_lease_that_is_still_there_after_its_latest_end_is_too_late() -> None:
 def test_an_old_event_is_no_proof_that_it_was_still_there() -> None:
     answers = [*serving(1, 19, revision=10), *serving(19, 30, revision=END + 1)]
     answers.append(Answer(-inf, 29.0, 10))
-    assert lease_promises.check([LEASE], ORDER, Answers(answers)) == 1
+    assert lease_promises.check([LEASE], ORDER, Answers(answers)).count == 1
 
 
 @pytest.mark.parametrize("invoked", [13.0, -inf])
@@ -76,9 +81,36 @@ def test_any_answer_that_knew_of_the_end_too_soon_proves_it(invoked: float) -> N
 
 
 def test_a_key_whose_put_was_never_applied_was_promised_nothing() -> None:
-    assert lease_promises.check([LEASE], (), Answers(serving(1, 30))) == 0
+    assert lease_promises.check([LEASE], (), Answers(serving(1, 30))).count == 0
 
 
 def test_a_key_that_was_never_deleted_is_missed() -> None:
     with pytest.raises(ViolationError, match="outlived"):
         lease_promises.check([LEASE], ORDER[:1], Answers(serving(1, 30)))
+
+
+def test_the_slack_is_what_lies_between_the_promise_and_the_latest_end() -> None:
+    answers = Answers([*serving(1, 19, revision=10), *serving(19, 30, revision=END + 1)])
+    bounds = lease_promises.check([LEASE], ORDER, answers)
+    latest_end = lease_promises.ends_by(LEASE, answers)
+    assert bounds.median_slack_seconds == pytest.approx(latest_end - LEASE.promised_until)
+    assert bounds.median_slack_seconds > ALLOWANCE_SECONDS
+
+
+def many(count: int, renewed_by: float) -> tuple[list[LeasedKey], list[Write]]:
+    """All put at revision 2, and deleted at END."""
+    keys = [b"l%d" % n for n in range(count)]
+    leases = [msgspec.structs.replace(LEASE, key=key, renewed_by=renewed_by) for key in keys]
+    puts = [Write(2, key, key) for key in keys]
+    return leases, [*puts, *(Write(END, key, None) for key in keys)]
+
+
+def test_where_no_lease_has_a_latest_end_the_harness_is_to_blame() -> None:
+    answers = Answers([*serving(1, 19, revision=10), *serving(19, 30, revision=END + 1)])
+    few, order = many(UNBOUNDED_MAX - 1, inf)
+    assert lease_promises.check(few, order, answers).count == 0
+    leases, order = many(UNBOUNDED_MAX, inf)
+    with pytest.raises(ViolationError, match=r"any of 20 leases .* its own clients are"):
+        lease_promises.check(leases, order, answers)
+    leases[0] = msgspec.structs.replace(leases[0], renewed_by=LEASE.renewed_by)
+    assert lease_promises.check(leases, order, answers).count == 1

@@ -123,6 +123,16 @@ async def test_it_resumes_after_the_last_whole_revision_and_tells_it() -> None:
     assert order_of(items) == tuple(Write(n, b"k", b"%d" % n) for n in (2, 3, 4, 5))
 
 
+async def test_a_response_that_breaks_off_between_its_revisions_is_asked_for_again() -> None:
+    parts = [puts(n, fragment=True) for n in (2, 3)]
+    items = await told(Member(parts, [puts(2, 3, 4)]), 4)
+    assert items[2] == Resumption(start_revision=2)
+    watch = Watch(key=b"k", start_revision=2, received=tuple(items), through_revision=4)
+    writes = [Write(n, b"k", b"%d" % n) for n in (2, 3, 4)]
+    assert watch_checker.check(watch, writes) == 3
+    assert order_of(items) == tuple(writes)
+
+
 async def test_a_member_that_repeats_events_after_a_resumption_is_seen() -> None:
     """Our client would leave out what it had before, and nobody would know."""
     items = await told(Member([puts(2), puts(3)], [puts(3, 4)]), 4)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kvstore.testing.rigs.requirements import RigError
 from kvstore.testing.torture.readback import Found, read_with_etcdctl
 
 
@@ -32,3 +33,14 @@ def test_etcdctl_is_run_from_wherever_the_path_leads(
         9,
         {b"t/a": Found(b"1", 4), b"t/b": Found(b"", 5)},
     )
+
+
+def test_an_etcdctl_that_fails_is_told_with_its_words_and_breaks_no_promise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "etcdctl"
+    program.write_text("#!/bin/sh\necho 'context deadline exceeded' >&2\nexit 4\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RigError, match="ended with status 4: context deadline exceeded"):
+        read_with_etcdctl(["127.0.0.1:1"], b"t/")

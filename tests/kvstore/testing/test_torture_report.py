@@ -101,9 +101,21 @@ def test_failpoints_that_were_never_reached_are_named() -> None:
         a_round("failpoint", point="wal sync"),
         a_round("kill"),
     ]
-    assert report.points(rounds) == (
+    assert report.points(rounds, ["wal sync", "wal remove"]) == (
         "a member ended at 1 failpoints: wal sync; not reached: wal remove"
     )
+    assert report.points(rounds, ["wal sync", "wal roll", "wal remove", "send"]).endswith(
+        "; not reached: wal remove; not tried: send, wal roll"
+    )
+
+
+def test_a_fault_that_had_no_turn_is_told_as_one_that_was_not_run() -> None:
+    rounds = [a_round("kill")]
+    not_run = report.without_turn(["kill", "pause"], rounds)
+    assert report.table(rounds, not_run).splitlines()[-1] == (
+        "pause: not run: the run was over before its turn"
+    )
+    assert report.without_turn(["kill"], rounds) == {}
 
 
 def test_a_broken_bound_is_in_the_line_of_its_round() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvstore.testing.rigs import claims, disks, networks
+from kvstore.testing.rigs import claims, commands, disks, networks
 from kvstore.testing.rigs.claims import NAMESPACES, Claim, Kind
 from kvstore.testing.rigs.disks import SmallDisk
 from kvstore.testing.rigs.requirements import missing
@@ -109,6 +109,28 @@ def test_what_was_claimed_and_never_built_is_no_obstacle(tmp_path: Path) -> None
     assert any(never in path.read_text() for path in _CLAIMS.glob("*.claim"))
     claims.sweep()
     assert not any(never in path.read_text() for path in _CLAIMS.glob("*.claim"))
+
+
+_GARBAGE = {
+    "a kind that nobody knows": b"castle somewhere\n",
+    "no text": b"\xff\xfe\n",
+    "an image that is a folder": b"image /proc\n",
+}
+
+
+@pytest.mark.parametrize("content", _GARBAGE.values(), ids=_GARBAGE.keys())
+def test_a_claim_that_cannot_be_taken_down_keeps_nobody_from_his_rig(
+    content: bytes, tmp_path: Path
+) -> None:
+    claims.sweep()
+    broken = _CLAIMS / "broken.claim"
+    broken.write_bytes(content)
+    try:
+        with SmallDisk(tmp_path / "mine", _MEGABYTE) as disk:
+            assert commands.is_mounted(disk.path)
+        assert broken.exists(), "the next sweep tries again"
+    finally:
+        broken.unlink()
 
 
 def test_the_claims_of_this_process_are_of_the_living(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,12 @@ def needs(programs: tuple[str, ...]) -> pytest.MarkDecorator:
 
 def is_mounted(path: Path) -> bool:
     return any(line.split()[1] == str(path) for line in Path("/proc/mounts").open())
+
+
+def mounts_in(folder: Path) -> list[str]:
+    """Mount points below a folder."""
+    points = (line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
+    return [point for point in points if point.startswith(f"{folder}/")]
 
 
 def loops_on(folder: Path) -> list[str]:
@@ -136,6 +142,33 @@ def test_a_mount_point_may_have_blanks_and_be_mounted_twice(tmp_path: Path) -> N
         commands.run(["mount", "-t", "tmpfs", "above", str(disk.path)])
     assert not commands.is_mounted(disk.path)
     assert "a\\040b" not in Path("/proc/mounts").read_text()
+
+
+def by_link(folder: Path) -> Path:
+    (folder / "real").mkdir()
+    (folder / "link").symlink_to("real")
+    return folder / "link" / "disk"
+
+
+def by_parent(folder: Path) -> Path:
+    (folder / "real").mkdir()
+    (folder / "side").mkdir()
+    return folder / "side" / ".." / "real" / "disk"
+
+
+@needs(disks.POWER_PROGRAMS)
+@pytest.mark.parametrize("named", [by_link, by_parent])
+@pytest.mark.parametrize("rig", [PowerDisk, SmallDisk])
+def test_a_disk_is_unmounted_by_whatever_path_it_was_named(
+    rig: type[PowerDisk | SmallDisk], named: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """The kernel knows it by the path without links and `..`; so does the claim, for the sweep."""
+    with rig(named(tmp_path), 16 * _MEGABYTE):
+        assert mounts_in(tmp_path)
+        claim = f"mount {mounts_in(tmp_path)[0]}\n"
+        assert any(claim in path.read_text() for path in Path("/run/keelson-rigs").glob("*.claim"))
+    assert not mounts_in(tmp_path)
+    assert not loops_on(tmp_path)
 
 
 @needs(disks.POWER_PROGRAMS)
