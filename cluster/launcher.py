@@ -26,6 +26,7 @@ from kvstore import client
 from kvstore.errors import KvError
 
 _PROBE_SECONDS = 0.25
+_PATIENCE_SECONDS = 15.0
 
 
 class Launcher:
@@ -162,17 +163,26 @@ class Launcher:
             answer = await self._change(self._add_member)
             print(answer.get("done") or answer.get("error"), flush=True)
         lines = self._paste_lines()
-        members, control_plane = await self.statuses()
-        while not (
-            all(member.is_healthy for member in members)
-            and all(component.is_healthy for component in control_plane)
-        ):
-            await asyncio.sleep(_PROBE_SECONDS)
-            members, control_plane = await self.statuses()
+        members, control_plane = await self._until_healthy()
         print(output.tables(members, control_plane))
         if self._has_control_plane and not self.cluster.is_tls:
             print("\nThe store serves plain HTTP, as this data folder was made.")
         print("", *lines, "", "healthy", sep="\n", flush=True)
+
+    async def _until_healthy(self) -> tuple[list[MemberStatus], list[ComponentStatus]]:
+        """Wait for everyone; who takes long is named, and where it says why."""
+        told_at = time.monotonic()
+        while True:
+            members, control_plane = await self.statuses()
+            late = [member.name for member in members if not member.is_healthy]
+            late += [component.name for component in control_plane if not component.is_healthy]
+            if not late:
+                return members, control_plane
+            if time.monotonic() - told_at > _PATIENCE_SECONDS:
+                told_at = time.monotonic()
+                logs = ", ".join(str(self.folder / f"{name}.log") for name in late)
+                print(f"waiting for {', '.join(late)}: see {logs}", flush=True)
+            await asyncio.sleep(_PROBE_SECONDS)
 
     def _paste_lines(self) -> list[str]:
         """What works once all is healthy; with the kubeconfig that the lines name."""

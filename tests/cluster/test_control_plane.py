@@ -192,6 +192,21 @@ def test_all_comes_back_as_it_was_also_what_a_person_wrote_into_the_kubeconfig(
     again.interrupt()
 
 
+def test_who_does_not_come_up_is_named_with_its_log(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    key = folder / "certificates" / "service-account.key"
+    key.parent.mkdir(parents=True)
+    key.write_text("no key")
+    up = Up(folder, "--members=1", is_store_only=False, first="waiting for")
+    last = up.printed.splitlines()[-1]
+    assert "apiserver" in last
+    assert str(folder / "apiserver.log") in last
+    assert f"{key} is no key" in (folder / "apiserver.log").read_text()
+    shutil.copy(folder / "certificates" / "admin.key", key)
+    up.read_until("healthy")
+    assert "stopped" in up.interrupt()
+
+
 def test_a_store_that_was_made_alone_gets_a_control_plane_later(tmp_path: Path) -> None:
     """Its members' addresses are http://: it stays as it was made, and that is told."""
     folder = tmp_path / "data"

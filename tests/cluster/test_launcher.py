@@ -50,9 +50,11 @@ def all_healthy(folder: Path) -> bool:
 
 
 class Up:
-    """`cluster up` in front, until it says healthy."""
+    """`cluster up` in front, until it says healthy, or something before."""
 
-    def __init__(self, folder: Path, *flags: str, is_store_only: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, is_store_only: bool = True, first: str = "healthy"
+    ) -> None:
         self.folder = folder
         only = ["--store-only"] if is_store_only else []
         self.process = subprocess.Popen(
@@ -62,11 +64,15 @@ class Up:
             text=True,
         )
         self.printed = ""
+        self.read_until(first)
+
+    def read_until(self, word: str) -> str:
+        """The line that begins so."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.printed += line
-            if line.strip() == "healthy":
-                return
+            if line.startswith(word):
+                return line
         raise AssertionError(f"it ended: {self.printed}")
 
     def interrupt(self) -> str:

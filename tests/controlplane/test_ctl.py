@@ -114,7 +114,7 @@ def where(cpctl: Cpctl) -> str:
 
 def test_forms_of_output(cpctl: Cpctl, manifests: Path) -> None:
     assert cpctl("create", "-f", str(manifests)).status == 0
-    assert cpctl("get", "cm,deploy", "-o", "name").out == (
+    assert cpctl("get", "cm,deploy", "-l", "app=web", "-o", "name").out == (
         "configmap/greeting\ndeployment.apps/web\n"
     )
     found = yaml.safe_load(cpctl("get", "cm/greeting", "-o", "yaml").out)
