@@ -1,4 +1,4 @@
-"""All controllers together in the simulation: whatever goes wrong, things come to be as they should.
+"""All controllers in the simulation: whatever goes wrong, things come to be as they should.
 
 Numbers are rows of kube-behaviour.md.
 """
@@ -18,6 +18,7 @@ from controlplane.controller import Controller
 from controlplane.controllers import CONTROLLERS
 from controlplane.controllers.conditions import is_true
 from controlplane.controllers.context import Context, custom_resource
+from controlplane.controllers.resource_quota import RESYNC_SECONDS
 from controlplane.events import EventRecorder
 from controlplane.objects import DeleteOptions, ObjectStore
 from controlplane.testing import Cut, World, cuts, run
@@ -96,15 +97,15 @@ class User:
 
 @asynccontextmanager
 async def _process(
-    world: World, controllers: Sequence[Controller], lives: Sequence[float], cuts: Sequence[Cut]
+    world: World, context: Context, lives: Sequence[float], cuts: Sequence[Cut]
 ) -> AsyncIterator[None]:
     """The process of the controllers: killed after each of its lives, and started again."""
 
     async def be() -> None:
         for seconds in lives:
-            async with world.running(*controllers):
+            async with world.running(*_fresh(context)):
                 await world.clock.sleep(seconds)
-        async with world.running(*controllers) as store, world.suffer(store, cuts):
+        async with world.running(*_fresh(context)) as store, world.suffer(store, cuts):
             await asyncio.Event().wait()
 
     task = asyncio.create_task(be())
@@ -115,6 +116,11 @@ async def _process(
         await asyncio.wait([task])
         if not task.cancelled():
             task.result()
+
+
+def _fresh(context: Context) -> list[Controller]:
+    """Controllers that remember nothing."""
+    return [make(context) for make in CONTROLLERS]
 
 
 def _context(store: ObjectStore) -> Context:
@@ -180,7 +186,7 @@ async def _left(store: ObjectStore) -> list[Object]:
     return [one for items in found for one in items]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=40)
 @given(
     topology=kv.topologies(),
     faults=kv.fault_schedules(for_seconds_max=15.0),
@@ -194,13 +200,13 @@ def test_killed_and_cut_off_they_finish_all_the_same(
 
     async def application(world: World) -> None:
         async with world.connect() as store:
-            context = _context(store)
-            controllers = [make(context) for make in CONTROLLERS]
             user = User(world, store)
-            async with _process(world, controllers, lives, cuts):
+            async with _process(world, _context(store), lives, cuts):
                 await _use(user)
                 await world.heal()
-                await world.until(lambda: _is_as_it_should_be(store))
+                await world.until(
+                    lambda: _is_as_it_should_be(store), seconds_max=RESYNC_SECONDS + 60
+                )
                 assert await _left(store) == []
 
     run(application, topology=topology, faults=faults)
