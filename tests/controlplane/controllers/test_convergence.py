@@ -136,10 +136,14 @@ async def _use(user: User) -> None:
         made = {"metadata": {"name": name}, "spec": spec, "status": {"phase": "Active"}}
         await user.create(NAMESPACES, made)
     gears = custom_resource(await user.create(DEFINITIONS, definition("gears", "Gear")))
+    cogs = custom_resource(await user.create(DEFINITIONS, definition("cogs", "Cog")))
     assert gears is not None
+    assert cogs is not None
     for namespace in ("doomed", "kept"):
-        gear = await user.create(gears, {"metadata": {"name": "g", "namespace": namespace}})
-        await user.create(MAPS, config_map(namespace, "of-gear", gear))
+        await user.create(gears, {"metadata": {"name": "g", "namespace": namespace}})
+        cog = await user.create(cogs, {"metadata": {"name": "c", "namespace": namespace}})
+        await user.create(MAPS, config_map(namespace, "of-cog", cog))
+    await user.delete(cogs, "kept", "c", "Background")
     quota = {"metadata": {"name": "q", "namespace": "kept"}}
     await user.create(QUOTAS, {**quota, "spec": {"hard": {"configmaps": "50"}}})
     for policy in ("Background", "Foreground", "Orphan"):
@@ -154,7 +158,6 @@ async def _use(user: User) -> None:
     await user.create(MAPS, shared)
     await user.delete(NAMESPACES, "", "doomed", "Background")
     await user.delete(DEFINITIONS, "", "gears.example.com", "Background")
-    await user.create(DEFINITIONS, definition("cogs", "Cog"))
 
 
 KEPT = SYSTEM | {"living", "shared", "orphan-child", "orphan-grandchild"}
