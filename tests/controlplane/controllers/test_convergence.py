@@ -189,7 +189,7 @@ async def _left(store: ObjectStore) -> list[Object]:
     return [one for items in found for one in items]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     topology=kv.topologies(),
     faults=kv.fault_schedules(for_seconds_max=15.0),
