@@ -12,7 +12,7 @@ Source: Kubernetes' documentation, "Garbage Collection" and "Owners and Dependen
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -28,6 +28,7 @@ from controlplane.objects import DeleteOptions, ObjectStore
 
 WORKERS = 20  # 3.2
 PARALLEL = 20  # of one owner's dependants
+GONE_MAX = 10_000  # uids of what went lately: for others the store is asked
 _UID, _KIND = "uid", "kind"
 
 State = Literal["solid", "waiting", "absent", "impossible"]
@@ -130,9 +131,17 @@ def controller(context: Context) -> Controller:
     """Of everything."""
     definitions = context.resource("apiextensions.k8s.io", "customresourcedefinitions")
     kinds = _Kinds(context, definitions)
+    gone: dict[str, None] = {}
+
+    def note(obj: Object) -> list[Key]:
+        """A uid that is gone never comes back, also where its kind is gone with it."""
+        while len(gone) >= GONE_MAX:
+            del gone[next(iter(gone))]
+        gone[str(obj["metadata"].get("uid", ""))] = None
+        return []
 
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
-        collector = _Collector(context, kinds, lister, store)
+        collector = _Collector(context, kinds, gone, lister, store)
         if not key.namespace:
             await collector.look_at_owner(key.name)
             return
@@ -144,7 +153,10 @@ def controller(context: Context) -> Controller:
         "garbage collector",
         EVERYTHING,
         reconcile,
-        triggers=[Trigger(EVERYTHING, keys_of_owners)],
+        triggers=[
+            Trigger(EVERYTHING, note, is_for_ends=True),
+            Trigger(EVERYTHING, keys_of_owners),
+        ],
         indexes={
             _UID: (EVERYTHING, lambda obj: [str(obj["metadata"].get("uid", ""))]),
             _KIND: (definitions, _kind_of_definition),
@@ -182,9 +194,17 @@ class _Kinds:
 class _Collector:
     """One look: what it reads, and what it does."""
 
-    def __init__(self, context: Context, kinds: _Kinds, lister: Lister, store: ObjectStore) -> None:
+    def __init__(
+        self,
+        context: Context,
+        kinds: _Kinds,
+        gone: Container[str],
+        lister: Lister,
+        store: ObjectStore,
+    ) -> None:
         self._context = context
         self._kinds = kinds
+        self._gone = gone
         self._lister = lister
         self._store = store
 
@@ -230,6 +250,8 @@ class _Collector:
     ) -> State:
         """How an owner is. Raises ApiError when nobody knows."""
         uid, name = str(reference.get("uid", "")), str(reference.get("name", ""))
+        if uid in self._gone:
+            return "absent"
         of_owner = self._kinds.resource(self._lister, reference)
         namespace = str(dependant["metadata"].get("namespace", ""))
         if of_owner.is_namespaced and not namespace:

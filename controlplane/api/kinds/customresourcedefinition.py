@@ -10,6 +10,7 @@ from controlplane.api.customresources import (
     validate_definition_update,
 )
 from controlplane.api.kinds.role import created_at
+from controlplane.api.lifecycle import without_grace
 from controlplane.api.resource import Object, Strategy
 
 
@@ -52,7 +53,7 @@ def _prepare_delete(crd: Object) -> Object:
     conditions = [one for one in status.get("conditions") or () if one.get("type") != "Terminating"]
     return {
         **crd,
-        "metadata": {**metadata, "finalizers": finalizers},
+        "metadata": {**without_grace(metadata), "finalizers": finalizers},
         "status": {**status, "conditions": [*conditions, terminating]},
     }
 

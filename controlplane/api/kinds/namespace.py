@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from controlplane.api.causes import invalid
 from controlplane.api.errors import Cause
+from controlplane.api.lifecycle import without_grace
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.syntaxes import faults_of_qualified_name
 
@@ -33,8 +34,9 @@ def _prepare_create(namespace: Object) -> Object:
 
 
 def _prepare_delete(namespace: Object) -> Object:
-    """From now on nothing new gets in (3.1)."""
-    return {**namespace, "status": {**(namespace.get("status") or {}), "phase": "Terminating"}}
+    """From now on nothing new gets in (3.1). It has no grace: its finalizers hold it."""
+    status = {**(namespace.get("status") or {}), "phase": "Terminating"}
+    return {**namespace, "metadata": without_grace(namespace["metadata"]), "status": status}
 
 
 def _is_held(namespace: Object) -> bool:

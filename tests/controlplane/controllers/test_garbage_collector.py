@@ -304,6 +304,42 @@ async def test_custom_resources_own_and_are_owned(
         await until(is_empty)
 
 
+async def test_dependants_of_a_kind_that_goes_with_its_objects_are_collected(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """3.2: nobody can ask for their owner any more, but it was seen to go."""
+    group = f"{namespace}.example.com"
+    definitions = cluster.resource("customresourcedefinitions")
+    gears = custom_resource(await store.create(definitions, definition("gears", "Gear", group)))
+    assert gears is not None
+    gear = await store.create(gears, {"metadata": {"name": "g", "namespace": namespace}})
+    async with cluster.running(garbage_collector.controller):
+        await cluster.create("configmaps", config_map(namespace, "canary", uid=f"{namespace}-u"))
+        canary = await cluster.find("configmaps", namespace, "canary")
+        assert canary is not None
+        await cluster.create("configmaps", config_map(namespace, "child", gear))
+        await cluster.create("configmaps", config_map(namespace, "after", canary))
+        await store.delete(cluster.resource("configmaps"), namespace, "canary")
+
+        async def is_running() -> bool:
+            return await cluster.find("configmaps", namespace, "after") is None
+
+        await until(is_running)
+        await store.delete(gears, namespace, "g")
+        await store.delete(definitions, "", f"gears.{group}")
+        await store.update(
+            definitions,
+            "",
+            f"gears.{group}",
+            lambda old: {**old, "metadata": {**old["metadata"], "finalizers": []}},
+        )
+
+        async def is_empty() -> bool:
+            return not await cluster.names("configmaps", namespace)
+
+        await until(is_empty)
+
+
 async def test_killed_in_the_middle_the_next_one_goes_on(
     cluster: Cluster, store: ObjectStore, namespace: str
 ) -> None:

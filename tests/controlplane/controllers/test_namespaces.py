@@ -106,6 +106,7 @@ async def test_all_in_it_goes_and_then_the_namespace(
         deletion = await store.delete(cluster.resource("namespaces"), "", namespace)
         assert not deletion.is_gone
         assert deletion.object["status"]["phase"] == "Terminating"
+        assert "deletionGracePeriodSeconds" not in deletion.object["metadata"]
 
         async def is_gone() -> bool:
             return not await _is_there(cluster, namespace)
