@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, Self, TypeVar
 import msgspec
 
 from controlplane.api.errors import ApiError
-from controlplane.api.lifecycle import rfc3339
+from controlplane.api.meta import rfc3339
 from controlplane.api.resource import Object, Resource
 from controlplane.api.schema import Schema
 from controlplane.objects import ObjectStore

@@ -22,7 +22,7 @@ from typing import Any, Self
 import msgspec
 
 from controlplane import claims
-from controlplane.api import continuation, lifecycle, stored
+from controlplane.api import continuation, lifecycle, names, stored
 from controlplane.api.continuation import INCONSISTENT, Continuation
 from controlplane.api.errors import (
     ApiError,
@@ -68,10 +68,6 @@ __all__ = [
 ATTEMPTS_MAX = 5  # 2.3: so often a compare may be lost to others before the caller hears of it
 NAMES_MAX = 8  # 2.9: so many generated names are tried
 CHUNK_OBJECTS = 2_000  # of one read of a list without limit: bounds the size of one answer
-
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # 2.9: neither vowels nor what looks like others
-_SUFFIX_LENGTH = 5
-_GENERATED_BASE_MAX = 58
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -466,11 +462,10 @@ class ObjectStore:
         return splice(self._transform.decode(resource, kv.key, kv.value), kv.mod_revision)
 
     def _generated(self, base: str) -> str:
-        letters = [
-            _SUFFIX_LETTERS[self._dice.randrange(0, len(_SUFFIX_LETTERS))]
-            for _ in range(_SUFFIX_LENGTH)
-        ]
-        return base[:_GENERATED_BASE_MAX] + "".join(letters)
+        """2.9."""
+        roll, letters = self._dice.randrange, names.SUFFIX_CHARS
+        suffix = [letters[roll(0, len(letters))] for _ in range(names.SUFFIX_LENGTH)]
+        return names.generate_name(base, "".join(suffix))
 
 
 def _require_version(resource: Resource, old: Object, version: str) -> None:

@@ -1,6 +1,7 @@
 """A fleet comes to be as it should, on a real member; and whatever goes wrong, nothing is lost."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from examples import fleet as example
 from examples.fleet import FLEET_CONTROLLER, FLEETS, SHIPS
 from kvstore.client import connect
 from kvstore.testing import properties as kv
-from kvstore.testing.processes import KEELSON, ClusterProcesses
+from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
 
 FLEET: Object = {"metadata": {"name": "f", "namespace": "n", "labels": {}}, "spec": {"size": 3}}
 LABELS = ("a", "b", "c", "d")
@@ -41,14 +42,18 @@ def _resized(fleet: Object) -> Object:
     return {**fleet, "spec": {"size": 1}}
 
 
-async def test_a_fleet_on_a_real_member() -> None:
+@pytest.mark.parametrize("program", [KEELSON, ETCD], ids=["keelson", "etcd"])
+async def test_a_fleet_on_a_real_member(program: tuple[str, ...]) -> None:
+    if shutil.which(program[0]) is None:
+        pytest.skip(f"{program[0]} is not installed (Debian: etcd-server)")
+
     async def settle(store: ObjectStore) -> None:
         async with asyncio.timeout(60), store.watch(FLEETS, "n") as changes:
             await changes.created()
             while not await _is_settled(store):
                 await anext(changes)
 
-    with tempfile.TemporaryDirectory() as at, ClusterProcesses(KEELSON, Path(at)) as member:
+    with tempfile.TemporaryDirectory() as at, ClusterProcesses(program, Path(at)) as member:
         async with connect(member.endpoints) as client:
             store = ObjectStore(client)
             controller = asyncio.create_task(run([FLEET_CONTROLLER], store))

@@ -71,7 +71,7 @@ def apply(
     mine = Entry(fields, resource.api_version)
     merged = merge(shape, before, wanted)
     last = known.get(applier)
-    if last is not None:
+    if last is not None and last.fields != fields:
         merged = _pruned(shape, merged, last.fields, known | {applier: mine})
     changed, removed = compare(shape, before, merged)
     conflicts = _conflicts(known, applier, changed)
@@ -86,7 +86,7 @@ def apply(
         merged = _with_last_applied(merged, applied)
     entries = managing.encode(managing.bound(after))
     stored = None if live is None else _meta(live).get("managedFields")
-    if live is not None and merged is before and entries == stored:
+    if live is not None and merged is before and entries == (stored or []):
         return live
     return _with_entries(merged, entries, stored)
 
@@ -110,8 +110,9 @@ def record_update(
     if managing.is_reset(told) and not subresource:
         known: Managers = {}
     else:
-        chosen = None if subresource else managing.decode(told)
-        known = chosen or managing.decode(stored) or {}
+        is_theirs = not subresource and told is not stored
+        chosen = managing.decode(told) if is_theirs else None
+        known = chosen or managing.decode(stored, is_stored=True) or {}
     if old is not None and not known:
         # Whoever cleared them, or made the object without, wants none.
         return _with_entries(new, [], None)
@@ -174,7 +175,7 @@ def _known(
     """What is there, and who manages it; somebody must, before the first apply."""
     if live is None:
         return {}, {}
-    known = managing.decode(_meta(live).get("managedFields")) or {}
+    known = managing.decode(_meta(live).get("managedFields"), is_stored=True) or {}
     before = _bare(live)
     if not known:
         changed, _ = compare(shape_of(resource), _with_values(resource, {}, before), before)
@@ -210,7 +211,7 @@ def _pruned(shape: Shape, merged: Any, last: Fields, managers: Managers) -> Any:
     owned = managing.all_fields(managers.values())
     gone = difference(with_named_fields(shape, last), with_named_fields(shape, owned))
     gone = difference(gone, _IDENTITY)
-    return remove(shape, merged, gone) if gone else merged
+    return remove(shape, merged, gone, owned) if gone else merged
 
 
 def _conflicts(known: Managers, applier: Manager, changed: Fields | None) -> Conflicts:
@@ -314,9 +315,9 @@ def _meta(obj: Object) -> Mapping[str, Any]:
 
 def _with_entries(obj: Object, entries: list[dict[str, Any]], stored: Any) -> Object:
     """With these managedFields; those that are stored are shared where nothing is new."""
-    told: Any = stored if entries == stored else entries
+    told: Any = stored if stored and entries == stored else entries
     meta = _meta(obj)
-    if meta.get("managedFields", []) is told:
+    if meta.get("managedFields") is told or (not told and "managedFields" not in meta):
         return obj
     bare = {name: value for name, value in meta.items() if name != "managedFields"}
     return {**obj, "metadata": bare | {"managedFields": told} if told else bare}

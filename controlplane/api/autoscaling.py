@@ -6,6 +6,8 @@ Source: Kubernetes' API reference of HorizontalPodAutoscaler v2; kube-behaviour 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from controlplane.api import syntaxes
 from controlplane.api.cells import NONE, UNKNOWN, at
 from controlplane.api.errors import Cause
@@ -32,14 +34,45 @@ SOURCES: Mapping[str, str] = {
 }
 """Type of a metric -> the field that tells of it."""
 _TARGETS = frozenset(("AverageValue", "Utilization", "Value"))
-_VALUES: Mapping[str, tuple[str, ...]] = {
-    "resource": ("averageUtilization", "averageValue"),
-    "containerResource": ("averageUtilization", "averageValue"),
-    "pods": ("averageValue",),
-    "object": ("value", "averageValue"),
-    "external": ("value", "averageValue"),
+
+
+class _Values(msgspec.Struct, frozen=True):
+    """What a kind of metric may be compared with: one of the fields, of which `missing` is asked
+    for in words, and `clash` may not be there beside another."""
+
+    fields: tuple[str, ...]
+    missing: str
+    why_missing: str
+    clash: str = ""
+    why_clash: str = ""
+
+
+_OF_RESOURCE = _Values(
+    ("averageUtilization", "averageValue"),
+    "averageUtilization",
+    "must set either a target raw value or a target utilization",
+    "averageValue",
+    "may not set both a target raw value and a target utilization",
+)
+_VALUES: Mapping[str, _Values] = {
+    "resource": _OF_RESOURCE,
+    "containerResource": _OF_RESOURCE,
+    "pods": _Values(
+        ("averageValue",), "averageValue", "must specify a positive target averageValue"
+    ),
+    "object": _Values(
+        ("value", "averageValue"),
+        "averageValue",
+        "must set either a target value or a target averageValue",
+    ),
+    "external": _Values(
+        ("value", "averageValue"),
+        "averageValue",
+        "must set either a target value for metric or a per-pod target",
+        "value",
+        "may not set both a target value for metric and a per-pod target",
+    ),
 }
-"""What each kind of metric may be compared with."""
 _SELECT = frozenset(("Disabled", "Max", "Min"))
 _POLICIES = frozenset(("Percent", "Pods"))
 _PERIOD_SECONDS_MAX = 1800
@@ -108,37 +141,24 @@ def _source(source: Object, field: str, path: str) -> Iterator[Cause]:
     yield from _target(source.get("target") or {}, _VALUES[field], f"{path}.target")
 
 
-def _target(target: Object, fields: tuple[str, ...], path: str) -> Iterator[Cause]:
+def _target(target: Object, values: _Values, path: str) -> Iterator[Cause]:
     kind = target.get("type")
     if not kind:
         yield required(f"{path}.type", "must specify a metric target type")
-    elif kind not in _TARGETS:
+    if kind not in _TARGETS:
         why = "must be either Utilization, Value, or AverageValue"
-        yield invalid(f"{path}.type", kind, why)
+        yield invalid(f"{path}.type", kind or "", why)
     for field in ("value", "averageValue", "averageUtilization"):
         value = target.get(field)
         number = amount(value)
         if number is not None and number <= 0:
             what = "must be greater than 0" if field == "averageUtilization" else "must be positive"
             yield invalid(f"{path}.{field}", value, what)
-    given = [field for field in fields if target.get(field) is not None]
+    given = [field for field in values.fields if target.get(field) is not None]
     if not given:
-        yield required(f"{path}.{fields[0]}", f"must set {_either(fields)}")
-    elif len(given) > 1:
-        why = f"may not set both {' and '.join(_WORDS[field] for field in fields)}"
-        yield forbidden(f"{path}.{fields[1]}", why)
-
-
-_WORDS = {
-    "averageUtilization": "a target utilization",
-    "averageValue": "a target average value",
-    "value": "a target value",
-}
-
-
-def _either(fields: tuple[str, ...]) -> str:
-    words = [_WORDS[field] for field in fields]
-    return f"either {' or '.join(words)}" if len(words) > 1 else words[0]
+        yield required(f"{path}.{values.missing}", values.why_missing)
+    elif len(given) > 1 and values.clash:
+        yield forbidden(f"{path}.{values.clash}", values.why_clash)
 
 
 def _rules(rules: Object, path: str) -> Iterator[Cause]:

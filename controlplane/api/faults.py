@@ -26,8 +26,11 @@ __all__ = [
     "duplicate",
     "exactly_one",
     "forbidden",
+    "go_map",
+    "go_strings",
     "int_or_percent",
     "invalid",
+    "invalid_as",
     "is_percent",
     "not_found",
     "not_supported",
@@ -50,6 +53,25 @@ IMMUTABLE = "field is immutable"
 def not_supported(path: str, value: object, supported: Collection[str]) -> Cause:
     """It is none of a few words, which are told in order."""
     return causes.not_supported(path, "" if value is None else value, sorted(supported))
+
+
+def invalid_as(path: str, told: str, why: str) -> Cause:
+    """It is not what it may be; `told` is the value as Go prints it, where that is no JSON."""
+    return Cause("FieldValueInvalid", f"Invalid value: {told}: {why}", path)
+
+
+def go_strings(values: Collection[str]) -> str:
+    """A list of strings as Go prints it."""
+    told = ", ".join(causes.shown(value) for value in values)
+    return f"[]string{{{told}}}" if values else "[]string(nil)"
+
+
+def go_map(labels: Mapping[str, str]) -> str:
+    """A map of strings as Go prints it: by key."""
+    told = ", ".join(
+        f"{causes.shown(key)}:{causes.shown(value)}" for key, value in sorted(labels.items())
+    )
+    return f"map[string]string{{{told}}}" if labels else "map[string]string(nil)"
 
 
 def at_least(path: str, value: Any, least: int = 0) -> Iterator[Cause]:

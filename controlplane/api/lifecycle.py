@@ -8,12 +8,13 @@ collection ("Cascading deletion"); kube-behaviour.md 2.12, 2.16, 2.17.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from controlplane.api.errors import ApiError, Cause, bad_request, conflict, invalid
+from controlplane.api.meta import rfc3339 as rfc3339  # its first home: the API server finds it here
 from controlplane.api.resource import Object, Resource
 
 FOREGROUND = "foregroundDeletion"
@@ -44,11 +45,6 @@ class Doomed(msgspec.Struct, frozen=True):
 
     object: Object
     is_gone: bool
-
-
-def rfc3339(seconds: float) -> str:
-    """A time as Kubernetes writes it: UTC, whole seconds. `seconds` since 1970."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def created(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:

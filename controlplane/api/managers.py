@@ -62,13 +62,18 @@ def text_of_manager(manager: Manager) -> str:
     return f"{told} using {manager.api_version}" if manager.operation == "Update" else told
 
 
-def decode(entries: object) -> Managers | None:
-    """Of an object's managedFields; None where these make no sense."""
+def decode(entries: object, *, is_stored: bool = False) -> Managers | None:
+    """Of an object's managedFields; None where these make no sense.
+
+    is_stored  they were checked on their way in: their sets are not walked again
+    """
     if not isinstance(entries, list):
         return {} if entries is None else None
     managers: Managers = {}
     for entry in entries:
         if not isinstance(entry, Mapping) or not _is_entry(entry):
+            return None
+        if not is_stored and not is_valid(entry.get("fieldsV1") or EMPTY):
             return None
         version = entry.get("apiVersion") or ""
         manager = manager_of(
@@ -87,7 +92,7 @@ def _is_entry(entry: Mapping[str, Any]) -> bool:
         entry.get("operation") in ("Apply", "Update")
         and entry.get("fieldsType", "FieldsV1") == "FieldsV1"
         and all(isinstance(entry.get(name) or "", str) for name in texts)
-        and is_valid(entry.get("fieldsV1") or EMPTY)
+        and isinstance(entry.get("fieldsV1") or EMPTY, Mapping)
     )
 
 

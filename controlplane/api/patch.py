@@ -26,24 +26,24 @@ def json_patch(obj: Object, operations: object) -> Object:
     Source: RFC 6902; a failed `test` and a missing path are the same to Kubernetes: 422.
     """
     if not isinstance(operations, Sequence) or isinstance(operations, str):
-        kind = "object" if isinstance(operations, Mapping) else type(operations).__name__
+        kind = "object" if isinstance(operations, dict) else type(operations).__name__
         raise bad_request(f"json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch")
     if len(operations) > OPERATIONS_MAX:
         raise too_large(
             f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX},"
             f" got {len(operations)}"
         )
-    if not all(isinstance(operation, Mapping) for operation in operations):
+    if not all(isinstance(operation, dict) for operation in operations):
         raise bad_request("json: cannot unmarshal into Go value of type jsonpatch.Operation")
     result: Any = obj
     copied_bytes = 0
     for operation in operations:
         if operation.get("op") == "copy":
-            copied_bytes += _bytes_of(_find(result, _pointer(operation, "from")))
+            copied_bytes += _bytes_of(_seen(result, _pointer(operation, "from")))
             if copied_bytes > COPIED_BYTES_MAX:
                 raise not_applicable()
         result = _apply(result, operation)
-    if not isinstance(result, Mapping) or (result is not obj and is_deep(result)):
+    if not isinstance(result, dict):
         raise not_applicable()
     return result
 
@@ -59,32 +59,40 @@ def _apply(doc: Any, operation: Mapping[str, Any]) -> Any:
     tokens = _pointer(operation, "path")
     match operation.get("op"):
         case "add":
-            return _add(doc, tokens, _value(operation))
+            return _add(doc, tokens, _value(operation, tokens))
         case "remove":
             return _remove(doc, tokens)
         case "replace":
-            return _replace(doc, tokens, _value(operation))
+            return _replace(doc, tokens, _value(operation, tokens))
         case "move":
             source = _pointer(operation, "from")
             if tokens == source:
                 _find(doc, source)
                 return doc
             # Nothing can be moved into itself: after its removal its path is gone.
-            return _add(_remove(doc, source), tokens, _find(doc, source))
+            return _add(_remove(doc, source), tokens, _fitting(_find(doc, source), tokens))
         case "copy":
-            return _add(doc, tokens, _find(doc, _pointer(operation, "from")))
+            value = _seen(doc, _pointer(operation, "from"))
+            return _add(doc, tokens, _fitting(value, tokens))
         case "test":
-            if not is_same(_tested(doc, tokens), operation.get("value")):
+            if not is_same(_seen(doc, tokens), operation.get("value")):
                 raise not_applicable()
             return doc
         case _:
             raise not_applicable()
 
 
-def _value(operation: Mapping[str, Any]) -> Any:
+def _value(operation: Mapping[str, Any], tokens: list[str]) -> Any:
     if "value" not in operation:
         raise not_applicable()
-    return operation["value"]
+    return _fitting(operation["value"], tokens)
+
+
+def _fitting(value: Any, tokens: list[str]) -> Any:
+    """A value that does not make its new place too deep."""
+    if is_deep(value, DEPTH_MAX - len(tokens)):
+        raise not_applicable()
+    return value
 
 
 def _pointer(operation: Mapping[str, Any], name: str) -> list[str]:
@@ -98,12 +106,15 @@ def _pointer(operation: Mapping[str, Any], name: str) -> list[str]:
     return tokens
 
 
-def _tested(doc: Any, tokens: list[str]) -> Any:
-    """What is there; nothing is null, as an API server's library has it."""
+def _seen(doc: Any, tokens: list[str]) -> Any:
+    """What is there; null where an object has no such member.
+
+    So Kubernetes tests and copies it, and lets it be replaced: RFC 6902 would have it refused.
+    """
     if not tokens:
         return doc
     parent = _find(doc, tokens[:-1])
-    if isinstance(parent, Mapping):
+    if isinstance(parent, dict):
         return parent.get(tokens[-1])
     return _child(parent, tokens[-1])
 
@@ -115,7 +126,7 @@ def _find(doc: Any, tokens: list[str]) -> Any:
 
 
 def _child(node: Any, token: str) -> Any:
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         if token not in node:
             raise not_applicable()
         return node[token]
@@ -146,7 +157,7 @@ def _add(doc: Any, tokens: list[str], value: Any) -> Any:
     parent = _find(doc, tokens[:-1])
     last = tokens[-1]
     changed: Any
-    if isinstance(parent, Mapping):
+    if isinstance(parent, dict):
         changed = {**parent, last: value}
     elif isinstance(parent, list):
         index = len(parent) if last == "-" else _index(parent, last, len(parent))
@@ -162,7 +173,7 @@ def _remove(doc: Any, tokens: list[str]) -> Any:
     parent = _find(doc, tokens[:-1])
     _child(parent, tokens[-1])
     changed: Any
-    if isinstance(parent, Mapping):
+    if isinstance(parent, dict):
         changed = {name: value for name, value in parent.items() if name != tokens[-1]}
     else:
         index = _index(parent, tokens[-1], len(parent) - 1)
@@ -171,7 +182,7 @@ def _remove(doc: Any, tokens: list[str]) -> Any:
 
 
 def _replace(doc: Any, tokens: list[str], value: Any) -> Any:
-    _find(doc, tokens)
+    _seen(doc, tokens)
     return _put(doc, tokens, value)
 
 
@@ -181,7 +192,7 @@ def _put(doc: Any, tokens: list[str], value: Any) -> Any:
     for token in tokens[:-1]:
         parents.append(_child(parents[-1], token))
     for parent, token in zip(reversed(parents), reversed(tokens), strict=False):
-        if isinstance(parent, Mapping):
+        if isinstance(parent, dict):
             value = {**parent, token: value}
         else:
             index = _index(parent, token, len(parent) - 1)
@@ -193,9 +204,9 @@ def is_same(one: Any, other: Any) -> bool:
     """Equal as JSON: 1 is 1.0, but true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, Mapping):
+    if isinstance(one, dict):
         return (
-            isinstance(other, Mapping)
+            isinstance(other, dict)
             and one.keys() == other.keys()
             and all(is_same(value, other[name]) for name, value in one.items())
         )
@@ -212,7 +223,7 @@ def _bytes_of(value: Any) -> int:
     total, left = 0, [value]
     while left and total <= COPIED_BYTES_MAX:
         node = left.pop()
-        if isinstance(node, Mapping):
+        if isinstance(node, dict):
             total += 2 + sum(len(name) + 4 for name in node)
             left += node.values()
         elif isinstance(node, list):
@@ -223,19 +234,19 @@ def _bytes_of(value: Any) -> int:
     return total
 
 
-def is_deep(value: Any) -> bool:
-    """Whether it has more levels than any request's body may have."""
-    level = [value]
-    for _ in range(DEPTH_MAX):
+def is_deep(value: Any, levels_max: int = DEPTH_MAX) -> bool:
+    """Whether it has more levels than that; as many as any request's body may have."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels_max):
+        if not level:
+            return False
         level = [
             child
             for node in level
-            for child in (node.values() if isinstance(node, Mapping) else node)
-            if isinstance(child, Mapping | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
         ]
-        if not level:
-            return False
-    return True
+    return bool(level)
 
 
 def merge_patch(obj: Object, patch: object) -> Object:
@@ -243,17 +254,17 @@ def merge_patch(obj: Object, patch: object) -> Object:
 
     Source: RFC 7386. A patch that changes nothing gives the very same object.
     """
-    if not isinstance(patch, Mapping):
+    if not isinstance(patch, dict):
         raise bad_request("Invalid JSON Patch")
     return _merge(obj, patch)
 
 
 def _merge(target: Any, patch: Mapping[str, Any]) -> Mapping[str, Any]:
-    known: Mapping[str, Any] = target if isinstance(target, Mapping) else {}
+    known: Mapping[str, Any] = target if isinstance(target, dict) else {}
     changed: dict[str, Any] | None = None
     for name, value in patch.items():
         old = known.get(name, _MISSING)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             new: Any = _merge(old, value)
         else:
             new = _MISSING if value is None else value

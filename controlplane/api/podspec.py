@@ -2,7 +2,7 @@
 
 Source: Kubernetes' API reference of PodSpec (kube-behaviour 2.19, 4.2, 10.4-10.6). What tables can
 say of defaults is in `kinds/shared/pod_spec.toml`. Validators get trees whose types the schema
-has found right, with defaults filled in; anything may still be missing.
+has found right, pruned (so without nulls) and with defaults filled in; anything may be missing.
 """
 
 from collections.abc import Iterator
@@ -121,6 +121,9 @@ def validate_pod_spec(spec: Object, path: str) -> Iterator[Cause]:
     )
     yield from one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     yield from _identity(spec, path)
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        why = "cannot be set until all schedulingGates have been cleared"
+        yield forbidden(f"{path}.nodeName", why)
     yield from _durations(spec, path)
     yield from _network(spec, path)
     yield from _placement(spec, path)
@@ -241,9 +244,3 @@ def _named(elements: Any, path: str, check: Check) -> Iterator[Cause]:
         if name in taken:
             yield duplicate(at, name)
         taken.add(name)
-
-
-def forbid_ephemeral(spec: Object, path: str) -> Iterator[Cause]:
-    """They come by a sub-resource of a running pod, never with a pod or a template."""
-    if spec.get("ephemeralContainers"):
-        yield forbidden(f"{path}.ephemeralContainers", "cannot be set on create")

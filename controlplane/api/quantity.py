@@ -28,6 +28,10 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _DECIMAL_SUFFIX = {power: suffix for suffix, power in _DECIMAL.items()}
 _NANO = 10**9
 
+_ALMOST = re.compile(r"[+-]?\d*\.?\d*[eEinumkKMGTP]*[-+]?\d*", re.ASCII)
+"""A number with a suffix that there is not."""
+
+WRONG_SUFFIX = "unable to parse quantity's suffix"
 WRONG_FORMAT = (
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 )
@@ -80,7 +84,8 @@ def render(number: Fraction, form: Format) -> str:
         mantissa, power = _without_factor(number.numerator, 1024, max(_BINARY_SUFFIX))
         return f"{mantissa}{_BINARY_SUFFIX.get(power, '')}"
     nanos = _nanos(number)
-    mantissa, power = _without_factor(nanos, 1000, (max(_DECIMAL_SUFFIX) + 9) // 3)
+    power_max = EXPONENT_MAX if form == "DecimalExponent" else max(_DECIMAL_SUFFIX)
+    mantissa, power = _without_factor(nanos, 1000, (power_max + 9) // 3)
     exponent = 3 * power - 9
     if form == "DecimalExponent":
         return f"{mantissa}e{exponent}" if exponent else str(mantissa)
@@ -106,9 +111,10 @@ def _text(text: Text) -> str:
 def _read(text: str) -> tuple[Fraction, Format]:
     if len(text) > TEXT_CHARACTERS_MAX:
         raise ValueError(WRONG_FORMAT)
-    match = _PATTERN.fullmatch(text.strip())
+    text = text.strip()
+    match = _PATTERN.fullmatch(text)
     if match is None:
-        raise ValueError(WRONG_FORMAT)
+        raise ValueError(WRONG_SUFFIX if text and _ALMOST.fullmatch(text) else WRONG_FORMAT)
     sign, digits, binary, decimal, exponent = match.groups()
     number = Fraction(digits if digits[-1] != "." else digits[:-1])
     form: Format = "DecimalSI"
@@ -129,7 +135,7 @@ def _read(text: str) -> tuple[Fraction, Format]:
 
 def _power_of_ten(exponent: int) -> Fraction:
     if exponent > EXPONENT_MAX:
-        raise ValueError("unable to parse quantity's suffix")
+        raise ValueError(WRONG_SUFFIX)
     # Whatever is finer than the longest text's last digit becomes one nano all the same.
     return Fraction(10) ** max(exponent, -TEXT_CHARACTERS_MAX - EXPONENT_MAX)
 

@@ -50,6 +50,9 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
                      it; without the hook a deletion waits for finalizers only
     prepare_delete   of an object that is marked as deleted and stays for now
     is_held          whether something besides metadata.finalizers keeps a deleted object
+    validate_create  what is wrong with a new object only
+    validate_through name of a sub-resource -> (new, old): what may not change through it, in place
+                     of validate_update
     """
 
     default: Callable[[Object], Object] | None = None
@@ -64,6 +67,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: Callable[[Object, int | None], int] | None = None
     prepare_delete: Callable[[Object], Object] | None = None
     is_held: Callable[[Object], bool] | None = None
+    validate_create: Callable[[Object], Sequence[Cause]] | None = None
+    validate_through: Mapping[str, Callable[[Object, Object], Sequence[Cause]]] = {}
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):

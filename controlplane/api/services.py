@@ -13,7 +13,9 @@ from controlplane.api.errors import Cause
 from controlplane.api.faults import (
     duplicate,
     forbidden,
+    go_strings,
     invalid,
+    invalid_as,
     one_of,
     one_of_if_set,
     required,
@@ -207,9 +209,10 @@ def validate_service_update(new: Object, old: Object) -> list[Cause]:
         addresses = spec.get("clusterIPs") or []
         if not addresses:
             why = "primary clusterIP can not be unset"
-            found.append(invalid("spec.clusterIPs[0]", addresses, why))
+            found.append(invalid_as("spec.clusterIPs[0]", go_strings(addresses), why))
         elif addresses[0] != before["clusterIP"]:
-            found.append(invalid("spec.clusterIPs[0]", addresses, "may not change once set"))
+            why = "may not change once set"
+            found.append(invalid_as("spec.clusterIPs[0]", go_strings(addresses), why))
     kept = spec.get("type") == before.get("type") == "LoadBalancer"
     was, now = before.get("loadBalancerClass"), spec.get("loadBalancerClass")
     if kept and was != now:

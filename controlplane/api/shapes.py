@@ -94,15 +94,15 @@ class Shape:
     def step(self, item: Any) -> str | None:
         """What tells an element of a LIST_MAP or SET apart; None where it has nothing of it."""
         if self.form is Form.SET:
-            return None if isinstance(item, Mapping | list) else step_of_value(item)
-        if not isinstance(item, Mapping):
+            return None if isinstance(item, dict | list) else step_of_value(item)
+        if not isinstance(item, dict):
             return None
         keys: dict[str, object] = {}
         for name in self.keys:
             value = item.get(name)
             if value is None:
                 value = KEY_DEFAULTS.get(name)
-            if isinstance(value, Mapping | list):
+            if isinstance(value, dict | list):
                 return None
             if value is not None:
                 keys[name] = value

@@ -37,7 +37,7 @@ def strategic_merge(schema: Schema | None, obj: Object, patch: object) -> Object
 
     A patch that changes nothing gives the very same object.
     """
-    if not isinstance(patch, Mapping):
+    if not isinstance(patch, dict):
         raise bad_request("invalid JSON document")
     return _merge_map(schema, obj, patch)
 
@@ -80,8 +80,8 @@ def _merged(schema: Schema | None, old: Any, change: Any) -> Any:
     """The new value of a field; `_NOTHING` where there is none."""
     if change is None or change is _NOTHING:
         return _NOTHING
-    if isinstance(change, Mapping):
-        if isinstance(old, Mapping):
+    if isinstance(change, dict):
+        if isinstance(old, dict):
             return _merge_map(schema, old, change)
         # `$patch: delete` of what is not there makes nothing.
         if change.get(DIRECTIVE) == "delete":
@@ -139,7 +139,7 @@ def _lists_of(patch: Mapping[str, Any]) -> list[str]:
 
 def _plain(value: Any) -> Any:
     """A value as it is stored where nothing was: no instructions, no nulls."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _plain_map(value)
     if isinstance(value, list):
         return [_plain(item) for item in value if not _is_deletion(item)]
@@ -155,7 +155,7 @@ def _plain_map(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_deletion(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get(DIRECTIVE) == "delete"
+    return isinstance(value, dict) and value.get(DIRECTIVE) == "delete"
 
 
 def _merge_list(schema: Schema | None, old: Any, told: _ListPatch) -> Any:
@@ -177,7 +177,7 @@ def _holds_maps(old: list[Any], items: list[Any]) -> bool:
     """Whether elements are objects. Raises where they are lists, or of both sorts."""
     if any(isinstance(item, list) for part in (old, items) for item in part):
         raise not_applicable()
-    kinds = {isinstance(item, Mapping) for part in (old, items) for item in part}
+    kinds = {isinstance(item, dict) for part in (old, items) for item in part}
     if len(kinds) > 1 or None in items:
         raise bad_request("list element types are not identical")
     return True in kinds
@@ -265,7 +265,7 @@ def _merge_by_key(
 
 
 def _key_of(item: Any, key: str) -> Any:
-    value = item.get(key) if isinstance(item, Mapping) else None
+    value = item.get(key) if isinstance(item, dict) else None
     if not _is_scalar(value):
         told = json.dumps(item, separators=(",", ":"))
         raise bad_request(f"map: {told} does not contain declared merge key: {key}")

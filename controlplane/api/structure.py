@@ -30,7 +30,7 @@ def fields_of(shape: Shape, value: Any, faults: list[str], path: str = "") -> Fi
     children: dict[str, Any] = {}
     for step, child, part, where in _parts_told(shape, value, faults, path):
         below = {} if _is_leaf(child, part) else fields_of(child, part, faults, where)
-        is_empty_map = isinstance(part, Mapping) and not part
+        is_empty_map = isinstance(part, dict) and not part
         has_self = not step.startswith("f:") or is_empty_map or not shape.is_named(step[2:])
         told = child_of(dict(below), has_self=has_self or _is_leaf(child, part))
         if told is not None:
@@ -41,7 +41,7 @@ def fields_of(shape: Shape, value: Any, faults: list[str], path: str = "") -> Fi
 def _is_leaf(shape: Shape, value: Any) -> bool:
     if value is None or shape.form is Form.LEAF:
         return True
-    return shape.form is Form.ANY and not isinstance(value, Mapping)
+    return shape.form is Form.ANY and not isinstance(value, dict)
 
 
 def _parts_told(
@@ -49,7 +49,7 @@ def _parts_told(
 ) -> Iterator[tuple[str, Shape, Any, str]]:
     """(step, shape, value, path) of each part of what is applied, with what is wrong of them."""
     if shape.form in (Form.MAP, Form.ANY):
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             faults.append(f"{path}: expected map, got {_kind_of(value)}")
             return
         for name, part in value.items():
@@ -75,7 +75,7 @@ def _parts_told(
 
 
 def _fault_of_item(shape: Shape, item: Any) -> str:
-    if shape.form is Form.SET or not isinstance(item, Mapping):
+    if shape.form is Form.SET or not isinstance(item, dict):
         wanted = "scalar" if shape.form is Form.SET else "map"
         return f"expected {wanted}, got {_kind_of(item)}"
     keys = ", ".join(f'"{key}"' for key in shape.keys)
@@ -83,60 +83,95 @@ def _fault_of_item(shape: Shape, item: Any) -> str:
 
 
 def _kind_of(value: Any) -> str:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "map"
     return "list" if isinstance(value, list) else repr(value)
 
 
 def compare(shape: Shape, old: Any, new: Any) -> Difference:
     """What changed from `old` to `new`, two objects. What is new counts on every level."""
-    return _compare_parts(
-        shape, _parts(shape, old), _parts(shape, new), is_new=False, is_gone=False
-    )
+    return _compare_maps(shape, old, new)
 
 
 def _compare(shape: Shape, old: Any, new: Any) -> Difference:
-    if old is new:
-        return _SAME
-    old_parts, new_parts = _parts(shape, old), _parts(shape, new)
-    is_both = old is not _ABSENT and new is not _ABSENT
-    if (not old_parts and not new_parts) or (is_both and type(old) is not type(new)):
-        return _compare_leaves(old, new)
-    return _compare_parts(
-        shape, old_parts, new_parts, is_new=old is _ABSENT, is_gone=new is _ABSENT
-    )
-
-
-def _compare_leaves(old: Any, new: Any) -> Difference:
-    if new is _ABSENT:
-        return None, MEMBER
+    """Of two values that are there."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        if shape.form is not Form.LEAF and (old or new):
+            return _compare_maps(shape, old, new)
+    elif isinstance(old, list) and isinstance(new, list):
+        is_split = shape.form is Form.LIST_MAP or shape.form is Form.SET
+        if is_split and (old or new):
+            return _compare_lists(shape, old, new)
     return _SAME if is_same(old, new) else (MEMBER, None)
 
 
-def _compare_parts(
-    shape: Shape,
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
-    *,
-    is_new: bool,
-    is_gone: bool,
-) -> Difference:
+def _compare_maps(shape: Shape, old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
     changed: dict[str, Any] = {}
     removed: dict[str, Any] = {}
-    for step, part in new.items():
-        before = old.get(step, _ABSENT)
-        if before is part:
+    for name, after in new.items():
+        before = old.get(name, _ABSENT)
+        if before is after:
             continue
-        told, gone = _compare(_shape_at(shape, step), before, part)
-        if told is not None:
-            changed[step] = told
-        if gone is not None:
-            removed[step] = gone
-    for step, part in old.items():
-        if step not in new:
-            _, gone = _compare(_shape_at(shape, step), part, _ABSENT)
-            removed[step] = gone
-    return child_of(changed, has_self=is_new), child_of(removed, has_self=is_gone)
+        part = shape.field(name) or ANY
+        if before is None and not part.is_nullable:
+            before = _ABSENT
+        if after is None and not part.is_nullable:
+            if before is not _ABSENT:
+                removed[f"f:{name}"] = _whole(part, before)
+        elif before is _ABSENT:
+            changed[f"f:{name}"] = _whole(part, after)
+        else:
+            _note(f"f:{name}", _compare(part, before, after), changed, removed)
+    for name, before in old.items():
+        if name not in new:
+            part = shape.field(name) or ANY
+            if before is not None or part.is_nullable:
+                removed[f"f:{name}"] = _whole(part, before)
+    return changed or None, removed or None
+
+
+def _compare_lists(shape: Shape, old: list[Any], new: list[Any]) -> Difference:
+    changed: dict[str, Any] = {}
+    removed: dict[str, Any] = {}
+    old_parts, new_parts = _parts(shape, old), _parts(shape, new)
+    for step, after in new_parts.items():
+        before = old_parts.get(step, _ABSENT)
+        if before is _ABSENT:
+            changed[step] = _whole(shape.items, after)
+        elif before is not after:
+            _note(step, _compare(shape.items, before, after), changed, removed)
+    for step, before in old_parts.items():
+        if step not in new_parts:
+            removed[step] = _whole(shape.items, before)
+    return changed or None, removed or None
+
+
+def _note(step: str, found: Difference, changed: dict[str, Any], removed: dict[str, Any]) -> None:
+    told, gone = found
+    if told is not None:
+        changed[step] = told
+    if gone is not None:
+        removed[step] = gone
+
+
+def _whole(shape: Shape, value: Any) -> Fields:
+    """A value with all that is in it, on every level."""
+    if isinstance(value, dict):
+        if shape.form is Form.LEAF or not value:
+            return MEMBER
+        children: dict[str, Any] = {SELF: MEMBER}
+        for name, part in value.items():
+            child = shape.field(name) or ANY
+            if part is not None or child.is_nullable:
+                is_parted = isinstance(part, dict | list)
+                children[f"f:{name}"] = _whole(child, part) if is_parted else MEMBER
+        return children
+    if isinstance(value, list) and value and shape.form in (Form.LIST_MAP, Form.SET):
+        items = shape.items
+        return {SELF: MEMBER} | {
+            step: _whole(items, item) for step, item in _elements(shape, value)
+        }
+    return MEMBER
 
 
 def _shape_at(shape: Shape, step: str) -> Shape:
@@ -147,7 +182,7 @@ def _shape_at(shape: Shape, step: str) -> Shape:
 
 def _parts(shape: Shape, value: Any) -> Mapping[str, Any]:
     """step -> part; empty for what is whole, and where value and shape do not fit."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if shape.form is Form.MAP or shape.form is Form.ANY:
             return {
                 f"f:{name}": part
@@ -173,8 +208,8 @@ def _keeps_null(shape: Shape, name: str) -> bool:
 
 def merge(shape: Shape, live: Any, applied: Any) -> Any:
     """`live` with all that `applied` says; the very same if that is nothing new."""
-    if isinstance(applied, Mapping) and shape.form in (Form.MAP, Form.ANY):
-        return _merge_maps(shape, live if isinstance(live, Mapping) else _ABSENT, applied)
+    if isinstance(applied, dict) and shape.form in (Form.MAP, Form.ANY):
+        return _merge_maps(shape, live if isinstance(live, dict) else _ABSENT, applied)
     if isinstance(applied, list) and shape.form in (Form.LIST_MAP, Form.SET):
         return _merge_lists(shape, live if isinstance(live, list) else _ABSENT, applied)
     return live if live is not _ABSENT and is_same(live, applied) else applied
@@ -240,34 +275,40 @@ def _merged_order(live: list[str], applied: list[str]) -> list[str]:
     return list(result)
 
 
-def remove(shape: Shape, value: Any, fields: Fields) -> Any:
-    """A value without these fields; what is emptied so goes as well (`None`)."""
-    if isinstance(value, Mapping):
+def remove(shape: Shape, value: Any, fields: Fields, owned: Fields) -> Any:
+    """A value without these fields; what is emptied so goes as well, unless it is owned.
+
+    owned  all that somebody owns
+    """
+    if isinstance(value, dict):
         kept: Any = {
             step[2:]: left
             for step, part in _parts(shape, value).items()
-            if (left := _left(shape, step, part, fields)) is not None
+            if (left := _left(shape, step, part, fields, owned)) is not _ABSENT
         }
         is_whole = len(kept) == len(value) and all(kept[name] is value[name] for name in kept)
     elif isinstance(value, list):
         kept = [
             left
             for step, item in _elements(shape, value)
-            if (left := _left(shape, step, item, fields)) is not None
+            if (left := _left(shape, step, item, fields, owned)) is not _ABSENT
         ]
         is_whole = len(kept) == len(value) and all(map(operator.is_, kept, value))
     else:
         return value
-    if is_whole:
-        return value
-    return kept or None
+    return value if is_whole else kept
 
 
-def _left(shape: Shape, step: str, part: Any, fields: Fields) -> Any:
+def _left(shape: Shape, step: str, part: Any, fields: Fields, owned: Fields) -> Any:
     child = fields.get(step)
     if child is None:
         return part
-    return None if is_member(child) else remove(_shape_at(shape, step), part, child)
+    if is_member(child):
+        return _ABSENT
+    of_part = owned.get(step)
+    left = remove(_shape_at(shape, step), part, child, {} if of_part is None else of_part)
+    is_owned = of_part is not None and is_member(of_part)
+    return _ABSENT if not left and left is not part and not is_owned else left
 
 
 def with_named_fields(shape: Shape, fields: Fields) -> Fields:

@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from controlplane.api import podspec, selectors, syntaxes
-from controlplane.api.causes import shown as json
 from controlplane.api.errors import Cause
-from controlplane.api.faults import at_least, forbidden, invalid, not_supported, required
+from controlplane.api.faults import (
+    at_least,
+    forbidden,
+    go_map,
+    invalid,
+    invalid_as,
+    not_supported,
+    required,
+)
 from controlplane.api.placement import validate_labels
 from controlplane.api.resource import Object
 
@@ -87,8 +94,7 @@ def _selects(selector: Object, template: Object, path: str) -> Iterator[Cause]:
     if not any(selectors.validate_selector(selector, "")) and not selectors.from_object(
         selector
     ).matches(labels):
-        shown = f"Invalid value: map[string]string{json(labels)}: {MISMATCH}"
-        yield Cause("FieldValueInvalid", shown, f"{path}.metadata.labels")
+        yield invalid_as(f"{path}.metadata.labels", go_map(labels), MISMATCH)
 
 
 def validate_counts(spec: Object, path: str, *fields: str) -> Iterator[Cause]:

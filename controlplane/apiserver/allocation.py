@@ -163,7 +163,8 @@ class Allocator:
     def _free_port(self, protocol: str, own: set[int]) -> int:
         dynamic = self._ports[self._static_ports :]
         tried: list[int] = [self._dice.choice(dynamic) for _ in range(_PROBES_MAX)]
-        for port in (*tried, *dynamic, *self._ports[: self._static_ports]):
+        ports: tuple[int, ...] = (*tried, *dynamic, *self._ports[: self._static_ports])
+        for port in ports:
             if port not in own and not self._is_taken(_port_key(protocol, port)):
                 return port
         raise errors.internal("failed to allocate a nodePort: range is full")

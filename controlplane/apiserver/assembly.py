@@ -24,6 +24,7 @@ from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.bootstrap import Bootstrap
 from controlplane.apiserver.cacher import Cacher
 from controlplane.apiserver.call import Call, Outgoing
+from controlplane.apiserver.definitions import Definitions
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.encryption import Encryption
 from controlplane.apiserver.escalation import Escalation
@@ -52,6 +53,8 @@ class Assembly:
         self.registry = Registry.builtin()
         transform = Encryption(settings.encryption_keys)
         self.cacher = Cacher(client, self.registry, transform)
+        definitions = Definitions(self.registry, lambda: self.cacher.cache)
+        self.cacher.on_advance(definitions.step)
         self.store = ObjectStore(client, transform=transform, releases=allocation.releases)
         self.allocator = Allocator(
             settings.service_range,

@@ -73,7 +73,7 @@ class Authenticator:
         return User(name=user.name, uid=user.uid, groups=user.groups, extra=_extra(claims))
 
     def _lives(self, claims: Claims) -> bool:
-        """Whether the account, and what the token is bound to, are still those it was issued for."""
+        """Whether its account, and what it is bound to, are still those it was issued for."""
         account = self._find("serviceaccounts", claims.namespace, claims.name)
         if account is None or account["metadata"]["uid"] != claims.uid:
             return False

@@ -103,8 +103,8 @@ def _filled(roles: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for role in roles:
         if "aggregationRule" in role:
             chosen = role["aggregationRule"]["clusterRoleSelectors"]
-            role = {**role, "rules": rbac.aggregated(chosen, done.values())}
-            done[role["metadata"]["name"]] = role
+            rules = rbac.aggregated(chosen, done.values())
+            done[role["metadata"]["name"]] = {**role, "rules": rules}
     yield from done.values()
 
 

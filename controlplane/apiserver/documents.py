@@ -66,15 +66,8 @@ class Documents:
                 return Answer(body=self._metrics.text(), content_type="text/plain; version=0.0.4")
             case ["api" | "apis" as root, *rest]:
                 return self._discovery(incoming, root, rest)
-            case ["openapi", "v2"]:
-                # kubectl before 1.29 wants this form, and is content with an empty document.
-                return Answer(content_type=_OPENAPI_V2)
-            case ["openapi", "v3"]:
-                return self._document(incoming, "openapi", lambda: openapi.index(self._registry))
-            case ["openapi", "v3", "api", version]:
-                return self._openapi(incoming, "", version)
-            case ["openapi", "v3", "apis", group, version]:
-                return self._openapi(incoming, group, version)
+            case ["openapi", *rest]:
+                return self._openapi(incoming, rest)
             case [".well-known", "openid-configuration"]:
                 return Answer(body=orjson.dumps(self._issuer()))
             case ["openid", "v1", "jwks"]:
@@ -82,6 +75,20 @@ class Documents:
                 return Answer(body=orjson.dumps(keys), content_type="application/jwk-set+json")
             case []:
                 return Answer(body=orjson.dumps({"paths": self._paths()}))
+            case _:
+                raise errors.no_such_path()
+
+    def _openapi(self, incoming: Incoming, parts: Sequence[str]) -> Answer:
+        match parts:
+            case ["v2"]:
+                # kubectl before 1.29 wants this form, and is content with an empty document.
+                return Answer(content_type=_OPENAPI_V2)
+            case ["v3"]:
+                return self._document(incoming, "openapi", lambda: openapi.index(self._registry))
+            case ["v3", "api", version]:
+                return self._openapi_of(incoming, "", version)
+            case ["v3", "apis", group, version]:
+                return self._openapi_of(incoming, group, version)
             case _:
                 raise errors.no_such_path()
 
@@ -124,7 +131,7 @@ class Documents:
             lambda: discovery.api_resource_list(self._registry, group, version),
         )
 
-    def _openapi(self, incoming: Incoming, group: str, version: str) -> Answer:
+    def _openapi_of(self, incoming: Incoming, group: str, version: str) -> Answer:
         if version not in self._registry.versions(group):
             raise errors.no_such_path()
         return self._document(

@@ -1,4 +1,4 @@
-"""Nobody grants what is not theirs: roles and bindings are refused that would. PURE but for the policy.
+"""Nobody grants what is not theirs: roles and bindings that would are refused.
 
 Source: Kubernetes' documentation, "Privilege escalation prevention and bootstrapping";
 kube-behaviour 11.3. Who has the verb `escalate` on a role, or `bind` on the role of a binding, may.

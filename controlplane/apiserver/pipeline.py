@@ -4,7 +4,7 @@ default, prepare, admission that changes, validation, admission that only looks,
 fields. Source: kube-behaviour 2.12, 2.13, 2.19, 11.4.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controlplane.api import (
     apply,
@@ -42,7 +42,7 @@ class Pipeline:
         if strategy.prepare_create is not None:
             found = strategy.prepare_create(found)
         found = admission.mutate(review, found)
-        self._require_valid(resource, found, None)
+        _require_valid(review, found, None)
         found = self._allocate(review, found)
         admission.validate(review, found)
         return found
@@ -58,7 +58,7 @@ class Pipeline:
         new = admission.mutate(review, new)
         if not subresource:
             new = self._allocate(review, new)
-        self._require_valid(resource, new, old)
+        _require_valid(review, new, old)
         admission.validate(review, new)
         return new
 
@@ -80,13 +80,14 @@ class Pipeline:
             subresource=review.subresource,
         )
 
-    def _require_valid(self, resource: Resource, new: Object, old: Object | None) -> None:
-        """Raises ApiError 422 with all that is wrong."""
+
+def _require_valid(review: Review, new: Object, old: Object | None) -> None:
+    """Raises ApiError 422 with all that is wrong."""
+    causes = _causes(review.resource, review.subresource, new, old)
+    if causes:
         metadata = new["metadata"]
-        causes = _causes(resource, new, old)
-        if causes:
-            name = str(metadata.get("name") or metadata.get("generateName") or "")
-            raise errors.invalid(resource.kind, resource.group, name, causes)
+        name = str(metadata.get("name") or metadata.get("generateName") or "")
+        raise errors.invalid(review.resource.kind, review.resource.group, name, causes)
 
 
 def _defaulted(resource: Resource, found: Object) -> Object:
@@ -97,7 +98,9 @@ def _defaulted(resource: Resource, found: Object) -> Object:
     return found if resource.strategy.default is None else resource.strategy.default(found)
 
 
-def _causes(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
+def _causes(
+    resource: Resource, subresource: str, new: Object, old: Object | None
+) -> list[Cause]:
     strategy, metadata = resource.strategy, new["metadata"]
     causes = meta.validate_meta(
         metadata,
@@ -109,13 +112,26 @@ def _causes(resource: Resource, new: Object, old: Object | None) -> list[Cause]:
         causes = [cause for cause in causes if cause.field != "metadata.name"]
     if old is not None:
         causes += meta.validate_meta_update(metadata, old["metadata"])
-    causes += validation.validate(resource.schema, new)
+    # What built-in kinds require their own checks say, in better words.
+    causes += validation.validate(resource.schema, new, with_required=resource.is_custom)
     if causes:
         return causes  # the checks of the kind rely on types
     if strategy.validate is not None:
         causes += strategy.validate(new)
-    if old is not None:
-        causes += immutables.changed(resource, new, old)
-        if strategy.validate_update is not None:
-            causes += strategy.validate_update(new, old)
+    if old is None:
+        if strategy.validate_create is not None:
+            causes += strategy.validate_create(new)
+        return causes
+    return [*causes, *_changes(resource, subresource, new, old)]
+
+
+def _changes(resource: Resource, subresource: str, new: Object, old: Object) -> Sequence[Cause]:
+    """What may not change, and did. A sub-resource may have rules of its own."""
+    strategy = resource.strategy
+    through = strategy.validate_through.get(subresource)
+    if through is not None:
+        return through(new, old)
+    causes = list(immutables.changed(resource, new, old))
+    if strategy.validate_update is not None:
+        causes += strategy.validate_update(new, old)
     return causes

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api import errors, lifecycle, selectors, subresources
+from controlplane.api import errors, meta, selectors, subresources
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
@@ -112,7 +112,7 @@ def _bound(call: Call, pod: Object, node: str) -> Object:
         "type": "PodScheduled",
         "status": "True",
         "lastProbeTime": None,
-        "lastTransitionTime": lifecycle.rfc3339(call.now),
+        "lastTransitionTime": meta.rfc3339(call.now),
     }
     return {
         **pod,
@@ -148,7 +148,7 @@ def _spent(budget: Object, pod: Object, now: float) -> Object:
     spent = {
         **status,
         "disruptionsAllowed": max(allowed - 1, 0),
-        "disruptedPods": {**(status.get("disruptedPods") or {}), name: lifecycle.rfc3339(now)},
+        "disruptedPods": {**(status.get("disruptedPods") or {}), name: meta.rfc3339(now)},
     }
     return budget if allowed < 1 else {**budget, "status": spent}
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from controlplane.api import errors, lifecycle, subresources
+from controlplane.api import errors, meta, subresources
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object
 from controlplane.apiserver import bodies
@@ -55,7 +55,7 @@ class ServiceAccounts:
             "metadata": {
                 "name": call.target.name,
                 "namespace": call.target.namespace,
-                "creationTimestamp": lifecycle.rfc3339(call.now),
+                "creationTimestamp": meta.rfc3339(call.now),
             },
             "spec": {
                 "audiences": audiences,
@@ -64,7 +64,7 @@ class ServiceAccounts:
             },
             "status": {
                 "token": token,
-                "expirationTimestamp": lifecycle.rfc3339(call.now + seconds),
+                "expirationTimestamp": meta.rfc3339(call.now + seconds),
             },
         }
         return plain(found, code=201)

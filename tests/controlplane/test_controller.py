@@ -5,8 +5,10 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from controlplane.api import stored
 from controlplane.api.errors import conflict
-from controlplane.api.resource import Object
+from controlplane.api.resource import Object, Resource
+from controlplane.api.stored import Identity
 from controlplane.controller import (
     Controller,
     Lister,
@@ -16,7 +18,7 @@ from controlplane.controller import (
     run,
 )
 from controlplane.indexer import Key
-from controlplane.objects import ObjectStore
+from controlplane.objects import Change, ObjectStore, ObjectWatch
 from controlplane.testing import World
 from controlplane.testing import run as simulate
 from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
@@ -188,34 +190,46 @@ def test_stuck_reconcile_is_given_up() -> None:
     simulate(application)
 
 
+class _LateWatch(ObjectWatch):
+    """Events that arrive a second after the answers to the writes that caused them."""
+
+    async def __anext__(self) -> list[Change]:
+        changes = await super().__anext__()
+        await asyncio.sleep(1)
+        return changes
+
+
+class _LateStore(ObjectStore):
+    def watch(self, resource: Resource, namespace: str = "", revision: int = 0) -> ObjectWatch:
+        prefix = stored.prefix_of(resource, namespace)
+        return _LateWatch(self.client, resource, prefix, revision, Identity())
+
+
 def test_reconcile_sees_its_own_writes() -> None:
     """No expectations are needed: what was made is in the cache when its key is looked at again."""
 
     async def application(world: World) -> None:
-        made: list[int] = []
+        made: list[Object] = []
+        seen: list[tuple[int, int]] = []
 
         async def grow(key: Key, lister: Lister, store: ObjectStore) -> float | None:
             pods = lister.list(PODS, key.namespace)
-            assert len(pods) == len(made), "a stale cache would make more than is wanted"
-            if len(pods) < 20:
-                generated = {"generateName": "p-", "namespace": key.namespace}
-                await store.create(PODS, {"metadata": generated, "spec": {}})
-                made.append(len(pods))
-                return 0.0
-            return None
+            seen.append((len(pods), len(made)))
+            if len(pods) >= 5:
+                return None
+            generated = {"generateName": "p-", "namespace": key.namespace}
+            made.append(await store.create(PODS, {"metadata": generated, "spec": {}}))
+            return 0.0
 
-        async with (
-            world.connect() as user,
-            world.running(Controller("grow", WIDGETS, grow, reads=[PODS])),
-        ):
+        controller = Controller("grow", WIDGETS, grow, reads=[PODS])
+        async with world.connect() as user, world.connect() as process:
             await user.create(WIDGETS, widget("n"))
-
-            async def is_grown() -> bool:
-                return len((await user.list(PODS, "n")).raw) >= 20
-
-            await world.until(is_grown)
-            await world.clock.sleep(10)
-            assert len((await user.list(PODS, "n")).raw) == 20
+            late = _LateStore(process.client, clock=world.now, dice=world.random)
+            task = asyncio.create_task(run([controller], late, clock=world.clock))
+            await world.clock.sleep(60)
+            assert len((await user.list(PODS, "n")).raw) == len(made) == 5
+            assert {(cached, written) for cached, written in seen if cached != written} == set()
+            task.cancel()
 
     simulate(application)
 
@@ -224,10 +238,12 @@ def test_workers_never_share_a_key() -> None:
     async def application(world: World) -> None:
         busy: set[Key] = set()
         most = 0
+        shared: list[Key] = []
 
         async def work(key: Key, lister: Lister, store: ObjectStore) -> None:
             nonlocal most
-            assert key not in busy
+            if key in busy:
+                shared.append(key)
             busy.add(key)
             most = max(most, len(busy))
             await world.clock.sleep(1)
@@ -250,6 +266,7 @@ def test_workers_never_share_a_key() -> None:
                     await touch(key)
             await world.clock.sleep(30)
         assert most == 3
+        assert shared == []
 
     simulate(application)
 

@@ -93,6 +93,39 @@ async def test_late_handler_hears_of_all_that_is_there(store: ObjectStore, names
         assert made in told
 
 
+def _raw(**sizes: int) -> dict[Key, bytes]:
+    return {Key("n", name): b"%d" % size for name, size in sizes.items()}
+
+
+def test_list_that_comes_again_tells_the_difference_only() -> None:
+    """What was deleted while nobody watched is told as deleted."""
+    informer: Informer[int] = Informer(int)
+    told: list[Told] = []
+    informer.replace(_raw(gone=1, changed=2, same=3), 10)
+    informer.add_handler(lambda key, old, new: told.append((key.name, old, new)))
+    told.clear()
+    informer.replace(_raw(changed=5, same=3, new=4), 20)
+    assert told == [("gone", 1, None), ("changed", 2, 5), ("new", None, 4)]
+    assert informer.indexer.sorted_keys() == sorted(_raw(changed=5, same=3, new=4))
+
+
+async def test_who_waits_for_a_revision_waits_until_it_is_there() -> None:
+    informer: Informer[int] = Informer(int)
+    synced = asyncio.ensure_future(informer.until_synced())
+    later = asyncio.ensure_future(informer.until(12))
+    await asyncio.sleep(0)
+    assert not informer.is_synced
+    informer.replace({}, 10)
+    await synced
+    informer.apply([], 11)
+    await asyncio.sleep(0)
+    assert not later.done()
+    informer.apply([], 12)
+    await later
+    await informer.until(11)
+    assert informer.revision == 12
+
+
 class _Sink:
     """What a reflector has told."""
 

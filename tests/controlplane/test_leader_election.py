@@ -229,7 +229,7 @@ def test_leader_ends_with_what_it_leads() -> None:
     _with_two(check)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(topology=kv.topologies(), faults=kv.fault_schedules(for_seconds_max=25.0))
 def test_writes_of_two_leaders_never_mix(topology: kv.Topology, faults: kv.Schedule) -> None:
     """3.6: whatever goes wrong, what one leader writes ends when the next one begins."""

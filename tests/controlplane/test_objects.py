@@ -286,7 +286,20 @@ async def test_guess_that_is_true_spares_the_read_and_a_false_one_harms_nobody(
     third = await store.update(WIDGETS, namespace, "a", one_more, known=made)
     assert (seen, third["spec"]["size"]) == ([1, 1, 2], 3)
     same = await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 1), known=made)
+    assert await store.get(WIDGETS, namespace, "a") == same
     assert same["spec"]["size"] == 1, "equal to the guess is not equal to what is stored"
+
+
+async def test_each_write_tells_its_revision(store: ObjectStore, namespace: str) -> None:
+    told: list[int] = []
+    noting = store.noting(lambda resource, revision: told.append(revision))
+    made = await noting.create(WIDGETS, widget(namespace))
+    changed = await noting.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2))
+    await noting.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2))
+    await noting.update(WIDGETS, namespace, "a", lambda old: with_size(old, 3), dry_run=True)
+    gone = await noting.delete(WIDGETS, namespace, "a")
+    versions = [obj["metadata"]["resourceVersion"] for obj in (made, changed, gone.object)]
+    assert told == [int(version) for version in versions]
 
 
 # --------------------------------------------------------------------------- claims

@@ -183,6 +183,27 @@ async def test_idle_watch_shows_signs_of_life(store: ObjectStore, namespace: str
                 assert await anext(watch) == []
 
 
+async def test_answer_to_a_question_does_not_move_where_to_go_on(
+    store: ObjectStore, namespace: str
+) -> None:
+    """etcd before 3.4.25 may answer ahead of events that are under way."""
+    async with _watching(store, namespace) as watch:
+        watch.request_progress()
+        before = await watch.created()
+        await store.create(WIDGETS, widget(f"{namespace}-other"))
+        now = await store.revision()
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            while watch.progress < now:
+                watch.request_progress()
+                assert await anext(watch) == []
+        assert watch.revision == before
+        await store.create(WIDGETS, widget(namespace))
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            while not await anext(watch):
+                pass
+        assert watch.revision == await store.revision()
+
+
 class _Reversed:
     """A transform that anyone could break, and which notes who asked."""
 

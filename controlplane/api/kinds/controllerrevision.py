@@ -12,7 +12,7 @@ def _validate(revision: Object) -> list[Cause]:
     found = []
     if revision.get("data") is None:
         found.append(required("data", "data is mandatory"))
-    if revision.get("revision", 0) < 0:
+    if (revision.get("revision") or 0) < 0:
         why = "must be greater than or equal to 0"
         found.append(invalid("revision", revision["revision"], why))
     return found
@@ -22,9 +22,9 @@ def _controller(revision: Object, now: float) -> str:
     """`statefulset.apps/web`, as kubectl names resources of a group."""
     for owner in (revision.get("metadata") or {}).get("ownerReferences") or ():
         if owner.get("controller"):
-            group = owner.get("apiVersion", "").rpartition("/")[0]
-            kind = f"{owner.get('kind', '')}.{group}" if group else owner.get("kind", "")
-            return f"{kind.lower()}/{owner.get('name', '')}"
+            group = (owner.get("apiVersion") or "").rpartition("/")[0]
+            kind = (owner.get("kind") or "") + (f".{group}" if group else "")
+            return f"{kind.lower()}/{owner.get('name') or ''}"
     return "<none>"
 
 

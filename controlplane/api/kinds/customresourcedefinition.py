@@ -17,8 +17,9 @@ def _with_stored_version(crd: Object, status: Object) -> Object:
     """Objects may be stored in any version that was ever the storage version."""
     stored = list(status.get("storedVersions") or ())
     for version in (crd.get("spec") or {}).get("versions") or ():
-        if version.get("storage") and version.get("name") not in stored:
-            stored.append(version.get("name"))
+        name = version.get("name")
+        if version.get("storage") and name and name not in stored:
+            stored.append(name)
     return {**crd, "status": {**status, "storedVersions": stored}}
 
 

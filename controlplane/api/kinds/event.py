@@ -151,7 +151,7 @@ def _count(event: Object, now: float) -> int:
 
 def _object(event: Object, now: float) -> str:
     involved = event.get("involvedObject") or {}
-    kind, name = str(involved.get("kind", "")).lower(), involved.get("name")
+    kind, name = (involved.get("kind") or "").lower(), involved.get("name")
     return f"{kind}/{name}" if name else kind
 
 
@@ -175,9 +175,9 @@ STRATEGY = Strategy(
         "count": _cell(_count),
         "object": _cell(_object),
         "subobject": _cell(
-            lambda event, now: (event.get("involvedObject") or {}).get("fieldPath", "")
+            lambda event, now: (event.get("involvedObject") or {}).get("fieldPath") or ""
         ),
         "source": _cell(_source),
-        "message": _cell(lambda event, now: str(event.get("message", "")).strip()),
+        "message": _cell(lambda event, now: (event.get("message") or "").strip()),
     },
 )

@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from controlplane.api import cells, selectors, tables
-from controlplane.api.causes import shown
 from controlplane.api.cells import at
 from controlplane.api.errors import Cause
-from controlplane.api.faults import invalid, required, unchanged
+from controlplane.api.faults import go_map, invalid, invalid_as, required, unchanged
 from controlplane.api.jobs import validate_job_spec, validate_success_policy
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import MISMATCH, default_template
@@ -83,8 +82,7 @@ def _selector(spec: Object) -> Iterator[Cause]:
     yield from causes
     labels = at(spec, "template", "metadata", "labels") or {}
     if not causes and not selectors.from_object(selector).matches(labels):
-        message = f"Invalid value: map[string]string{shown(labels)}: {MISMATCH}"
-        yield Cause("FieldValueInvalid", message, "spec.template.metadata.labels")
+        yield invalid_as("spec.template.metadata.labels", go_map(labels), MISMATCH)
 
 
 def _validate_update(new: Object, old: Object) -> list[Cause]:

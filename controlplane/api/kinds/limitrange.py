@@ -15,6 +15,7 @@ from controlplane.api.kinds.resourcenames import (
     may_overcommit,
 )
 from controlplane.api.kinds.role import created_at
+from controlplane.api.requirements import amount
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.syntaxes import faults_of_qualified_name
 
@@ -89,7 +90,7 @@ def _of_type(item: Object, path: str) -> Iterator[Cause]:
 
 def _bounds(item: Object, path: str) -> Iterator[Cause]:
     """min <= default request <= default <= max, wherever two of them are known."""
-    lists: dict[str, _Limits] = {name: item.get(name) or {} for name in _LISTS}
+    lists: dict[str, _Limits] = {name: _amounts(item.get(name) or {}) for name in _LISTS}
     if item.get("type") == "Pod":
         lists |= {"default": {}, "defaultRequest": {}}
     for resource in sorted(set().union(*lists.values())):
@@ -127,6 +128,11 @@ _SHOWS = {
     ("default", "max"): "max",
 }
 """Which of the two is shown as the invalid value; users know it so."""
+
+
+def _amounts(limits: Object) -> dict[str, str]:
+    """Without those that the schema finds to be none."""
+    return {name: value for name, value in limits.items() if amount(value) is not None}
 
 
 def _text(value: Any) -> str:

@@ -52,7 +52,7 @@ def _finalizers(namespace: Object) -> Iterator[Cause]:
 
 def _validate_update(new: Object, old: Object) -> list[Cause]:
     """Its phase says whether it is being deleted."""
-    phase = (new.get("status") or {}).get("phase", "")
+    phase = (new.get("status") or {}).get("phase") or ""
     is_deleting = bool((new.get("metadata") or {}).get("deletionTimestamp"))
     if is_deleting and phase != "Terminating":
         why = "may only be 'Terminating' if `deletionTimestamp` is not empty"

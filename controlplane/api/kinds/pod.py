@@ -9,6 +9,7 @@ from typing import Any
 from controlplane.api import podcells, podspec
 from controlplane.api.errors import Cause
 from controlplane.api.faults import forbidden, invalid
+from controlplane.api.lifecycle import pod_grace_seconds
 from controlplane.api.qos import qos_class
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import in_spec
@@ -93,10 +94,9 @@ def _without_seconds(toleration: Object) -> Object:
 
 
 def _gates(new: Object, old: Object) -> Iterator[Cause]:
-    before = [one.get("name") for one in old.get("schedulingGates") or ()]
-    added = [
-        one["name"] for one in new.get("schedulingGates") or () if one.get("name") not in before
-    ]
+    before = {one.get("name") for one in old.get("schedulingGates") or ()}
+    names = [one.get("name") for one in new.get("schedulingGates") or ()]
+    added = [name for name in names if name and name not in before]
     if added:
         why = f"only deletion is allowed, but found new scheduling gate '{added[0]}'"
         yield forbidden("spec.schedulingGates", why)
@@ -144,10 +144,17 @@ def _status_update(new: Object, old: Object) -> Iterator[Cause]:
             yield forbidden(path, "may not be transitioned to non-terminated state")
 
 
-def validate_ephemeral_update(new: Object, old: Object) -> list[Cause]:
-    """Through `/ephemeralcontainers`: they may be added, and nothing else may change."""
+def _validate_create(pod: Object) -> list[Cause]:
+    """Ephemeral containers come to a pod that runs, through a sub-resource."""
+    if not (pod.get("spec") or {}).get("ephemeralContainers"):
+        return []
+    return [forbidden("spec.ephemeralContainers", "cannot be set on create")]
+
+
+def _validate_debugging(new: Object, old: Object) -> list[Cause]:
+    """Through `/ephemeralcontainers`: some are added, and none changes."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    found = _validate(new)
+    found: list[Cause] = []
     later = {one.get("name"): one for one in spec.get("ephemeralContainers") or ()}
     for one in before.get("ephemeralContainers") or ():
         path = "spec.ephemeralContainers"
@@ -166,5 +173,8 @@ STRATEGY = Strategy(
     prepare_update=_prepare_update,
     validate=_validate,
     validate_update=_validate_update,
+    validate_create=_validate_create,
+    validate_through={"ephemeralcontainers": _validate_debugging},
+    grace_seconds=pod_grace_seconds,
     cells=podcells.CELLS,
 )

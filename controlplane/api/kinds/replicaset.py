@@ -15,7 +15,7 @@ from controlplane.api.templates import (
     validate_selected_template,
 )
 
-_MORE_THAN_REPLICAS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+_AT_MOST_REPLICAS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
 
 
 def _default(replica_set: Object) -> Object:
@@ -36,17 +36,16 @@ def _validate_update(new: Object, old: Object) -> list[Cause]:
 
 
 def _status(status: Object) -> Iterator[Cause]:
-    counts = ("replicas", *_MORE_THAN_REPLICAS, "observedGeneration")
+    counts = ("replicas", *_AT_MOST_REPLICAS, "observedGeneration")
     yield from validate_counts(status, "status", *counts)
     replicas = status.get("replicas") or 0
-    for field in _MORE_THAN_REPLICAS:
-        if (status.get(field) or 0) > replicas:
-            yield invalid(
-                f"status.{field}", status[field], "cannot be greater than status.replicas"
-            )
-    if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-        why = "cannot be greater than readyReplicas"
-        yield invalid("status.availableReplicas", status["availableReplicas"], why)
+    for field in _AT_MOST_REPLICAS:
+        found = status.get(field) or 0
+        if found > replicas:
+            yield invalid(f"status.{field}", found, "cannot be greater than status.replicas")
+    available = status.get("availableReplicas") or 0
+    if available > (status.get("readyReplicas") or 0):
+        yield invalid("status.availableReplicas", available, "cannot be greater than readyReplicas")
 
 
 STRATEGY = Strategy(

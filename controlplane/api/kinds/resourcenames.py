@@ -37,6 +37,11 @@ def is_huge_pages(name: str) -> bool:
     return name.startswith(_HUGE_PAGES)
 
 
+def _is_native(name: str) -> bool:
+    """Whether it is Kubernetes' own, and no resource of somebody's devices."""
+    return "/" not in name or "kubernetes.io/" in name
+
+
 def is_quota(name: str) -> bool:
     """Whether a quota may name it without a prefix."""
     return name in _QUOTAS or name.startswith((_HUGE_PAGES, f"requests.{_HUGE_PAGES}"))
@@ -44,12 +49,13 @@ def is_quota(name: str) -> bool:
 
 def is_integer(name: str) -> bool:
     """Whether there are no parts of it."""
-    return name in OBJECT_COUNTS or "/" in name
+    is_extended = not _is_native(name) and not name.startswith("requests.")
+    return name in OBJECT_COUNTS or is_extended
 
 
 def may_overcommit(name: str) -> bool:
     """Whether a limit may be above the request."""
-    return "/" not in name and not is_huge_pages(name)
+    return _is_native(name) and not is_huge_pages(name)
 
 
 def faults_of_quota(name: str) -> list[str]:

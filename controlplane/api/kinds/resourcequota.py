@@ -5,7 +5,7 @@ Source: Kubernetes' "Resource Quotas"; kube-behaviour 8.2.
 
 from collections.abc import Iterator, Sequence
 
-from controlplane.api import quantity
+from controlplane.api import quantity, requirements
 from controlplane.api.causes import invalid, required
 from controlplane.api.errors import Cause
 from controlplane.api.kinds.resourcenames import faults_of_quota, is_integer, is_quota
@@ -40,7 +40,9 @@ def _amounts(hard: Object, path: str) -> Iterator[Cause]:
         place = f"{path}[{name}]"
         for fault in faults_of_quota(name):
             yield invalid(place, name, fault)
-        number = quantity.parse(amount)
+        number = requirements.amount(amount)
+        if number is None:
+            continue
         if number < 0:
             why = "must be greater than or equal to 0"
             yield invalid(place, quantity.canonical(amount), why)
@@ -70,7 +72,7 @@ def _scopes(spec: Object, path: str) -> Iterator[Cause]:
 def _scope_selector(spec: Object, path: str) -> Iterator[Cause]:
     terms = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
     for term in terms:
-        scope, operator = term.get("scopeName", ""), term.get("operator", "")
+        scope, operator = term.get("scopeName") or "", term.get("operator") or ""
         if scope not in _SCOPES:
             yield invalid(f"{path}.scopeName", scope, "unsupported scope")
         elif not _applies(scope, spec.get("hard") or {}):
@@ -84,7 +86,7 @@ def _scope_selector(spec: Object, path: str) -> Iterator[Cause]:
             )
             yield invalid(f"{path}.operator", operator, why)
         yield from _operator(operator, term.get("values") or [], path)
-    chosen = {term.get("scopeName", "") for term in terms}
+    chosen = {term.get("scopeName") or "" for term in terms}
     for pair in _CONFLICTS:
         if set(pair) <= chosen:
             yield invalid(path, _told(terms), "conflicting scopes")
@@ -113,10 +115,14 @@ def _usage(quota: Object, *, are_limits: bool) -> str:
     status = quota.get("status") or {}
     used = status.get("used") or {}
     return ", ".join(
-        f"{name}: {quantity.canonical(used.get(name, '0'))}/{quantity.canonical(hard)}"
+        f"{name}: {_shown(used.get(name, '0'))}/{_shown(hard)}"
         for name, hard in sorted((status.get("hard") or {}).items())
         if name.startswith("limits.") is are_limits
     )
+
+
+def _shown(amount: str) -> str:
+    return amount if requirements.amount(amount) is None else quantity.canonical(amount)
 
 
 STRATEGY = Strategy(

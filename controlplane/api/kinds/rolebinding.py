@@ -43,7 +43,7 @@ def validate_binding(binding: Object, roles: Sequence[str], *, is_namespaced: bo
 
 
 def _role_ref(role: Object, roles: Sequence[str]) -> Iterator[Cause]:
-    group, kind, name = role.get("apiGroup", ""), role.get("kind", ""), role.get("name", "")
+    group, kind, name = (role.get(key) or "" for key in ("apiGroup", "kind", "name"))
     if group != GROUP:
         yield not_supported("roleRef.apiGroup", group, (GROUP,))
     if kind not in roles:
@@ -79,7 +79,7 @@ def validate_update(new: Object, old: Object) -> list[Cause]:
         return []
     # Users know this message, whose value is spelled as Go does.
     told = ", ".join(
-        f'{field}:"{role.get(key, "")}"'
+        f'{field}:"{role.get(key) or ""}"'
         for field, key in (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
     )
     message = f"Invalid value: rbac.RoleRef{{{told}}}: cannot change roleRef"
@@ -88,17 +88,17 @@ def validate_update(new: Object, old: Object) -> list[Cause]:
 
 def _role(binding: Object, now: float) -> str:
     role = binding.get("roleRef") or {}
-    return f"{role.get('kind', '')}/{role.get('name', '')}"
+    return f"{role.get('kind') or ''}/{role.get('name') or ''}"
 
 
 def _names(binding: Object, kind: str) -> str:
     found = [one for one in binding.get("subjects") or () if one.get("kind") == kind]
-    return ", ".join(one.get("name", "") for one in found)
+    return ", ".join(one.get("name") or "" for one in found)
 
 
 def _service_accounts(binding: Object, now: float) -> str:
     return ", ".join(
-        f"{one.get('namespace', '')}/{one.get('name', '')}"
+        f"{one.get('namespace') or ''}/{one.get('name') or ''}"
         for one in binding.get("subjects") or ()
         if one.get("kind") == "ServiceAccount"
     )

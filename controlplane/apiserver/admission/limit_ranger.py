@@ -1,4 +1,4 @@
-"""LimitRanger: containers get a namespace's default limits and requests, and stay in its bounds. PURE.
+"""LimitRanger: containers get a namespace's defaults, and stay in its bounds. PURE.
 
 Source: Kubernetes' documentation, "Limit Ranges"; kube-behaviour 8.3.
 """
@@ -19,17 +19,18 @@ def mutate(review: Review, found: Object) -> Object:
     """Fills in the defaults of a new pod's containers, and notes which."""
     if not review.is_of("pods", "", CREATE):
         return found
-    defaults = [item for item in _items(review, "Container")]
+    defaults = _items(review, "Container")
     if not defaults:
         return found
     spec, notes = dict(found.get("spec") or {}), []
     for field, word in _FIELDS:
         containers = []
-        for container in spec.get(field) or ():
+        for stated in spec.get(field) or ():
+            filled = stated
             for item in defaults:
-                container, told = _with_defaults(container, item, word)
+                filled, told = _with_defaults(filled, item, word)
                 notes += told
-            containers.append(container)
+            containers.append(filled)
         if containers:
             spec[field] = containers
     if not notes:

@@ -77,9 +77,8 @@ def _with_token(spec: dict[str, Any], name: str) -> dict[str, Any]:
             mounts = container.get("volumeMounts") or []
             if all(mount.get("mountPath") != MOUNT_PATH for mount in mounts):
                 is_used = True
-                mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}
-                container = {**container, "volumeMounts": [*mounts, mount]}
-            containers.append(container)
+                mounts = [*mounts, {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}]
+            containers.append({**container, "volumeMounts": mounts})
         if containers:
             spec[field] = containers
     if is_used and all(one.get("name") != volume for one in volumes):

@@ -209,7 +209,7 @@ def test_what_somebody_else_owns_as_well_stays() -> None:
     left = _apply(live, _config_map({"b": "1"}))
     assert left["data"] == {"a": "1", "b": "1"}
     assert _fields(left, "other") == {"f:data": {"f:a": {}}}
-    assert "data" not in _apply(_apply(left, _config_map({})), _config_map({}), "other")
+    assert "data" not in _apply(_apply(left, _config_map()), _config_map(), "other")
 
 
 def test_what_nobody_ever_applied_stays() -> None:
@@ -386,6 +386,19 @@ def test_status_is_applied_through_its_subresource_only() -> None:
     }
     again = _apply(status, _deployment({"name": "a"}, replicas=1), now=LATER)
     assert again is status
+
+
+def test_the_annotation_of_client_side_apply_never_tells_of_itself() -> None:
+    note = {applying.LAST_APPLIED: "{}", "x": "y"}
+    live = _apply(None, _config_map({"a": "1"}, annotations=note), "kubectl")
+    told = json.loads(live["metadata"]["annotations"][applying.LAST_APPLIED])
+    assert told == _config_map({"a": "1"}, annotations={"x": "y"})
+
+
+def test_metadata_must_be_an_object() -> None:
+    with pytest.raises(ApiError, match="metadata: must be an object") as caught:
+        _apply(None, _config_map() | {"metadata": ["a"]})
+    assert caught.value.code == 400
 
 
 def test_the_server_keeps_what_it_sets() -> None:

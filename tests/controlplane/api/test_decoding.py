@@ -130,6 +130,12 @@ def test_nesting_is_bounded(content_type: str) -> None:
         assert refusal(deep, content_type).code == 400
 
 
+@pytest.mark.parametrize("content_type", [JSON, YAML])
+def test_width_is_not_depth(content_type: str) -> None:
+    wide: list[Any] = [{"a": [[]]} for _ in range(10 * DEPTH_MAX)]
+    assert decode(orjson.dumps({"wide": wide}), content_type).object == {"wide": wide}
+
+
 @pytest.mark.parametrize(
     ("body", "duplicates"),
     [

@@ -159,38 +159,15 @@ def test_what_go_reads_is_no_fault(obj: dict[str, Any]) -> None:
     field_validation.check_decodes(DEPLOYMENTS, obj)
 
 
+FIELDS = (
+    *("metadata", "spec", "template", "containers", "name", "labels", "ports", "replicas"),
+    *("resources", "limits", "creationTimestamp", "strategy", "rollingUpdate", "maxSurge"),
+)
+SCALARS = st.none() | st.booleans() | st.integers(-3, 2**33) | st.floats(-9, 9)
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 2**33)
-    | st.floats(-9, 9)
-    | st.text("1ab", max_size=3),
+    SCALARS | st.text("1ab", max_size=3),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "metadata",
-                    "spec",
-                    "template",
-                    "containers",
-                    "name",
-                    "labels",
-                    "ports",
-                    "replicas",
-                ]
-                + [
-                    "resources",
-                    "limits",
-                    "creationTimestamp",
-                    "strategy",
-                    "rollingUpdate",
-                    "maxSurge",
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4)
     ),
     max_leaves=15,
 )
@@ -207,6 +184,37 @@ def test_custom_resources_are_typed_in_their_metadata_only() -> None:
     field_validation.check_decodes(CUSTOM, {"metadata": {"name": "x"}, "spec": [{"replicas": "x"}]})
     with pytest.raises(ApiError, match=r"ObjectMeta\.metadata\.labels of type string"):
         field_validation.check_decodes(CUSTOM, {"metadata": {"labels": {"a": 1}}})
+
+
+def test_first_fault_is_told_and_what_is_right_before_it_is_not() -> None:
+    obj = {
+        "metadata": {"creationTimestamp": "2026-11-29T08:00:00Z"},
+        "spec": {
+            "template": {
+                "spec": {
+                    "overhead": {"cpu": "1", "memory": 2},
+                    "containers": [{"name": "c", "ports": [{"containerPort": "x"}]}],
+                    "hostNetwork": "x",
+                }
+            }
+        },
+    }
+    found = field_validation.unmarshal_fault(DEPLOYMENTS.schema, obj)
+    assert found.endswith(".containers.ports.containerPort of type int32")
+
+
+def test_numbers_of_any_kind_are_floats() -> None:
+    group, kind = "apiextensions.k8s.io", "CustomResourceDefinition"
+    schema = schemas.schema_of(group, "v1", kind)
+
+    def fault(minimum: Any) -> str:
+        version = {"schema": {"openAPIV3Schema": {"minimum": minimum}}}
+        return field_validation.unmarshal_fault(schema, {"spec": {"versions": [version]}})
+
+    assert fault(1) == fault(1.5) == ""
+    assert fault("1").endswith(
+        "JSONSchemaProps.spec.versions.schema.openAPIV3Schema.minimum of type float64"
+    )
 
 
 def test_strict_error_names_every_field() -> None:

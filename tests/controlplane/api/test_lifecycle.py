@@ -27,11 +27,6 @@ def test_what_the_api_server_has_set_is_kept() -> None:
     assert made["metadata"]["uid"] == "u9"
 
 
-def test_times_are_whole_seconds_in_utc() -> None:
-    """2.12."""
-    assert lifecycle.rfc3339(NOW + 0.999) == "2023-11-14T22:13:20Z"
-
-
 @pytest.mark.parametrize(
     ("metadata", "field"),
     [({"namespace": "n"}, "metadata.name"), ({"name": "a"}, "metadata.namespace")],

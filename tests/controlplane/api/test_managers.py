@@ -9,7 +9,7 @@ from controlplane.api.apply import apply, record_update
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Resource
 from controlplane.api.schema import Schema
-from controlplane.api.shapes import shape_of
+from controlplane.api.shapes import Form, Shape, shape_of
 from tests.controlplane.api.small_schemas import DEPLOYMENTS
 
 Json = Any
@@ -201,6 +201,22 @@ def test_null_in_a_created_object_belongs_to_nobody() -> None:
     assert entry["fieldsV1"]["f:spec"] == {"f:replicas": {}}
 
 
+def test_null_that_takes_a_value_away_is_a_removal() -> None:
+    first = _update(None, _deployment(replicas=1, paused=None), "one")
+    gone = _update(first, _set(first, replicas=None, paused=True), "two", second=60)
+    one, two = _entries(gone)
+    assert "f:spec" not in one["fieldsV1"]
+    assert two["fieldsV1"] == {"f:spec": {"f:paused": {}}}
+
+
+def test_old_types_say_only_by_patch_strategy_that_a_list_is_merged() -> None:
+    merged = {"type": "array", "x-kubernetes-patch-strategy": "merge"}
+    by_key = Shape(Schema(merged | {"x-kubernetes-patch-merge-key": "name"}, {}))
+    assert (by_key.form, by_key.step({"name": "a"})) == (Form.LIST_MAP, 'k:{"name":"a"}')
+    assert Shape(Schema(merged, {})).form is Form.SET
+    assert by_key.step({"name": {}}) is None
+
+
 def test_elements_with_the_same_key_all_stay() -> None:
     """Kubernetes warns of doubled environment variables and keeps them."""
     env = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "B", "value": "1"}]
@@ -330,6 +346,6 @@ def test_deep_objects_are_walked_to_their_end() -> None:
         free = {"x": free}
     live = _apply_widget(None, _widget(free=free))
     assert _apply_widget(live, _widget(free=free)) is live
-    assert "spec" not in _apply_widget(live, _widget())
+    assert _apply_widget(live, _widget())["spec"] == {}
     changed = structure.compare(shape_of(WIDGETS), {}, _widget(free=free))[0]
     assert changed is not None

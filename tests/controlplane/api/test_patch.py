@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.api.decoding import DEPTH_MAX
 from controlplane.api.errors import ApiError
 from controlplane.api.patch import is_same, json_patch, merge_patch
+from controlplane.api.strategic import strategic_merge
 
 Json = Any
 
@@ -35,8 +37,13 @@ JSON_PATCHES: list[tuple[Json, list[Json], Json]] = [
     ({"a/b": 1, "m~n": 2}, [{"op": "remove", "path": "/a~1b"},
                             {"op": "replace", "path": "/m~0n", "value": 3}], {"m~n": 3}),
     ({"": 1}, [{"op": "replace", "path": "/", "value": 2}], {"": 2}),
+    # What an object lacks is null to Kubernetes, whatever RFC 6902 says (test_kubectl_peer.py).
     ({"a": 1}, [{"op": "test", "path": "/b", "value": None}], {"a": 1}),
+    ({"a": 1}, [{"op": "replace", "path": "/b", "value": 2}], {"a": 1, "b": 2}),
+    ({"a": 1}, [{"op": "copy", "from": "/b", "path": "/c"}], {"a": 1, "c": None}),
     ({"a": 1}, [], {"a": 1}),
+    ({"a": 1}, [{"op": "test", "path": "", "value": {"a": 1}}], {"a": 1}),
+    ({"a": [1]}, [{"op": "test", "path": "/a/0", "value": 1}], {"a": [1]}),
     ({"a": 1, "b": 1}, [{"op": "move", "from": "/a", "path": "/a"}], {"a": 1, "b": 1}),
 ]  # fmt: skip
 
@@ -58,8 +65,10 @@ def test_a_json_patch_does_what_its_operations_say(
         {"op": "test", "path": "/a", "value": True},
         {"op": "test", "path": "/x/y", "value": None},
         {"op": "remove", "path": "/x"},
+        {"op": "remove", "path": "/a/b"},
         {"op": "remove", "path": ""},
-        {"op": "replace", "path": "/x", "value": 1},
+        {"op": "replace", "path": "/x/y", "value": 1},
+        {"op": "replace", "path": "/l/2", "value": 1},
         {"op": "add", "path": "/x/y", "value": 1},
         {"op": "add", "path": "/a/b", "value": 1},
         {"op": "add", "path": "/l/3", "value": 1},
@@ -78,7 +87,8 @@ def test_a_json_patch_does_what_its_operations_say(
         {"op": "add", "path": 300 * "/a", "value": 1},
         {"op": "move", "path": "/x"},
         {"op": "move", "from": "/m", "path": "/m/n/o"},
-        {"op": "copy", "from": "/x", "path": "/y"},
+        {"op": "copy", "from": "/x/y", "path": "/y"},
+        {"op": "copy", "from": "/l/2", "path": "/y"},
         {"op": "dance", "path": "/a"},
         {"path": "/a"},
         {"op": ["add"], "path": "/a"},
@@ -205,3 +215,19 @@ def test_any_json_patch_gives_an_object_or_422_and_leaves_the_old_one(
         result = {"code": error.code} if error.code == 422 else None
     assert isinstance(result, dict)
     assert is_same(obj, before)
+
+
+def test_patches_as_deep_as_a_body_may_be_are_merged() -> None:
+    deep: Json = {"end": 1}
+    for _ in range(DEPTH_MAX - 1):
+        deep = {"x": deep}
+    assert merge_patch({}, deep) == deep
+    assert merge_patch(deep, deep) is deep
+    assert strategic_merge(None, {}, deep) == deep
+    assert strategic_merge(None, deep, deep) is deep
+    at_top = [{"op": "add", "path": "/a", "value": deep["x"]}]
+    assert json_patch({}, at_top)["a"] is deep["x"]
+    below = [{"op": "add", "path": "/a/b", "value": deep["x"]}]
+    with pytest.raises(ApiError) as caught:
+        json_patch({"a": {}}, below)
+    assert caught.value.code == 422

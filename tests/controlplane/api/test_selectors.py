@@ -235,6 +235,17 @@ def test_a_selector_object_of_wrong_types_is_refused(selector: Mapping[str, obje
     assert caught.value.code == 400
 
 
+def test_no_selector_object_has_no_faults() -> None:
+    assert selectors.validate_selector(None, "spec.selector") == []
+
+
+def test_a_selector_is_bounded() -> None:
+    for parse in (selectors.parse_labels, selectors.parse_fields):
+        with pytest.raises(ApiError, match="must have at most 65536 characters") as caught:
+            parse("a=b," * 20_000)
+        assert caught.value.code == 400
+
+
 FIELDS = {"metadata.name": "a,b", "status.phase": "Running"}
 
 

@@ -129,6 +129,14 @@ def test_finalizers_are_a_set() -> None:
     assert strategic_merge(META, {}, patch) == {}
 
 
+def test_null_and_other_types_win_over_instructions_beside_them() -> None:
+    order = {"$setElementOrder/finalizers": ["a"]}
+    live = {"finalizers": ["a"]}
+    assert strategic_merge(META, live, {**order, "finalizers": None}) == {}
+    assert strategic_merge(META, live, {**order, "finalizers": "x"}) == {"finalizers": "x"}
+    assert strategic_merge(META, {}, {"labels": {"$patch": "delete"}}) == {}
+
+
 def test_retained_keys_are_all_that_is_left() -> None:
     """What `kubectl apply` sends for a change of a volume's source or of the strategy."""
     live = {"volumes": [{"name": "v", "emptyDir": {"medium": "Memory"}}, {"name": "w"}]}

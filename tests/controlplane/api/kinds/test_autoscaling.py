@@ -120,8 +120,28 @@ def test_a_wrong_autoscaler(obj: Any, fields: dict[str, Any], expected: list[str
             [
                 (
                     ".resource.target.averageUtilization: Required value: "
-                    "must set either a target utilization or a target average value"
+                    "must set either a target raw value or a target utilization"
                 )
+            ],
+        ),
+        (
+            {
+                "type": "External",
+                "external": {
+                    "metric": {"name": "q"},
+                    "target": {"value": "1", "averageValue": "1"},
+                },
+            },
+            [
+                ".external.target.type: Required value: must specify a metric target type",
+                (
+                    '.external.target.type: Invalid value: "": '
+                    "must be either Utilization, Value, or AverageValue"
+                ),
+                (
+                    ".external.target.value: Forbidden: "
+                    "may not set both a target value for metric and a per-pod target"
+                ),
             ],
         ),
     ],

@@ -88,7 +88,7 @@ def test_who_insists_on_a_selector_must_have_one_that_fits() -> None:
     job = with_fields(job, spec__selector={"matchLabels": {"a": "b"}})
     assert faults(job) == [
         (
-            "spec.template.metadata.labels: Invalid value: map[string]string{}: "
+            "spec.template.metadata.labels: Invalid value: map[string]string(nil): "
             "`selector` does not match template `labels`"
         )
     ]

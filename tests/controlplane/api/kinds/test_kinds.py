@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from controlplane.api import tables
 from controlplane.api.defaulting import apply_defaults
 from controlplane.api.errors import Cause
+from controlplane.api.pruning import prune
 from controlplane.api.resource import Object, Resource
 from controlplane.api.schema import Schema
+from controlplane.api.validation import validate
 from tests.controlplane.api.kinds.served import NOW, REGISTRY, resource, row
 
 OURS = (
@@ -155,8 +157,8 @@ PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def trees(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
-    """Whatever has the right types: fields may be missing or null."""
+def trees(schema: Schema, depth: int, *, has_holes: bool = False) -> st.SearchStrategy[Any]:
+    """Whatever has the right types: fields may be missing or null; with holes, elements too."""
     if schema.is_int_or_string:
         return st.one_of(st.integers(-2, 70_000), WORDS)
     if schema.format == "date-time":
@@ -164,24 +166,27 @@ def trees(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
     if schema.type in PRIMITIVES:
         return PRIMITIVES[schema.type]
     if schema.items is not None:
-        return st.lists(trees(schema.items, depth), max_size=2)
+        element = trees(schema.items, depth, has_holes=has_holes)
+        return st.lists(st.none() | element if has_holes else element, max_size=2)
     if depth == 0:
         return st.just({})
     if schema.properties:
-        return objects(schema, depth - 1)
+        return objects(schema, depth - 1, has_holes)
     if schema.values is not None:
-        return st.dictionaries(WORDS, trees(schema.values, depth - 1), max_size=2)
+        return st.dictionaries(
+            WORDS, trees(schema.values, depth - 1, has_holes=has_holes), max_size=2
+        )
     return st.just({})
 
 
 @st.composite
-def objects(draw: st.DrawFn, schema: Schema, depth: int) -> dict[str, Any]:
+def objects(draw: st.DrawFn, schema: Schema, depth: int, has_holes: bool) -> dict[str, Any]:
     names = draw(st.sets(st.sampled_from(sorted(schema.properties)), max_size=4))
     names |= {
         name for name in ("spec", "containers", "template", "metadata", "status") if depth > 3
     }
     return {
-        name: draw(st.one_of(st.none(), *[trees(field, depth)] * 9))
+        name: draw(st.one_of(st.none(), *[trees(field, depth, has_holes=has_holes)] * 9))
         for name in sorted(names)
         if (field := schema.properties.get(name)) is not None
     }
@@ -192,25 +197,34 @@ def admitted(kind: Resource, tree: Object) -> Iterator[Cause]:
     strategy = kind.strategy
     name = {"name": "a"}
     obj: Object = {**tree, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": name}
+    wrong = validate(kind.schema, obj, with_required=False)
+    obj = prune(kind.schema, obj)
+    status = obj.get("status")
     obj = apply_defaults(kind.defaults, obj)
     for change in (strategy.default, strategy.prepare_create, strategy.default):
         obj = obj if change is None else change(obj)
     yield from strategy.validate(obj) if strategy.validate else ()
+    # What the server fills in fits the schema.
+    assert set(validate(kind.schema, obj, with_required=False)) <= set(wrong)
     tables.table(kind, [obj], now=NOW)
-    tables.table(kind, [{**obj, "status": tree.get("status")}], now=NOW)
+    tables.table(kind, [{**obj, "status": status}], now=NOW)
     minimal: Object = {**obj, "spec": {}, "status": {}}
+    if strategy.validate_create is not None:
+        yield from strategy.validate_create(obj)
     for new, old in ((obj, minimal), (minimal, obj), (obj, obj)):
         after = strategy.prepare_update(new, old) if strategy.prepare_update else new
         if strategy.validate_update is not None:
             found = list(strategy.validate_update(after, old))
             assert after != old or not found
             yield from found
+        for through in strategy.validate_through.values():
+            yield from through(new, old)
 
 
 @every_kind
 def test_what_fits_the_schema_gives_causes_and_never_an_exception(kind: Resource) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(trees(kind.schema, 7))
+    @given(trees(kind.schema, 7, has_holes=True))
     def check(tree: dict[str, Any]) -> None:
         for cause in admitted(kind, tree):
             assert re.fullmatch(r"FieldValue[A-Z][A-Za-z]+", cause.reason)
@@ -223,10 +237,10 @@ def test_what_fits_the_schema_gives_causes_and_never_an_exception(kind: Resource
 @every_kind
 def test_defaults_are_the_same_when_they_are_filled_in_again(kind: Resource) -> None:
     @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(trees(kind.schema, 7))
+    @given(trees(kind.schema, 7, has_holes=True))
     def check(tree: dict[str, Any]) -> None:
         default = kind.strategy.default or (lambda obj: obj)
-        once = default(apply_defaults(kind.defaults, tree))
+        once = default(apply_defaults(kind.defaults, prune(kind.schema, tree)))
         assert default(apply_defaults(kind.defaults, once)) == once
 
     check()

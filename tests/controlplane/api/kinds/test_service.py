@@ -247,7 +247,7 @@ def test_what_only_the_old_type_had_goes_away() -> None:
         ({"spec__clusterIP": None}, []),
         (
             {"spec__clusterIP": "10.0.0.2"},
-            ['spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set'],
+            ['spec.clusterIPs[0]: Invalid value: []string{"10.0.0.2"}: may not change once set'],
         ),
         ({"spec__ports__0__nodePort": 30081}, []),
     ],

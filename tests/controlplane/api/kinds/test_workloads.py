@@ -129,10 +129,11 @@ def test_a_right_one_has_no_faults(obj: Any) -> None:
     ("fields", "expected"),
     [
         (
-            {"spec__template__metadata__labels": {"app": "b"}},
+            {"spec__template__metadata__labels": {"x": "y", "app": "b"}},
             [
                 (
-                    'spec.template.metadata.labels: Invalid value: map[string]string{"app":"b"}: '
+                    "spec.template.metadata.labels: Invalid value: "
+                    'map[string]string{"app":"b", "x":"y"}: '
                     "`selector` does not match template `labels`"
                 )
             ],

@@ -1,0 +1,162 @@
+"""What may change of pods, and how they end. Numbers are those of kube-behaviour."""
+
+from typing import Any
+
+import pytest
+
+from tests.controlplane.api.kinds.served import (
+    POD,
+    created,
+    defaulted,
+    faults,
+    resource,
+    update_faults,
+    with_fields,
+)
+
+FULL = with_fields(
+    POD,
+    spec__activeDeadlineSeconds=100,
+    spec__tolerations=[{"key": "a", "operator": "Exists", "effect": "NoExecute"}],
+    spec__schedulingGates=[{"name": "example.com/g"}],
+)
+MAY_NOT = (
+    "spec: Forbidden: pod updates may not change fields other than "
+    "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
+    "`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` "
+    "(allow it to be set to 1 if it was previously negative)"
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"metadata__labels": {"a": "b"}}, []),
+        ({"spec__containers__0__image": "nginx:2"}, []),
+        ({"spec__activeDeadlineSeconds": 50}, []),
+        ({"spec__schedulingGates": []}, []),
+        ({"spec__nodeSelector": {"a": "b"}}, []),  # gated: nobody has placed it yet
+        (
+            {"spec__tolerations": [*FULL["spec"]["tolerations"], {"operator": "Exists"}]},
+            [],
+        ),
+        (
+            {"spec__tolerations__0__tolerationSeconds": 5},
+            [],
+        ),
+        (
+            {"spec__tolerations": []},
+            [
+                (
+                    "spec.tolerations: Forbidden: "
+                    "existing toleration can not be modified except its tolerationSeconds"
+                )
+            ],
+        ),
+        (
+            {"spec__activeDeadlineSeconds": 101},
+            [
+                (
+                    "spec.activeDeadlineSeconds: Invalid value: 101: "
+                    "must be less than or equal to previous value"
+                )
+            ],
+        ),
+        (
+            {"spec__schedulingGates": [{"name": "example.com/g"}, {"name": "example.com/h"}]},
+            [
+                (
+                    "spec.schedulingGates: Forbidden: only deletion is allowed, "
+                    "but found new scheduling gate 'example.com/h'"
+                )
+            ],
+        ),
+        ({"spec__hostname": "x"}, [MAY_NOT]),
+        ({"spec__containers__0__command": ["x"]}, [MAY_NOT]),
+        ({"spec__terminationGracePeriodSeconds": 1}, [MAY_NOT]),
+        (
+            {"spec__containers": [*FULL["spec"]["containers"], {"name": "b", "image": "i"}]},
+            ["spec.containers: Forbidden: pod updates may not add or remove containers"],
+        ),
+    ],
+)
+def test_little_of_a_pod_may_change(fields: dict[str, Any], expected: list[str]) -> None:
+    # 2.19
+    assert update_faults(with_fields(FULL, **fields), FULL) == expected
+
+
+def test_where_a_pod_that_is_not_gated_runs_is_settled() -> None:
+    # 2.19
+    assert update_faults(with_fields(POD, spec__nodeSelector={"a": "b"}), POD) == [MAY_NOT]
+
+
+def debugged(*containers: dict[str, Any]) -> Any:
+    return with_fields(POD, spec__ephemeralContainers=list(containers))
+
+
+def through(subresource: str, new: Any, old: Any) -> list[str]:
+    validate = resource(new).strategy.validate_through[subresource]
+    return [f"{cause.field}: {cause.message}" for cause in validate(defaulted(new), created(old))]
+
+
+def test_ephemeral_containers_come_to_running_pods_only() -> None:
+    # 10.7
+    validate = resource(POD).strategy.validate_create
+    assert validate is not None
+    (cause,) = validate(debugged({"name": "d", "image": "i"}))
+    assert (cause.field, cause.message) == (
+        "spec.ephemeralContainers",
+        "Forbidden: cannot be set on create",
+    )
+    assert update_faults(debugged({"name": "d", "image": "i"}), POD) == [MAY_NOT]
+
+
+def test_ephemeral_containers_are_added_and_stay() -> None:
+    # 10.7
+    one, other = {"name": "d", "image": "i"}, {"name": "e", "image": "i"}
+    assert through("ephemeralcontainers", debugged(one, other), debugged(one)) == []
+    assert through("ephemeralcontainers", debugged(other), debugged(one)) == [
+        'spec.ephemeralContainers: Forbidden: existing ephemeral containers "d" may not be removed'
+    ]
+    changed = one | {"image": "j"}
+    assert through("ephemeralcontainers", debugged(changed), debugged(one)) == [
+        'spec.ephemeralContainers: Forbidden: existing ephemeral containers "d" may not be changed'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        ({"name": "d", "image": "i", "targetContainerName": "web"}, []),
+        (
+            {"name": "d", "image": "i", "targetContainerName": "x"},
+            ['.targetContainerName: Not found: "x"'],
+        ),
+        ({"name": "web", "image": "i"}, ['.name: Duplicate value: "web"']),
+        (
+            {"name": "d", "image": "i", "ports": [{"containerPort": 80}]},
+            [".ports: Forbidden: cannot be set for an Ephemeral Container"],
+        ),
+    ],
+)
+def test_a_wrong_ephemeral_container(container: dict[str, Any], expected: list[str]) -> None:
+    # 10.7
+    assert faults(debugged(container)) == [f"spec.ephemeralContainers[0]{one}" for one in expected]
+
+
+def test_a_pod_that_is_gated_has_no_node() -> None:
+    # 7.1
+    pod = with_fields(POD, spec__nodeName="n", spec__schedulingGates=[{"name": "example.com/g"}])
+    assert faults(pod) == [
+        "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"
+    ]
+
+
+def test_a_pod_that_runs_has_time_to_end() -> None:
+    # 2.16, 10.6: 30 s; what nobody runs goes at once.
+    grace = resource(POD).strategy.grace_seconds
+    assert grace is not None
+    running = defaulted(with_fields(POD, spec__nodeName="n"))
+    assert (grace(running, None), grace(running, 5)) == (30, 5)
+    assert grace(defaulted(POD), None) == 0

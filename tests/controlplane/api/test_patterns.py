@@ -1,0 +1,151 @@
+"""Patterns of custom resources' schemas (11.7) mean what RE2 means, at RE2's cost."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.api import patterns
+from controlplane.api.constraints import checks_of
+from controlplane.api.regex_syntax import DEPTH_MAX
+from controlplane.api.schema import Schema
+
+
+@pytest.mark.parametrize(
+    ("pattern", "good", "bad"),
+    [
+        ("", "", None),
+        ("^$", "", "a"),
+        ("^a+$", "aa", "aa\n"),
+        ("b", "abc", "ac"),
+        (r"\Aa\z", "a", "a\n"),
+        ("(?m)^a$", "b\na\nc", "ba"),
+        ("^.$", "a", "\n"),
+        ("(?s)^.$", "\n", "ab"),
+        ("(?i)^abc$", "aBC", "abd"),
+        ("^(?i:a)b$", "Ab", "AB"),
+        ("(?i)^[a-c](?-i)d$", "Bd", "BD"),
+        ("(?i)^ß$", "ß", "SS"),
+        ("^[[:alpha:]_]+$", "aZ_", "a1"),
+        ("^[^[:digit:]]$", "a", "1"),
+        ("^[[:^digit:]]$", "a", "1"),
+        (r"^\d+$", "12", "١٢"),
+        (r"^[\d\-x]+$", "1-x", "a"),
+        (r"^\w\W\s\S$", "a-\t.", "ab c"),
+        (r"^[$^\]]+$", "$]", "a"),
+        ("^[]a]+$", "]a", "b"),
+        ("^[a-]+$", "-a", "b"),
+        ("^[^a-c]$", "d", "b"),
+        ("^(?P<x>a)(?:b)$", "ab", "a"),
+        ("^(?<x>a)$", "a", "b"),
+        (r"^\$\.\{$", "$.{", "x."),
+        ("^a{2}$", "aa", "a"),
+        ("^a{2,}$", "aaa", "a"),
+        ("^a{1,2}$", "aa", "aaa"),
+        ("^a{,2}$", "a{,2}", "a"),
+        ("^a{$", "a{", "a"),
+        ("^(a|bc|)d$", "bcd", "bd"),
+        ("^a*?b+?c??$", "aabb", "ac"),
+        (r"\bfoo\b", "a foo.", "afoo"),
+        (r"a\Bb", "ab", "a b"),
+        (r"^\x41\x{1F600}\n$", "A\U0001f600\n", "A"),
+        (r"^\Qa.b\E$", "a.b", "axb"),
+        (r"^\Q.*", ".*", "ab"),
+        (r"^\pL\p{Lu}\P{N}$", "äÄx", "äÄ1"),
+        (r"^[\p{^L}]$", "1", "a"),
+        ("^(a*)*$", "aaa", "b"),
+        ("^()*$", "", "a"),
+    ],
+)
+def test_patterns_mean_what_re2_means(pattern: str, good: str, bad: str | None) -> None:
+    assert patterns.compiled(pattern).search(good)
+    assert bad is None or not patterns.compiled(pattern).search(bad)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(", ")", "a)", "[a", "[b-a]", "[[:nope:]]", "*", "a**", "a{2}{3}", "a{2,1}", "a{1001}"),
+        *("(?=a)", "(?!a)", "(?<=a)b", "(?<!a)b", "(?P<>a)", "(?P<a b>c)", "(?#x)", "(?P=x)", "(?"),
+        *(r"(a)\1", r"a\Z", "\\", r"\x{110000}", r"\xg0", r"\p{Greek}", r"\p{L", r"[\y]"),
+    ],
+)
+def test_what_is_no_pattern_in_re2_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        patterns.compiled(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^([a-z]+)*$", "a" * 5_000 + "!"),
+        ("^(a|a)*$", "a" * 5_000 + "b"),
+        ("^(a|aa)+$", "a" * 5_000 + "b"),
+        ("a*a*a*a*a*a*a*b", "a" * 5_000),
+        ("^(.*,){20}x$", "," * 5_000),
+        ("(a|b)*a(a|b){300}c", "ab" * 200),
+    ],
+)
+def test_no_text_makes_a_pattern_expensive(pattern: str, text: str) -> None:
+    """A backtracking matcher would be busy with most of these for longer than the world exists."""
+    assert not patterns.compiled(pattern).search(text)
+
+
+@pytest.mark.parametrize("count", [1, 30, 1000])
+def test_patterns_are_bounded(count: int) -> None:
+    """Repetitions in repetitions are written out up to a limit; empty ones are not at all."""
+    assert patterns.compiled(f"^(((){{{count}}}){{{count}}}){{{count}}}$").search("")
+    huge = f"((a{{{count}}}){{{count}}}){{{count}}}"
+    if count == 1:
+        assert patterns.compiled(huge).search("a")
+    else:
+        with pytest.raises(ValueError, match="too large"):
+            patterns.compiled(huge)
+
+
+def test_nesting_is_bounded() -> None:
+    deepest = "(" * DEPTH_MAX + "a" + ")*" * DEPTH_MAX
+    assert patterns.compiled(f"^{deepest}$").search("aaa")
+    with pytest.raises(ValueError, match="too deeply"):
+        patterns.compiled(f"({deepest})")
+
+
+def test_what_is_learnt_is_bounded_and_forgetting_it_changes_nothing() -> None:
+    pattern = patterns.compiled("^[^b]*$")
+    everything = "".join(map(chr, range(0x100, 0xD800)))
+    assert len(everything) > 2 * patterns.MOVES_MAX
+    assert pattern.search(everything)
+    assert not pattern.search(f"{everything}b{everything}")
+    assert pattern._moves <= patterns.MOVES_MAX
+
+
+def test_pattern_that_nobody_can_read_makes_no_object_invalid() -> None:
+    """Such a definition is refused; one that is stored all the same must not lock its objects."""
+    assert checks_of(Schema({"type": "string", "pattern": "(?=x)"}, {})) == []
+
+
+ATOMS = st.sampled_from(
+    ["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\b", r"\B", "^", r"\Z"]
+)
+PATTERNS = st.recursive(
+    ATOMS,
+    lambda inner: (
+        st.tuples(inner, inner).map("".join)
+        | st.tuples(inner, inner).map(lambda both: f"(?:{both[0]}|{both[1]})")
+        | st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{2,}", "*?"])).map(
+            lambda both: f"(?:{both[0]}){both[1]}"
+        )
+    ),
+    max_leaves=8,
+)
+
+
+# Python documents that its `\B`, unlike others', does not match the empty text.
+@given(PATTERNS, st.lists(st.text("ab1 -", min_size=1, max_size=7), max_size=4))
+def test_same_answers_as_pythons_own_matcher(pattern: str, texts: list[str]) -> None:
+    """On what both know: another implementation is the oracle."""
+    ours = patterns.compiled(pattern.replace(r"\Z", r"\z"))
+    theirs = re.compile(pattern, re.ASCII)
+    for text in texts:
+        assert ours.search(text) is (theirs.search(text) is not None)
