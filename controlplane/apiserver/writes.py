@@ -210,6 +210,7 @@ class Writes:
             )
 
         def change(review: Review, old: Object) -> Object:
+            _require_version(call, applied["metadata"], old)
             wanted = merged(old)
             if wanted is old:
                 return old
@@ -242,9 +243,12 @@ class Writes:
 
 
 def _stepped(call: Call, step: Step, old: Object) -> Object:
-    """Raises ApiError 400 where a patch gives an object another name."""
+    """Raises ApiError 400 where a patch gives an object another name, 409 where it was read at
+    another revision (2.3), even if nothing would change.
+    """
     new = step(old)
     metadata = new.get("metadata") or {}
+    _require_version(call, metadata, old)
     for field in ("name", "namespace"):
         before, after = old["metadata"].get(field), metadata.get(field)
         if after and after != before:
@@ -253,6 +257,13 @@ def _stepped(call: Call, step: Step, old: Object) -> Object:
                 f"({before})"
             )
     return new
+
+
+def _require_version(call: Call, metadata: Mapping[str, Any], old: Object) -> None:
+    """Here, since what is stored has no resourceVersion: the pipeline takes it away."""
+    version = metadata.get("resourceVersion")
+    if version not in (None, "", "0", old["metadata"]["resourceVersion"]):
+        raise errors.conflict(call.resource.plural, call.resource.group, call.target.name)
 
 
 def _patched(call: Call, kind: str) -> Step:
