@@ -22,6 +22,7 @@ STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _IMMUTABLE = ("name", "namespace", *_KEPT)
 _NEVER_STORED = ("resourceVersion", "selfLink")
+_NEVER_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 
 
 def validate_meta(
@@ -216,6 +217,7 @@ def prepare_create(resource: Resource, obj: Object, *, uid: str, now: float) -> 
         raise errors.bad_request("resourceVersion should not be set on objects to be created")
     for name in (*_NEVER_STORED, "deletionTimestamp", "deletionGracePeriodSeconds"):
         meta.pop(name, None)
+    _drop_empty(meta)
     meta["uid"] = uid
     meta["creationTimestamp"] = rfc3339(now)
     if _counts_generations(resource):
@@ -271,8 +273,16 @@ def _kept(meta: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     for name in _KEPT:
         if not kept.get(name) and old.get(name) is not None:
             kept[name] = old[name]
+    _drop_empty(kept)
     _restore(kept, old, "generation")
     return kept
+
+
+def _drop_empty(meta: dict[str, Any]) -> None:
+    """ObjectMeta says nothing where there is none: `omitempty`, so that `{}` is no change."""
+    for name in _NEVER_EMPTY:
+        if name in meta and not meta[name]:
+            del meta[name]
 
 
 def _restore(made: dict[str, Any], source: Mapping[str, Any], field: str) -> None:
