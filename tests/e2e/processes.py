@@ -26,6 +26,8 @@ REQUEST_SECONDS_MAX = 60.0
 
 USERS: dict[str, tuple[str, ...]] = {"admin": ("system:masters",), "bob": ("devs",)}
 """Who has a client certificate: name → groups."""
+NOBODY = "nobody"
+"""A context without any credentials, for whoever brings a token."""
 
 
 class ApiServerProcess:
@@ -114,13 +116,14 @@ class ApiServerProcess:
                     },
                 }
                 for name, identity in self.users.items()
-            ],
+            ]
+            + [{"name": NOBODY, "user": {}}],
             "contexts": [
                 {
                     "name": name,
                     "context": {"cluster": "keelson", "user": name, "namespace": namespace},
                 }
-                for name in self.users
+                for name in (*self.users, NOBODY)
             ],
         }
 
@@ -130,13 +133,9 @@ class ApiServerProcess:
         context = ssl.create_default_context(cafile=str(self.authority.certificate))
         admin = self.users["admin"]
         context.load_cert_chain(admin.certificate, admin.key)
-        connection = http.client.HTTPSConnection(
-            host, context=context, timeout=REQUEST_SECONDS_MAX
-        )
+        connection = http.client.HTTPSConnection(host, context=context, timeout=REQUEST_SECONDS_MAX)
         with contextlib.closing(connection):
-            connection.request(
-                "POST", path, json.dumps(body), {"Content-Type": "application/json"}
-            )
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read().decode()
         assert answer.status in (201, 409), f"POST {path}: {answer.status} {text}"

@@ -129,9 +129,9 @@ class Runner:
     def _filled_expected(self, expected: Any) -> Any:
         def fill(text: str) -> str:
             return _VARIABLE.sub(
-                lambda match: re.escape(self._saved[match[1]])
-                if match[1] in self._saved
-                else match[0],
+                lambda match: (
+                    re.escape(self._saved[match[1]]) if match[1] in self._saved else match[0]
+                ),
                 text,
             )
 

@@ -92,11 +92,20 @@ SCENARIOS = (
             ),
             err=None,  # older kubectls read Endpoints, which are deprecated
         ),
-        ok("create cronjob c --image=example.com/c:1 --schedule='5 4 1 1 *'", "cronjob.batch/c created"),
+        ok(
+            "create cronjob c --image=example.com/c:1 --schedule='5 4 1 1 *'",
+            "cronjob.batch/c created",
+        ),
         ok("describe cronjob c", (r"^Schedule: +5 4 1 1 \*$", r"^Suspend: +False$")),
-        ok("create pdb b --selector=app=web --min-available=1", "poddisruptionbudget.policy/b created"),
+        ok(
+            "create pdb b --selector=app=web --min-available=1",
+            "poddisruptionbudget.policy/b created",
+        ),
         ok("describe pdb b", (r"^Min available: +1$",)),
-        ok("autoscale deployment web --max=3", r"horizontalpodautoscaler\.autoscaling/web autoscaled"),
+        ok(
+            "autoscale deployment web --max=3",
+            r"horizontalpodautoscaler\.autoscaling/web autoscaled",
+        ),
         ok("describe hpa web", (r"^Reference: +Deployment/web$", r"^Max replicas: +3$")),
         ok(
             "create ingress i --rule=a.example.com/*=web:80",

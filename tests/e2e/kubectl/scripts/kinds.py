@@ -7,9 +7,7 @@ from tests.e2e.kubectl.script import Scenario, fails, ok, scenario, table
 
 POD_SPEC = "{containers: [{name: c, image: 'example.com/c:1'}]}"
 TEMPLATE = f"{{metadata: {{labels: {{app: x}}}}, spec: {POD_SPEC}}}"
-JOB_TEMPLATE = (
-    "{spec: {restartPolicy: Never, containers: [{name: c, image: 'example.com/c:1'}]}}"
-)
+JOB_TEMPLATE = "{spec: {restartPolicy: Never, containers: [{name: c, image: 'example.com/c:1'}]}}"
 SELECTOR = "selector: {matchLabels: {app: x}}"
 AGE = r"\S+"
 
@@ -69,7 +67,9 @@ SCENARIOS = (
         rows="9.3",
     ),
     kind("serviceaccount", "v1 ServiceAccount", "NAME SECRETS AGE", f"0 {AGE}"),
-    kind("pod", f"v1 Pod\nspec: {POD_SPEC}", "NAME READY STATUS RESTARTS AGE", f"0/1 Pending 0 {AGE}"),
+    kind(
+        "pod", f"v1 Pod\nspec: {POD_SPEC}", "NAME READY STATUS RESTARTS AGE", f"0/1 Pending 0 {AGE}"
+    ),
     kind(
         "service",
         "v1 Service\nspec: {selector: {app: x}, ports: [{name: a, port: 80}, {name: b, port: 53, "

@@ -7,9 +7,9 @@ _THREE = """\
 apiVersion: v1
 kind: List
 items:
-- {apiVersion: v1, kind: ConfigMap, metadata: {name: a, labels: {tier: front, n: "1"}}, data: {k: x}}
-- {apiVersion: v1, kind: ConfigMap, metadata: {name: b, labels: {tier: back, n: "2"}}, data: {k: y}}
-- {apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: {n: "3"}}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: a, labels: {tier: front, num: "1"}}, data: {k: x}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: b, labels: {tier: back, num: "2"}}, data: {k: z}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: c, labels: {num: "3"}}}
 """
 
 _EVENT = """\
@@ -85,8 +85,10 @@ SCENARIOS = (
         ),
         ok(
             "api-resources --api-group=batch -o wide --no-headers",
-            (r"^cronjobs +cj +batch/v1 +true +CronJob +create,delete,deletecollection,get,list,"
-             r"patch,update,watch +all$",),
+            (
+                r"^cronjobs +cj +batch/v1 +true +CronJob +create,delete,deletecollection,get,list,"
+                r"patch,update,watch +all$",
+            ),
         ),
         ok("api-resources --verbs=list,get --namespaced=true -o name", (r"^pods$", r"^events$")),
         ok("get --raw /api", ('"APIVersions"', '"serverAddressByClientCIDRs"')),
@@ -105,11 +107,14 @@ SCENARIOS = (
             (r"^GROUP: +apps$", r"^VERSION: +v1$", r"^FIELD: replicas <integer>$", "Defaults to 1"),
         ),
         ok("explain cm --recursive", (r"^  data\s+<map\[string\]string>$", r"^    finalizers\s")),
-        ok("explain hpa --api-version=autoscaling/v1", (r"^GROUP: +autoscaling$", r"^VERSION: +v1$")),
-        fails("explain pods.nothing", 'error: field "nothing" does not exist'),
+        ok(
+            "explain hpa --api-version=autoscaling/v1",
+            (r"^GROUP: +autoscaling$", r"^VERSION: +v1$"),
+        ),
+        fails("explain pods.nothing", 'error: field "nothing" does not exist', out=None),
         fails(
             "explain nothings",
-            r"""error: the server doesn't have a resource type "nothings\"""",
+            r'''(error: )?the server doesn't have a resource type "nothings"''',
         ),
     ),
     scenario(
@@ -125,10 +130,13 @@ SCENARIOS = (
         ok("get cm", table("NAME DATA AGE", f"a 1 {AGE}", f"b 1 {AGE}", f"c 0 {AGE}")),
         ok("get configmaps --no-headers", table(f"a 1 {AGE}", f"b 1 {AGE}", f"c 0 {AGE}")),
         ok("get cm --chunk-size=1 -o name", "configmap/a\nconfigmap/b\nconfigmap/c"),
-        ok("get cm --chunk-size=2", table("NAME DATA AGE", f"a 1 {AGE}", f"b 1 {AGE}", f"c 0 {AGE}")),
+        ok(
+            "get cm --chunk-size=2",
+            table("NAME DATA AGE", f"a 1 {AGE}", f"b 1 {AGE}", f"c 0 {AGE}"),
+        ),
         ok(
             "get cm a --show-labels",
-            table("NAME DATA AGE LABELS", f"a 1 {AGE} n=1,tier=front"),
+            table("NAME DATA AGE LABELS", f"a 1 {AGE} num=1,tier=front"),
         ),
         ok(
             "get cm -L tier",
@@ -141,7 +149,7 @@ SCENARIOS = (
         ok("get cm -l tier=front -o name", "configmap/a"),
         ok("get cm -l 'tier in (front, back)' -o name", "configmap/a\nconfigmap/b"),
         ok("get cm -l 'tier notin (front)' -o name", "configmap/b\nconfigmap/c"),
-        ok("get cm -l 'tier,n!=2' -o name", "configmap/a"),
+        ok("get cm -l 'tier,num!=2' -o name", "configmap/a"),
         ok("get cm -l '!tier' -o name", "configmap/c"),
         ok("get cm --sort-by='{.data.k}' -o name -l tier", "configmap/a\nconfigmap/b"),
         ok("get cm --sort-by=.metadata.name --no-headers", (f"^a +1 +{AGE}$", f"^c +0 +{AGE}$")),
@@ -151,14 +159,17 @@ SCENARIOS = (
         ok("get cm a -o go-template='{{.data.k}}'", "x"),
         ok(
             "get cm -o custom-columns=WHO:.metadata.name,K:.data.k",
-            table("WHO K", "a x", "b y", "c <none>"),
+            table("WHO K", "a x", "b z", "c <none>"),
         ),
         ok("get cm a -o yaml", ("^apiVersion: v1$", "^data:$", "^  k: x$", "^kind: ConfigMap$")),
         ok("get cm a -o json", ('"kind": "ConfigMap"', '"resourceVersion": "[1-9][0-9]*"')),
-        ok("get cm a -o json --show-managed-fields", ('"managedFields": ', '"manager": ', '"f:data"')),
+        ok(
+            "get cm a -o json --show-managed-fields",
+            ('"managedFields": ', '"manager": ', '"f:data"'),
+        ),
         ok("get cm a b -o yaml", ("^kind: List$",)),
         ok("get cm absent --ignore-not-found", ""),
-        ok("get deploy,cm -l n=1 -o name", "configmap/a"),
+        ok("get deploy,cm -l num=1 -o name", "configmap/a"),
         ok("get all", "", err=r"No resources found in $NS namespace\."),
         fails("get cm absent", r'Error from server \(NotFound\): configmaps "absent" not found'),
         fails(
@@ -211,7 +222,7 @@ SCENARIOS = (
         background("json", "get cm -w -o jsonpath='{.metadata.name}={.data.k};'", until="a=1;"),
         ok("create cm b --from-literal=k=2", "configmap/b created"),
         ok("delete cm b", r'configmap "b" deleted.*'),
-        ok("patch cm a -p '{\"data\":{\"k\":\"3\"}}'", "configmap/a patched"),
+        ok('patch cm a -p \'{"data":{"k":"3"}}\'', "configmap/a patched"),
         ends(
             "table",
             (
@@ -242,7 +253,7 @@ SCENARIOS = (
         background("waiting", "wait pod/p --for=condition=Ready --timeout=100s"),
         ok(
             "patch pod p --subresource=status -p "
-            "'{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}'",
+            '\'{"status":{"conditions":[{"type":"Ready","status":"True"}]}}\'',
             "pod/p patched",
         ),
         ends("waiting", ("^pod/p condition met$",)),
