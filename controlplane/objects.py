@@ -143,7 +143,7 @@ class ObjectStore:
 
         clock     seconds since 1970
         dice      for generated names
-        releases  claimed keys that are deleted in the Txn that removes an object
+        releases  claimed keys of an object: what it no longer has is deleted in the same Txn
         """
         self.client = client
         self.clock = clock
@@ -365,6 +365,11 @@ class ObjectStore:
             found = self._read(resource, key, name, done)
         raise conflict(resource.plural, resource.group, name)
 
+    def _given_up(self, resource: Resource, old: Object, outcome: _Outcome) -> Sequence[bytes]:
+        """Claimed keys that the object had, and has no longer."""
+        kept = () if outcome.is_gone else self._releases(resource, outcome.object)
+        return [key for key in self._releases(resource, old) if key not in kept]
+
     async def _write(
         self,
         resource: Resource,
@@ -379,12 +384,13 @@ class ObjectStore:
         claimed_puts = claims.puts(also)
         also = (*also, *self._guards)
         if outcome.is_gone:
-            writes = [delete(key), *map(delete, self._releases(resource, found.object))]
+            writes = [delete(key)]
         elif not claimed_puts and _is_kept(found, outcome) and not found.is_stale:
             return _Outcome(found.object)
         else:
             writes = [await self._put(resource, key, outcome.object)]
-        writes = [] if dry_run else [*writes, *claimed_puts]
+        given_up = self._given_up(resource, found.object, outcome)
+        writes = [] if dry_run else [*writes, *map(delete, given_up), *claimed_puts]
         answer = await self._commit(key, found.revision, writes, also)
         if answer.succeeded:
             revision = found.revision if dry_run else answer.header.revision

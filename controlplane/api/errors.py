@@ -52,15 +52,8 @@ class ApiError(Exception):
     @property
     def status(self) -> dict[str, object]:
         """The `Status` object."""
-        details: dict[str, object] = {}
-        for word, value in (
-            ("name", self.name),
-            ("group", self.group),
-            ("kind", self.kind),
-            ("uid", self.uid),
-        ):
-            if value:
-                details[word] = value
+        words = {"name": self.name, "group": self.group, "kind": self.kind, "uid": self.uid}
+        details: dict[str, object] = {word: value for word, value in words.items() if value}
         if self.causes:
             details["causes"] = [_cause(cause) for cause in self.causes]
         if self.retry_after_seconds:

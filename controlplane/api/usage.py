@@ -151,9 +151,11 @@ def missing_of_pod(pod: Object, hard: Iterable[str]) -> dict[str, list[str]]:
 def is_counted(quota: Object, resource: Resource, found: Object) -> bool:
     """Whether an object is in all the scopes of a quota. Only pods have any."""
     spec = quota.get("spec") or {}
-    scopes = [(str(scope), "Exists", ()) for scope in spec.get("scopes") or ()]
-    for one in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
-        scopes.append((one["scopeName"], one["operator"], tuple(one.get("values") or ())))
+    terms = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
+    scopes = [
+        *((str(scope), "Exists", ()) for scope in spec.get("scopes") or ()),
+        *((term["scopeName"], term["operator"], tuple(term.get("values") or ())) for term in terms),
+    ]
     if not scopes:
         return True
     if (resource.group, resource.plural) != ("", "pods"):

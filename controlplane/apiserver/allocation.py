@@ -185,12 +185,6 @@ def keys_of(service: Object) -> list[str]:
     return keys + [_port_key(_protocol(port), port["nodePort"]) for port in _with_node_port(spec)]
 
 
-def given_up(new: Object, old: Object) -> list[str]:
-    """What a service had before an update, and has no longer."""
-    kept = set(keys_of(new))
-    return [key for key in keys_of(old) if key not in kept]
-
-
 def _port_key(protocol: str, port: int) -> str:
     return f"{PORT_PREFIX}{protocol.lower()}/{port}"
 

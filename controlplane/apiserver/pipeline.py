@@ -94,13 +94,13 @@ def _defaulted(resource: Resource, found: Object) -> Object:
     found = pruning.prune(resource.schema, found)
     if resource.is_custom:
         return defaulting.apply_schema_defaults(resource.schema, found)
+    if "spec" not in found and "spec" in resource.schema.properties:
+        found = {**found, "spec": {}}  # where defaults go, and what checks look into
     found = defaulting.apply_defaults(resource.defaults, found)
     return found if resource.strategy.default is None else resource.strategy.default(found)
 
 
-def _causes(
-    resource: Resource, subresource: str, new: Object, old: Object | None
-) -> list[Cause]:
+def _causes(resource: Resource, subresource: str, new: Object, old: Object | None) -> list[Cause]:
     strategy, metadata = resource.strategy, new["metadata"]
     causes = meta.validate_meta(
         metadata,

@@ -13,6 +13,7 @@ from controlplane.apiserver.incoming import Incoming, Target
 JSON, TABLE, METADATA = "json", "table", "metadata"
 _ALWAYS = ("metadata.name", "metadata.namespace")
 _TABLE_WORDS = "as=Table"
+_ZEROS = {"integer": "0", "boolean": "false"}
 _METADATA_WORDS = ("as=PartialObjectMetadata", "as=PartialObjectMetadataList")
 
 
@@ -69,9 +70,8 @@ def selection_of(resource: Resource, target: Target, incoming: Incoming) -> Sele
 
 def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapping[str, str]]:
     """What field selectors may ask of an object of a resource."""
-    paths = {
-        label: tuple(label.split(".")) for label in (resource.field_labels if resource else ())
-    }
+    labels = resource.field_labels if resource else ()
+    paths = {label: (tuple(label.split(".")), _absent(resource, label)) for label in labels}
 
     def index(found: Mapping[str, object]) -> Mapping[str, str]:
         metadata = found.get("metadata")
@@ -79,14 +79,20 @@ def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapp
         if isinstance(metadata, Mapping):
             known["metadata.name"] = _text(metadata.get("name"))
             known["metadata.namespace"] = _text(metadata.get("namespace"))
-        for label, path in paths.items():
+        for label, (path, absent) in paths.items():
             value: object = found
             for part in path:
                 value = value.get(part) if isinstance(value, Mapping) else None
-            known[label] = _text(value)
+            known[label] = absent if value is None else _text(value)
         return known
 
     return index
+
+
+def _absent(resource: Resource | None, label: str) -> str:
+    """What Go has where a field is left out."""
+    schema = None if resource is None else resource.schema.at(*label.split("."))
+    return _ZEROS.get(schema.type, "") if schema is not None else ""
 
 
 def _text(value: object) -> str:
