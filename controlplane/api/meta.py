@@ -236,13 +236,13 @@ def prepare_update(
     The server's own fields stay as they were where the writer left them out; where it set them to
     something else `validate_meta_update` finds that. What another sub-resource writes stays as it
     was, whatever the writer says: status here, all but status in "status", all but spec in
-    "finalize".
+    "finalize". A "binding" writes both: the node, and that the pod is scheduled.
     """
     if subresource in _WRITES:
         return _written(new, old, _WRITES[subresource])
     meta = _kept(new.get("metadata") or {}, old["metadata"])
     made = {**new, "metadata": meta}
-    if "status" in resource.subresources:
+    if "status" in resource.subresources and subresource != "binding":
         _restore(made, old, "status")
     if _counts_generations(resource):
         generation = old["metadata"].get("generation") or 0

@@ -378,3 +378,13 @@ def test_empty_maps_and_lists_of_metadata_are_not_kept() -> None:
     old = {"metadata": {**made["metadata"], "labels": {"a": "b"}}}
     new = {"metadata": {"name": "x", "labels": {}, "ownerReferences": []}}
     assert meta.prepare_update(resource, new, old)["metadata"] == made["metadata"]
+
+
+def test_a_binding_writes_spec_and_status() -> None:
+    """7.2: the node, and the condition that says so."""
+    resource = deployments()
+    old = {"metadata": {"name": "x"}, "spec": {}, "status": {}}
+    new = {**old, "spec": {"nodeName": "n"}, "status": {"conditions": [1]}}
+    bound = meta.prepare_update(resource, new, old, subresource="binding")
+    assert (bound["spec"], bound["status"]) == (new["spec"], new["status"])
+    assert meta.prepare_update(resource, new, old)["status"] == {}
