@@ -30,7 +30,10 @@ Step = Callable[[Object], Object]
 
 
 class Writes:
-    """lister: what admission looks things up in. fresh: waits until the cache has all writes."""
+    """lister: what admission looks things up in. fresh: waits until the cache has all writes.
+
+    quotas: the resource of ResourceQuota, which admission charges
+    """
 
     def __init__(
         self,
@@ -39,12 +42,14 @@ class Writes:
         lister: Lister,
         fresh: Callable[[], Awaitable[None]],
         escalation: Escalation,
+        quotas: Resource,
     ) -> None:
         self._store = store
         self._pipeline = pipeline
         self._lister = lister
         self._fresh = fresh
         self._escalation = escalation
+        self._quotas = quotas
 
     # -------------------------------------------------------------------- verbs
 
@@ -239,6 +244,7 @@ class Writes:
             is_dry_run=is_dry_run,
             lister=self._lister,
             claims=[],
+            quota_resource=self._quotas,
         )
 
 
