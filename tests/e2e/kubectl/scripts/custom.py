@@ -115,7 +115,7 @@ SCENARIOS = (
         fails(
             "create -f -",
             (
-                r"spec\.versions\[0\]\.schema\.openAPIV3Schema\.type: Required value: must not be empty at the root",
+                r"spec\.validation\.openAPIV3Schema\.type: Required value: must not be empty at the root",
             ),
             stdin=_DEFINITION.replace(
                 "openAPIV3Schema:\n        type: object\n", "openAPIV3Schema:\n"

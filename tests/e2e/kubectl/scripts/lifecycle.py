@@ -125,6 +125,7 @@ SCENARIOS = (
             'patch cm held -n $NS-end --type=merge -p \'{"metadata":{"finalizers":null}}\'',
             "configmap/held patched",
         ),
+        needs="controllers",
     ),
     scenario(
         "a namespace ends with all that is in it",

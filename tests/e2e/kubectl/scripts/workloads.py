@@ -285,7 +285,7 @@ SCENARIOS = (
             (r"spec\.containers: Required value",),
             stdin="apiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: {}\n",
         ),
-        fails("logs absent", r'(?s).*\(NotFound\): pods "absent" not found'),
+        fails("logs absent", (r'\(NotFound\): pods "absent" not found',)),
         fails("exec absent -- true", r'Error from server \(NotFound\): pods "absent" not found'),
         ok("create job j --image=example.com/c:1 -- true", r"job\.batch/j created"),
         ok(
