@@ -15,7 +15,7 @@ from tests.e2e.kubectl.scripts import SCENARIOS
 from tests.e2e.processes import ApiServerProcess
 
 OFFERED: frozenset[str] = frozenset()
-"""Parts that scenarios may need and that exist: "controllers", "crd"."""
+"""Parts that scenarios may need and that run beside the API server: "controllers"."""
 
 _numbers = count(1)
 

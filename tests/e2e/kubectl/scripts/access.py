@@ -1,5 +1,7 @@
 """Who may do what: RBAC, impersonation, tokens, reviews, quotas and limits."""
 
+# ruff: noqa: E501 - what is typed and printed stays in one piece
+
 from tests.e2e.kubectl.script import Line, fails, ok, scenario
 from tests.e2e.kubectl.scripts.kinds import POD_SPEC
 
@@ -165,9 +167,11 @@ SCENARIOS = (
         fails(
             "create role mine --verb=get --resource=secrets",
             (
-                r'roles\.rbac\.authorization\.k8s\.io "mine" is forbidden: user "bob" '
-                r"\(groups=\[.*\"?devs\"?.*\]\) is attempting to grant RBAC permissions not "
-                r"currently held:",
+                (
+                    r'roles\.rbac\.authorization\.k8s\.io "mine" is forbidden: user "bob" '
+                    r"\(groups=\[.*\"?devs\"?.*\]\) is attempting to grant RBAC permissions not "
+                    r"currently held:"
+                ),
                 r'APIGroups:\[""\], Resources:\["secrets"\], Verbs:\["get"\]',
             ),
             user="bob",

@@ -1,5 +1,7 @@
 """Custom resources: defined, served at once, validated, defaulted, pruned, printed."""
 
+# ruff: noqa: E501 - what is typed and printed stays in one piece
+
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE
 
@@ -37,6 +39,12 @@ spec:
             properties: {crew: {type: integer}}
 """
 
+_ESTABLISHED = (
+    '{"status":{"acceptedNames":{"plural":"boats","singular":"boat","kind":"Boat","shortNames":["bt"],'
+    '"categories":["fleet"]},"conditions":[{"type":"NamesAccepted","status":"True"},'
+    '{"type":"Established","status":"True"}]}}'
+)
+
 _BOAT = "apiVersion: $NS.example.com/v1\nkind: Boat\nmetadata: {name: b}\nspec: {flag: dk}\n"
 _TYPE = r"boat\.$NS\.example\.com"
 
@@ -48,6 +56,10 @@ SCENARIOS = (
             "create -f -",
             r"customresourcedefinition\.apiextensions\.k8s\.io/boats\.$NS\.example\.com created",
             stdin=_DEFINITION,
+        ),
+        # Who accepts names and establishes definitions may not run here.
+        ok(
+            f"patch crd boats.$NS.example.com --subresource=status --type=merge -p '{_ESTABLISHED}'"
         ),
         ok(
             "wait crd/boats.$NS.example.com --for=condition=Established --timeout=60s",
@@ -96,10 +108,7 @@ SCENARIOS = (
             (r'^The Boat "c" is invalid: spec\.flag: Required value',),
             stdin=_BOAT.replace("{flag: dk}", "{}").replace("name: b", "name: c"),
         ),
-        ok("delete crd boats.$NS.example.com --timeout=60s", ("deleted",)),
-        fails("get boats", r'''error: the server doesn't have a resource type "boats"'''),
         files={"boat.yaml": _BOAT},
-        needs="crd",
     ),
     scenario(
         "definitions that cannot be",
@@ -126,5 +135,15 @@ SCENARIOS = (
             (r"must have exactly one version marked as storage version",),
             stdin=_DEFINITION.replace("storage: true", "storage: false"),
         ),
+    ),
+    scenario(
+        "a definition goes with its objects",
+        "11.7",
+        ok("create -f -", (r"^customresourcedefinition.* created$",), stdin=_DEFINITION),
+        ok("wait crd/boats.$NS.example.com --for=condition=Established --timeout=60s", None),
+        ok("create -f -", f"{_TYPE}/b created", stdin=_BOAT),
+        ok("delete crd boats.$NS.example.com --timeout=60s", ("deleted",)),
+        fails("get boats", r'''error: the server doesn't have a resource type "boats"'''),
+        needs="controllers",
     ),
 )

@@ -43,8 +43,10 @@ def kind(
         fails(
             "create -f -",
             (
-                r'Error from server \(AlreadyExists\): error when creating "STDIN": '
-                rf'\S+ "{it}" already exists',
+                (
+                    r'Error from server \(AlreadyExists\): error when creating "STDIN": '
+                    rf'\S+ "{it}" already exists'
+                ),
             ),
             stdin=body,
         ),

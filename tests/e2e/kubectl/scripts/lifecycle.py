@@ -1,5 +1,7 @@
 """How objects end: finalizers, grace, propagation, namespaces."""
 
+# ruff: noqa: E501 - what is typed and printed stays in one piece
+
 from tests.e2e.kubectl.script import fails, ok, scenario
 from tests.e2e.kubectl.scripts.kinds import deleted
 

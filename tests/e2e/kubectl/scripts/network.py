@@ -1,5 +1,7 @@
 """Services and what else says how things are reached; storage that is asked for."""
 
+# ruff: noqa: E501 - what is typed and printed stays in one piece
+
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE
 
@@ -46,8 +48,10 @@ SCENARIOS = (
         fails(
             "create service nodeport other --tcp=80 --node-port=80",
             (
-                r"spec\.ports\[0\]\.nodePort: Invalid value: 80: provided port is not in the valid range\. "
-                r"The range of valid ports is 30000-32767",
+                (
+                    r"spec\.ports\[0\]\.nodePort: Invalid value: 80: provided port is not in the valid range\. "
+                    r"The range of valid ports is 30000-32767"
+                ),
             ),
         ),
         ok("delete svc np", r'service "np" deleted.*'),
@@ -65,8 +69,10 @@ SCENARIOS = (
         fails(
             "create -f -",
             (
-                r'^The Service "web2" is invalid: spec\.clusterIPs: Invalid value: \["$ip"\]: failed to '
-                r"allocate IP $ip: provided IP is already allocated",
+                (
+                    r'^The Service "web2" is invalid: spec\.clusterIPs: Invalid value: \["$ip"\]: failed to '
+                    r"allocate IP $ip: provided IP is already allocated"
+                ),
             ),
             stdin="apiVersion: v1\nkind: Service\nmetadata: {name: web2}\n"
             "spec: {clusterIP: $ip, ports: [{port: 80}]}\n",

@@ -1,5 +1,7 @@
 """Nodes: cordon, drain, taint; what needs no agent on the node."""
 
+# ruff: noqa: E501 - what is typed and printed stays in one piece
+
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE, deleted
 

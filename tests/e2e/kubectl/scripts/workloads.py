@@ -3,8 +3,10 @@
 Where a command needs what a controller does, the scenario says so.
 """
 
+# ruff: noqa: E501 - what is typed and printed stays in one piece
+
 from tests.e2e.kubectl.script import fails, ok, scenario, table
-from tests.e2e.kubectl.scripts.kinds import AGE, POD_SPEC, TEMPLATE, deleted
+from tests.e2e.kubectl.scripts.kinds import AGE, TEMPLATE, deleted
 
 _REVISIONS = "\n---\n".join(
     f"""\

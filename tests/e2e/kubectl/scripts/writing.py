@@ -1,5 +1,7 @@
 """create, apply, patch and their like, on objects that nothing else acts upon."""
 
+# ruff: noqa: E501 - what is typed and printed stays in one piece
+
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE, POD_SPEC, deleted
 
@@ -108,9 +110,11 @@ SCENARIOS = (
         fails(
             "create -f -",
             (
-                r"^Error from server \(BadRequest\): error when creating \"STDIN\": ConfigMap in "
-                r'version "v1" cannot be handled as a ConfigMap: strict decoding error: '
-                r'unknown field "nothing"$',
+                (
+                    r"^Error from server \(BadRequest\): error when creating \"STDIN\": ConfigMap in "
+                    r'version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+                    r'unknown field "nothing"$'
+                ),
             ),
             stdin=_UNKNOWN,
         ),
@@ -165,8 +169,10 @@ SCENARIOS = (
         fails(
             """patch pod p --type=json -p '[{"op":"test","path":"/metadata/name","value":"q"}]'""",
             (
-                r"^The request is invalid: the server rejected our request due to an error in our "
-                r"request",
+                (
+                    r"^The request is invalid: the server rejected our request due to an error in our "
+                    r"request"
+                ),
             ),
         ),
         fails(
@@ -176,16 +182,20 @@ SCENARIOS = (
         fails(
             """patch pod p --type=merge -p '{"metadata":{"resourceVersion":"1"}}'""",
             (
-                r'Error from server \(Conflict\): Operation cannot be fulfilled on pods "p": the '
-                r"object has been modified; please apply your changes to the latest version and "
-                r"try again",
+                (
+                    r'Error from server \(Conflict\): Operation cannot be fulfilled on pods "p": the '
+                    r"object has been modified; please apply your changes to the latest version and "
+                    r"try again"
+                ),
             ),
         ),
         fails(
             """patch pod p -p '{"spec":{"restartPolicy":"Never"}}'""",
             (
-                r'^The Pod "p" is invalid: spec: Forbidden: pod updates may not change fields other '
-                r"than `spec\.containers\[\*\]\.image`",
+                (
+                    r'^The Pod "p" is invalid: spec: Forbidden: pod updates may not change fields other '
+                    r"than `spec\.containers\[\*\]\.image`"
+                ),
             ),
         ),
         fails("patch pod p -p nonsense", (r"^Error from server \(BadRequest\): ",)),
@@ -221,8 +231,10 @@ SCENARIOS = (
         fails(
             """patch cm a -p '{"metadata":{"labels":{"tier":"two words"}}}'""",
             (
-                r'^The ConfigMap "a" is invalid: metadata\.labels: Invalid value: "two words": a '
-                r"valid label must be an empty string or consist of alphanumeric characters",
+                (
+                    r'^The ConfigMap "a" is invalid: metadata\.labels: Invalid value: "two words": a '
+                    r"valid label must be an empty string or consist of alphanumeric characters"
+                ),
             ),
         ),
     ),
@@ -237,9 +249,11 @@ SCENARIOS = (
         fails(
             "replace -f -",
             (
-                r"^Error from server \(Conflict\): error when replacing \"STDIN\": Operation cannot "
-                r"be fulfilled on configmaps \"a\": the object has been modified; please apply "
-                r"your changes to the latest version and try again$",
+                (
+                    r"^Error from server \(Conflict\): error when replacing \"STDIN\": Operation cannot "
+                    r"be fulfilled on configmaps \"a\": the object has been modified; please apply "
+                    r"your changes to the latest version and try again$"
+                ),
             ),
             stdin="$before",
         ),
