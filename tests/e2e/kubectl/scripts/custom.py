@@ -78,7 +78,7 @@ SCENARIOS = (
         ok("get boats", table("NAME CREW AGE", f"b 3 {AGE}")),
         ok("get fleet -o name", f"{_TYPE}/b"),
         ok("get bt --field-selector=spec.flag=dk -o name", f"{_TYPE}/b"),
-        ok("explain boat.spec.flag", (r"^FIELD: flag <string> -required-$", "Where it is at home")),
+        ok("explain boat.spec.flag", (r"^FIELD: flag <string>", "Where it is at home")),
         ok("scale boat b --replicas=5", f"{_TYPE}/b scaled"),
         ok("get boat b -o jsonpath='{.spec.crew} {.metadata.generation}'", "5 2"),
         ok(

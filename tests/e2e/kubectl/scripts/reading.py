@@ -28,12 +28,14 @@ lastTimestamp: "2020-01-01T00:05:00Z"
 source: {component: tester}
 """
 
+_CMS = "/api/v1/namespaces/$NS/configmaps"
+
 SCENARIOS = (
     scenario(
         "the server says what it is",
         "2.22 1.1",
         # Older kubectls warn of the distance to the server's version.
-        ok("version", (r"^Client Version: v1\.", r"^Server Version: v1\.33\."), err=None),
+        ok("version", (r"^Client Version: .*v1\.", r"^Server Version: .*v1\.33\."), err=None),
         ok("version -o json", (r'"major": "1"', r'"minor": "33"', r'"platform": ".+"'), err=None),
         ok(
             "cluster-info",
@@ -238,6 +240,46 @@ SCENARIOS = (
             ),
         ),
         ends("json", ("a=1;", "b=2;b=2;", "a=3;")),
+    ),
+    scenario(
+        "lists and watches as a client of one's own asks for them",
+        "2.2 2.4 2.5 2.6",
+        ok("create cm a --from-literal=k=1", "configmap/a created"),
+        ok("get cm a -o jsonpath={.metadata.resourceVersion}", r"\d+", saves="first"),
+        ok("create cm b --from-literal=k=2", "configmap/b created"),
+        ok("get cm b -o jsonpath={.metadata.resourceVersion}", r"\d+", saves="second"),
+        ok(
+            f"get --raw '{_CMS}?watch=true&resourceVersion=$first&timeoutSeconds=1'",
+            r'\{"type":"ADDED","object":\{.*"name":"b".*\}\}',
+        ),
+        ok(
+            f"get --raw '{_CMS}?watch=true&sendInitialEvents=true&allowWatchBookmarks=true"
+            "&resourceVersionMatch=NotOlderThan&timeoutSeconds=1'",
+            (
+                r'^\{"type":"ADDED","object":\{.*"name":"a"',
+                r'^\{"type":"ADDED","object":\{.*"name":"b"',
+                r'^\{"type":"BOOKMARK","object":\{.*"k8s\.io/initial-events-end": ?"true"',
+            ),
+        ),
+        ok(
+            f"get --raw '{_CMS}?resourceVersion=$first&resourceVersionMatch=Exact'",
+            (r'"resourceVersion": ?"$first"', '"name": ?"a"'),
+        ),
+        ok(f"get --raw '{_CMS}?limit=1'", ('"remainingItemCount": ?1', '"continue": ?"')),
+        fails(
+            f"get --raw '{_CMS}?resourceVersion=999999999999'",
+            (
+                r"^Error from server \(Timeout\): Too large resource version: 999999999999, current: ",
+            ),
+        ),
+        fails(
+            f"get --raw '{_CMS}?resourceVersionMatch=Exact'",
+            (r"\((Invalid|BadRequest)\)|is invalid", "resourceVersionMatch"),
+        ),
+        fails(
+            f"get --raw '{_CMS}?watch=true&sendInitialEvents=true'",
+            (r"sendInitialEvents",),
+        ),
     ),
     scenario(
         "wait",

@@ -303,6 +303,6 @@ SCENARIOS = (
             (r'spec\.schedule: Invalid value: "every day"',),
         ),
         ok("delete pod p --now", deleted('pod "p"')),
-        ok("delete job j --cascade=orphan", deleted(r'job\.batch "j"')),
+        ok("delete job j", deleted(r'job\.batch "j"')),
     ),
 )

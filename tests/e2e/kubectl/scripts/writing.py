@@ -293,7 +293,7 @@ SCENARIOS = (
     ),
     scenario(
         "create from words",
-        "1.5 9.3",
+        "1.5 2.9 2.18 9.3",
         ok("create configmap m --from-literal=a=1 --from-file=f.txt", "configmap/m created"),
         ok("get cm m -o jsonpath='{.data.a} {.data.f\\.txt}'", "1 text"),
         ok("create configmap e --from-env-file=f.env", "configmap/e created"),
