@@ -91,7 +91,10 @@ SCENARIOS = (
             "apply --server-side --field-manager=other -f boat.yaml",
             f"{_TYPE}/b serverside-applied",
         ),
-        fails("patch boat b --type=strategic -p '{}'", (r"application/strategic-merge-patch\+json is not supported by .*Kind=Boat",)),
+        fails(
+            "patch boat b --type=strategic -p '{}'",
+            (r"application/strategic-merge-patch\+json is not supported by .*Kind=Boat",),
+        ),
         fails(
             'patch boat b --type=merge -p \'{"spec":{"crew":-1}}\'',
             (

@@ -289,7 +289,9 @@ SCENARIOS = (
         ok("wait cm/absent --for=delete --timeout=5s", ""),
         fails(
             "wait cm/a --for=delete --timeout=1s",
-            "error: timed out waiting for the condition on configmaps/a",
+            (
+                "^error: timed out waiting for the condition on configmaps/a$",
+            ),  # among notes of the client
         ),
         fails(
             "wait cm/absent --for=condition=Ready --timeout=1s",

@@ -204,7 +204,7 @@ SCENARIOS = (
         ),
         fails(
             "rollout status deployment/web --timeout=1s",
-            r"error: timed out waiting for the condition",
+            ("^error: timed out waiting for the condition",),
             out=("Waiting for deployment",),
         ),
         ok(
