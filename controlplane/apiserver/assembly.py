@@ -76,12 +76,15 @@ class Assembly:
             now=time.time,
         )
         reads = Reads(self.cacher, self.store, time.time)
+        quotas = self.registry.find("", "v1", "resourcequotas")
+        assert quotas is not None, "a built-in kind"
         writes = Writes(
             self.store,
             Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
             self.lister,
             self.cacher.current,
             Escalation(self.authorizer),
+            quotas,
         )
         self.server = ApiServer(
             registry=self.registry,
