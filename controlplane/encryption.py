@@ -5,6 +5,7 @@ begin with `k8s:enc:aesgcm:v1:NAME:`, the nonce follows. The key under which an 
 authenticated with it, so its bytes cannot be put in another's place.
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -30,33 +31,37 @@ class Encryption:
         keys: Sequence[tuple[str, bytes]],
         resources: Sequence[tuple[str, str]] = (("", "secrets"),),
     ) -> None:
-        self._keys = {name.encode(): AESGCM(key) for name, key in keys}
-        self._first = next(iter(self._keys), None)
+        # A name may hold the colon that ends it, so whole beginnings are compared.
+        self._keys = [(b"%b%b:" % (_PREFIX, name.encode()), AESGCM(key)) for name, key in keys]
         self._resources = frozenset(resources)
 
     def encode(self, resource: Resource, key: bytes, plain: bytes) -> bytes:
         """What is written."""
-        if self._first is None or (resource.group, resource.plural) not in self._resources:
+        if not self._keys or (resource.group, resource.plural) not in self._resources:
             return plain
+        beginning, newest = self._keys[0]
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._keys[self._first].encrypt(nonce, plain, key)
-        return b"%b%b:%b%b" % (_PREFIX, self._first, nonce, sealed)
+        return b"%b%b%b" % (beginning, nonce, newest.encrypt(nonce, plain, key))
 
     def decode(self, resource: Resource, key: bytes, stored: bytes) -> bytes:
         """What was encoded. Raises ApiError 500 for a key that is gone, or bytes of another."""
         if not stored.startswith(_PREFIX):
             return stored
-        name, _, sealed = stored.removeprefix(_PREFIX).partition(b":")
-        if name not in self._keys:
-            raise errors.internal(f"no key named {name.decode(errors='replace')!r} to read it with")
-        try:
-            return self._keys[name].decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], key)
-        except InvalidTag:
-            raise errors.internal("an encrypted object cannot be read: it was altered") from None
+        known = [(len(start), one) for start, one in self._keys if stored.startswith(start)]
+        if not known:
+            name = stored.removeprefix(_PREFIX).partition(b":")[0].decode(errors="replace")
+            raise errors.internal(f"no key named {name!r} to read it with")
+        for length, one in known:
+            nonce, sealed = stored[length : length + _NONCE_BYTES], stored[length + _NONCE_BYTES :]
+            # InvalidTag: altered, or of another key of this name; ValueError: cut short
+            with contextlib.suppress(InvalidTag, ValueError):
+                return one.decrypt(nonce, sealed, key)
+        raise errors.internal("an encrypted object cannot be read: it was altered")
 
     def is_stale(self, resource: Resource, stored: bytes) -> bool:
         """Whether it is not under the newest key."""
         if (resource.group, resource.plural) not in self._resources:
             return False
-        newest = b"" if self._first is None else b"%b%b:" % (_PREFIX, self._first)
-        return not stored.startswith(newest) if newest else stored.startswith(_PREFIX)
+        if not self._keys:
+            return stored.startswith(_PREFIX)
+        return not stored.startswith(self._keys[0][0])

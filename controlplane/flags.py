@@ -90,11 +90,15 @@ def encryption_keys(path: str) -> tuple[tuple[str, bytes], ...]:
         keys = [
             (str(key["name"]), base64.b64decode(key["secret"], validate=True))
             for resources in tree["resources"]
+            if resources["resources"]
             for provider in resources["providers"]
             for key in (provider.get("aesgcm") or {}).get("keys", ())
         ]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise SettingsError(f"{path} is no EncryptionConfiguration: {error!r}") from None
+    others = {str(one) for part in tree["resources"] for one in part["resources"]} - {"secrets"}
+    if others:
+        raise SettingsError(f"{path}: {', '.join(sorted(others))}: only secrets are encrypted")
     for name, secret in keys:
         if len(secret) not in (16, 24, 32):
             raise SettingsError(f"{path}: key {name} has {len(secret)} bytes, not 16, 24 or 32")

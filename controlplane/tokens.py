@@ -19,8 +19,14 @@ TTL_SECONDS_MIN = 600
 TTL_SECONDS_MAX = 1 << 32
 SECRET_ISSUER = "kubernetes/serviceaccount"
 """Who issues tokens that are kept in Secrets, and the domain of their claims."""
+SKEW_SECONDS_MAX = 60  # what one server issues the others take, though their clocks are behind
 _VERIFIED_COUNT_MAX = 4_096
-_ALGORITHMS = ("ES256", "RS256")
+# Moments are compared with the clock that `verify` is given, not with the machine's.
+_OPTIONS: Any = {
+    "require": ["iss", "sub"],
+    **dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False),
+}
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +41,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uid: str
     audiences: tuple[str, ...]
+    begins_at: int = 0
     expires_at: int
     token_id: str
     bound: tuple[str, str, str] | None = None
@@ -45,25 +52,27 @@ class TokenError(Exception):
 
 
 class Key:
-    """A key pair, or a public key that only verifies."""
+    """A key pair, or a public key that only verifies. Raises ValueError."""
 
     def __init__(self, pem: bytes) -> None:
         self.private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None
         try:
             private = serialization.load_pem_private_key(pem, None)
+        except TypeError:
+            raise ValueError("it is encrypted, and nobody is here to give its password") from None
         except ValueError:
             public: Any = serialization.load_pem_public_key(pem)
         else:
             if not isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
                 raise ValueError("a key for tokens is RSA or ECDSA")
             self.private, public = private, private.public_key()
+        self.algorithm = _algorithm_of(public)
         self.public = public
         der = public.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         digest = hashlib.sha256(der).digest()
         self.id = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        self.algorithm = "RS256" if isinstance(public, rsa.RSAPublicKey) else "ES256"
 
     @property
     def jwk(self) -> dict[str, Any]:
@@ -72,6 +81,15 @@ class Key:
         found: dict[str, Any] = algorithm.to_jwk(self.public, as_dict=True)
         found.pop("key_ops", None)
         return found | {"use": "sig", "kid": self.id, "alg": self.algorithm}
+
+
+def _algorithm_of(public: object) -> str:
+    """RFC 7518, 3.1. Raises ValueError."""
+    if isinstance(public, rsa.RSAPublicKey):
+        return "RS256"
+    if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in _CURVES:
+        return _CURVES[public.curve.name]
+    raise ValueError("a key for tokens is RSA, or ECDSA on P-256, P-384 or P-521")
 
 
 class Tokens:
@@ -149,6 +167,8 @@ class Tokens:
         if claims.expires_at and claims.expires_at <= now:
             del self._verified[token]
             raise TokenError("it has expired")
+        if claims.begins_at > now + SKEW_SECONDS_MAX:
+            raise TokenError("it is not valid yet")
         if not set(claims.audiences) & set(audiences or self.audiences):
             raise TokenError(f"it is for {', '.join(claims.audiences)}")
         return claims
@@ -168,15 +188,15 @@ class Tokens:
             found = jwt.decode(
                 token,
                 key.public,
-                algorithms=_ALGORITHMS,
-                options={"verify_aud": False, "verify_exp": False, "require": ["iss", "sub"]},
+                algorithms=[key.algorithm],
+                options=_OPTIONS,
             )
             if found["iss"] == SECRET_ISSUER:
                 return _claims_of_secret(found, self.audiences)
             if found["iss"] != self.issuer:
                 raise TokenError("it was issued by another cluster")
             return _claims(found)
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise TokenError(str(error)) from error
 
 
@@ -194,6 +214,7 @@ def _claims(found: Mapping[str, Any]) -> Claims:
         name=str(account["name"]),
         uid=str(account["uid"]),
         audiences=(audiences,) if isinstance(audiences, str) else tuple(audiences),
+        begins_at=int(found.get("nbf", 0)),
         expires_at=int(found["exp"]),
         token_id=str(found.get("jti", "")),
         bound=bound,

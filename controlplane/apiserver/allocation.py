@@ -7,6 +7,7 @@ from the lower one, so the two seldom meet.
 """
 
 import ipaddress
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -35,7 +36,8 @@ class Allocator:
         self._dice = dice
         size = self.network.num_addresses
         self._static_addresses = min(max(16, size // 16), 256)
-        self._static_ports = min(max(16, len(ports) // 32), 128)
+        static_ports = min(max(16, len(ports) // 32), 128)
+        self._static_ports = static_ports if static_ports < len(ports) else 0
 
     @property
     def first(self) -> str:
@@ -59,7 +61,7 @@ class Allocator:
             spec.pop("clusterIP", None)
             spec.pop("clusterIPs", None)
             return spec
-        wanted = str(spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0])
+        wanted = _canonical(str(spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0]))
         kept = str(old.get("clusterIP") or "")
         if not wanted and kept and old.get("type") != "ExternalName":
             wanted = kept
@@ -107,7 +109,8 @@ class Allocator:
         lowest = min(self._static_addresses + 1, last)
         for _ in range(_PROBES_MAX):
             yield str(self.network[self._dice.randint(lowest, last)])
-        yield from (str(self.network[n]) for n in (*range(lowest, last + 1), *range(1, lowest)))
+        for number in itertools.chain(range(lowest, last + 1), range(1, lowest)):
+            yield str(self.network[number])
 
     # -------------------------------------------------------------------- ports
 
@@ -123,8 +126,11 @@ class Allocator:
                 (addresses.protocol(port), port["nodePort"])
                 for port in addresses.with_node_port(old)
             }
+            # A load balancer that reaches pods by itself needs none but those it names.
+            is_asked_only = spec.get("allocateLoadBalancerNodePorts") is False
             for position, port in enumerate(ports):
-                self._give_port(review, port, position, held, old)
+                if port.get("nodePort") or not is_asked_only:
+                    self._give_port(review, port, position, held, old)
         return {**spec, "ports": ports} if ports else spec
 
     def _give_port(
@@ -169,6 +175,14 @@ class Allocator:
             if port not in own and not self._is_taken(addresses.port_key(protocol, port)):
                 return port
         raise errors.internal("failed to allocate a nodePort: range is full")
+
+
+def _canonical(address: str) -> str:
+    """One address has one key, however it is spelled; what is none stays as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def _port_before(port: Mapping[str, Any], old: Mapping[str, Any]) -> int:

@@ -3,6 +3,7 @@
 Source: Kubernetes' documentation, "Auditing" (level Metadata); kube-behaviour 11.10.
 """
 
+import logging
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ import orjson
 
 from controlplane.apiserver.incoming import Incoming, Target
 from controlplane.apiserver.users import User
+
+_log = logging.getLogger(__name__)
 
 
 class Audit:
@@ -25,6 +28,7 @@ class Audit:
         """A request has been answered (of a watch: begun)."""
         if self._write is None:
             return
+        query = incoming.query.raw
         moment = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="microseconds")
         line: dict[str, Any] = {
             "kind": "Event",
@@ -32,7 +36,7 @@ class Audit:
             "level": "Metadata",
             "auditID": str(uuid.uuid4()),
             "stage": "ResponseComplete",
-            "requestURI": incoming.path,
+            "requestURI": f"{incoming.path}?{query}" if query else incoming.path,
             "verb": incoming.method.lower() if target is None else target.verb,
             "user": {} if user is None else user.info,
             "sourceIPs": [incoming.remote] if incoming.remote else [],
@@ -45,7 +49,11 @@ class Audit:
         impersonated = incoming.header("impersonate-user")
         if impersonated:
             line["impersonatedUser"] = {"username": impersonated}
-        self._write(orjson.dumps(line) + b"\n")
+        try:
+            self._write(orjson.dumps(line) + b"\n")
+        except OSError as error:
+            # What was answered was done: it cannot be taken back for a line that is missing.
+            _log.error("a line of the audit log is lost: %s", error)
 
 
 def _reference(target: Target) -> dict[str, str]:

@@ -7,13 +7,16 @@ documentation, "Authenticating" (x509, static tokens, service accounts, imperson
 import base64
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 from controlplane.api import errors
 from controlplane.apiserver.incoming import Incoming
 from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.users import (
     ANONYMOUS,
+    AUTHENTICATED,
     UNAUTHENTICATED,
     User,
     anonymous,
@@ -25,6 +28,9 @@ from controlplane.tokens import Claims, TokenError, Tokens
 
 Find = Callable[[str, str, str], Mapping[str, Any] | None]
 """(plural of the core group, namespace, name) -> the object, or None."""
+
+GOING_SECONDS_MAX = 60.0
+"""So long after its deletionTimestamp an account or pod that is still there ends its tokens."""
 
 _IMPERSONATE = "impersonate-"
 _EXTRA = "impersonate-extra-"
@@ -43,7 +49,7 @@ class Authenticator:
         now: Callable[[], float],
     ) -> None:
         self._tokens = tokens
-        self._find = find
+        self._find = _standing(find, now)
         self._static_tokens = static_tokens
         self._allows_anonymous = allows_anonymous
         self._now = now
@@ -63,7 +69,7 @@ class Authenticator:
     def user_of_token(self, token: str, audiences: Sequence[str] = ()) -> User:
         """Raises ApiError 401."""
         known = self._static_tokens.get(token)
-        if known is not None:
+        if known is not None and self.audiences_of(token, audiences):
             return known
         try:
             claims = self._tokens.verify(token, now=self._now(), audiences=audiences)
@@ -73,6 +79,14 @@ class Authenticator:
             raise errors.unauthorized()
         user = service_account(claims.namespace, claims.name, claims.uid)
         return User(name=user.name, uid=user.uid, groups=user.groups, extra=_extra(claims))
+
+    def audiences_of(self, token: str, audiences: Sequence[str]) -> tuple[str, ...]:
+        """Those of some audiences (none: our own) that a token is for; it is verified already."""
+        wanted = tuple(audiences) or self._tokens.audiences
+        if token in self._static_tokens:  # they say nothing of it, so they are for us only
+            return tuple(one for one in wanted if one in self._tokens.audiences)
+        claims = self._tokens.verify(token, now=self._now(), audiences=wanted)
+        return tuple(one for one in wanted if one in claims.audiences)
 
     def _lives(self, claims: Claims, token: str) -> bool:
         """Whether its account, and what it is bound to, are still those it was issued for."""
@@ -93,6 +107,19 @@ def _keeps(secret: Mapping[str, Any], token: str) -> bool:
     """Whether a Secret has this token: it may have been replaced by another of its name."""
     kept = (secret.get("data") or {}).get("token") or ""
     return hmac.compare_digest(kept.encode(), base64.b64encode(token.encode()))
+
+
+def _standing(find: Find, now: Callable[[], float]) -> Find:
+    """Without those that should be gone: their finalizers do not prolong what tokens they have."""
+
+    def standing(plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        found = find(plural, namespace, name)
+        going = found and found["metadata"].get("deletionTimestamp")
+        if going and datetime.fromisoformat(going).timestamp() + GOING_SECONDS_MAX < now():
+            return None
+        return found
+
+    return standing
 
 
 def user_of_certificate(subject: Sequence[tuple[str, str]]) -> User:
@@ -125,7 +152,7 @@ def impersonated(incoming: Incoming) -> tuple[User, list[Attributes]] | None:
     groups = [one for one in incoming.header(f"{_IMPERSONATE}group").split("\n") if one]
     uid = incoming.header(f"{_IMPERSONATE}uid")
     extra = {
-        key.removeprefix(_EXTRA): tuple(value.split("\n"))
+        unquote(key.removeprefix(_EXTRA)): tuple(value.split("\n"))
         for key, value in incoming.headers.items()
         if key.startswith(_EXTRA)
     }
@@ -143,16 +170,16 @@ def impersonated(incoming: Incoming) -> tuple[User, list[Attributes]] | None:
             Attributes(verb="impersonate", group=api, resource=f"userextras/{key}", name=value)
             for value in values
         ]
-    user = User(name=name, uid=uid, groups=tuple(groups) or _own_groups(name), extra=extra)
-    return (user if name == ANONYMOUS else authenticated(user)), needed
+    groups = groups or list(_own_groups(name))
+    if not {AUTHENTICATED, UNAUTHENTICATED} & set(groups):
+        groups.append(UNAUTHENTICATED if name == ANONYMOUS else AUTHENTICATED)
+    return User(name=name, uid=uid, groups=tuple(groups), extra=extra), needed
 
 
 def _own_groups(name: str) -> tuple[str, ...]:
     """Those that a user is in by its name alone."""
     account = service_account_of(name)
-    if account is not None:
-        return service_account(*account, uid="").groups
-    return (UNAUTHENTICATED,) if name == ANONYMOUS else ()
+    return () if account is None else service_account(*account, uid="").groups
 
 
 def _right_to_user(name: str) -> Attributes:

@@ -12,12 +12,17 @@ from typing import Any
 import orjson
 from sortedcontainers import SortedDict
 
+from controlplane.api.errors import ApiError
 from controlplane.objects import splice
 
 RECENT_BYTES_MAX = 32 * 1024 * 1024  # of a resource's changes, for watches that resume
 RECENT_COUNT_MAX = 100_000
 
 Index = Callable[[Mapping[str, Any]], Mapping[str, str]]
+
+
+class UnreadableError(Exception):
+    """What is stored is no object."""
 
 
 class Entry:
@@ -38,6 +43,12 @@ class Entry:
         self.revision = revision
         self.labels = labels
         self.fields = fields
+
+    def at(self, revision: int) -> "Entry":
+        """The same content, as what is told of a later revision."""
+        before, after = (b'"resourceVersion":"%d"' % r for r in (self.revision, revision))
+        raw = self.raw.replace(before, after, 1)
+        return Entry(self.key, raw, revision, self.labels, self.fields)
 
 
 class Change:
@@ -150,8 +161,7 @@ class ResourceCache:
         old = self._entries.pop(key, None)
         if old is None:
             return None
-        last = Entry(key, _with_revision(old, revision), revision, old.labels, old.fields)
-        change = Change(last, old, is_deletion=True)
+        change = Change(old.at(revision), old, is_deletion=True)
         self._remember(change)
         return change
 
@@ -167,11 +177,14 @@ class ResourceCache:
             subscriber(changes, revision)
 
     def _entry(self, key: str, value: bytes, revision: int) -> Entry:
-        found = orjson.loads(value)
-        metadata = found.get("metadata", {})
-        return Entry(
-            key, splice(value, revision), revision, metadata.get("labels") or {}, self._index(found)
-        )
+        """Raises UnreadableError."""
+        try:
+            found = orjson.loads(value)
+            labels = dict(found["metadata"].get("labels") or {})
+            raw = splice(value, revision)
+        except (ValueError, TypeError, KeyError, AttributeError, ApiError) as error:
+            raise UnreadableError(str(error)) from None
+        return Entry(key, raw, revision, labels, self._index(found))
 
     def _remember(self, change: Change) -> None:
         self.changes += 1
@@ -183,20 +196,23 @@ class ResourceCache:
             self.first_revision = forgotten.revision
 
 
-def _with_revision(entry: Entry, revision: int) -> bytes:
-    before, after = (b'"resourceVersion":"%d"' % r for r in (entry.revision, revision))
-    return entry.raw.replace(before, after, 1)
-
-
 class ObjectCache:
     """The caches of all resources: `apply` is the one way in.
 
-    index_of: (group or `core`, plural) -> index for its objects.
+    index_of       (group or `core`, plural) -> index for its objects
+    on_unreadable  is told the key of what is no object, and why; for everybody else it is not
+                   there, so that it harms nothing but itself
     """
 
-    def __init__(self, index_of: Callable[[str, str], Index], prefix: str) -> None:
+    def __init__(
+        self,
+        index_of: Callable[[str, str], Index],
+        prefix: str,
+        on_unreadable: Callable[[str, str], None] = lambda key, why: None,
+    ) -> None:
         self._index_of = index_of
         self._prefix = prefix
+        self._on_unreadable = on_unreadable
         self._caches: dict[tuple[str, str], ResourceCache] = {}
         self.revision = 0
         """All changes up to it are here."""
@@ -214,8 +230,12 @@ class ObjectCache:
     def load(self, key: str, value: bytes, revision: int) -> None:
         """An object of the first list."""
         cache = self._cache_of(key)
-        if cache is not None:
+        if cache is None:
+            return
+        try:
             cache.load(key, value, revision)
+        except UnreadableError as error:
+            self._on_unreadable(key, str(error))
 
     def loaded(self, revision: int) -> None:
         """The first list was complete at a revision."""
@@ -231,12 +251,22 @@ class ObjectCache:
             cache = self._cache_of(key)
             if cache is None:
                 continue
-            change = cache.delete(key, at) if value is None else cache.put(key, value, at)
+            change = self._change(cache, key, value, at)
             if change is not None:
                 told.setdefault(id(cache), (cache, []))[1].append(change)
         self.revision = max(self.revision, revision)
         for cache, of_cache in told.values():
             cache.tell(of_cache, self.revision)
+
+    def _change(
+        self, cache: ResourceCache, key: str, value: bytes | None, revision: int
+    ) -> Change | None:
+        if value is not None:
+            try:
+                return cache.put(key, value, revision)
+            except UnreadableError as error:
+                self._on_unreadable(key, str(error))
+        return cache.delete(key, revision)
 
     def reindex(self, group: str, plural: str) -> None:
         """What field selectors may ask of a resource has changed.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from controlplane.api import errors
 from controlplane.api.registry import Registry
 from controlplane.api.stored import Transform
-from controlplane.apiserver.cache import ObjectCache
+from controlplane.apiserver.cache import Index, ObjectCache
 from controlplane.apiserver.selection import index_of
 from controlplane.store_errors import as_api_errors
 from kvstore.client import Client, Event, EventType
@@ -41,6 +41,8 @@ class Cacher:
         self.claims: set[str] = set()
         """Keys of addresses that are taken."""
         self.is_ready = asyncio.Event()
+        self.replaced = asyncio.Event()
+        """Set once this cache is followed no more, since there is a newer one."""
         self.generation = 0
         """Counts the lists; who watches the cache of an older one has missed something."""
 
@@ -111,17 +113,19 @@ class Cacher:
             answer = await self._client.get_range(start, end, limit=_PAGE_KEYS, revision=revision)
             revision = revision or answer.header.revision
             for kv in answer.kvs:
-                key = kv.key.decode()
+                key = kv.key.decode(errors="replace")
                 if key.startswith(CLAIMS_PREFIX):
                     claims.add(key)
-                    continue
-                cache.load(key, self._plain(key, kv.value), kv.mod_revision)
+                elif (value := self._plain(key, kv.value)) is not None:
+                    cache.load(key, value, kv.mod_revision)
             if not answer.more:
                 break
             start = answer.kvs[-1].key + b"\0"
         cache.loaded(revision)
         self.cache, self.claims = cache, claims
         self.generation += 1
+        self.replaced.set()
+        self.replaced = asyncio.Event()
         self._tell()
         self.is_ready.set()
         return revision
@@ -145,7 +149,7 @@ class Cacher:
 
     def _told(self, event: Event) -> tuple[str, bytes | None, int] | None:
         """What the cache is told; None: it is about no object."""
-        key = event.kv.key.decode()
+        key = event.kv.key.decode(errors="replace")
         is_put = event.type is EventType.PUT
         if key.startswith(CLAIMS_PREFIX):
             (self.claims.add if is_put else self.claims.discard)(key)
@@ -155,12 +159,19 @@ class Cacher:
         value = self._plain(key, event.kv.value) if is_put else None
         return key, value, event.kv.mod_revision
 
-    def _plain(self, key: str, value: bytes) -> bytes:
-        group, plural, _ = key.removeprefix(PREFIX).split("/", 2)
-        resource = self._registry.storage("" if group == "core" else group, plural)
+    def _plain(self, key: str, value: bytes) -> bytes | None:
+        """What was encoded; None: it cannot be read, so for us it is not there."""
+        parts = key.removeprefix(PREFIX).split("/", 2)
+        resource = None
+        if len(parts) == 3:
+            resource = self._registry.storage("" if parts[0] == "core" else parts[0], parts[1])
         if resource is None:
             return value
-        return self._transform.decode(resource, key.encode(), value)
+        try:
+            return self._transform.decode(resource, key.encode(), value)
+        except errors.ApiError as error:
+            _unreadable(key, error.message)
+            return None
 
     def on_advance(self, listener: Callable[[], None]) -> None:
         """Call a function after every step of the cache."""
@@ -172,10 +183,14 @@ class Cacher:
             listener()
 
     def _empty(self) -> ObjectCache:
-        def index(group: str, plural: str) -> object:
+        def index(group: str, plural: str) -> Index:
             return index_of(self._registry.storage("" if group == "core" else group, plural))
 
-        return ObjectCache(index, PREFIX)  # type: ignore[arg-type]
+        return ObjectCache(index, PREFIX, _unreadable)
+
+
+def _unreadable(key: str, why: str) -> None:
+    _log.error("what is stored at %s is left out: %s", key, why)
 
 
 def _too_large(revision: int, current: int) -> errors.ApiError:

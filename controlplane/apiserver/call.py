@@ -43,8 +43,9 @@ class Sink(Protocol):
     def abort(self) -> None:
         """Close it at once, whatever is buffered."""
 
-    async def wait_closed(self, seconds: float) -> bool:
-        """Wait until the client has gone; False: it has not within `seconds`."""
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody gets what is written."""
 
 
 class Streaming(msgspec.Struct):

@@ -39,17 +39,31 @@ class Definitions:
         wanted: dict[tuple[str, str], tuple[bytes, Any]] = {}
         for entry in of_definitions.scan(""):
             definition = orjson.loads(entry.raw)
-            if customresources.is_established(definition):
-                spec = definition["spec"]
+            place = self._place(definition)
+            if place is not None:
                 # Only what is said of it counts: its status changes with every look at it.
-                told = orjson.dumps(spec, option=orjson.OPT_SORT_KEYS)
-                wanted[spec["group"], spec["names"]["plural"]] = (told, definition)
+                told = orjson.dumps(definition["spec"], option=orjson.OPT_SORT_KEYS)
+                wanted[place] = (told, definition)
         for place in self._served.keys() - wanted.keys():
             self._registry.remove(*place)
             del self._served[place]
         for place, (told, definition) in wanted.items():
             if self._served.get(place) != told:
                 self._serve(place, told, definition)
+
+    def _place(self, definition: Any) -> tuple[str, str] | None:
+        """Group and plural of what it defines; None: it is not served.
+
+        A definition takes nothing from the kinds that are built in, whatever it is called.
+        """
+        try:
+            spec = definition["spec"]
+            place = (str(spec["group"]), str(spec["names"]["plural"]))
+            is_established = customresources.is_established(definition)
+        except (KeyError, TypeError, AttributeError):
+            return None  # written past the API server
+        there = self._registry.storage(*place)
+        return place if is_established and (there is None or there.is_custom) else None
 
     def _serve(self, place: tuple[str, str], told: bytes, definition: Any) -> None:
         try:

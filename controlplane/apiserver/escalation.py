@@ -14,6 +14,10 @@ from controlplane.apiserver.users import User
 
 _ROLES = ("roles", "clusterroles")
 _BINDINGS = ("rolebindings", "clusterrolebindings")
+_EVERYTHING = (
+    Rule(verbs=("*",), groups=("*",), resources=("*",)),
+    Rule(verbs=("*",), paths=("*",)),
+)
 
 
 class Escalation:
@@ -28,11 +32,27 @@ class Escalation:
             return
         namespace = str(new["metadata"].get("namespace", ""))
         if resource.plural in _ROLES:
+            self._require_aggregation(user, resource, new, old)
             if old is None or old.get("rules") != new.get("rules"):
                 rules = [rule_of(rule) for rule in new.get("rules") or ()]
                 self._require_held(user, resource, new, namespace, rules, "escalate")
         elif resource.plural in _BINDINGS and (old is None or _binds_more(new, old)):
             self._require_bindable(user, resource, new, namespace)
+
+    def _require_aggregation(
+        self, user: User, resource: Resource, new: Object, old: Object | None
+    ) -> None:
+        """What a selector gathers may be anything, now or later: it takes all there is."""
+        rules = [role.get("aggregationRule") for role in (new, old or {})]
+        if not any(rules) or (old is not None and rules[0] == rules[1]):
+            return
+        name = str(new["metadata"].get("name", ""))
+        asked = Attributes(verb="escalate", group=RBAC_GROUP, resource=resource.plural, name=name)
+        if self._authorizer.allows(user, asked):
+            return
+        if self._authorizer.policy.missing(user, "", _EVERYTHING):
+            why = "must have cluster-admin privileges to use the aggregationRule"
+            raise errors.forbidden(resource.plural, RBAC_GROUP, name, why)
 
     def _require_bindable(
         self, user: User, resource: Resource, binding: Object, namespace: str
@@ -73,7 +93,7 @@ class Escalation:
         missing = self._authorizer.policy.missing(user, namespace, rules)
         if missing:
             told = "\n".join(_told(rule) for rule in missing)
-            groups = ", ".join(f'"{group}"' for group in user.groups)
+            groups = " ".join(_quoted(group) for group in user.groups)
             why = (
                 f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions '
                 f"not currently held:\n{told}"
@@ -89,12 +109,12 @@ def _told(rule: Rule) -> str:
     words = [
         ("APIGroups", rule.groups),
         ("Resources", rule.resources),
-        ("ResourceNames", rule.names),
         ("NonResourceURLs", rule.paths),
+        ("ResourceNames", rule.names),
         ("Verbs", rule.verbs),
     ]
     parts = [
-        f"{word}:[{', '.join(_quoted(value) for value in values)}]"
+        f"{word}:[{' '.join(_quoted(value) for value in values)}]"
         for word, values in words
         if values
     ]

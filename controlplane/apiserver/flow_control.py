@@ -39,7 +39,17 @@ class _Seats:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.give()  # the turn came, and nobody takes it
+            else:
+                self._forget(who, turn)
             raise
+
+    def _forget(self, who: str, turn: "asyncio.Future[None]") -> None:
+        """Who has gone does not count as waiting."""
+        queue = self._waiting.get(who)
+        if queue is not None and turn in queue:
+            queue.remove(turn)
+            if not queue:
+                del self._waiting[who]
 
     def give(self) -> None:
         """Pass a seat on to the user who has waited longest since the last turn."""

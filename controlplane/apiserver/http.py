@@ -33,13 +33,16 @@ class HttpServer:
         self._tls = tls
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.TCPSite] = []
+        self._serving: set[asyncio.Future[Outgoing]] = set()
 
     async def listen(self, host: str, port: int) -> int:
         """Begin to serve; the port, which the kernel chose if it was 0."""
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=300.0)
-        self._runner = web.ServerRunner(server)
+        server = web.Server(
+            self._handle, access_log=None, keepalive_timeout=300.0, handler_cancellation=True
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=5.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls, shutdown_timeout=5.0)
+        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls)
         await site.start()
         self._sites.append(site)
         return int(self._runner.addresses[0][1])
@@ -48,13 +51,20 @@ class HttpServer:
         """Stop listening; requests under way have some seconds."""
         if self._runner is not None:
             await self._runner.cleanup()
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             incoming = await _incoming(request)
         except errors.ApiError as error:
             return _refusal(error)
-        outgoing = await self._serve(incoming)
+        # A stream ends with its client; a write that is under way goes on without it.
+        serving = asyncio.ensure_future(self._serve(incoming))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        outgoing = await asyncio.shield(serving)
         if isinstance(outgoing, Streaming):
             return await self._stream(request, outgoing)
         response = web.Response(
@@ -99,9 +109,9 @@ class _TransportSink:
         if self._transport is not None:
             self._transport.abort()
 
-    async def wait_closed(self, seconds: float) -> bool:
-        """Wait until the connection is lost: aiohttp cancels the handler then."""
-        await asyncio.sleep(seconds)
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is lost; whoever runs the stream is cancelled then."""
         return self._transport is None or self._transport.is_closing()
 
     def finish(self) -> None:
@@ -147,10 +157,16 @@ def _too_large() -> errors.ApiError:
 
 
 def _headers(headers: "CIMultiDictProxy[str]") -> Mapping[str, str]:
-    """Names in lower case; values of a repeated one are joined by line feeds, which none holds."""
+    r"""Names in lower case; values of a repeated one are joined by line feeds, which none holds.
+
+    Bytes that are no UTF-8 become `\N{REPLACEMENT CHARACTER}`: whatever is told of a request, in a
+    log or a Status, must be text.
+    """
     found: dict[str, str] = {}
-    for spelled, value in headers.items():
-        name = spelled.lower()
+    for spelled, raw in headers.items():
+        name, value = spelled.lower(), raw
+        if not raw.isascii():
+            value = raw.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         found[name] = f"{found[name]}\n{value}" if name in found else value
     return found
 

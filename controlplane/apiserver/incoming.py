@@ -12,6 +12,7 @@ import msgspec
 from controlplane.api import errors
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
+_PARAMETERS_MAX = 1_000
 _FLAG_VALUES_FALSE = frozenset(("false", "0"))
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
 _LISTS = {"get": "list", "delete": "deletecollection"}
@@ -36,11 +37,16 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Query:
-    """The parameters behind the `?`."""
+    """The parameters behind the `?`. Raises ApiError 400 where there are too many."""
 
     def __init__(self, text: str) -> None:
+        self.raw = text
         self._values: dict[str, list[str]] = {}
-        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000):
+        try:
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
+        except ValueError:
+            raise errors.bad_request(f"at most {_PARAMETERS_MAX} parameters, please") from None
+        for name, value in pairs:
             self._values.setdefault(name, []).append(value)
 
     def text(self, name: str) -> str:
@@ -105,6 +111,8 @@ def _target(
     # A namespace's own sub-resources stand where the resources in it do.
     if parts[0] == "namespaces" and len(parts) > 2 and parts[2] not in ("status", "finalize"):
         namespace, parts = parts[1], parts[2:]
+        if not namespace:  # it would be all of them
+            return None
     plural, name, subresource, rest = parts[0], "", "", ""
     if len(parts) > 1:
         name = parts[1]

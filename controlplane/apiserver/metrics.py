@@ -8,11 +8,13 @@ from controlplane.apiserver.incoming import Target
 
 _BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
 Labels = tuple[str, str, str, str, str]  # verb, group, version, resource, scope
 
 
 class Metrics:
-    """Requests by verb and resource; unknown paths are one row, so that nobody can make more."""
+    """Requests by verb and resource; what is none of ours is one row for each method and code."""
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[Labels, int]] = Counter()
@@ -20,8 +22,8 @@ class Metrics:
         self._seconds: dict[Labels, float] = {}
 
     def observe(self, method: str, target: Target | None, code: int, seconds: float) -> None:
-        """A request has been answered."""
-        labels = _labels(method, target, code)
+        """A request has been answered. target: None unless it is of a resource that is served."""
+        labels = _labels(method, target)
         self._requests[labels, code] += 1
         buckets = self._buckets.setdefault(labels, [0] * (len(_BOUNDS_SECONDS) + 1))
         position = next(
@@ -52,11 +54,10 @@ class Metrics:
             yield f"{name}_count{{{_told(labels)}}} {sum(buckets)}"
 
 
-def _labels(method: str, target: Target | None, code: int) -> Labels:
+def _labels(method: str, target: Target | None) -> Labels:
+    """Nothing that a client can make up: each other text would be a row for ever."""
     if target is None:
-        return (method, "", "", "", "")
-    if code in (403, 404, 405):
-        return (target.verb.upper(), "", "", "", "")  # names that may be anything
+        return (method if method in _METHODS else "other", "", "", "", "")
     scope = "resource" if target.name else "namespace" if target.namespace else "cluster"
     return (target.verb.upper(), target.group, target.version, target.resource, scope)
 

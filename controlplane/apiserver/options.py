@@ -4,7 +4,7 @@ Source: Kubernetes' API reference: CreateOptions, UpdateOptions, PatchOptions, D
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,9 +13,10 @@ from controlplane.api.errors import Cause
 from controlplane.api.lifecycle import DeleteOptions
 from controlplane.apiserver.incoming import Incoming
 
+_T = TypeVar("_T")
 _VALIDATIONS = ("Ignore", "Warn", "Strict")
 _POLICIES = ("Orphan", "Background", "Foreground")
-_MANAGER_LENGTH_MAX = 128
+_MANAGER_BYTES_MAX = 128
 
 
 class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +44,8 @@ def write_options(incoming: Incoming, kind: str, *, is_apply: bool = False) -> W
     if strict not in _VALIDATIONS:
         causes.append(_unsupported("fieldValidation", strict, _VALIDATIONS))
     manager = query.text("fieldManager")
-    if len(manager) > _MANAGER_LENGTH_MAX:
-        told = f"may not be more than {_MANAGER_LENGTH_MAX} bytes"
+    if len(manager.encode()) > _MANAGER_BYTES_MAX:
+        told = f"may not be more than {_MANAGER_BYTES_MAX} bytes"
         causes.append(Cause("FieldValueTooLong", f"Too long: {told}", "fieldManager"))
     elif not manager.isprintable():
         told = f'Invalid value: "{manager[:40]!r}": should only contain printable characters'
@@ -67,8 +68,14 @@ def write_options(incoming: Incoming, kind: str, *, is_apply: bool = False) -> W
 
 
 def manager_of(user_agent: str) -> str:
-    """Who does not say is called by the program's name: `kubectl` of `kubectl/v1.33 (linux)`."""
-    return user_agent.split("/", 1)[0][:_MANAGER_LENGTH_MAX] or "unknown"
+    """Who does not say is called by the program's name: `kubectl` of `kubectl/v1.33 (linux)`.
+
+    What cannot be printed is left out, and what is too long cut: nobody is refused for it.
+    """
+    name = "".join(char for char in user_agent.split("/", 1)[0] if char.isprintable())
+    return (
+        name.encode("utf-8", "ignore")[:_MANAGER_BYTES_MAX].decode("utf-8", "ignore") or "unknown"
+    )
 
 
 def _unsupported(field: str, value: str, supported: tuple[str, ...]) -> Cause:
@@ -100,10 +107,10 @@ class DeleteWish(msgspec.Struct, frozen=True, kw_only=True):
 def delete_wish(incoming: Incoming, body: Mapping[str, Any]) -> DeleteWish:
     """From the body, and the query where the body is silent. Raises ApiError 400 and 422."""
     query = incoming.query
-    preconditions = body.get("preconditions") or {}
-    dry_run = body.get("dryRun") or query.texts("dryRun")
-    policy = body.get("propagationPolicy") or query.text("propagationPolicy")
-    orphans = body.get("orphanDependents")
+    preconditions = _said(body, "preconditions", dict, "an object") or {}
+    dry_run = _said(body, "dryRun", list, "a list") or query.texts("dryRun")
+    policy = _said(body, "propagationPolicy", str, "a text") or query.text("propagationPolicy")
+    orphans = _said(body, "orphanDependents", bool, "true or false")
     if orphans is None and query.text("orphanDependents"):
         orphans = query.flag("orphanDependents")
     causes = []
@@ -125,6 +132,14 @@ def delete_wish(incoming: Incoming, body: Mapping[str, Any]) -> DeleteWish:
         uid=str(preconditions.get("uid") or ""),
         resource_version=str(preconditions.get("resourceVersion") or ""),
     )
+
+
+def _said(body: Mapping[str, Any], field: str, type_: type[_T], wanted: str) -> _T | None:
+    """Raises ApiError 400 where it is of another type."""
+    value = body.get(field)
+    if value is not None and not isinstance(value, type_):
+        raise errors.bad_request(f"DeleteOptions: {field}: {wanted}, please")
+    return value
 
 
 def _grace(incoming: Incoming, body: Mapping[str, Any]) -> int | None:

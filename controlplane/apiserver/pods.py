@@ -45,7 +45,9 @@ class Pods:
             cause = Cause("FieldValueRequired", "Required value: a node", "target.name")
             raise errors.invalid("Binding", "", call.target.name, [cause])
         await self._writes.updated(
-            call, WriteOptions(manager="binding"), lambda pod: _bound(call, pod, node)
+            call,
+            WriteOptions(manager="binding"),
+            lambda pod: _bound(call, _meant(call, binding, pod), node),
         )
         return plain(_SUCCESS, code=201)
 
@@ -93,6 +95,15 @@ class Pods:
         )
 
 
+def _meant(call: Call, binding: Object, pod: Object) -> Object:
+    """The pod; 409 where a binding is of an earlier one of its name."""
+    uid, found = (binding.get("metadata") or {}).get("uid"), pod["metadata"]["uid"]
+    if uid and uid != found:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+        raise errors.conflict("pods/binding", "", call.target.name, why)
+    return pod
+
+
 def _bound(call: Call, pod: Object, node: str) -> Object:
     spec, name = pod["spec"], call.target.name
     if pod["metadata"].get("deletionTimestamp"):
@@ -132,25 +143,24 @@ def _needs_no_budget(pod: Object) -> bool:
 def _spent(budget: Object, pod: Object, now: float) -> Object:
     status = budget.get("status") or {}
     name = str(pod["metadata"]["name"])
+    if _is_free(budget, pod, status):
+        return budget  # it was not counted as healthy: its end costs nothing
     generation = budget["metadata"].get("generation", 0)
+    whom = f"The disruption budget {budget['metadata']['name']}"
     if int(status.get("observedGeneration", 0)) < int(generation):
-        raise _violated(budget, "The disruption budget is still being processed by the server.")
+        raise _violated(budget, f"{whom} is still being processed by the server.")
     if name in (status.get("disruptedPods") or {}):
         return budget
     allowed = int(status.get("disruptionsAllowed", 0))
-    if allowed < 1 and not _is_free(budget, pod, status):
+    if allowed < 1:
         needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise _violated(
-            budget,
-            f"The disruption budget {budget['metadata']['name']} needs {needed} healthy pods and "
-            f"has {healthy} currently",
-        )
+        raise _violated(budget, f"{whom} needs {needed} healthy pods and has {healthy} currently")
     spent = {
         **status,
-        "disruptionsAllowed": max(allowed - 1, 0),
+        "disruptionsAllowed": allowed - 1,
         "disruptedPods": {**(status.get("disruptedPods") or {}), name: meta.rfc3339(now)},
     }
-    return budget if allowed < 1 else {**budget, "status": spent}
+    return {**budget, "status": spent}
 
 
 def _is_free(budget: Object, pod: Object, status: Mapping[str, Any]) -> bool:

@@ -79,8 +79,8 @@ def rule_of(found: Object) -> Rule:
 def _resource_matches(pattern: str, resource: str) -> bool:
     if pattern in ("*", resource):
         return True
-    kind, _, subresource = resource.partition("/")
-    return bool(subresource) and pattern in (f"*/{subresource}", f"{kind}/*")
+    _, _, subresource = resource.partition("/")
+    return bool(subresource) and pattern == f"*/{subresource}"
 
 
 def _path_matches(pattern: str, path: str) -> bool:
@@ -172,13 +172,11 @@ def _parts(rule: Rule) -> Iterator[Rule]:
             yield Rule(verbs=(verb,), paths=(path,))
         for group in rule.groups:
             for resource in rule.resources:
-                for name in rule.names or ("",):
-                    yield Rule(
-                        verbs=(verb,),
-                        groups=(group,),
-                        resources=(resource,),
-                        names=(name,) if name else (),
-                    )
+                part = Rule(verbs=(verb,), groups=(group,), resources=(resource,))
+                for name in rule.names:
+                    yield msgspec.structs.replace(part, names=(name,))
+                if not rule.names:
+                    yield part
 
 
 def _covers(own: Sequence[Rule], part: Rule) -> bool:

@@ -3,6 +3,7 @@
 Source: Kubernetes' API concepts, "Resource versions"; kube-behaviour 2.2 and 2.4 to 2.8.
 """
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 
@@ -174,7 +175,7 @@ class _Watch:
 
     async def run(self, sink: Sink) -> None:
         """Until its time is over, its client has gone or does not read."""
-        cache, generation = self._cacher.cache, self._cacher.generation
+        cache, replaced = self._cacher.cache, self._cacher.replaced
         resource = self._call.resource
         of_resource = cache.of(resource.group, resource.plural)
         watcher = Watcher(
@@ -196,29 +197,39 @@ class _Watch:
                 return
             _write(sink, watcher.step(missed, cache.revision))
 
+        # What there was to begin with may be more than that; it is sent once.
+        buffered_max = BUFFERED_BYTES_MAX + sink.buffered
+
         def step(changes: Sequence[Change], revision: int) -> None:
             _write(sink, watcher.step(changes, revision))
-            if sink.buffered > BUFFERED_BYTES_MAX:
+            if sink.buffered > buffered_max:
                 end()
                 sink.abort()
 
         end = of_resource.subscribe(step)
         try:
             left = self.seconds
-            while left > 0:
+            while left > 0 and not sink.is_closed:
                 pause = min(left, BOOKMARK_SECONDS)
-                if await sink.wait_closed(pause):
-                    return
-                left -= pause
-                if self._cacher.generation != generation:
+                if await _is_set(replaced, pause):
                     gone = errors.expired("too old resource version: the cache was filled anew")
                     sink.write(error_line(gone.status))
                     return
+                left -= pause
                 if self.has_bookmarks:
                     watcher.revision = max(watcher.revision, cache.revision)
                     sink.write(watcher.bookmark())
         finally:
             end()
+
+
+async def _is_set(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it happens within some time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 def _write(sink: Sink, data: bytes) -> None:

@@ -14,7 +14,7 @@ from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.call import Call, answer
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.rbac import Attributes, Rule
-from controlplane.apiserver.users import User
+from controlplane.apiserver.users import User, authenticated
 
 
 class Reviews:
@@ -78,9 +78,11 @@ class Reviews:
         except ApiError:
             status: dict[str, Any] = {"user": {}, "error": "invalid bearer token"}
         else:
-            status = {"authenticated": True, "user": user.info}
-            if audiences:
-                status["audiences"] = list(audiences)
+            status = {
+                "authenticated": True,
+                "user": authenticated(user).info,
+                "audiences": list(self._authenticator.audiences_of(token, audiences)),
+            }
         return _answered(call, review, status)
 
     async def self_subject(self, call: Call) -> Answer:

@@ -5,11 +5,12 @@ of a `Call`; which one is said by the verb and the sub-resource.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from controlplane.api import errors
+from controlplane.api import errors, selectors
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.apiserver import authentication
@@ -77,9 +78,18 @@ class ApiServer:
             _log.exception("%s %s", incoming.method, incoming.path)
             outgoing = Answer.of_error(errors.internal(type(error).__name__))
         code = outgoing.code if isinstance(outgoing, Answer) else 200
-        self._metrics.observe(incoming.method, target, code, time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        self._metrics.observe(incoming.method, self._served(target), code, seconds)
         self._audit.note(incoming, target, user, code)
         return outgoing
+
+    def _served(self, target: Target | None) -> Target | None:
+        """The same, if there is such a resource; its words may be anything otherwise."""
+        if target is None or not target.verb:
+            return None
+        resource = self._registry.find(target.group, target.version, target.plural)
+        is_known = resource is not None and target.subresource in ("", *resource.subresources)
+        return target if is_known else None
 
     def _acting_for(self, incoming: Incoming, user: User) -> User:
         wanted = authentication.impersonated(incoming)
@@ -96,7 +106,7 @@ class ApiServer:
                 user, Attributes(verb=incoming.method.lower(), path=incoming.path)
             )
             return await self._documents.answer(incoming, user)
-        self._authorizer.require(user, _attributes(target))
+        self._authorizer.require(user, _attributes(target, incoming))
         resource = self._registry.find(target.group, target.version, target.plural)
         if resource is None:
             raise errors.no_such_path()
@@ -131,7 +141,9 @@ class ApiServer:
             if target.subresource not in subresources:
                 raise errors.no_such_path()
             handler = self._handlers.get((target.verb, target.subresource))
-        elif target.verb in verbs:
+        elif target.verb in verbs and bool(target.name) is _HAS_NAME.get(
+            target.verb, bool(target.name)
+        ):
             handler = self._handlers.get((target.verb, ""))
         else:
             handler = None
@@ -140,15 +152,25 @@ class ApiServer:
         return handler
 
 
+_HAS_NAME = {"create": False, "update": True, "patch": True}
 _READS = frozenset(("get", "list", "watch"))
+_OF_ONE_NAME = frozenset(("list", "watch", "deletecollection"))
 _ACROSS = frozenset(("list", "watch"))  # of all namespaces together
 
 
-def _attributes(target: Target) -> Attributes:
+def _attributes(target: Target, incoming: Incoming) -> Attributes:
+    """A list or watch of one name by a field selector is about this name, as documented for rules
+    with resourceNames.
+    """
+    name = target.name
+    fields = incoming.query.text("fieldSelector")
+    if not name and fields and target.verb in _OF_ONE_NAME:
+        with contextlib.suppress(ApiError):  # whoever handles it will say what is wrong
+            name = selectors.parse_fields(fields).exact("metadata.name") or ""
     return Attributes(
         verb=target.verb,
         group=target.group,
         resource=target.resource,
         namespace=target.namespace,
-        name=target.name,
+        name=name,
     )

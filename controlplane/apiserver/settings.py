@@ -99,7 +99,7 @@ def _network(text: str) -> str:
 
 def _ports(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
-    if not (first.isdigit() and last.isdigit() and 0 < int(first) < int(last) < 65536):
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) < int(last) < 65536):
         raise SettingsError(f"--service-node-port-range: {text!r} is not like 30000-32767")
     return int(first), int(last)
 
@@ -107,12 +107,19 @@ def _ports(text: str) -> tuple[int, int]:
 def _tokens(path: str) -> dict[str, User]:
     if not path:
         return {}
+    try:
+        rows = list(csv.reader(flags.read(path).decode().splitlines()))
+    except (ValueError, csv.Error) as error:
+        raise SettingsError(f"{path} is no CSV file: {error}") from None
     users: dict[str, User] = {}
-    for number, row in enumerate(csv.reader(flags.read(path).decode().splitlines()), 1):
+    for number, row in enumerate(rows, 1):
         if not row:
             continue
-        if len(row) < 3 or not row[0] or not row[1]:
+        token, name, uid, groups = [*map(str.strip, row), "", "", ""][:4]
+        if len(row) < 3 or not token or not name:
             raise SettingsError(f'{path}, line {number}: token,user,uid[,"group,group"], please')
-        groups = tuple(one for one in (row[3] if len(row) > 3 else "").split(",") if one)
-        users[row[0].strip()] = User(name=row[1].strip(), uid=row[2].strip(), groups=groups)
+        if token in users:
+            raise SettingsError(f"{path}, line {number}: its token is another user's already")
+        named = tuple(one.strip() for one in groups.split(",") if one.strip())
+        users[token] = User(name=name, uid=uid, groups=named)
     return users

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from controlplane.api import tables
+from controlplane.api import stored, tables
 from controlplane.api.resource import Resource
 from controlplane.apiserver.cache import Change, Entry
 from controlplane.apiserver.selection import METADATA, TABLE, Form, Selection
@@ -86,12 +86,14 @@ class Watcher:
             return self._line(DELETED, change.new, change) if was else b""
         if selection.matches(change.new):
             return self._line(MODIFIED if was else ADDED, change.new, change)
-        # It has left the selection: for this watch it is gone.
-        return self._line(DELETED, change.new, change) if was else b""
+        if change.old is None or not was:
+            return b""
+        # It has left the selection: for this watch it is gone, and was last what it knew.
+        return self._line(DELETED, change.old.at(change.revision), change)
 
     def _line(self, type_: str, entry: Entry, change: Change | None) -> bytes:
         is_shared = change is not None and (self._form.name != TABLE or self._has_columns)
-        key = (f"{self._resource.version}/{self._form.key}", type_)
+        key = (f"{self._resource.api_version}/{self._form.key}", type_)
         if is_shared and change is not None and key in change.encoded:
             return change.encoded[key]
         line = framed(b'{"type":"%b","object":%b}\n' % (type_.encode(), self._object(entry)))
@@ -101,13 +103,15 @@ class Watcher:
 
     def _object(self, entry: Entry) -> bytes:
         if self._form.name == TABLE:
-            table = dict(self._table([orjson.loads(entry.raw)]))
+            table = dict(self._table([stored.loads(self._resource, entry.raw)]))
             if self._has_columns:
                 del table["columnDefinitions"]
             self._has_columns = True
             return orjson.dumps(table)
         if self._form.name == METADATA:
             return orjson.dumps(partial(orjson.loads(entry.raw)))
+        if self._resource.storage_version not in ("", self._resource.version):
+            return orjson.dumps(stored.loads(self._resource, entry.raw))
         return entry.raw
 
     def _table(self, found: Sequence[Any]) -> Any:

@@ -70,7 +70,11 @@ def _with_defaults(
 def validate(review: Review, found: Object) -> None:
     """Raises ApiError 403 with all bounds that are broken."""
     faults: list[str] = []
-    if review.is_of("pods", "", CREATE, UPDATE):
+    # What containers need does not change with an update: a pod that was there before the bounds
+    # could not even be labelled, or let go, if it were looked at again.
+    if (review.old or {}).get("metadata", {}).get("deletionTimestamp"):
+        return
+    if review.is_of("pods", "", CREATE):
         faults = list(_faults_of_pod(review, found))
     elif review.is_of("persistentvolumeclaims", "", CREATE, UPDATE):
         requests = ((found.get("spec") or {}).get("resources") or {}).get("requests") or {}
@@ -161,8 +165,10 @@ def _ratio(
 ) -> Iterator[str]:
     told = f"{name} max limit to request ratio per {kind} is {text}"
     asked, limit = requests.get(name), limits.get(name)
-    if not asked or not limit:
+    if not asked:
         yield f"{told}, but no request is specified or request is 0"
+    elif not limit:
+        yield f"{told}, but no limit is specified or limit is 0"
     elif limit / asked > quantity.parse(text):
         yield f"{told}, but provided ratio is {float(limit / asked):.6f}"
 

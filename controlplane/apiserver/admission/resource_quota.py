@@ -28,18 +28,17 @@ def validate(review: Review, found: Object) -> None:
     quotas = review.lister.list("", "resourcequotas", review.namespace)
     if not quotas:
         return
-    wanted = _wanted(review, found)
     for quota in sorted(quotas, key=lambda one: str(one["metadata"]["name"])):
         if usage.is_counted(quota, resource, found):
-            _charge(review, found, quota, wanted)
+            _charge(review, found, quota, _wanted(review, found, quota))
 
 
-def _wanted(review: Review, found: Object) -> dict[str, Fraction]:
-    """What is used more than before."""
+def _wanted(review: Review, found: Object, quota: Object) -> dict[str, Fraction]:
+    """What is used more than before, where "before" is nothing if a quota did not count it."""
     new = usage.usage_of(review.resource, found)
-    if review.old is None:
-        return new
-    old = usage.usage_of(review.resource, review.old)
+    old: Mapping[str, Fraction] = {}
+    if review.old is not None and usage.is_counted(quota, review.resource, review.old):
+        old = usage.usage_of(review.resource, review.old)
     more = {name: amount - old.get(name, Fraction(0)) for name, amount in new.items()}
     return {name: amount for name, amount in more.items() if amount > 0}
 

@@ -1,0 +1,138 @@
+"""A whole API server in this process, over a real member of the store."""
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from controlplane.apiserver.assembly import Assembly
+from controlplane.apiserver.call import Streaming
+from controlplane.apiserver.incoming import Answer
+from controlplane.apiserver.settings import Settings
+from controlplane.apiserver.users import User
+from controlplane.tokens import Key
+from kvstore.client import Client, connect
+from kvstore.testing.processes import KEELSON, ClusterProcesses
+from tests.controlplane.apiserver.asked import incoming
+from tests.controlplane.apiserver.test_tokens import pair, private_pem
+
+USERS = {
+    "admin": User(name="admin", groups=("system:masters",)),
+    "bob": User(name="bob", groups=("devs",)),
+}
+_numbers = itertools.count(1)
+
+
+def settings(endpoints: tuple[str, ...]) -> Settings:
+    return Settings(
+        store_endpoints=endpoints,
+        store_tls=None,
+        host="127.0.0.1",
+        port=0,
+        advertise_address="127.0.0.1",
+        certificate="",
+        key="",
+        client_authority="",
+        authority="",
+        service_range="10.96.0.0/20",
+        node_ports=(30000, 30100),
+        issuer="https://kubernetes.default.svc",
+        audiences=("api",),
+        token_keys=(Key(private_pem(pair("p256"))),),
+        static_tokens=USERS,
+        encryption_keys=(("k1", b"k" * 32),),
+        allows_anonymous=True,
+        audit_log="",
+    )
+
+
+class Answered:
+    """What came back."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.code = answer.code
+        self.headers = answer.headers
+        self.raw = answer.body
+
+    @property
+    def body(self) -> Any:
+        return orjson.loads(self.raw)
+
+    def __repr__(self) -> str:
+        return f"{self.code} {self.raw[:500]!r}"
+
+
+class Api:
+    """Asks a server, past HTTP."""
+
+    def __init__(self, assembly: Assembly, url: str) -> None:
+        self.assembly = assembly
+        self.url = url
+
+    async def ask(
+        self, method: str, path: str, body: object = None, *, user: str = "admin", **headers: Any
+    ) -> Answered:
+        path, _, query = path.partition("?")
+        if user:
+            headers["authorization"] = f"Bearer {user}"
+        outgoing = await self.assembly.server.serve(
+            incoming(method, path, query, body=body, **headers)
+        )
+        assert not isinstance(outgoing, Streaming)
+        return Answered(outgoing)
+
+    async def good(self, method: str, path: str, body: object = None, **headers: Any) -> Any:
+        answered = await self.ask(method, path, body, **headers)
+        assert answered.code < 300, answered
+        return answered.body
+
+    async def fault(self, method: str, path: str, body: object = None, **headers: Any) -> Any:
+        """The Status of a request that must fail."""
+        answered = await self.ask(method, path, body, **headers)
+        assert answered.code >= 400, answered
+        assert answered.body["kind"] == "Status"
+        return answered.body
+
+    async def new_namespace(self) -> str:
+        """A namespace that no other test uses, with its account, as controllers would make it."""
+        name = f"case-{next(_numbers)}"
+        await self.good("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
+        await self.good("POST", accounts, {"metadata": {"name": "default"}})
+        return name
+
+
+@pytest.fixture(scope="package")
+def member() -> Iterator[ClusterProcesses]:
+    """One member of our store for all tests."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="apiserver-", dir=memory) as folder,
+        ClusterProcesses(KEELSON, Path(folder)) as cluster,
+    ):
+        yield cluster
+        cluster.kill()
+
+
+@pytest.fixture
+async def client(member: ClusterProcesses) -> AsyncIterator[Client]:
+    async with connect(member.endpoints) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def api(client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
+    assembly = Assembly(settings(tuple(member.endpoints)), client)
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(assembly.run(url.set_result))
+    await asyncio.wait([running, url], return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        await running  # why it did not begin
+    yield Api(assembly, await url)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

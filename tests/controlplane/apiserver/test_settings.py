@@ -1,0 +1,143 @@
+"""Flags, and the files that they name."""
+
+import argparse
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from controlplane.apiserver.settings import Settings, SettingsError, add_flags, settings_of
+from controlplane.apiserver.users import User
+from tests.controlplane.apiserver.test_tokens import pair, private_pem, public_pem
+
+
+def settings(folder: Path, *flags: str, key: bytes = b"") -> Settings:
+    signing = folder / "sa.key"
+    signing.write_bytes(key or private_pem(pair("p256")))
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    always = ["--store-endpoints=http://127.0.0.1:2379"]
+    always += [f"--service-account-signing-key-file={signing}"]
+    return settings_of(parser.parse_args([*always, *flags]))
+
+
+def file(folder: Path, content: bytes | str) -> str:
+    path = folder / "file"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+def fault(folder: Path, *flags: str, key: bytes = b"") -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings(folder, *flags, key=key)
+    return str(caught.value)
+
+
+def test_what_is_not_said(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert found.store_endpoints == ("127.0.0.1:2379",)
+    assert (found.host, found.port, found.advertise_address) == ("127.0.0.1", 6443, "127.0.0.1")
+    assert (found.service_range, found.node_ports) == ("10.96.0.0/12", (30000, 32767))
+    assert found.audiences == (found.issuer,)
+    assert found.allows_anonymous
+    assert found.store_tls is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "word"),
+    [
+        ("--service-cluster-ip-range=x", "--service-cluster-ip-range"),
+        ("--service-cluster-ip-range=10.96.0.1/12", "host bits"),
+        ("--service-cluster-ip-range=10.96.0.0/30", "8 addresses"),
+        ("--service-node-port-range=x", "30000-32767"),
+        ("--service-node-port-range=32767-30000", "30000-32767"),
+        ("--service-node-port-range=30000-70000", "30000-32767"),
+        ("--service-node-port-range=³-⁴", "30000-32767"),
+        ("--store-cafile=x", "go together"),
+        ("--tls-cert-file=x", "go together"),
+        ("--token-auth-file=/nowhere/at/all", "cannot read /nowhere/at/all"),
+        ("--service-account-key-file=/nowhere", "cannot read"),
+    ],
+)
+def test_what_cannot_be_used_is_told(tmp_path: Path, flag: str, word: str) -> None:
+    assert word in fault(tmp_path, flag)
+
+
+# ---------------------------------------------------------------------------- keys
+
+
+def test_keys_that_cannot_sign_are_told(tmp_path: Path) -> None:
+    assert "a private one signs" in fault(tmp_path, key=public_pem(pair("p256")))
+    assert "is no key" in fault(tmp_path, key=b"x")
+    assert "encrypted" in fault(tmp_path, key=private_pem(pair("p256"), password=b"secret"))
+
+
+def test_older_keys_may_be_public(tmp_path: Path) -> None:
+    older = file(tmp_path, public_pem(pair("rsa")))
+    assert len(settings(tmp_path, f"--service-account-key-file={older}").token_keys) == 2
+
+
+# --------------------------------------------------------------------------- tokens
+
+
+def test_a_token_file_names_users(tmp_path: Path) -> None:
+    path = file(tmp_path, 't1,bob,7,"devs, ops"\n\n t2 , carol ,\n')
+    assert settings(tmp_path, f"--token-auth-file={path}").static_tokens == {
+        "t1": User(name="bob", uid="7", groups=("devs", "ops")),
+        "t2": User(name="carol"),
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["t1,bob", "t1", ",bob,7", " ,bob,7", "t1,,7", "t1,bob,7\nt1,eve,8", b"\xff\xfe"]
+)
+def test_a_token_file_that_cannot_be_used_is_told(tmp_path: Path, text: str) -> None:
+    path = file(tmp_path, text)
+    assert path in fault(tmp_path, f"--token-auth-file={path}")
+
+
+# ----------------------------------------------------------------------- encryption
+
+
+def configuration(*keys: dict[str, Any], resources: Any = ("secrets",)) -> str:
+    providers = [{"aesgcm": {"keys": list(keys)}}, {"identity": {}}]
+    return yaml.safe_dump(
+        {
+            "kind": "EncryptionConfiguration",
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "resources": [{"resources": list(resources), "providers": providers}],
+        }
+    )
+
+
+def key(name: str = "k1", size: int = 32) -> dict[str, str]:
+    return {"name": name, "secret": base64.b64encode(b"x" * size).decode()}
+
+
+def test_keys_of_an_encryption_configuration(tmp_path: Path) -> None:
+    path = file(tmp_path, configuration(key(), key("k2", 16)))
+    found = settings(tmp_path, f"--encryption-provider-config={path}").encryption_keys
+    assert found == (("k1", b"x" * 32), ("k2", b"x" * 16))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "EncryptionConfiguration"),
+        ("[]", "EncryptionConfiguration"),
+        ("resources: 5", "EncryptionConfiguration"),
+        ("a: [", "EncryptionConfiguration"),
+        (configuration(), "no aesgcm key"),
+        (configuration(key(size=31)), "31 bytes"),
+        (configuration({"name": "x", "secret": "%"}), "EncryptionConfiguration"),
+        # Whoever lists more believes that more is encrypted.
+        (configuration(key(), resources=["secrets", "configmaps"]), "only secrets are encrypted"),
+        (configuration(key(), resources=["*.*"]), "only secrets are encrypted"),
+    ],
+)
+def test_an_encryption_configuration_that_cannot_be_used_is_told(
+    tmp_path: Path, text: str, word: str
+) -> None:
+    assert word in fault(tmp_path, f"--encryption-provider-config={file(tmp_path, text)}")
