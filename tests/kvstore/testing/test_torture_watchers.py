@@ -6,7 +6,7 @@ import pytest
 
 from kvstore.testing.history import ViolationError
 from kvstore.testing.torture.recorder import RecordedWatch, Recorder
-from kvstore.testing.torture.watchers import CATCH_UP_SECONDS_MAX, Watchers
+from kvstore.testing.torture.watchers import STILL_SECONDS_MAX, Watchers
 from kvstore.testing.watch_checker import Batch, Watch
 
 pytestmark = pytest.mark.looptime
@@ -36,7 +36,7 @@ async def test_a_fault_may_hold_as_long_as_it_likes() -> None:
     asked = _Asked()
     with asked.watchers.disturbed():
         await asyncio.sleep(_HOLD_SECONDS)
-    await asyncio.sleep(CATCH_UP_SECONDS_MAX / 2)
+    await asyncio.sleep(STILL_SECONDS_MAX / 2)
     assert not asked.telling.done()
     assert asked.requests > 0
     asked.tell()
@@ -53,6 +53,27 @@ async def test_a_watch_that_is_never_told_is_found_out_between_faults() -> None:
             await asyncio.sleep(5.0)
         await asyncio.sleep(10.0)
         rounds += 1
-    assert rounds == pytest.approx(CATCH_UP_SECONDS_MAX / 10.0, abs=2)
+    assert rounds == pytest.approx(STILL_SECONDS_MAX / 10.0, abs=2)
     with pytest.raises(ViolationError, match="at revision 0 and does not reach 7"):
+        await asked.telling
+
+
+async def test_a_watch_that_has_much_to_tell_may_take_its_time() -> None:
+    asked = _Asked()
+    for revision in range(1, _LAST):
+        await asyncio.sleep(STILL_SECONDS_MAX - 1)
+        asked.recorded.add(Batch(revision=revision, is_progress=True))
+    await asyncio.sleep(STILL_SECONDS_MAX - 1)
+    assert not asked.telling.done()
+    asked.tell()
+    await asked.telling
+
+
+async def test_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvstore.testing.torture.watchers.CATCH_UP_SECONDS_MAX", 300.0)
+    asked = _Asked()
+    for revision in range(1, _LAST):
+        await asyncio.sleep(STILL_SECONDS_MAX - 1)
+        asked.recorded.add(Batch(revision=revision, is_progress=True))
+    with pytest.raises(ViolationError, match="does not reach 7"):
         await asked.telling
