@@ -8,8 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
-from cluster import control, launcher
-from cluster.probe import MemberStatus
+from cluster import control, data_folder, output
+from cluster.launcher import Launcher
+from cluster.ports import Ports
+from cluster.probe import ComponentStatus, MemberStatus
 from cluster.topology import MEMBERS_MAX
 
 
@@ -21,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "up":
             return _up(options)
         return asyncio.run(_ask(options))
-    except (launcher.LaunchError, control.NotRunningError) as error:
+    except (data_folder.LaunchError, control.NotRunningError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
 
@@ -29,20 +31,20 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start the members and stay in front until Ctrl-C")
+    up = commands.add_parser("up", help="start everything and stay in front until Ctrl-C")
     up.add_argument("--store-only", action="store_true", help="the store without control plane")
     up.add_argument("--members", type=_member_count, help="store members (default 3)")
-    up.add_argument("--tls", action="store_true", help="own CA, mutual TLS on every connection")
-    commands.add_parser("status", help="what each member says of itself").add_argument(
+    up.add_argument("--tls", action="store_true", help="mutual TLS for --store-only too")
+    commands.add_parser("status", help="what each process says of itself").add_argument(
         "--json", action="store_true"
     )
     commands.add_parser("add-member", help="one more member, which catches up and votes")
-    commands.add_parser("down", help="stop all members and the launcher")
+    commands.add_parser("down", help="stop everything, and the launcher")
     for name, text in (
-        ("kill", "SIGKILL a member; it stays down until `start`"),
-        ("start", "start a member again"),
-        ("pause", "SIGSTOP a member"),
-        ("resume", "let a paused member go on"),
+        ("kill", "SIGKILL a member or component; it stays down until `start`"),
+        ("start", "start a member or component again"),
+        ("pause", "SIGSTOP a member or component"),
+        ("resume", "let a paused process go on"),
         ("remove-member", "take a member out of the cluster for good"),
     ):
         commands.add_parser(name, help=text).add_argument("name", metavar="NAME")
@@ -59,15 +61,20 @@ def _member_count(text: str) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
-    if not options.store_only:
-        raise launcher.LaunchError(
-            "the control plane is not built yet: start the store alone with --store-only"
+    with data_folder.exclusive(options.data), Ports() as ports:
+        cluster, certificates = data_folder.load_or_create(
+            options.data,
+            options.members,
+            ports,
+            is_store_only=options.store_only,
+            is_tls=options.tls,
         )
-    with launcher.exclusive(options.data):
-        cluster, tls = launcher.load_or_create(options.data, options.members, options.tls)
 
         async def run() -> None:
-            task = asyncio.ensure_future(launcher.Launcher(options.data, cluster, tls).run())
+            running = Launcher(
+                options.data, cluster, certificates, ports, is_store_only=options.store_only
+            ).run()
+            task = asyncio.ensure_future(running)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, task.cancel)
@@ -88,9 +95,11 @@ async def _ask(options: argparse.Namespace) -> int:
     if options.command != "status":
         print(answer["done"])
     elif options.json:
-        print(json.dumps(answer["members"], indent=2))
+        print(json.dumps([*answer["members"], *answer["components"]], indent=2))
     else:
-        print(launcher.table([MemberStatus(**member) for member in answer["members"]]))
+        members = [MemberStatus(**member) for member in answer["members"]]
+        control_plane = [ComponentStatus(**component) for component in answer["components"]]
+        print(output.tables(members, control_plane))
     return 0
 
 

@@ -1,86 +1,191 @@
-"""A cluster's own certificate authority, and one certificate for its members and clients.
+"""A cluster's own certificate authorities, and an identity for whoever speaks in it.
 
-Made once per data folder; keys never leave it (mode 0600).
+Made once per data folder; keys never leave it (mode 0600). There are two authorities, for the store
+takes every certificate of its own as one that may read and write all keys: who may ask the API
+server must not thereby be one of the store's clients.
 """
 
 import datetime
 import ipaddress
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cluster.topology import TlsFiles
+from cluster import private_files
+from cluster.topology import Certificates, TlsFiles
 
 _VALID = datetime.timedelta(days=3650)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# How pods reach the API server: the service `kubernetes`, first address of the default range.
+_API_SERVICE = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "10.96.0.1",
+)
 
 
-def ensure(folder: Path) -> TlsFiles:
-    """The certificates in `folder`, made if missing."""
-    files = TlsFiles(
-        authority=str(folder / "ca.crt"),
-        certificate=str(folder / "member.crt"),
-        key=str(folder / "member.key"),
+class _Identity(msgspec.Struct, frozen=True):
+    """Who a certificate is of. `names`: host names and addresses that it serves at."""
+
+    file: str
+    common_name: str
+    organization: str = ""
+    names: tuple[str, ...] = ()
+    is_client: bool = True
+
+
+_STORE_CA, _API_CA = "store-ca", "ca"
+_IDENTITIES = {
+    _STORE_CA: (
+        _Identity("member", "keelson member", names=_LOOPBACK),
+        _Identity("store-admin", "root"),
+        _Identity("apiserver-store", "system:apiserver"),
+        _Identity("controllers", "system:kube-controller-manager"),
+    ),
+    _API_CA: (
+        _Identity("apiserver", "kube-apiserver", names=_LOOPBACK + _API_SERVICE, is_client=False),
+        _Identity("admin", "kubernetes-admin", "system:masters"),
+    ),
+}
+_SERVICE_ACCOUNT_KEY = "service-account.key"
+
+
+def ensure(folder: Path) -> Certificates:
+    """The certificates in `folder`; what is missing is made."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for authority, identities in _IDENTITIES.items():
+        _ensure_authority(folder, authority, identities)
+    key = folder / _SERVICE_ACCOUNT_KEY
+    if not key.exists():
+        private_files.write(key, _pem(ec.generate_private_key(ec.SECP256R1())))
+
+    def files(authority: str, name: str) -> TlsFiles:
+        return TlsFiles(
+            str(folder / f"{authority}.crt"),
+            str(folder / f"{name}.crt"),
+            str(folder / f"{name}.key"),
+        )
+
+    return Certificates(
+        member=files(_STORE_CA, "member"),
+        store_admin=files(_STORE_CA, "store-admin"),
+        apiserver_store=files(_STORE_CA, "apiserver-store"),
+        controllers=files(_STORE_CA, "controllers"),
+        apiserver=files(_API_CA, "apiserver"),
+        admin=files(_API_CA, "admin"),
+        service_account_key=str(key),
     )
-    if not Path(files.certificate).exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(files)
-    return files
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _ensure_authority(folder: Path, name: str, identities: Sequence[_Identity]) -> None:
+    """Keys are written before their certificates: where the certificate is, all is."""
+    certificate_path, key_path = folder / f"{name}.crt", folder / f"{name}.key"
+    if not (certificate_path.exists() and key_path.exists()):
+        for identity in identities:  # of an authority that is gone
+            (folder / f"{identity.file}.crt").unlink(missing_ok=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        private_files.write(key_path, _pem(key))
+        private_files.write(certificate_path, _encoded(_authority(f"keelson {name}", key)))
+    missing = [one for one in identities if not (folder / f"{one.file}.crt").exists()]
+    if not missing:
+        return
+    issuer = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+    issuer_key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+    assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+    for identity in missing:
+        key = ec.generate_private_key(ec.SECP256R1())
+        private_files.write(folder / f"{identity.file}.key", _pem(key))
+        issued = _issued(identity, key.public_key(), issuer, issuer_key)
+        private_files.write(folder / f"{identity.file}.crt", _encoded(issued))
 
 
-def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(_name(subject))
-        .issuer_name(_name(issuer))
+        .subject_name(subject)
+        .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + _VALID)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
-def _make(files: TlsFiles) -> None:
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    authority = (
-        _builder("keelson local CA", "keelson local CA", ca_key.public_key())
+def _authority(common_name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    return (
+        _builder(name, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(ca_key, hashes.SHA256())
+        .add_extension(_usage(is_authority=True), critical=True)
+        .sign(key, hashes.SHA256())
     )
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = [
-        x509.DNSName("localhost"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        x509.IPAddress(ipaddress.ip_address("::1")),
-    ]
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    certificate = (
-        _builder("keelson member", "keelson local CA", key.public_key())
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    _write(
-        files.key,
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
-    _write(files.authority, authority.public_bytes(serialization.Encoding.PEM))
-    _write(files.certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _write(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+def _issued(
+    identity: _Identity,
+    key: ec.EllipticCurvePublicKey,
+    issuer: x509.Certificate,
+    issuer_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, identity.common_name)]
+    if identity.organization:
+        parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.organization))
+    uses = [ExtendedKeyUsageOID.CLIENT_AUTH] if identity.is_client else []
+    if identity.names:
+        uses.insert(0, ExtendedKeyUsageOID.SERVER_AUTH)
+    # Python 3.13's default verification wants the identifiers of both keys.
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    builder = (
+        _builder(x509.Name(parts), issuer.subject, key)
+        .add_extension(authority, critical=False)
+        .add_extension(_usage(is_authority=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+    )
+    if identity.names:
+        names = x509.SubjectAlternativeName([_general_name(one) for one in identity.names])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _usage(*, is_authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _encoded(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

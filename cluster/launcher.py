@@ -1,58 +1,98 @@
-"""Brings the members of a local cluster up, keeps them up, and takes them down.
+"""Brings a local cluster up, the store's members and the control plane, and takes it down.
 
-Everything about processes is `supervisor`'s, everything about shapes `topology`'s; the store is
-asked through `kvstore.client` only.
+Everything about processes is `supervisor`'s, everything about shapes `topology`'s and
+`components`'; the store is asked through `kvstore.client` only.
 """
 
 import asyncio
-import contextlib
-import fcntl
-import secrets
-import socket
+import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cluster import certificates, control, topology
+from cluster import components, control, data_folder, kubeconfig, output, private_files, topology
+from cluster.components import Component
+from cluster.data_folder import LaunchError
 from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
-from cluster.probe import MemberStatus, probe
+from cluster.ports import Ports
+from cluster.probe import ApiProbe, ComponentStatus, MemberStatus, probe
 from cluster.supervisor import Supervisor
-from cluster.topology import ClusterFile, MemberSpec, TlsFiles
+from cluster.topology import Certificates, ClusterFile, MemberSpec, TlsFiles
 from kvstore import client
 from kvstore.errors import KvError
 
 _PROBE_SECONDS = 0.25
-_FILE_NAME = "cluster.json"
-
-
-class LaunchError(Exception):
-    """The cluster cannot be started as asked; the message says what to do."""
+_PATIENCE_SECONDS = 15.0
 
 
 class Launcher:
-    """One local cluster in one data folder."""
+    """One local cluster in one data folder.
 
-    def __init__(self, folder: Path, cluster: ClusterFile, tls: TlsFiles | None) -> None:
+    certificates  None: a store alone, without any
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cluster: ClusterFile,
+        certificates: Certificates | None,
+        ports: Ports,
+        *,
+        is_store_only: bool,
+    ) -> None:
         self.folder = folder
         self.cluster = cluster
-        self.tls = tls
+        self._certificates = certificates
+        self._ports = ports
+        self._has_control_plane = not is_store_only
         self._down = asyncio.Event()
         self._supervisors = {member.name: self._supervisor(member) for member in cluster.members}
+        self._supervisors |= {one.name: self._component_supervisor(one) for one in self._components}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup
         self._changing = asyncio.Lock()  # of the membership: one change at a time
 
     def _supervisor(self, member: MemberSpec) -> Supervisor:
-        arguments = topology.store_arguments(self.cluster, member, self.tls)
-        return Supervisor(
-            [sys.executable, "-m", "kvstore", *arguments], self.folder / f"{member.name}.log"
+        certificates = self._certificates if self.cluster.is_tls else None
+        arguments = topology.store_arguments(
+            self.cluster, member, None if certificates is None else certificates.member
         )
+        command = [sys.executable, "-m", "kvstore", *arguments]
+        return Supervisor(lambda: command, self.folder / f"{member.name}.log")
+
+    def _component_supervisor(self, component: Component) -> Supervisor:
+        def command() -> list[str]:
+            [current] = [one for one in self._components if one.name == component.name]
+            return [sys.executable, *current.arguments]
+
+        return Supervisor(command, self._log_of(component))
+
+    @property
+    def _components(self) -> tuple[Component, ...]:
+        """The control plane, as it is to be started now."""
+        if not self._has_control_plane:
+            return ()
+        assert self._certificates is not None
+        return components.components(self.cluster, self._certificates)
+
+    @property
+    def _admin_tls(self) -> TlsFiles | None:
+        """How the launcher, and a person, shows the store who it is."""
+        if self._certificates is None or not self.cluster.is_tls:
+            return None
+        return self._certificates.store_admin
+
+    def _log_of(self, component: Component) -> Path:
+        return self.folder / f"{component.name}.log"
+
+    # ------------------------------------------------------------------ running
 
     async def run(self) -> None:
-        """Start all members, report, supervise until `down` or cancellation."""
+        """Start everything, report, supervise until `down` or cancellation."""
         async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as self._tasks:
             for name in self._supervisors:
                 self._supervise(name)
@@ -61,67 +101,123 @@ class Launcher:
                 await self._down.wait()
             finally:
                 announcing.cancel()
-                for task in self._running.values():
-                    task.cancel()
+                await self._stop()
+
+    async def _stop(self) -> None:
+        """The store ends last: who leaves gives back there what it holds."""
+        for component in reversed(self._components):
+            self._running[component.name].cancel()
+            await asyncio.wait([self._running[component.name]])
+        for task in self._running.values():
+            task.cancel()
 
     def _supervise(self, name: str) -> None:
         self._running[name] = self._tasks.create_task(self._supervisors[name].run())
 
-    async def statuses(self) -> list[MemberStatus]:
-        """What each member says of itself, asked at the same time."""
-        return list(await asyncio.gather(*map(self._status, self.cluster.members)))
+    async def statuses(self) -> tuple[list[MemberStatus], list[ComponentStatus]]:
+        """What each member and component says of itself, asked at the same time."""
+        members, control_plane = await asyncio.gather(
+            asyncio.gather(*map(self._status, self.cluster.members)),
+            asyncio.gather(*map(self._component_status, self._components)),
+        )
+        return list(members), list(control_plane)
 
     async def _status(self, member: MemberSpec) -> MemberStatus:
         supervisor = self._supervisors[member.name]
         status = MemberStatus(
             name=member.name,
-            state="running",
+            state=supervisor.state,
             client_address=topology.client_url(self.cluster, member),
             data_folder=member.folder,
             pid=supervisor.pid,
             restarts=supervisor.restarts,
         )
-        if supervisor.pid is None:
-            state = "starting" if supervisor.is_wanted else "stopped"
-            return msgspec.structs.replace(status, state=state)
-        if supervisor.is_paused:
-            return msgspec.structs.replace(status, state="paused")
-        return await probe(status, self.tls)
+        return await probe(status, self._admin_tls) if status.state == "running" else status
+
+    async def _component_status(self, component: Component) -> ComponentStatus:
+        supervisor = self._supervisors[component.name]
+        status = ComponentStatus(
+            name=component.name,
+            state=supervisor.state,
+            address=component.address,
+            log=str(self._log_of(component)),
+            pid=supervisor.pid,
+            restarts=supervisor.restarts,
+        )
+        if status.state != "running" or not await self._is_healthy(component):
+            return status
+        return msgspec.structs.replace(status, state="healthy")
+
+    async def _is_healthy(self, component: Component) -> bool:
+        assert self._certificates is not None
+        address = topology.api_url(self.cluster).removeprefix("https://")
+        api = ApiProbe(address, self._certificates.admin)
+        if component.lease:
+            return await api.is_led(component.lease, time.time())
+        return await api.is_ready()
 
     async def _announce(self) -> None:
-        """Print the table and the word `healthy`, once, when all members are."""
+        """Print the tables and the word `healthy`, once, when all is."""
         if self.cluster.intended is not None:
             # It may count for the quorum already: then nothing works before it runs.
             answer = await self._change(self._add_member)
             print(answer.get("done") or answer.get("error"), flush=True)
-        statuses = await self.statuses()
-        while not all(status.is_healthy for status in statuses):
+        lines = self._paste_lines()
+        members, control_plane = await self._until_healthy()
+        print(output.tables(members, control_plane))
+        if self._has_control_plane and not self.cluster.is_tls:
+            print("\nThe store serves plain HTTP, as this data folder was made.")
+        print("", *lines, "", "healthy", sep="\n", flush=True)
+
+    async def _until_healthy(self) -> tuple[list[MemberStatus], list[ComponentStatus]]:
+        """Wait for everyone; who takes long is named, and where it says why."""
+        told_at = time.monotonic()
+        while True:
+            members, control_plane = await self.statuses()
+            late = [member.name for member in members if not member.is_healthy]
+            late += [component.name for component in control_plane if not component.is_healthy]
+            if not late:
+                return members, control_plane
+            if time.monotonic() - told_at > _PATIENCE_SECONDS:
+                told_at = time.monotonic()
+                logs = ", ".join(str(self.folder / f"{name}.log") for name in late)
+                print(f"waiting for {', '.join(late)}: see {logs}", flush=True)
             await asyncio.sleep(_PROBE_SECONDS)
-            statuses = await self.statuses()
-        print(table(statuses))
-        print()
-        for line in topology.paste_lines(self.cluster, self.tls):
-            print(line)
-        print("\nhealthy", flush=True)
+
+    def _paste_lines(self) -> list[str]:
+        """What works once all is healthy; with the kubeconfig that the lines name."""
+        lines = topology.paste_lines(self.cluster, self._admin_tls, _program("kvctl"))
+        if not self._has_control_plane:
+            return lines
+        assert self._certificates is not None
+        path = self.folder / "kubeconfig"
+        text = kubeconfig.text(topology.api_url(self.cluster), self._certificates.admin)
+        if not (path.exists() and kubeconfig.is_current(path.read_text(), text)):
+            private_files.write(path, text.encode())
+        return [*components.paste_lines(str(path), _program("cpctl")), "", *lines]
 
     async def _on_request(self, message: dict[str, Any]) -> dict[str, Any]:
         action, name = message.get("do"), message.get("name")
         if action == "status":
-            return {"members": [msgspec.to_builtins(s) for s in await self.statuses()]}
+            members, control_plane = await self.statuses()
+            return {
+                "members": msgspec.to_builtins(members),
+                "components": msgspec.to_builtins(control_plane),
+            }
         if action == "down":
             self._down.set()
-            return {"done": "stopping all members"}
+            return {"done": "stopping"}
         if action == "add-member":
             return await self._change(self._add_member)
         if action == "remove-member":
             return await self._change(lambda store: self._remove_member(store, str(name)))
         supervisor = self._supervisors.get(str(name))
         if supervisor is None:
-            return {"error": self._unknown(str(name))}
+            return {"error": f"nothing is called {name}: there is {', '.join(self._supervisors)}"}
         return _signal(supervisor, str(action), str(name))
 
     def _unknown(self, name: str) -> str:
-        known = ", ".join(self._supervisors)
+        known = ", ".join(member.name for member in self.cluster.members)
         return f"no member is called {name}: the members are {known}"
 
     # ------------------------------------------------------------------ members come and go
@@ -138,7 +234,7 @@ class Launcher:
             return {"error": f"the membership stays as it is: {error}"}
 
     def _material(self) -> client.Tls | None:
-        tls = self.tls
+        tls = self._admin_tls
         if tls is None:
             return None
         return client.Tls.from_files(tls.authority, tls.certificate, tls.key)
@@ -170,7 +266,8 @@ class Launcher:
     def _next_member(self) -> MemberSpec:
         if len(self.cluster.members) == topology.MEMBERS_MAX:
             raise LaunchError(f"a cluster has at most {topology.MEMBERS_MAX} members")
-        return topology.next_member(self.cluster, free_ports(self.cluster), str(self.folder))
+        ports = data_folder.free_ports(self._ports, self.cluster.all_members)
+        return topology.next_member(self.cluster, ports, str(self.folder))
 
     async def _remove_member(self, store: client.Client, name: str) -> str:
         known = (*self.cluster.members, self.cluster.intended)
@@ -185,17 +282,13 @@ class Launcher:
         if running is not None:  # else it was to be added only
             running.cancel()
             del self._supervisors[name]
+        for component in self._components:  # they know the members by their command lines
+            self._supervisors[component.name].renew()
         return f"removed {name}; delete its data folder {spec.folder} once the others serve"
 
     def _save(self, cluster: ClusterFile) -> None:
         self.cluster = cluster
-        _write(self.folder / _FILE_NAME, cluster)
-
-
-def _write(path: Path, cluster: ClusterFile) -> None:
-    partial = path.with_suffix(".tmp")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(cluster)) + b"\n")
-    partial.replace(path)
+        data_folder.save(self.folder, cluster)
 
 
 def _signal(supervisor: Supervisor, action: str, name: str) -> dict[str, Any]:
@@ -215,83 +308,7 @@ def _signal(supervisor: Supervisor, action: str, name: str) -> dict[str, Any]:
     return {"done": f"{action} {name}"}
 
 
-def table(statuses: list[MemberStatus]) -> str:
-    """Members as a table for people."""
-    rows = [("MEMBER", "ROLE", "TERM", "CLIENT ADDRESS", "DATA FOLDER")]
-    rows += [
-        (s.name, s.role or s.state, str(s.term or "-"), s.client_address, s.data_folder)
-        for s in statuses
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the data folder: two launchers must not run the same members."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "cluster.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LaunchError(
-                f"a cluster runs in {folder} already: `cluster status --data {folder}` shows it, "
-                f"`cluster down --data {folder}` stops it"
-            ) from error
-        yield
-
-
-def load_or_create(
-    folder: Path, count: int | None, is_tls: bool
-) -> tuple[ClusterFile, TlsFiles | None]:
-    """The cluster of a data folder; a new one gets free ports and remembers them."""
-    path = folder / _FILE_NAME
-    if path.exists():
-        try:
-            cluster = msgspec.json.decode(path.read_bytes(), type=ClusterFile)
-        except msgspec.MsgspecError as error:
-            raise LaunchError(f"{path} is damaged ({error}): use another --data") from error
-        if count is not None and count != len(cluster.members):
-            raise LaunchError(
-                f"the cluster in {folder} has {len(cluster.members)} members, not {count}: "
-                "leave --members out, or use another --data"
-            )
-        _refuse_busy_ports(cluster)
-    else:
-        pairs = [pair for pair in topology.port_pairs(count or 3) if all(map(_is_free, pair))]
-        token = secrets.token_hex(8)
-        members = topology.members(count or 3, pairs, str(folder))
-        cluster = ClusterFile(token, members, is_tls)
-        _write(path, cluster)
-    tls = certificates.ensure(folder / "certificates") if cluster.is_tls else None
-    return cluster, tls
-
-
-def free_ports(cluster: ClusterFile) -> tuple[int, int]:
-    """Client and peer port for one more member."""
-    taken = {member.client_port for member in cluster.all_members}
-    pairs = topology.port_pairs(topology.MEMBERS_MAX)
-    return next(p for p in pairs if p[0] not in taken and all(map(_is_free, p)))
-
-
-def _refuse_busy_ports(cluster: ClusterFile) -> None:
-    for member in cluster.members:
-        for port in (member.client_port, member.peer_port):
-            if not _is_free(port):
-                raise LaunchError(
-                    f"port {port} of {member.name} is in use by another program: stop it, "
-                    "or start a new cluster with another --data"
-                )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe_socket:
-        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe_socket.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def _program(name: str) -> str:
+    """How a person calls a program of ours: by its name where that is enough."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if shutil.which(name) is None and beside.exists() else name

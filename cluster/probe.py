@@ -1,6 +1,10 @@
-"""Asks one member how it is, through the public client."""
+"""Asks a member how it is through the public client, and an API server over HTTPS."""
 
 import asyncio
+import contextlib
+import datetime
+import http.client
+import ssl
 
 import msgspec
 
@@ -28,6 +32,74 @@ class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     def is_healthy(self) -> bool:
         """Tell whether it answered a linearizable read."""
         return self.state == "healthy"
+
+
+class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the control plane. `state` as a member's; `address`: where it serves HTTPS."""
+
+    name: str
+    state: str
+    address: str
+    log: str
+    pid: int | None = None
+    restarts: int = 0
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether it does its work."""
+        return self.state == "healthy"
+
+
+class ApiProbe:
+    """Asks an API server. `address`: `host:port`."""
+
+    def __init__(self, address: str, admin: TlsFiles) -> None:
+        self._address = address
+        self._admin = admin
+
+    async def is_ready(self) -> bool:
+        """Tell whether it is ready for requests."""
+        return await self._get("/readyz") is not None
+
+    async def is_led(self, lease: str, now: float) -> bool:
+        """Tell whether somebody holds a Lease in kube-system. `now`: seconds since 1970."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{lease}"
+        body = await self._get(path)
+        if body is None:
+            return False
+        spec = msgspec.json.decode(body, type=_Lease).spec
+        if not spec.holder or spec.renewed_at is None:
+            return False
+        return now < spec.renewed_at.timestamp() + spec.duration_seconds
+
+    async def _get(self, path: str) -> bytes | None:
+        return await asyncio.to_thread(self._get_blocking, path)
+
+    def _get_blocking(self, path: str) -> bytes | None:
+        """The body of a good answer."""
+        context = ssl.create_default_context(cafile=self._admin.authority)
+        context.load_cert_chain(self._admin.certificate, self._admin.key)
+        connection = http.client.HTTPSConnection(
+            self._address, timeout=_TIMEOUT_SECONDS, context=context
+        )
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                body = response.read()
+            except (OSError, http.client.HTTPException):
+                return None
+        return body if response.status == http.HTTPStatus.OK else None
+
+
+class _LeaseSpec(msgspec.Struct, frozen=True):
+    holder: str = msgspec.field(name="holderIdentity", default="")
+    duration_seconds: int = msgspec.field(name="leaseDurationSeconds", default=0)
+    renewed_at: datetime.datetime | None = msgspec.field(name="renewTime", default=None)
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    spec: _LeaseSpec = _LeaseSpec()
 
 
 async def probe(status: MemberStatus, tls: TlsFiles | None) -> MemberStatus:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 BACKOFF_FIRST_SECONDS = 0.5
@@ -21,13 +22,15 @@ class Supervisor:
     """One child process.
 
     `kill` and `stop` mean "until `start`"; a death by anything else is healed after a back-off.
+    The command is asked for at each start: what it names may have changed.
     """
 
-    def __init__(self, arguments: list[str], log_path: Path) -> None:
-        self._arguments = arguments
+    def __init__(self, command: Callable[[], Sequence[str]], log_path: Path) -> None:
+        self._command = command
         self._log_path = log_path
         self._process: asyncio.subprocess.Process | None = None
         self._is_wanted = True
+        self._is_renewed = False
         self._changed = asyncio.Event()
         self.is_paused = False
         self.restarts = 0
@@ -43,6 +46,13 @@ class Supervisor:
         """False after `kill` or `stop`, until `start`."""
         return self._is_wanted
 
+    @property
+    def state(self) -> str:
+        """starting, running, paused or stopped."""
+        if self.pid is None:
+            return "starting" if self._is_wanted else "stopped"
+        return "paused" if self.is_paused else "running"
+
     async def run(self) -> None:
         """Supervise until cancelled; then stop the child cleanly."""
         backoff = BACKOFF_FIRST_SECONDS
@@ -53,8 +63,9 @@ class Supervisor:
                     await self._changed.wait()
                     backoff = BACKOFF_FIRST_SECONDS
                 started = time.monotonic()
+                self._is_renewed = False
                 await self._run_once()
-                if not self._is_wanted:
+                if not self._is_wanted or self._is_renewed:
                     continue
                 if time.monotonic() - started > _STABLE_SECONDS:
                     backoff = BACKOFF_FIRST_SECONDS
@@ -75,6 +86,11 @@ class Supervisor:
         self._is_wanted = False
         self._signal(signal.SIGKILL)
 
+    def renew(self) -> None:
+        """SIGTERM, and start again at once with the command that it has now."""
+        self._is_renewed = self.pid is not None
+        self._signal(signal.SIGTERM)
+
     def pause(self) -> None:
         """SIGSTOP: the process is there but does nothing."""
         self._signal(signal.SIGSTOP)
@@ -94,7 +110,7 @@ class Supervisor:
             self._log_path.replace(self._log_path.with_suffix(".log.old"))
         with self._log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._arguments,
+                *self._command(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -3,12 +3,16 @@
 Pure: from a spec to values; the launcher does what they say.
 """
 
+import shlex
+
 import msgspec
 
 MEMBERS_MAX = 9
 # etcd's own local example uses these; later members follow in steps of 10000, then of 10.
 _FIRST_CLIENT_PORT = 2379
 _LAST_PORT = 32767  # above it the kernel hands out ephemeral ports
+_FIRST_API_PORT = 6443  # Kubernetes' own
+_LAST_API_PORT = 29_999  # node ports follow
 
 
 class MemberSpec(msgspec.Struct, frozen=True):
@@ -31,7 +35,8 @@ class ClusterFile(msgspec.Struct, frozen=True):
 
     token: str
     all_members: tuple[MemberSpec, ...] = msgspec.field(name="members")
-    is_tls: bool = False
+    is_tls: bool = False  # of the store; the control plane always is
+    api_port: int = 0  # 0 = it never had a control plane
 
     @property
     def members(self) -> tuple[MemberSpec, ...]:
@@ -61,11 +66,26 @@ class ClusterFile(msgspec.Struct, frozen=True):
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
-    """Paths of a cluster's own certificates."""
+    """Paths of one identity: certificate and key, and the authority that others are known by."""
 
     authority: str
     certificate: str
     key: str
+
+
+class Certificates(msgspec.Struct, frozen=True, kw_only=True):
+    """Every identity in a cluster, and the key that signs tokens of service accounts.
+
+    The first four are the store's: its members, a person with etcdctl, and its clients.
+    """
+
+    member: TlsFiles
+    store_admin: TlsFiles
+    apiserver_store: TlsFiles
+    controllers: TlsFiles
+    apiserver: TlsFiles
+    admin: TlsFiles
+    service_account_key: str
 
 
 def port_pairs(count: int) -> list[tuple[int, int]]:
@@ -77,6 +97,12 @@ def port_pairs(count: int) -> list[tuple[int, int]]:
     further = [(port, port + 1) for port in range(23_790, _LAST_PORT, 10)]
     assert count <= len(preferred) + len(further)
     return preferred + further
+
+
+def api_ports() -> list[int]:
+    """Candidate ports of the API server, preferred first."""
+    preferred = range(_FIRST_API_PORT, _LAST_API_PORT, 10_000)
+    return [*preferred, *range(preferred[-1] + 10, _LAST_API_PORT, 10)]
 
 
 def members(count: int, pairs: list[tuple[int, int]], folder: str) -> tuple[MemberSpec, ...]:
@@ -107,6 +133,11 @@ def scheme(cluster: ClusterFile) -> str:
 def client_url(cluster: ClusterFile, member: MemberSpec) -> str:
     """Where clients reach a member."""
     return f"{scheme(cluster)}://127.0.0.1:{member.client_port}"
+
+
+def api_url(cluster: ClusterFile) -> str:
+    """Where kubectl reaches the API server."""
+    return f"https://127.0.0.1:{cluster.api_port}"
 
 
 def peer_url(cluster: ClusterFile, member: MemberSpec) -> str:
@@ -142,13 +173,11 @@ def store_arguments(cluster: ClusterFile, member: MemberSpec, tls: TlsFiles | No
     return arguments
 
 
-def paste_lines(cluster: ClusterFile, tls: TlsFiles | None) -> list[str]:
-    """Lines that a person can paste to talk to the cluster."""
+def paste_lines(cluster: ClusterFile, tls: TlsFiles | None, kvctl: str) -> list[str]:
+    """Lines that a person can paste to talk to the store."""
     endpoints = ",".join(client_url(cluster, m) for m in cluster.members)
-    flags = f"--endpoints={endpoints}"
+    flags = [f"--endpoints={endpoints}"]
     if tls is not None:
-        flags += f" --cacert={tls.authority} --cert={tls.certificate} --key={tls.key}"
-    return [
-        f"etcdctl {flags} endpoint status -w table",
-        f"kvctl {flags} endpoint status -w table",
-    ]
+        flags += [f"--cacert={tls.authority}", f"--cert={tls.certificate}", f"--key={tls.key}"]
+    words = [*flags, "endpoint", "status", "-w", "table"]
+    return [shlex.join(["etcdctl", *words]), shlex.join([kvctl, *words])]

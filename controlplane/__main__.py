@@ -1,4 +1,4 @@
-"""`python -m controlplane apiserver …`: one component, in the foreground."""
+"""`python -m controlplane apiserver|controllers …`: one component, in the foreground."""
 
 import argparse
 import asyncio
@@ -6,43 +6,77 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+import msgspec
 import uvloop
 
 from controlplane.apiserver import assembly, settings
-from controlplane.apiserver.settings import SettingsError
+from controlplane.controllers import manager
+from controlplane.flags import SettingsError
+
+
+class Component(msgspec.Struct, frozen=True):
+    """A word of the command line, its flags, and what runs until it is cancelled."""
+
+    help: str
+    add_flags: Callable[[argparse.ArgumentParser], None]
+    settings_of: Callable[[argparse.Namespace], Any]
+    run: Callable[[Any], Awaitable[None]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0: ended by a signal; 2: the command line cannot be used."""
     parser = argparse.ArgumentParser(prog="controlplane", description=__doc__)
-    components = parser.add_subparsers(dest="component", required=True)
-    settings.add_flags(components.add_parser("apiserver", help="Kubernetes' API over the store"))
+    words = parser.add_subparsers(dest="component", required=True)
+    for word, component in COMPONENTS.items():
+        component.add_flags(words.add_parser(word, help=component.help))
     options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    component = COMPONENTS[options.component]
     try:
-        chosen = settings.settings_of(options)
+        chosen = component.settings_of(options)
     except SettingsError as error:
-        print(f"controlplane apiserver: {error}", file=sys.stderr)
+        print(f"controlplane {options.component}: {error}", file=sys.stderr)
         return 2
-    uvloop.run(_apiserver(chosen))
+    uvloop.run(_until_signal(component.run(chosen)))
     return 0
 
 
-async def _apiserver(chosen: settings.Settings) -> None:
+async def _until_signal(work: Awaitable[None]) -> None:
     """Until SIGTERM or SIGINT."""
-    async with assembly.connected(chosen) as client:
-        running = asyncio.create_task(
-            assembly.Assembly(chosen, client).run(lambda url: print(f"serving {url}", flush=True))
-        )
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, running.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+    running = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def _apiserver(chosen: settings.Settings) -> None:
+    async with chosen.store.connect() as client:
+        server = assembly.Assembly(chosen, client)
+        await server.run(lambda url: print(f"serving {url}", flush=True))
+
+
+async def _controllers(chosen: manager.Settings) -> None:
+    await manager.run(chosen, lambda identity: print(f"leading {identity}", flush=True))
+
+
+COMPONENTS = {
+    "apiserver": Component(
+        "Kubernetes' API over the store", settings.add_flags, settings.settings_of, _apiserver
+    ),
+    "controllers": Component(
+        "what keeps objects as they should be; one process leads",
+        manager.add_flags,
+        manager.settings_of,
+        _controllers,
+    ),
+}
 
 
 if __name__ == "__main__":

@@ -37,10 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 class Trigger(msgspec.Struct, frozen=True):
-    """Which keys of a controller may need a look when an object of `resource` changes."""
+    """Which keys of a controller may need a look when an object of `resource` changes.
+
+    is_for_ends  only when it is gone
+    """
 
     resource: Resource
     keys: Callable[[Object], Iterable[Key]]
+    is_for_ends: bool = False
 
 
 def owned(resource: Resource, *, by: Resource) -> Trigger:
@@ -208,6 +212,8 @@ class _Running:
 
     def _trigger(self, trigger: Trigger) -> None:
         def on_change(key: Key, old: Object | None, new: Object | None) -> None:
+            if trigger.is_for_ends and new is not None:
+                return
             for obj in (old, new):
                 if obj is not None:
                     for found in self._keys(trigger, key, obj):

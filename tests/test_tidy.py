@@ -24,7 +24,9 @@ def _tracked(pattern: str) -> list[Path]:
         check=True,
     )
     paths = (ROOT / line for line in listing.stdout.splitlines())
-    return [path for path in paths if path.exists() and not any(part in str(path) for part in GENERATED)]
+    return [
+        path for path in paths if path.exists() and not any(part in str(path) for part in GENERATED)
+    ]
 
 
 SOURCES = _tracked("*.py")

@@ -51,8 +51,9 @@ IMMUTABLE = "field is immutable"
 
 
 def not_supported(path: str, value: object, supported: Collection[str]) -> Cause:
-    """It is none of a few words, which are told in order."""
-    return causes.not_supported(path, "" if value is None else value, sorted(supported))
+    """It is none of a few words: a tuple is told in its order, a set in that of the alphabet."""
+    told = supported if isinstance(supported, tuple) else sorted(supported)
+    return causes.not_supported(path, "" if value is None else value, told)
 
 
 def invalid_as(path: str, told: str, why: str) -> Cause:

@@ -76,7 +76,7 @@ def _restart_policy(spec: Object, path: str) -> Iterator[Cause]:
     if policy in (None, "", "Always"):
         yield required(at, 'valid values: "OnFailure", "Never"')
     elif policy not in ("OnFailure", "Never"):
-        yield not_supported(at, policy, ("Never", "OnFailure"))
+        yield not_supported(at, policy, ("OnFailure", "Never"))
     elif spec.get("podFailurePolicy") is not None and policy != "Never":
         why = 'only "Never" is supported when podFailurePolicy is specified'
         yield invalid(at, policy, why)

@@ -136,6 +136,11 @@ def deleted(resource: Resource, old: Object, options: DeleteOptions, *, now: flo
     return Doomed(marked, is_gone=False)
 
 
+def without_grace(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Of kinds whose deletion is marked by its time alone."""
+    return {key: value for key, value in metadata.items() if key != "deletionGracePeriodSeconds"}
+
+
 def require_uid(resource: Resource, metadata: Mapping[str, Any], uid: str) -> None:
     """Raise ApiError 409 unless the object is the one that is meant; empty: whichever it is."""
     if uid and uid != metadata.get("uid"):

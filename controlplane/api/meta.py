@@ -22,6 +22,7 @@ STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _IMMUTABLE = ("name", "namespace", *_KEPT)
 _NEVER_STORED = ("resourceVersion", "selfLink")
+_NEVER_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 
 
 def validate_meta(
@@ -216,6 +217,7 @@ def prepare_create(resource: Resource, obj: Object, *, uid: str, now: float) -> 
         raise errors.bad_request("resourceVersion should not be set on objects to be created")
     for name in (*_NEVER_STORED, "deletionTimestamp", "deletionGracePeriodSeconds"):
         meta.pop(name, None)
+    _drop_empty(meta)
     meta["uid"] = uid
     meta["creationTimestamp"] = rfc3339(now)
     if _counts_generations(resource):
@@ -234,13 +236,13 @@ def prepare_update(
     The server's own fields stay as they were where the writer left them out; where it set them to
     something else `validate_meta_update` finds that. What another sub-resource writes stays as it
     was, whatever the writer says: status here, all but status in "status", all but spec in
-    "finalize".
+    "finalize". A "binding" writes both: the node, and that the pod is scheduled.
     """
     if subresource in _WRITES:
         return _written(new, old, _WRITES[subresource])
     meta = _kept(new.get("metadata") or {}, old["metadata"])
     made = {**new, "metadata": meta}
-    if "status" in resource.subresources:
+    if "status" in resource.subresources and subresource != "binding":
         _restore(made, old, "status")
     if _counts_generations(resource):
         generation = old["metadata"].get("generation") or 0
@@ -271,8 +273,16 @@ def _kept(meta: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     for name in _KEPT:
         if not kept.get(name) and old.get(name) is not None:
             kept[name] = old[name]
+    _drop_empty(kept)
     _restore(kept, old, "generation")
     return kept
+
+
+def _drop_empty(meta: dict[str, Any]) -> None:
+    """ObjectMeta says nothing where there is none: `omitempty`, so that `{}` is no change."""
+    for name in _NEVER_EMPTY:
+        if name in meta and not meta[name]:
+            del meta[name]
 
 
 def _restore(made: dict[str, Any], source: Mapping[str, Any], field: str) -> None:

@@ -27,7 +27,7 @@ from controlplane.api.requirements import amount
 from controlplane.api.resource import Object
 from controlplane.api.security import validate_pod_security
 
-RESTART_POLICIES = frozenset(("Always", "OnFailure", "Never"))
+RESTART_POLICIES = ("Always", "OnFailure", "Never")  # in the order of the message
 _DNS_POLICIES = frozenset(("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"))
 _PREEMPTION_POLICIES = frozenset(("PreemptLowerPriority", "Never"))
 _SYSTEMS = frozenset(("linux", "windows"))

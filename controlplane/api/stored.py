@@ -136,9 +136,11 @@ def loads(resource: Resource, raw: bytes) -> Object:
 
 
 def _as_served(resource: Resource, obj: dict[str, Any]) -> Object:
-    obj["apiVersion"] = resource.api_version
     from_storage = resource.strategy.from_storage
-    return obj if from_storage is None else from_storage(obj)
+    if from_storage is not None:
+        return from_storage(obj)
+    obj["apiVersion"] = resource.api_version
+    return obj
 
 
 def is_same(one: Object, other: Object) -> bool:

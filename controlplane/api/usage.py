@@ -3,7 +3,7 @@
 Source: Kubernetes' documentation, "Resource Quotas"; kube-behaviour 8.2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -25,15 +25,40 @@ _PLAIN = frozenset(
 )
 """Core resources that have a count by their own name, besides `count/<plural>`."""
 
-_SHORT = {"cpu": "requests.cpu", "memory": "requests.memory"}
-_SHORT_STORAGE = {"ephemeral-storage": "requests.ephemeral-storage"}
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
+_PAGES = "hugepages-"
+_STATED = ("cpu", "memory")
+"""What each container must state where a quota limits it; of nothing else (a rule that Kubernetes
+keeps for these two only)."""
+_OF_CLAIMS = ".storageclass.storage.k8s.io/"
+
+
+def is_of(resource: Resource, name: str) -> bool:
+    """Whether objects of a resource may use what a quota calls so."""
+    if name == f"count/{_counted(resource)}":
+        return True
+    if resource.group:
+        return False
+    match resource.plural:
+        case "services":
+            return name.partition(".")[0] == "services"
+        case "persistentvolumeclaims" as plural:
+            return name in (plural, "requests.storage") or _OF_CLAIMS in name
+        case "pods":
+            is_asked = name.startswith(("requests.", "limits.", _PAGES))
+            is_storage = name == "requests.storage" or _OF_CLAIMS in name
+            return name in ("pods", *_COMPUTE) or (is_asked and not is_storage)
+        case plural:
+            return plural in _PLAIN and name == plural
+
+
+def _counted(resource: Resource) -> str:
+    return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
 
 
 def usage_of(resource: Resource, found: Object) -> dict[str, Fraction]:
     """Quota resource -> how much an object uses; what it does not use is left out."""
-    counted = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-    usage = {f"count/{counted}": Fraction(1)}
+    usage = {f"count/{_counted(resource)}": Fraction(1)}
     if resource.group:
         return usage
     if resource.plural == "pods":
@@ -76,7 +101,10 @@ def pod_amounts(pod: Object, field: str) -> dict[str, Fraction]:
         name: max(running.get(name, Fraction(0)), greatest.get(name, Fraction(0)))
         for name in running.keys() | greatest.keys()
     }
-    return _sum(total, _parsed(spec.get("overhead") or {})) if total else total
+    overhead = _parsed(spec.get("overhead") or {})
+    if field == "limits":  # what has no limit gets none by its overhead
+        overhead = {name: amount for name, amount in overhead.items() if total.get(name)}
+    return _sum(total, overhead)
 
 
 def _amounts(container: Mapping[str, Any], field: str) -> dict[str, Fraction]:
@@ -101,7 +129,7 @@ def _of_pod(pod: Object) -> dict[str, Fraction]:
     usage = {"pods": Fraction(1)}
     for name, amount in pod_amounts(pod, "requests").items():
         usage[f"requests.{name}"] = amount
-        if name in _COMPUTE:
+        if name in _COMPUTE or name.startswith(_PAGES):
             usage[name] = amount
     for name, amount in pod_amounts(pod, "limits").items():
         if name in _COMPUTE:
@@ -111,13 +139,14 @@ def _of_pod(pod: Object) -> dict[str, Fraction]:
 
 def _of_service(service: Object) -> dict[str, Fraction]:
     spec = service.get("spec") or {}
-    kind, ports = spec.get("type"), len(spec.get("ports") or ())
+    kind, ports = spec.get("type"), spec.get("ports") or ()
     if kind == "NodePort":
-        return {"services.nodeports": Fraction(ports)}
+        return {"services.nodeports": Fraction(len(ports))}
     if kind != "LoadBalancer":
         return {}
-    held = ports if spec.get("allocateLoadBalancerNodePorts", True) else 0
-    return {"services.loadbalancers": Fraction(1), "services.nodeports": Fraction(held)}
+    if spec.get("allocateLoadBalancerNodePorts") is False:
+        ports = [port for port in ports if port.get("nodePort")]
+    return {"services.loadbalancers": Fraction(1), "services.nodeports": Fraction(len(ports))}
 
 
 def _of_claim(claim: Object) -> dict[str, Fraction]:
@@ -139,8 +168,8 @@ def missing_of_pod(pod: Object, hard: Iterable[str]) -> dict[str, list[str]]:
     spec = pod.get("spec") or {}
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     for name in hard:
-        kind, _, what = (_SHORT | _SHORT_STORAGE).get(name, name).partition(".")
-        if kind not in ("requests", "limits") or what not in _COMPUTE:
+        kind, _, what = (name if "." in name else f"requests.{name}").partition(".")
+        if kind not in ("requests", "limits") or what not in _STATED:
             continue
         silent = [str(one["name"]) for one in containers if what not in _amounts(one, kind)]
         if silent:
@@ -167,17 +196,33 @@ def _is_in_scope(pod: Object, scope: str, operator: str, values: tuple[str, ...]
     spec = pod.get("spec") or {}
     match scope:
         case "BestEffort":
-            return qos.qos_class(pod) == "BestEffort"
+            return qos.qos_class(spec) == "BestEffort"
         case "NotBestEffort":
-            return qos.qos_class(pod) != "BestEffort"
+            return qos.qos_class(spec) != "BestEffort"
         case "Terminating":
             return spec.get("activeDeadlineSeconds") is not None
         case "NotTerminating":
             return spec.get("activeDeadlineSeconds") is None
         case "PriorityClass":
             return _has_class(str(spec.get("priorityClassName") or ""), operator, values)
+        case "CrossNamespacePodAffinity":
+            return any(map(_reaches_out, _affinity_terms(spec)))
         case _:
             return False
+
+
+def _affinity_terms(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    affinity = spec.get("affinity") or {}
+    for kind in ("podAffinity", "podAntiAffinity"):
+        rules = affinity.get(kind) or {}
+        yield from rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        for weighted in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            yield weighted.get("podAffinityTerm") or {}
+
+
+def _reaches_out(term: Mapping[str, Any]) -> bool:
+    """Whether it is about pods of other namespaces."""
+    return bool(term.get("namespaces")) or term.get("namespaceSelector") is not None
 
 
 def _has_class(name: str, operator: str, values: tuple[str, ...]) -> bool:

@@ -9,18 +9,16 @@ from the lower one, so the two seldom meet.
 import ipaddress
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from controlplane.api import errors
+from controlplane.api import addresses, errors
 from controlplane.api.errors import ApiError, Cause
-from controlplane.api.resource import Object, Resource
+from controlplane.api.resource import Object
 from controlplane.apiserver.admission.review import Review
 from controlplane.objects import Claim
 
-IP_PREFIX, PORT_PREFIX = "/ranges/ip/", "/ranges/port/"
 _PROBES_MAX = 64  # random ones, before all are tried in order
-_HEADLESS = "None"
 
 IsTaken = Callable[[str], bool]
 """Whether a key was claimed, as far as the cache knows; the Txn has the last word."""
@@ -67,7 +65,7 @@ class Allocator:
         kept = str(old.get("clusterIP") or "")
         if not wanted and kept and old.get("type") != "ExternalName":
             wanted = kept
-        if wanted != _HEADLESS and wanted != kept:
+        if wanted != addresses.HEADLESS and wanted != kept:
             wanted = self._claimed_address(review, wanted)
         elif not wanted:
             wanted = self._claimed_address(review, "")
@@ -83,11 +81,11 @@ class Allocator:
             why = self._refusal_of(wanted)
             if why:
                 raise _invalid(review, "spec.clusterIPs", f'Invalid value: ["{wanted}"]: {why}')
-            review.claims.append(_claim(review, IP_PREFIX + wanted))
+            review.claims.append(_claim(review, addresses.IP_PREFIX + wanted))
             return wanted
         for address in self._candidates():
-            if not self._is_taken(IP_PREFIX + address):
-                review.claims.append(_claim(review, IP_PREFIX + address))
+            if not self._is_taken(addresses.IP_PREFIX + address):
+                review.claims.append(_claim(review, addresses.IP_PREFIX + address))
                 return address
         raise errors.internal("failed to allocate a serviceIP: range is full")
 
@@ -102,7 +100,7 @@ class Allocator:
                 f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid "
                 f"range. The range of valid IPs is {network}"
             )
-        if self._is_taken(IP_PREFIX + wanted):
+        if self._is_taken(addresses.IP_PREFIX + wanted):
             return f"failed to allocate IP {wanted}: provided IP is already allocated"
         return ""
 
@@ -124,7 +122,10 @@ class Allocator:
             for port in ports:
                 port.pop("nodePort", None)
         else:
-            held = {(_protocol(port), port["nodePort"]) for port in _with_node_port(old)}
+            held = {
+                (addresses.protocol(port), port["nodePort"])
+                for port in addresses.with_node_port(old)
+            }
             # A load balancer that reaches pods by itself needs none but those it names.
             is_asked_only = spec.get("allocateLoadBalancerNodePorts") is False
             for position, port in enumerate(ports):
@@ -140,7 +141,7 @@ class Allocator:
         held: set[tuple[str, int]],
         old: Mapping[str, Any],
     ) -> None:
-        protocol, wanted = _protocol(port), int(port.get("nodePort") or 0)
+        protocol, wanted = addresses.protocol(port), int(port.get("nodePort") or 0)
         if not wanted:
             wanted = _port_before(port, old)
         if wanted and (protocol, wanted) in held:
@@ -151,7 +152,7 @@ class Allocator:
         else:
             wanted = self._free_port(protocol, {port_ for _, port_ in held})
         held.add((protocol, wanted))
-        review.claims.append(_claim(review, _port_key(protocol, wanted)))
+        review.claims.append(_claim(review, addresses.port_key(protocol, wanted)))
         port["nodePort"] = wanted
 
     def _require_free(self, review: Review, wanted: int, protocol: str, position: int) -> None:
@@ -162,7 +163,7 @@ class Allocator:
                 f"valid ports is {self._ports[0]}-{self._ports[-1]}"
             )
             raise _invalid(review, field, told)
-        if self._is_taken(_port_key(protocol, wanted)):
+        if self._is_taken(addresses.port_key(protocol, wanted)):
             told = f"Invalid value: {wanted}: provided port is already allocated"
             raise _invalid(review, field, told)
 
@@ -171,36 +172,9 @@ class Allocator:
         tried: list[int] = [self._dice.choice(dynamic) for _ in range(_PROBES_MAX)]
         ports: tuple[int, ...] = (*tried, *dynamic, *self._ports[: self._static_ports])
         for port in ports:
-            if port not in own and not self._is_taken(_port_key(protocol, port)):
+            if port not in own and not self._is_taken(addresses.port_key(protocol, port)):
                 return port
         raise errors.internal("failed to allocate a nodePort: range is full")
-
-
-def releases(resource: Resource, found: Object) -> Sequence[bytes]:
-    """Claimed keys that go with an object."""
-    if (resource.group, resource.plural) != ("", "services"):
-        return ()
-    return [key.encode() for key in keys_of(found)]
-
-
-def keys_of(service: Object) -> list[str]:
-    """What a service has claimed."""
-    spec = service.get("spec") or {}
-    addresses = [one for one in (spec.get("clusterIP"),) if one and one != _HEADLESS]
-    keys = [IP_PREFIX + address for address in addresses]
-    return keys + [_port_key(_protocol(port), port["nodePort"]) for port in _with_node_port(spec)]
-
-
-def _port_key(protocol: str, port: int) -> str:
-    return f"{PORT_PREFIX}{protocol.lower()}/{port}"
-
-
-def _with_node_port(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [port for port in spec.get("ports") or () if port.get("nodePort")]
-
-
-def _protocol(port: Mapping[str, Any]) -> str:
-    return str(port.get("protocol") or "TCP")
 
 
 def _canonical(address: str) -> str:
@@ -213,8 +187,9 @@ def _canonical(address: str) -> str:
 
 def _port_before(port: Mapping[str, Any], old: Mapping[str, Any]) -> int:
     """An update that does not name its node ports keeps them."""
-    for before in _with_node_port(old):
-        if (before.get("port"), _protocol(before)) == (port.get("port"), _protocol(port)):
+    for before in addresses.with_node_port(old):
+        is_same = addresses.protocol(before) == addresses.protocol(port)
+        if is_same and before.get("port") == port.get("port"):
             return int(before["nodePort"])
     return 0
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
+from controlplane.api import addresses
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
-from controlplane.apiserver import allocation
 from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
@@ -26,7 +26,6 @@ from controlplane.apiserver.cacher import Cacher
 from controlplane.apiserver.call import Call, Outgoing
 from controlplane.apiserver.definitions import Definitions
 from controlplane.apiserver.documents import Documents
-from controlplane.apiserver.encryption import Encryption
 from controlplane.apiserver.escalation import Escalation
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.http import HttpServer
@@ -39,10 +38,11 @@ from controlplane.apiserver.scale import Scales
 from controlplane.apiserver.server import ApiServer, Handler
 from controlplane.apiserver.service_accounts import ServiceAccounts
 from controlplane.apiserver.settings import Settings
-from controlplane.apiserver.tokens import Tokens
 from controlplane.apiserver.writes import Writes
+from controlplane.encryption import Encryption
 from controlplane.objects import ObjectStore
-from kvstore.client import Client, Tls, connect
+from controlplane.tokens import Tokens
+from kvstore.client import Client
 
 
 class Assembly:
@@ -55,7 +55,7 @@ class Assembly:
         self.cacher = Cacher(client, self.registry, transform)
         definitions = Definitions(self.registry, lambda: self.cacher.cache)
         self.cacher.on_advance(definitions.step)
-        self.store = ObjectStore(client, transform=transform, releases=allocation.releases)
+        self.store = ObjectStore(client, transform=transform, releases=addresses.releases)
         self.allocator = Allocator(
             settings.service_range,
             range(settings.node_ports[0], settings.node_ports[1] + 1),
@@ -76,12 +76,15 @@ class Assembly:
             now=time.time,
         )
         reads = Reads(self.cacher, self.store, time.time)
+        quotas = self.registry.find("", "v1", "resourcequotas")
+        assert quotas is not None, "a built-in kind"
         writes = Writes(
             self.store,
             Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
             self.lister,
             self.cacher.current,
             Escalation(self.authorizer),
+            quotas,
         )
         self.server = ApiServer(
             registry=self.registry,
@@ -119,7 +122,7 @@ class Assembly:
             self.registry,
             service_address=address,
             endpoints=[(self._settings.advertise_address, port)],
-            claim_of={allocation.IP_PREFIX + address: "default/kubernetes"},
+            claim_of={addresses.IP_PREFIX + address: "default/kubernetes"},
         )
         await bootstrap.run()
         await self.cacher.current()
@@ -223,12 +226,3 @@ def _audit_writer(path: str) -> Callable[[bytes], Any] | None:
     if path == "-":
         return sys.stdout.buffer.write
     return Path(path).open("ab", buffering=0).write
-
-
-def connected(settings: Settings) -> Client:
-    """A client of the store; the caller closes it."""
-    tls = None
-    if settings.store_tls is not None:
-        authority, certificate, key = settings.store_tls
-        tls = Tls.from_files(authority, certificate, key)
-    return connect(settings.store_endpoints, tls=tls)

@@ -4,6 +4,8 @@ PURE but for the objects that it looks up by the function it is given. Source: K
 documentation, "Authenticating" (x509, static tokens, service accounts, impersonation).
 """
 
+import base64
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +14,6 @@ from urllib.parse import unquote
 from controlplane.api import errors
 from controlplane.apiserver.incoming import Incoming
 from controlplane.apiserver.rbac import Attributes
-from controlplane.apiserver.tokens import Claims, TokenError, Tokens
 from controlplane.apiserver.users import (
     ANONYMOUS,
     AUTHENTICATED,
@@ -23,6 +24,7 @@ from controlplane.apiserver.users import (
     service_account,
     service_account_of,
 )
+from controlplane.tokens import Claims, TokenError, Tokens
 
 Find = Callable[[str, str, str], Mapping[str, Any] | None]
 """(plural of the core group, namespace, name) -> the object, or None."""
@@ -73,7 +75,7 @@ class Authenticator:
             claims = self._tokens.verify(token, now=self._now(), audiences=audiences)
         except TokenError:
             raise errors.unauthorized() from None
-        if not self._lives(claims):
+        if not self._lives(claims, token):
             raise errors.unauthorized()
         user = service_account(claims.namespace, claims.name, claims.uid)
         return User(name=user.name, uid=user.uid, groups=user.groups, extra=_extra(claims))
@@ -86,7 +88,7 @@ class Authenticator:
         claims = self._tokens.verify(token, now=self._now(), audiences=wanted)
         return tuple(one for one in wanted if one in claims.audiences)
 
-    def _lives(self, claims: Claims) -> bool:
+    def _lives(self, claims: Claims, token: str) -> bool:
         """Whether its account, and what it is bound to, are still those it was issued for."""
         account = self._find("serviceaccounts", claims.namespace, claims.name)
         if account is None or account["metadata"]["uid"] != claims.uid:
@@ -96,7 +98,15 @@ class Authenticator:
         kind, name, uid = claims.bound
         namespace = "" if kind == "node" else claims.namespace
         found = self._find(f"{kind}s", namespace, name)
-        return found is not None and found["metadata"]["uid"] == uid
+        if found is None:
+            return False
+        return found["metadata"]["uid"] == uid if uid else _keeps(found, token)
+
+
+def _keeps(secret: Mapping[str, Any], token: str) -> bool:
+    """Whether a Secret has this token: it may have been replaced by another of its name."""
+    kept = (secret.get("data") or {}).get("token") or ""
+    return hmac.compare_digest(kept.encode(), base64.b64encode(token.encode()))
 
 
 def _standing(find: Find, now: Callable[[], float]) -> Find:
@@ -121,6 +131,8 @@ def user_of_certificate(subject: Sequence[tuple[str, str]]) -> User:
 
 
 def _extra(claims: Claims) -> dict[str, tuple[str, ...]]:
+    if not claims.token_id:
+        return {}
     extra: dict[str, tuple[str, ...]] = {
         "authentication.kubernetes.io/credential-id": (f"JTI={claims.token_id}",)
     }

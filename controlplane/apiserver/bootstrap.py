@@ -8,6 +8,7 @@ default role comes back.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from controlplane.api import aggregation
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
@@ -103,7 +104,7 @@ def _filled(roles: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for role in roles:
         if "aggregationRule" in role:
             chosen = role["aggregationRule"]["clusterRoleSelectors"]
-            rules = rbac.aggregated(chosen, done.values())
+            rules = aggregation.aggregated(chosen, done.values())
             done[role["metadata"]["name"]] = {**role, "rules": rules}
     yield from done.values()
 

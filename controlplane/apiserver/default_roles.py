@@ -152,7 +152,7 @@ def _metadata(name: str) -> dict[str, Any]:
 
 
 def cluster_roles() -> Iterator[dict[str, Any]]:
-    """Every default ClusterRole; rules of aggregated ones are filled in by `rbac.aggregated`."""
+    """Every default ClusterRole; those of aggregated ones are filled in by `aggregation`."""
     for name, rules in _PLAIN.items():
         role: dict[str, Any] = {
             "apiVersion": _API,

@@ -14,8 +14,8 @@ from controlplane.api import discovery, errors, openapi
 from controlplane.api.registry import Registry
 from controlplane.apiserver.incoming import Answer, Incoming
 from controlplane.apiserver.metrics import Metrics
-from controlplane.apiserver.tokens import Tokens
 from controlplane.apiserver.users import User
+from controlplane.tokens import Tokens
 
 VERSION = {
     "major": "1",

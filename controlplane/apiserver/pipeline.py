@@ -1,6 +1,6 @@
 """What happens to an object between its body and its Txn, and in which order. PURE.
 
-default, prepare, admission that changes, validation, admission that only looks, ownership of
+default, admission that changes, prepare, validation, admission that only looks, ownership of
 fields. Source: kube-behaviour 2.12, 2.13, 2.19, 11.4.
 """
 
@@ -38,10 +38,11 @@ class Pipeline:
         """
         resource, strategy = review.resource, review.resource.strategy
         found = _defaulted(resource, found)
+        found = admission.mutate(review, found)
+        # After admission: the class of a pod depends on the limits that it was given.
         found = meta.prepare_create(resource, found, uid=self._new_uid(), now=now)
         if strategy.prepare_create is not None:
             found = strategy.prepare_create(found)
-        found = admission.mutate(review, found)
         _require_valid(review, found, None)
         found = self._allocate(review, found)
         admission.validate(review, found)

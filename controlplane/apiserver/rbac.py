@@ -199,24 +199,6 @@ def _path_covers(own: str, wanted: str) -> bool:
     return own == wanted or (own.endswith("*") and wanted.rstrip("*").startswith(own[:-1]))
 
 
-def aggregated(selectors: Sequence[Mapping[str, Any]], roles: Iterable[Object]) -> list[Any]:
-    """Rules of a ClusterRole with an aggregationRule: those of all roles that it selects.
-
-    selectors: `matchLabels` of each; a role is taken if one of them selects it.
-    """
-    rules: list[Any] = []
-    for role in sorted(roles, key=lambda found: str(found["metadata"]["name"])):
-        labels = role["metadata"].get("labels") or {}
-        if any(_selects(selector, labels) for selector in selectors):
-            rules.extend(rule for rule in role.get("rules") or () if rule not in rules)
-    return rules
-
-
-def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    wanted = selector.get("matchLabels") or {}
-    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
-
-
 def refusal(user: User, asked: Attributes) -> str:
     """Why, in Kubernetes' words (kube-behaviour 11.3)."""
     if not asked.is_resource:

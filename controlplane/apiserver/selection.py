@@ -55,17 +55,18 @@ def selection_of(resource: Resource, target: Target, incoming: Incoming) -> Sele
     fields = selectors.parse_fields(incoming.query.text("fieldSelector"))
     for requirement in fields.requirements:
         if requirement.path not in _ALWAYS and requirement.path not in resource.field_labels:
-            raise errors.bad_request(
-                f'Unable to find "{resource.group and resource.group + "/"}{resource.version}, '
-                f'Resource={resource.plural}" that match label selector '
-                f'"{incoming.query.text("labelSelector")}", field selector '
-                f'"{incoming.query.text("fieldSelector")}": field label not supported: '
-                f"{requirement.path}"
-            )
+            raise errors.bad_request(_unknown_label(resource, requirement.path))
     if target.name:
         fields = selectors.parse_fields(f"metadata.name={target.name}")
     labels = selectors.parse_labels(incoming.query.text("labelSelector"))
     return Selection(resource, target, labels, fields)
+
+
+def _unknown_label(resource: Resource, path: str) -> str:
+    """Kinds without labels of their own share a text; kubectl says of which list it is told."""
+    if resource.field_labels or resource.is_custom:
+        return f"field label not supported: {path}"
+    return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
 
 def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapping[str, str]]:

@@ -112,6 +112,8 @@ class ApiServer:
             raise errors.no_such_path()
         handler = self._handler(target, resource.verbs, resource.subresources)
         if resource.is_namespaced and not target.namespace and target.verb not in _ACROSS:
+            if target.name:
+                raise errors.no_such_path()
             raise errors.method_not_allowed(target.plural, target.group, target.verb)
         call = Call(
             incoming=incoming,

@@ -15,7 +15,7 @@ from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.reads import Reads
-from controlplane.apiserver.tokens import (
+from controlplane.tokens import (
     TTL_SECONDS_DEFAULT,
     TTL_SECONDS_MAX,
     TTL_SECONDS_MIN,

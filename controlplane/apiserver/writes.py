@@ -30,7 +30,10 @@ Step = Callable[[Object], Object]
 
 
 class Writes:
-    """lister: what admission looks things up in. fresh: waits until the cache has all writes."""
+    """lister: what admission looks things up in. fresh: waits until the cache has all writes.
+
+    quotas: the resource of ResourceQuota, which admission charges
+    """
 
     def __init__(
         self,
@@ -39,12 +42,14 @@ class Writes:
         lister: Lister,
         fresh: Callable[[], Awaitable[None]],
         escalation: Escalation,
+        quotas: Resource,
     ) -> None:
         self._store = store
         self._pipeline = pipeline
         self._lister = lister
         self._fresh = fresh
         self._escalation = escalation
+        self._quotas = quotas
 
     # -------------------------------------------------------------------- verbs
 
@@ -210,6 +215,7 @@ class Writes:
             )
 
         def change(review: Review, old: Object) -> Object:
+            _require_version(call, applied["metadata"], old)
             wanted = merged(old)
             if wanted is old:
                 return old
@@ -238,13 +244,17 @@ class Writes:
             is_dry_run=is_dry_run,
             lister=self._lister,
             claims=[],
+            quota_resource=self._quotas,
         )
 
 
 def _stepped(call: Call, step: Step, old: Object) -> Object:
-    """Raises ApiError 400 where a patch gives an object another name."""
+    """Raises ApiError 400 where a patch gives an object another name, 409 where it was read at
+    another revision (2.3), even if nothing would change.
+    """
     new = step(old)
     metadata = new.get("metadata") or {}
+    _require_version(call, metadata, old)
     for field in ("name", "namespace"):
         before, after = old["metadata"].get(field), metadata.get(field)
         if after and after != before:
@@ -253,6 +263,13 @@ def _stepped(call: Call, step: Step, old: Object) -> Object:
                 f"({before})"
             )
     return new
+
+
+def _require_version(call: Call, metadata: Mapping[str, Any], old: Object) -> None:
+    """Here, since what is stored has no resourceVersion: the pipeline takes it away."""
+    version = metadata.get("resourceVersion")
+    if version not in (None, "", "0", old["metadata"]["resourceVersion"]):
+        raise errors.conflict(call.resource.plural, call.resource.group, call.target.name)
 
 
 def _patched(call: Call, kind: str) -> Step:

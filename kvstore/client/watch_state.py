@@ -73,6 +73,7 @@ class Watcher:
         self._byte_count = 0
         self.phase = _Phase.WANTED
         self.watch_id = 0
+        self.is_behind = False  # nothing has come of the backlog that it was confirmed with
         self.fragments: list[mvcc_pb2.Event] = []
 
     @property
@@ -182,7 +183,7 @@ class WatchMultiplexer:
         """End a watch, on its consumer's wish; harmless when it has ended."""
         if watcher not in self._watchers:
             return
-        self._watchers.remove(watcher)
+        self._forget(watcher)
         if watcher.phase is _Phase.LIVE:
             self._cancel(watcher)
         watcher.end()
@@ -200,7 +201,6 @@ class WatchMultiplexer:
         self._creating.clear()
         self._live.clear()
         self._requests.clear()
-        self._awaiting_progress.clear()
         for watcher in self._watchers:
             watcher.fragments.clear()
             if watcher.phase is not _Phase.PAUSED:
@@ -211,14 +211,14 @@ class WatchMultiplexer:
         for watcher in self._watchers:
             watcher.end(error)
         self._watchers.clear()
+        self._awaiting_progress.clear()
 
     def request_progress(self, watcher: Watcher) -> None:
         """Ask the server how far it has delivered; the answer becomes a batch without events."""
-        if watcher not in self._awaiting_progress:
+        if watcher not in self._awaiting_progress and not watcher.has_ended:
             self._awaiting_progress.append(watcher)
-        if self._is_connected:
-            progress = rpc_pb2.WatchProgressRequest()
-            self._requests.append(rpc_pb2.WatchRequest(progress_request=progress))
+        if watcher.phase is _Phase.LIVE:
+            self._ask_progress()
 
     def consumed(self, watcher: Watcher) -> None:
         """The consumer has read a batch: resume a paused watcher when there is room."""
@@ -277,6 +277,18 @@ class WatchMultiplexer:
             self._cancel(watcher)
         else:
             watcher.anchor(response.header.revision)
+            # Where there is a backlog, etcd before 3.4.25 would answer ahead of it.
+            watcher.is_behind = watcher.next_revision <= response.header.revision
+            if not watcher.is_behind:
+                self._ask_for(watcher)
+
+    def _ask_for(self, watcher: Watcher) -> None:
+        if watcher in self._awaiting_progress:
+            self._ask_progress()
+
+    def _ask_progress(self) -> None:
+        progress = rpc_pb2.WatchProgressRequest()
+        self._requests.append(rpc_pb2.WatchRequest(progress_request=progress))
 
     def _on_watcher_response(self, watcher: Watcher, response: rpc_pb2.WatchResponse) -> None:
         if response.canceled:
@@ -291,11 +303,19 @@ class WatchMultiplexer:
             if not response.fragment:
                 watcher.deliver(convert.header(response.header), watcher.fragments)
                 watcher.fragments.clear()
+                if watcher.is_behind:
+                    watcher.is_behind = False
+                    self._ask_for(watcher)
         else:
             watcher.progress(convert.header(response.header))
 
-    def _refuse(self, watcher: Watcher, response: rpc_pb2.WatchResponse) -> None:
+    def _forget(self, watcher: Watcher) -> None:
         self._watchers.remove(watcher)
+        if watcher in self._awaiting_progress:
+            self._awaiting_progress.remove(watcher)
+
+    def _refuse(self, watcher: Watcher, response: rpc_pb2.WatchResponse) -> None:
+        self._forget(watcher)
         error: KvError = WatchCanceledError(response.cancel_reason or "canceled by the server")
         if response.compact_revision:
             error = CompactedError(watcher.next_revision, response.compact_revision)
@@ -304,8 +324,11 @@ class WatchMultiplexer:
     def _on_manual_progress(self, response: rpc_pb2.WatchResponse) -> None:
         # It does not move the resume revision: etcd before 3.4.25 and 3.5.8 may send it ahead of
         # events that are still under way.
+        # Who is not live now has not got all up to here: he is answered once he is.
         header = convert.header(response.header)
         waiting, self._awaiting_progress = self._awaiting_progress, []
         for watcher in waiting:
-            if not watcher.has_ended:
+            if watcher.phase is _Phase.LIVE:
                 watcher.notify_progress(header)
+            elif not watcher.has_ended:
+                self._awaiting_progress.append(watcher)

@@ -32,6 +32,11 @@ STOP_SECONDS_MAX = 10.0  # SIGTERM: the member hands leadership over and syncs
 POLL_SECONDS = 0.02
 _PORTS = range(10_240, 32_000)  # below Linux's ephemeral range: outgoing connections don't collide
 _LOOPBACK = "127.0.0.1"
+_PAUSED_STATE = "T"  # of /proc/…/stat, see proc(5)
+
+# A `command_prefix`: a member that is started with it dies with the *thread* that has started it,
+# whatever that one dies of. (setpriv execs, so the process id stays the member's own.)
+DIES_WITH_STARTER = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class MemberStartError(Exception):
@@ -59,6 +64,7 @@ class MemberProcess:
         self.flags: tuple[str, ...] = ()
         self.is_joining = False  # a running cluster, instead of founding one
         self._process: subprocess.Popen[bytes] | None = None
+        self._life_begins_at = 0  # where in its log
 
     @property
     def endpoint(self) -> str:
@@ -86,6 +92,18 @@ class MemberProcess:
         """True from `start` until the process has ended, also while it is paused."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_status(self) -> int | None:
+        """How it has ended by itself, negative: by that signal. None: it runs, or it was ended by
+        `kill` or `stop`."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def is_paused(self) -> bool:
+        """True once the kernel has stopped it; only while it runs."""
+        text = Path(f"/proc/{self.pid}/stat").read_text()
+        return text.rpartition(")")[2].split()[0] == _PAUSED_STATE
+
     def command(self, initial_cluster: str) -> list[str]:
         """The whole command line, flags as etcd spells them."""
         return [
@@ -107,6 +125,7 @@ class MemberProcess:
         assert not self.is_running, f"{self.name} already runs as {self.pid}"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ETCD_")}
         with self.log_path.open("ab") as log:
+            self._life_begins_at = log.tell()
             self._process = subprocess.Popen(
                 self.command(initial_cluster),
                 stdin=subprocess.DEVNULL,
@@ -120,13 +139,17 @@ class MemberProcess:
         assert self._process is not None, f"{self.name} is not running"
         self._process.send_signal(number)
 
-    def kill(self) -> None:
-        """SIGKILL, and wait until the process is gone."""
+    def kill(self) -> int:
+        """SIGKILL, and wait until the process is gone; the exit status.
+
+        -SIGKILL, unless it had ended by itself before (0: there was no process).
+        """
         if self._process is None:
-            return
+            return 0
         self._process.kill()
-        self._process.wait()
+        status = self._process.wait()
         self._process = None
+        return status
 
     def pause(self) -> None:
         """SIGSTOP: alive for the kernel, silent for everyone else."""
@@ -137,7 +160,8 @@ class MemberProcess:
         self.signal(signal.SIGCONT)
 
     def stop(self) -> int:
-        """SIGTERM and wait (SIGKILL when it takes too long); the exit status."""
+        """SIGTERM and wait (SIGKILL when it takes too long); the exit status, also of a process
+        that had ended by itself before (0: there was no process)."""
         if self._process is None:
             return 0
         self.resume()  # a paused process would never see the SIGTERM
@@ -157,6 +181,14 @@ class MemberProcess:
             self._process.wait(seconds)
             return True
         return False
+
+    def log(self) -> str:
+        """What it has written since its last start."""
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as log:
+            log.seek(self._life_begins_at)
+            return log.read().decode(errors="replace")
 
     def log_tail(self, lines: int = 20) -> str:
         """The end of its log, for error messages."""
@@ -299,13 +331,15 @@ class ClusterProcesses:
         for member in self.members:
             member.stop()
 
-    def kill(self) -> None:
-        """SIGKILL every member at once: fast, and the data folders stay as a crash leaves them."""
+    def kill(self) -> list[int]:
+        """SIGKILL every member at once: fast, and the data folders stay as a crash leaves them.
+
+        The exit status of each, as `MemberProcess.kill` tells it.
+        """
         for member in self.members:
             if member.is_running:
                 member.signal(signal.SIGKILL)
-        for member in self.members:
-            member.kill()
+        return [member.kill() for member in self.members]
 
     def _are_ready(self, members: Sequence[MemberProcess]) -> bool:
         statuses = [member.status() for member in members]

@@ -3,9 +3,9 @@
     python -m kvstore.testing snapshots --megabytes 1024
 
 Each round lets a follower fall so far behind that the log is not enough, and brings it back in its
-own way, while clients write. The leader must stay (but where it is killed), what was acknowledged
-must be there, and in the end all members must be the same. How long the clients' commits took is
-told of each round.
+own way, while clients write. The leader must stay (but where it is killed), every key that was
+acknowledged must be there with its value on the member that was away, after each round, and in the
+end on all members. How long the clients' commits took is told of each round.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from kvstore.testing.processes import (
     MemberProcess,
     MemberStartError,
 )
+from kvstore.testing.snapshot_contents import VALUE_BYTES, Contents, value_of
 
 Say = Callable[[str], None]
 
 _MEGABYTE = 1_000_000
-_VALUE_BYTES = 32 * 1024
 _LAG_BYTES = LOG_BYTES_MAX + LOG_BYTES_MAX // 8  # more than the leader keeps for who is away
 _HELD_BYTES = HELD_BYTES_MAX + HELD_BYTES_MAX // 8  # more than it keeps for who is sent a snapshot
 _UNDER_WAY = 16
@@ -45,7 +45,9 @@ _SECONDS_MAX = 600.0  # for one step of a round: a large state on a crowded mach
 _STATUS_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _MIDDLE = "snapshot write:4"  # some MiB have arrived, and more are to come
+_FIRST_KEY = b"\0"
 _QUOTA_BYTES = 16 * 1024**3
+_PAGE_KEYS = 64  # 2 MiB of values: what one response may well have
 _STORED = "stored our snapshot"  # the sender's log
 
 
@@ -75,7 +77,8 @@ class Writers:
 
     def __init__(self, endpoints: Sequence[str]) -> None:
         self._endpoints = endpoints
-        self.acknowledged = [0] * _WRITERS
+        self._acknowledged = [0] * _WRITERS
+        self._begun = [0] * _WRITERS
         self.seconds: list[float] = []
         """Of every commit since the list was last emptied."""
 
@@ -93,28 +96,25 @@ class Writers:
             if not isinstance(result, asyncio.CancelledError):
                 raise ViolationError(f"a writer has failed: {result!r}")
 
-    async def check(self, store: client.Client) -> None:
-        """Raise ViolationError when an acknowledged number is gone."""
-        for number, acknowledged in enumerate(self.acknowledged):
-            found = await store.get(f"writer/{number}")
-            value = 0 if found is None else int(found.value)
-            if value < acknowledged:
-                raise ViolationError(
-                    f"writer {number} was told of {acknowledged}; now it is {value}"
-                )
+    def tell(self, contents: Contents) -> None:
+        """What each was told of, and has asked for; while nobody writes."""
+        for number, (acknowledged, begun) in enumerate(
+            zip(self._acknowledged, self._begun, strict=True)
+        ):
+            contents.counted(_writer_key(number), acknowledged=acknowledged, begun=begun)
 
     async def _write(self, number: int) -> None:
-        count = self.acknowledged[number]
         async with client.connect(self._endpoints) as store:
             while True:
-                count += 1
+                self._begun[number] += 1
+                count = self._begun[number]
                 began = time.monotonic()
                 try:
-                    await store.put(f"writer/{number}", str(count))
+                    await store.put(_writer_key(number), str(count))
                 except KvError:
                     continue  # unknown: the next number says more
                 self.seconds.append(time.monotonic() - began)
-                self.acknowledged[number] = count
+                self._acknowledged[number] = count
                 await asyncio.sleep(_WRITER_PAUSE_SECONDS)
 
 
@@ -127,7 +127,8 @@ class SnapshotRounds:
         self._writers = Writers(cluster.endpoints)
         self._leader = cluster.members[0]
         self._victim = cluster.members[1]
-        self._lags = 0
+        self._fills = 0
+        self._contents = Contents()
 
     async def run(self, megabytes: int, names: Sequence[str]) -> list[Round]:
         """Fill, then play the rounds. Raises ViolationError for a promise that was broken."""
@@ -136,8 +137,8 @@ class SnapshotRounds:
         for name in names:
             done.append(await self._play(name))
             self._say(done[-1].told)
-        async with self._store() as store:
-            await self._writers.check(store)
+        for member in self._cluster.members:
+            await self._check_contents(member)
         await self._check_equal()
         return done
 
@@ -163,6 +164,7 @@ class SnapshotRounds:
             terms=self._term() - term,
         )
         self.judge(done)
+        await self._check_contents(self._victim)
         await self._compact()
         return done
 
@@ -260,14 +262,16 @@ class SnapshotRounds:
 
     async def _fill(self, prefix: str, size: int) -> None:
         """Write so many bytes, a part of them at a time."""
-        self._lags += 1
-        numbers = iter(range(size // _VALUE_BYTES + 1))
+        self._fills += 1
+        fill = self._fills
+        numbers = iter(range(size // VALUE_BYTES + 1))
         async with self._store() as store:
 
             async def write() -> None:
                 for number in numbers:
-                    value = (b"%d %d " % (self._lags, number)).ljust(_VALUE_BYTES, b".")
-                    await store.put(f"{prefix}/{number:06d}", value)
+                    key = f"{prefix}/{number:06d}".encode()
+                    await store.put(key, value_of(key, fill))
+                    self._contents.filled(key, fill)
 
             async with asyncio.TaskGroup() as writing:
                 for _ in range(_UNDER_WAY):
@@ -276,7 +280,8 @@ class SnapshotRounds:
     async def _compact(self) -> None:
         """What the writing left in the history is no part of the state."""
         async with self._store() as store:
-            await store.compact((await store.get_range("state/0")).header.revision, physical=True)
+            now = await store.get_range(_FIRST_KEY, limit=1)
+            await store.compact(now.header.revision, physical=True)
 
     def _store(self) -> client.Client:
         return client.connect(self._cluster.endpoints, request_timeout_seconds=_REQUEST_SECONDS_MAX)
@@ -292,6 +297,25 @@ class SnapshotRounds:
         logs = (member.log_path.read_text(errors="replace") for member in self._cluster.members)
         return sum(log.count(_STORED) for log in logs)
 
+    async def _check_contents(self, member: MemberProcess) -> None:
+        """Read all keys of one member, and judge them."""
+        self._writers.tell(self._contents)
+        reading = self._contents.reading(member.name)
+        key, revision, is_more = _FIRST_KEY, 0, True
+        async with client.connect(
+            [member.endpoint], request_timeout_seconds=_REQUEST_SECONDS_MAX
+        ) as store:
+            while is_more:
+                # The first page is a linearizable read: the member has all that there was.
+                page = await store.get_range(
+                    key, from_key=True, limit=_PAGE_KEYS, revision=revision
+                )
+                revision, is_more = revision or page.header.revision, page.more
+                reading.page((kv.key, kv.value) for kv in page.kvs)
+                if page.kvs:
+                    key = page.kvs[-1].key + b"\0"
+        reading.end()
+
     async def _check_equal(self) -> None:
         hashes = set()
         async with self._store() as store:
@@ -299,7 +323,7 @@ class SnapshotRounds:
             revision = (await store.put("end", "")).header.revision
         for member in self._cluster.members:
             async with client.connect([member.endpoint]) as store:
-                await store.get("state/0")  # linearizable: it has all that there was
+                await store.get_range(_FIRST_KEY, limit=1)  # linearizable: it has that revision
                 hashes.add((await store.maintenance.hash_kv(revision=revision)).hash)
         if len(hashes) != 1:
             raise ViolationError(f"the members differ in HashKV at {revision}: {sorted(hashes)}")
@@ -315,6 +339,10 @@ ROUNDS: dict[str, Callable[[SnapshotRounds], Awaitable[None]]] = {
 }
 _LEADER_DIES = frozenset({"sender-killed"})  # in all others it must stay
 _SNAPSHOTS_SENT = {"taken": 0, "two-in-a-row": 2}  # at least, to their end; in all others one
+
+
+def _writer_key(number: int) -> bytes:
+    return b"writer/%d" % number
 
 
 @contextlib.asynccontextmanager
@@ -345,7 +373,7 @@ def play(folder: Path, *, megabytes: int, names: Sequence[str], say: Say) -> lis
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command line of `snapshots`."""
     parser = commands.add_parser("snapshots", help="large snapshots, sent and broken off")
-    parser.add_argument("--megabytes", type=int, default=1024, help="of state (%(default)s)")
+    parser.add_argument("--megabytes", type=_positive, default=1024, help="of state (%(default)s)")
     parser.add_argument("--rounds", metavar="NAME[,NAME…]", help="which (default: all)")
     parser.add_argument("--folder", type=Path, help="data (default: a temporary one)")
 
@@ -366,6 +394,13 @@ def run(options: argparse.Namespace, say: Say) -> int:
     if not options.folder:
         shutil.rmtree(folder)
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("1 or more, please")
+    return number
 
 
 def _chosen(names: str | None) -> list[str]:

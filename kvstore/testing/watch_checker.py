@@ -128,6 +128,7 @@ class _Reader:
                 self._previous.append(last.get(write.key))
             last[write.key] = write
         self._position = 0  # of the next write that is due
+        self._whole = 0  # the same, after the last response that no fragment was missing of
         self._number = 0  # of what is read, for telling
         self._count = 0
 
@@ -161,6 +162,8 @@ class _Reader:
             self._event(event)
         if not batch.is_fragment and self._is_inside_revision():
             self._fail("atomic", f"the batch ends before {self._next()}, which is of its revision")
+        if not batch.is_fragment:
+            self._whole = self._position
 
     def _event(self, event: Event) -> None:
         due = self._next()
@@ -210,7 +213,7 @@ class _Reader:
             self._fail("bookmarkable", f"progress up to {batch.revision} was told before {due}")
 
     def _resumption(self, resumption: Resumption) -> None:
-        """The client asks for what follows the last revision that it has as a whole."""
+        """The client asks for what follows the last response that it has as a whole."""
         self._drop_part()
         start, due = resumption.start_revision, self._next()
         if due is not None and due.revision < start:
@@ -219,12 +222,11 @@ class _Reader:
             self._fail("resumable", f"resumed at {start}: {self._due[self._position - 1]} is known")
 
     def _drop_part(self) -> None:
-        """A stream that ends within a fragmented response: the client forgets the part."""
-        if self._is_inside_revision():
-            revision = self._due[self._position].revision
-            while self._position and self._due[self._position - 1].revision == revision:
-                self._position -= 1
-                self._count -= 1
+        """A stream that ends within a fragmented response: the client forgets all of it, whole
+        revisions as well.
+        """
+        self._count -= self._position - self._whole
+        self._position = self._whole
 
     def _is_inside_revision(self) -> bool:
         due = self._next()

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from cluster import launcher, topology
+from cluster import data_folder, topology
+from cluster.ports import Ports
 from kvstore import client
 
 HEALTHY_SECONDS_MAX = 120.0
@@ -34,7 +35,7 @@ def cluster(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def statuses(folder: Path) -> dict[str, dict[str, Any]]:
     answer = cluster(folder, "status", "--json")
     assert answer.returncode == 0, answer.stderr
-    return {member["name"]: member for member in json.loads(answer.stdout)}
+    return {process["name"]: process for process in json.loads(answer.stdout)}
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -49,22 +50,29 @@ def all_healthy(folder: Path) -> bool:
 
 
 class Up:
-    """`cluster up` in front, until it says healthy."""
+    """`cluster up` in front, until it says healthy, or something before."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, is_store_only: bool = True, first: str = "healthy"
+    ) -> None:
         self.folder = folder
+        only = ["--store-only"] if is_store_only else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cluster", "up", "--store-only", f"--data={folder}", *flags],
+            [sys.executable, "-m", "cluster", "up", *only, f"--data={folder}", *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         self.printed = ""
+        self.read_until(first)
+
+    def read_until(self, word: str) -> str:
+        """The line that begins so."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.printed += line
-            if line.strip() == "healthy":
-                return
+            if line.startswith(word):
+                return line
         raise AssertionError(f"it ended: {self.printed}")
 
     def interrupt(self) -> str:
@@ -139,7 +147,8 @@ def test_an_addition_that_was_cut_short_is_finished(tmp_path: Path) -> None:
     first = Up(folder, "--members=1")
     path = folder / "cluster.json"
     before = msgspec.json.decode(path.read_bytes(), type=topology.ClusterFile)
-    ports = launcher.free_ports(before)
+    with Ports() as taken:
+        ports = data_folder.free_ports(taken, before.all_members)
     intended = before.with_member(topology.next_member(before, ports, str(folder)))
     asyncio.run(add(topology.client_url(before, before.members[0]), f"http://127.0.0.1:{ports[1]}"))
     assert "stopped" in first.interrupt()

@@ -31,7 +31,16 @@ def test_certificates_make_every_url_https() -> None:
     arguments = topology.store_arguments(cluster, cluster.members[0], tls)
     assert not any("http://" in argument for argument in arguments)
     assert "--peer-client-cert-auth" in arguments
-    assert all("--cacert=ca" in line for line in topology.paste_lines(cluster, tls))
+    lines = topology.paste_lines(cluster, tls, "a path/kvctl")
+    assert all("--cacert=ca" in line for line in lines)
+    assert lines[1].startswith("'a path/kvctl' --endpoints=https://127.0.0.1:2379,")
+
+
+def test_kubernetes_own_port_is_the_first_choice_and_node_ports_are_left_free() -> None:
+    ports = topology.api_ports()
+    assert ports[:3] == [6443, 16443, 26443]
+    assert len(set(ports)) == len(ports)
+    assert max(ports) < 30000
 
 
 def test_founders_are_started_as_founders_and_others_as_joiners() -> None:

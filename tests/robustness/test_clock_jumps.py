@@ -1,6 +1,7 @@
 """Jumps of a member's wall clock by an hour change nothing (raft.md, 5.13)."""
 
 import asyncio
+import contextlib
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from kvstore.pb import rpc_pb2
 from kvstore.testing.processes import KEELSON, ClusterProcesses
 from kvstore.testing.rigs import clocks
 from kvstore.testing.rigs.clocks import JumpingClock
+from kvstore.testing.torture.clock_faults import ClockJump, clock_off
+from kvstore.testing.torture.scene import Scene, Slot
 
 pytestmark = pytest.mark.skipif(bool(clocks.missing()), reason=clocks.missing() or "-")
 
@@ -47,6 +50,28 @@ def test_a_member_whose_clock_jumps_serves_on(
     before = _leader_and_term(cluster)
     asyncio.run(_jump_and_use(clock, cluster))
     assert _leader_and_term(cluster) == before
+
+
+@pytest.mark.parametrize("is_under_clock", [True, False])
+async def test_that_a_clock_has_jumped_shows_in_every_member_s_log(
+    tmp_path: Path, clock: JumpingClock, is_under_clock: bool
+) -> None:
+    """… and does not show where it is the true time all along."""
+    with contextlib.ExitStack() as stack:
+        cluster = ClusterProcesses(KEELSON, tmp_path / "cluster", count=2)
+        stack.callback(cluster.kill)
+        for member in cluster.members:
+            member.environment = clock.environment() if is_under_clock else {}
+        cluster.start()
+        slots = [Slot(name=member.name, member=member) for member in cluster.members]
+        scene = Scene(cluster, slots, seed=1, network=None, clock=clock, undoing=stack)
+        fault = ClockJump()
+        await fault.begin(scene)
+        assert bool(fault.evidence) is is_under_clock
+        off_seconds = [await clock_off(member) for member in cluster.members]
+        signs = {0 if off is None else round(off / _HOUR) for off in off_seconds}
+        assert signs in ([{1}, {-1}] if is_under_clock else [{0}])
+        await fault.end(scene)
 
 
 async def _jump_and_use(clock: JumpingClock, cluster: ClusterProcesses) -> None:

@@ -48,3 +48,13 @@ def test_a_round_that_was_none_fails(done: Round, words: str) -> None:
 def test_an_unknown_round_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["snapshots", "--rounds", "installed,uninstalled"]) == 2
     assert "there is no round 'uninstalled'; there are taken, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("megabytes", ["0", "-1", "many"])
+def test_a_size_that_makes_no_sense_is_refused(
+    megabytes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        commands.main(["snapshots", "--megabytes", megabytes])
+    assert caught.value.code == 2
+    assert "argument --megabytes" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from controlplane.api.customresources import (
     validate_definition_update,
 )
 from controlplane.api.kinds.role import created_at
+from controlplane.api.lifecycle import without_grace
 from controlplane.api.resource import Object, Strategy
 
 
@@ -31,6 +32,37 @@ def _prepare_update(new: Object, old: Object) -> Object:
     return _with_stored_version(new, new.get("status") or old.get("status") or {})
 
 
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer that keeps a deleted definition until its objects are gone."""
+
+
+def _prepare_delete(crd: Object) -> Object:
+    """Who deletes a definition deletes its objects, too: it waits for them (11.7)."""
+    metadata = crd["metadata"]
+    finalizers = list(metadata.get("finalizers") or ())
+    if CLEANUP not in finalizers:
+        finalizers.append(CLEANUP)
+    terminating = {
+        "type": "Terminating",
+        "status": "True",
+        "reason": "InstanceDeletionPending",
+        "message": "its objects are about to be deleted",
+        "lastTransitionTime": metadata["deletionTimestamp"],
+    }
+    status = crd.get("status") or {}
+    conditions = [one for one in status.get("conditions") or () if one.get("type") != "Terminating"]
+    return {
+        **crd,
+        "metadata": {**without_grace(metadata), "finalizers": finalizers},
+        "status": {**status, "conditions": [*conditions, terminating]},
+    }
+
+
+def _is_held(crd: Object) -> bool:
+    """A first deletion only marks it; then its finalizers count."""
+    return not crd["metadata"].get("deletionTimestamp")
+
+
 STRATEGY = Strategy(
     default=default_definition,
     prepare_create=_prepare_create,
@@ -38,4 +70,6 @@ STRATEGY = Strategy(
     validate=validate_definition,
     validate_update=validate_definition_update,
     cells={"created_at": created_at},
+    prepare_delete=_prepare_delete,
+    is_held=_is_held,
 )

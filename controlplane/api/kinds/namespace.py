@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from controlplane.api.causes import invalid
 from controlplane.api.errors import Cause
+from controlplane.api.lifecycle import without_grace
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.syntaxes import faults_of_qualified_name
 
@@ -30,6 +31,17 @@ def _prepare_create(namespace: Object) -> Object:
         finalizers = [*finalizers, FINALIZER]
     spec = {**spec, "finalizers": finalizers}
     return {**namespace, "spec": spec, "status": {"phase": "Active"}}
+
+
+def _prepare_delete(namespace: Object) -> Object:
+    """From now on nothing new gets in (3.1). It has no grace: its finalizers hold it."""
+    status = {**(namespace.get("status") or {}), "phase": "Terminating"}
+    return {**namespace, "metadata": without_grace(namespace["metadata"]), "status": status}
+
+
+def _is_held(namespace: Object) -> bool:
+    """Until the finalizers of its spec have seen to it that it is empty."""
+    return bool((namespace.get("spec") or {}).get("finalizers"))
 
 
 def _prepare_update(new: Object, old: Object) -> Object:
@@ -70,4 +82,6 @@ STRATEGY = Strategy(
     prepare_update=_prepare_update,
     validate=_validate,
     validate_update=_validate_update,
+    prepare_delete=_prepare_delete,
+    is_held=_is_held,
 )

@@ -167,6 +167,11 @@ def _validate_debugging(new: Object, old: Object) -> list[Cause]:
     return found
 
 
+def _validate_binding(new: Object, old: Object) -> list[Cause]:
+    """Through `/binding`, which itself says who may be bound: a node is given (7.2)."""
+    return []
+
+
 STRATEGY = Strategy(
     default=in_spec(_default),
     prepare_create=_prepare_create,
@@ -174,7 +179,10 @@ STRATEGY = Strategy(
     validate=_validate,
     validate_update=_validate_update,
     validate_create=_validate_create,
-    validate_through={"ephemeralcontainers": _validate_debugging},
+    validate_through={
+        "ephemeralcontainers": _validate_debugging,
+        "binding": _validate_binding,
+    },
     grace_seconds=pod_grace_seconds,
     cells=podcells.CELLS,
 )

@@ -136,7 +136,7 @@ def _below(
         yield f"{told}.  No request is specified"
     elif requests[name] < bound:
         yield f"{told}, but request is {_told(requests[name], text)}"
-    if name in limits and limits[name] < bound:
+    elif name in limits and limits[name] < bound:
         yield f"{told}, but limit is {_told(limits[name], text)}"
 
 
@@ -152,7 +152,7 @@ def _above(
         yield f"{told}.  No limit is specified"
     elif limits[name] > bound:
         yield f"{told}, but limit is {_told(limits[name], text)}"
-    if name in requests and requests[name] > bound:
+    elif name in requests and requests[name] > bound:
         yield f"{told}, but request is {_told(requests[name], text)}"
 
 

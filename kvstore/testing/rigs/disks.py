@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from kvstore.testing.rigs import commands
+from kvstore.testing.rigs.claims import Claim, Kind
 from kvstore.testing.rigs.requirements import RigError
 
 POWER_PROGRAMS = ("mkfs.ext4", "mount", "umount", "/dev/loop-control")
@@ -35,7 +37,9 @@ _BALLAST = ".ballast"
 _COMMIT_SECONDS = 300
 
 _SYNC_CALLS = "fsync,fdatasync"
+_MEDDLED = ("(DELAYED)", "(INJECTED)")  # strace's words behind a call that it has meddled with
 _ATTACHED_SECONDS_MAX = 30.0
+_DETACHED_SECONDS_MAX = 30.0
 _POLL_SECONDS = 0.005
 _SLOW_SECONDS_MAX = 3_600.0
 
@@ -49,15 +53,20 @@ class PowerDisk:
 
     def __init__(self, folder: Path, size_bytes: int) -> None:
         """`folder`: where its image and mount point go; created if missing. The image is sparse."""
+        folder = folder.resolve()  # the kernel tells mounts by the path without `..` and links
         self.path = folder / "disk"
         """The mounted file system."""
         self._image = folder / "disk.img"
         self._size_bytes = size_bytes
+        self._claim: Claim | None = None
 
     def __enter__(self) -> Self:
         """Make it. Raises RigError when the machine refuses; nothing is left behind then."""
         self.path.mkdir(parents=True)
+        self._claim = Claim()
         try:
+            self._claim.note(Kind.MOUNT, str(self.path))
+            self._claim.note(Kind.IMAGE, str(self._image))
             with self._image.open("xb") as image:
                 image.truncate(self._size_bytes)
             # Tables that are made later would be written just when somebody else needs the disk.
@@ -65,7 +74,7 @@ class PowerDisk:
             commands.run(["mkfs.ext4", "-q", "-F", "-E", lazy, str(self._image)])
             self._mount()
         except BaseException:
-            self._remove()
+            self._take_down()
             raise
         return self
 
@@ -76,18 +85,19 @@ class PowerDisk:
         trace: TracebackType | None,
     ) -> None:
         """Unmount and delete it, whoever still uses it."""
-        _unmount_lazily(self.path)
-        self._remove()
+        self._take_down()
 
     def cut_power(self) -> None:
         """From this moment on nothing reaches the disk: every call on it fails with EIO.
 
         What was not synced, in file or journal, is lost. Kill who runs on it *after* this, or they
-        would have a moment to write without a power cut.
+        would have a moment to write without a power cut. Raises RigError if a sync still works.
         """
         fd = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, _NO_LOG_FLUSH)
+            if can_sync(fd):
+                raise RigError(f"{self.path} has power after it was cut")
         finally:
             os.close(fd)
 
@@ -100,9 +110,15 @@ class PowerDisk:
         options = f"loop,commit={_COMMIT_SECONDS}"
         commands.run(["mount", "-t", "ext4", "-o", options, str(self._image), str(self.path)])
 
-    def _remove(self) -> None:
-        self._image.unlink(missing_ok=True)
-        self.path.rmdir()
+    def _take_down(self) -> None:
+        """What fails keeps the rest from nothing; the claim stays then, for the next sweep."""
+        with contextlib.ExitStack() as steps:  # the last one first
+            steps.callback(self.path.rmdir)
+            steps.callback(self._image.unlink, missing_ok=True)
+            steps.callback(commands.unmount, self.path)
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
 
 class SmallDisk:
@@ -110,15 +126,22 @@ class SmallDisk:
 
     def __init__(self, folder: Path, size_bytes: int) -> None:
         """`folder`: its mount point; created if missing."""
-        self.path = folder
+        self.path = folder.resolve()  # as above
         """The mounted file system."""
         self._size_bytes = size_bytes
+        self._claim: Claim | None = None
 
     def __enter__(self) -> Self:
         """Make it. Raises RigError when the machine refuses."""
         self.path.mkdir(parents=True, exist_ok=True)
+        self._claim = Claim()
         size = f"size={self._size_bytes},mode=700"
-        commands.run(["mount", "-t", "tmpfs", "-o", size, "keelson-disk", str(self.path)])
+        try:
+            self._claim.note(Kind.MOUNT, str(self.path))
+            commands.run(["mount", "-t", "tmpfs", "-o", size, "keelson-disk", str(self.path)])
+        except BaseException:
+            self._take_down()
+            raise
         return self
 
     def __exit__(
@@ -128,7 +151,7 @@ class SmallDisk:
         trace: TracebackType | None,
     ) -> None:
         """Unmount it, whoever still uses it; what was on it is gone."""
-        _unmount_lazily(self.path)
+        self._take_down()
 
     def fill(self) -> None:
         """Use up all space that is left: whoever needs more gets ENOSPC."""
@@ -145,42 +168,73 @@ class SmallDisk:
         """Give back what `fill` took."""
         (self.path / _BALLAST).unlink(missing_ok=True)
 
+    def _take_down(self) -> None:
+        commands.unmount(self.path)
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
-def _unmount_lazily(path: Path) -> None:
-    """Gone from the tree at once; the kernel lets go of it when its last user ends."""
-    with contextlib.suppress(RigError):  # it was never mounted: `restore` failed
-        commands.run(["umount", "--lazy", str(path)])
+
+def can_sync(fd: int) -> bool:
+    """Tell whether a disk takes a sync of an open file; one without power answers with EIO."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return False
+    return True
+
+
+class Meddling:
+    """How syncs of a process were meddled with; known once that is over."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+        """How many were slowed or failed."""
 
 
 @contextlib.contextmanager
-def slow_syncs(pid: int, seconds: float) -> Iterator[None]:
+def slow_syncs(pid: int, seconds: float) -> Iterator[Meddling]:
     """Every fsync and fdatasync of a running process (all its threads) takes so much longer.
 
     In effect at once, and over at the end; a sync that is under way then still takes its time.
     """
     assert 0 < seconds <= _SLOW_SECONDS_MAX, "seconds must be positive, and an hour at most"
-    with _injected(pid, f"delay_enter={round(seconds * 1e6)}"):
-        yield
+    with _injected(pid, f"delay_enter={round(seconds * 1e6)}") as meddling:
+        yield meddling
 
 
 @contextlib.contextmanager
-def failing_syncs(pid: int) -> Iterator[None]:
+def failing_syncs(pid: int) -> Iterator[Meddling]:
     """Every fsync and fdatasync of a running process (all its threads) fails with EIO."""
-    with _injected(pid, "error=EIO"):
-        yield
+    with _injected(pid, "error=EIO") as meddling:
+        yield meddling
 
 
 @contextlib.contextmanager
-def _injected(pid: int, what: str) -> Iterator[None]:
-    command = ["strace", "-f", "-q", "-o", os.devnull, "-e", f"trace={_SYNC_CALLS}"]
-    tracer = subprocess.Popen(
-        [*command, "-e", f"inject={_SYNC_CALLS}:{what}", "-p", str(pid)], stderr=subprocess.PIPE
-    )
+def _injected(pid: int, what: str) -> Iterator[Meddling]:
+    meddling = Meddling()
+    with tempfile.NamedTemporaryFile() as calls:
+        command = ["strace", "-f", "-q", "-o", calls.name, "-e", f"trace={_SYNC_CALLS}"]
+        tracer = subprocess.Popen(
+            [*command, "-e", f"inject={_SYNC_CALLS}:{what}", "-p", str(pid)], stderr=subprocess.PIPE
+        )
+        try:
+            _wait_until_attached(tracer, pid)
+            yield meddling
+        finally:
+            _end(tracer)
+            lines = calls.read().decode(errors="replace").splitlines()
+            meddling.syncs = sum(line.endswith(_MEDDLED) for line in lines)
+
+
+def _end(tracer: "subprocess.Popen[bytes]") -> None:
+    tracer.send_signal(signal.SIGINT)  # lets go of the process, which goes on
     try:
-        _wait_until_attached(tracer, pid)
-        yield
-    finally:
-        tracer.send_signal(signal.SIGINT)  # lets go of the process, which goes on
+        tracer.communicate(timeout=_DETACHED_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        tracer.kill()  # the kernel lets go in its place
         tracer.communicate()
 
 

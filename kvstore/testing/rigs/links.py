@@ -38,6 +38,28 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
         return self.delay_seconds + self.jitter_seconds * dice.random()
 
 
+class Counts(msgspec.Struct):
+    """How many frames of a direction did not fare as on a good link."""
+
+    dropped: int = 0
+    delayed: int = 0
+    doubled: int = 0
+
+    def add(self, delays: tuple[float, ...]) -> None:
+        """One more frame: what `Faults.delays` says of it."""
+        self.dropped += not delays
+        self.delayed += any(delays)
+        self.doubled += len(delays) > 1
+
+    def plus(self, other: "Counts", times: int = 1) -> "Counts":
+        """Of both; `times` -1: of this without the other."""
+        return Counts(
+            dropped=self.dropped + times * other.dropped,
+            delayed=self.delayed + times * other.delayed,
+            doubled=self.doubled + times * other.doubled,
+        )
+
+
 GOOD = Faults()
 """A link as it should be."""
 
@@ -47,3 +69,10 @@ class Change(msgspec.Struct, frozen=True):
 
     faults: dict[int, dict[int, Faults]]
     """Source → target → faults, by the number of the port."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the switch says once a change is in effect."""
+
+    counts: dict[int, dict[int, Counts]]
+    """Source → target → what became of frames since the start, by the number of the port."""

@@ -11,7 +11,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,8 @@ from typing import Self
 import msgspec
 
 from kvstore.testing.rigs import commands
-from kvstore.testing.rigs.links import GOOD, Change, Faults
+from kvstore.testing.rigs.claims import NAMESPACES, Claim, Kind
+from kvstore.testing.rigs.links import GOOD, Answer, Change, Counts, Faults
 from kvstore.testing.rigs.requirements import RigError
 
 PROGRAMS = ("ip", "nsenter")
@@ -27,9 +28,9 @@ PROGRAMS = ("ip", "nsenter")
 
 _NAMES_MAX = 200  # the number of a name is a byte of its address
 _PREFIX = "keelson"
-_FOLDER = Path("/run/netns")  # where `ip netns` keeps them
 _NETWORK = "10.99.0"  # nobody outside ever sees it
 _CLONE_NEWNET = 0x40000000
+_ANSWER_BYTES = 65_536
 _ANSWER_SECONDS_MAX = 30.0  # the switch answers in a millisecond; the machine may be busy
 
 
@@ -45,11 +46,13 @@ class Networks:
         self._numbers = {name: number for number, name in enumerate(names, 1)}
         self._pid = os.getpid()  # not a child's that inherits this object
         self._faults: dict[tuple[str, str], Faults] = {}
+        self._counts: dict[int, dict[int, Counts]] = {}  # as of the switch's last answer
         self._switch: subprocess.Popen[bytes] | None = None
+        self._claim: Claim | None = None
 
     def __enter__(self) -> Self:
         """Build them. Raises RigError when the machine refuses; nothing is left behind then."""
-        _remove_orphans()
+        self._claim = Claim()
         try:
             self._build()
             self._start_switch()
@@ -83,7 +86,7 @@ class Networks:
         Sockets made before stay where they were made.
         """
         with Path("/proc/thread-self/ns/net").open() as home:
-            with (_FOLDER / self._kernel_name(self._numbers[name])).open() as there:
+            with (NAMESPACES / self._kernel_name(self._numbers[name])).open() as there:
                 _set_namespace(there.fileno())
             try:
                 yield
@@ -125,8 +128,20 @@ class Networks:
         self._faults.clear()
         self._tell()
 
+    def counts(self, links: Iterable[tuple[str, str]]) -> Counts:
+        """What became of the frames of these directions up to now, all together."""
+        self._tell()
+        found = Counts()
+        for source, target in links:
+            of_source = self._counts.get(self._numbers[source], {})
+            found = found.plus(of_source.get(self._numbers[target], Counts()))
+        return found
+
     def _build(self) -> None:
         switch, names = self._kernel_name(0), [self._kernel_name(n) for n in self._numbers.values()]
+        assert self._claim is not None
+        for name in (switch, *names):
+            self._claim.note(Kind.NAMESPACE, name)
         _ip(["-batch", "-"], "".join(f"netns add {name}\n" for name in (switch, *names)))
         ports = "link set lo up\n"
         for number, name in enumerate(names, 1):
@@ -174,13 +189,18 @@ class Networks:
     def _await_answer(self) -> None:
         assert self._switch is not None
         assert self._switch.stdout is not None
-        ready, _, _ = select.select([self._switch.stdout], [], [], _ANSWER_SECONDS_MAX)
-        if not ready or not os.read(self._switch.stdout.fileno(), 100):
-            raise RigError("the switch does not answer; its error is on stderr")
+        fd, answer = self._switch.stdout.fileno(), b""
+        while not answer.endswith(b"\n"):
+            ready, _, _ = select.select([fd], [], [], _ANSWER_SECONDS_MAX)
+            part = os.read(fd, _ANSWER_BYTES) if ready else b""
+            if not part:
+                raise RigError("the switch does not answer; its error is on stderr")
+            answer += part
+        self._counts = msgspec.json.decode(answer, type=Answer).counts
 
     def _prefix(self, number: int) -> list[str]:
         """`ip netns exec` would also give the process mounts of its own, blind to later ones."""
-        return ["nsenter", f"--net={_FOLDER / self._kernel_name(number)}", "--"]
+        return ["nsenter", f"--net={NAMESPACES / self._kernel_name(number)}", "--"]
 
     def _kernel_name(self, number: int) -> str:
         """Of a namespace; 0 is the switch's."""
@@ -195,22 +215,17 @@ class Networks:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
             self._switch = None
-        for number in (0, *self._numbers.values()):
-            if (_FOLDER / self._kernel_name(number)).exists():
-                _ip(["netns", "del", self._kernel_name(number)])
+        with contextlib.ExitStack() as steps:  # each is tried, whatever becomes of the others
+            for number in (0, *self._numbers.values()):
+                if (NAMESPACES / self._kernel_name(number)).exists():
+                    steps.callback(_ip, ["netns", "del", self._kernel_name(number)])
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
 
 def _mac(number: int) -> str:
     return f"02:00:00:00:00:{number:02x}"
-
-
-def _remove_orphans() -> None:
-    """A run that was killed has left its namespaces; only the kernel knows that it is gone."""
-    for path in sorted(_FOLDER.glob(f"{_PREFIX}-*-*")):
-        pid = path.name.split("-")[1]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            with contextlib.suppress(RigError):  # another run may clean up as well
-                _ip(["netns", "del", path.name])
 
 
 def _ip(arguments: Sequence[str], batch: str = "") -> None:

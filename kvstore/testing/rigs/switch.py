@@ -6,8 +6,8 @@ what the kernel knows of them (PACKET_VNET_HDR): a sender may leave checksums an
 large segments to the receiver's side, as on one machine it always does. That keeps a switch in
 Python quick enough: it sees some 64 KiB at a time.
 
-Each line on stdin is a `Change`, answered by a line on stdout once it is in effect. It ends at the
-end of stdin, and so with whoever started it.
+Each line on stdin is a `Change`, answered on stdout by an `Answer` once it is in effect. It ends at
+the end of stdin, and so with whoever started it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import time
 
 import msgspec
 
-from kvstore.testing.rigs.links import Change, Faults
+from kvstore.testing.rigs.links import Answer, Change, Counts, Faults
 
 # From <linux/if_packet.h>; the module `socket` has none of them.
 _SOL_PACKET = 263
@@ -52,6 +52,7 @@ class Switch:
         self._sockets = {number: _open(number) for number in ports}
         self._ports = {port.fileno(): number for number, port in self._sockets.items()}
         self._faults: dict[int, dict[int, Faults]] = {}
+        self._counts: dict[int, dict[int, Counts]] = {}
         self._delayed: list[tuple[float, int, int, bytes]] = []
         self._delayed_bytes = 0
         self._sequence = 0  # of two frames with one time, the earlier is first
@@ -85,8 +86,12 @@ class Switch:
             for source in self._sockets:
                 self._drain(source)
             self._faults = msgspec.json.decode(line, type=Change).faults
-            os.write(1, b"done\n")
+            self.answer()
         return bool(data)
+
+    def answer(self) -> None:
+        """Tell what became of frames so far."""
+        os.write(1, msgspec.json.encode(Answer(self._counts)) + b"\n")
 
     def _drain(self, source: int) -> None:
         for _ in range(_BURSTS_PER_CHANGE_MAX):
@@ -108,11 +113,14 @@ class Switch:
             if faults is None or target not in faults:
                 self._send(target, self._view[:count])
             else:
-                self._pass(target, bytes(self._view[:count]), faults[target])
+                self._pass((source, target), bytes(self._view[:count]), faults[target])
         return True
 
-    def _pass(self, target: int, frame: bytes, faults: Faults) -> None:
-        for seconds in faults.delays(self._dice):
+    def _pass(self, link: tuple[int, int], frame: bytes, faults: Faults) -> None:
+        source, target = link
+        delays = faults.delays(self._dice)
+        self._counts.setdefault(source, {}).setdefault(target, Counts()).add(delays)
+        for seconds in delays:
             if not seconds:
                 self._send(target, frame)
             elif self._delayed_bytes < _DELAYED_BYTES_MAX:
@@ -152,7 +160,7 @@ def main() -> None:
     """Serve the ports from the first to the last that is named."""
     first, last = map(int, sys.argv[1:])
     switch = Switch(range(first, last + 1))
-    os.write(1, b"done\n")
+    switch.answer()
     switch.run()
 
 

@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 from pathlib import Path
 
 from kvstore.testing.history import ViolationError
 from kvstore.testing.rigs.disks import PowerDisk, failing_syncs, slow_syncs
+from kvstore.testing.rigs.requirements import RigError
 from kvstore.testing.torture.fault import Fault
-from kvstore.testing.torture.scene import Need, Scene
+from kvstore.testing.torture.scene import DISK_FAILED, Need, Scene
 
 _SLOW_SYNC_SECONDS = 1.0
 _ENDED_SECONDS_MAX = 30.0
 _BALLAST_BYTES = 1024 * 1024
+# From when a member meets a full disk to its end: it may still answer meanwhile.
+_LATE_END_SECONDS_MAX = 2.0
+_DISK_IS_FULL = "No space left on device"  # a member's last words
 
 
 class SlowDisk(Fault):
@@ -23,14 +28,16 @@ class SlowDisk(Fault):
     hold_seconds = 5.0
 
     async def begin(self, scene: Scene) -> None:
-        self._slowed = contextlib.ExitStack()
+        self._slowed = scene.undoing.enter_context(contextlib.ExitStack())
         leader = await scene.leader()
         self.detail = leader.name
         slowing = slow_syncs(leader.pid, _SLOW_SYNC_SECONDS)
-        await asyncio.to_thread(self._slowed.enter_context, slowing)
+        self._meddling = await asyncio.to_thread(self._slowed.enter_context, slowing)
 
     async def end(self, scene: Scene) -> None:
         await asyncio.to_thread(self._slowed.close)
+        if self._meddling.syncs:
+            self.evidence = f"{self._meddling.syncs} syncs were slowed"
 
 
 class FailingDisk(Fault):
@@ -42,16 +49,18 @@ class FailingDisk(Fault):
     async def begin(self, scene: Scene) -> None:
         self._ended = await scene.leader()
         self.detail = self._ended.name
-        failing = contextlib.ExitStack()
-        await asyncio.to_thread(failing.enter_context, failing_syncs(self._ended.pid))
-        try:
-            if not await scene.ended(self._ended, seconds_max=_ENDED_SECONDS_MAX):
-                raise ViolationError(f"{self._ended.name} goes on after a sync that failed")
-        finally:
-            await asyncio.to_thread(failing.close)
+        failed = scene.undoing.enter_context(contextlib.ExitStack())
+        failing = failing_syncs(self._ended.pid)
+        meddling = await asyncio.to_thread(failed.enter_context, failing)
+        if not await scene.ended(self._ended, seconds_max=_ENDED_SECONDS_MAX):
+            raise ViolationError(f"{self._ended.name} goes on after a sync that failed")
+        await asyncio.to_thread(failed.close)
+        scene.take_end(self._ended, status=1, words=DISK_FAILED)
+        if meddling.syncs:
+            self.evidence = f"{meddling.syncs} syncs failed, and it says so"
 
     async def end(self, scene: Scene) -> None:
-        await scene.start(self._ended)
+        scene.start(self._ended)
 
 
 class FullDisk(Fault):
@@ -67,13 +76,18 @@ class FullDisk(Fault):
         self._member = slot.member
         self.detail = slot.name
         self._ballast = slot.disk.path / "ballast"
-        await asyncio.to_thread(_fill, self._ballast)
+        await asyncio.to_thread(fill, self._ballast)
+        free_bytes = os.statvfs(slot.disk.path).f_bavail
+        self.evidence = "" if free_bytes else "no byte was left, as the kernel says"
 
     async def end(self, scene: Scene) -> None:
         await asyncio.to_thread(self._ballast.unlink)
-        if not self._member.is_running:
+        if not await scene.serves(self._member) or await scene.ended(
+            self._member, seconds_max=_LATE_END_SECONDS_MAX
+        ):
             self.detail += " (it has ended)"
-            await scene.start(self._member)
+            scene.take_end(self._member, status=1, words=_DISK_IS_FULL)
+            scene.start(self._member)
 
 
 class PowerCut(Fault):
@@ -85,15 +99,17 @@ class PowerCut(Fault):
     unavailable_seconds_max = 6.0
 
     async def begin(self, scene: Scene) -> None:
-        self._disks = [slot.disk for slot in scene.slots if slot.disk is not None]
+        scene.require_alive()
+        self._disks = [_disk_of(slot.disk) for slot in scene.slots]
         for disk in self._disks:
             disk.cut_power()
-        scene.cluster.kill()
+        scene.kill_without_disk(scene.members)
+        self.evidence = f"{len(self._disks)} disks take no sync any more"
 
     async def end(self, scene: Scene) -> None:
         await asyncio.gather(*(asyncio.to_thread(disk.restore) for disk in self._disks))
         for member in scene.members:
-            await scene.start(member)
+            scene.start(member)
 
 
 class PowerCutLeader(Fault):
@@ -105,13 +121,15 @@ class PowerCutLeader(Fault):
     async def begin(self, scene: Scene) -> None:
         self._member = await scene.leader()
         self.detail = self._member.name
+        scene.require_alive()
         self._disk = _disk_of(scene.slot_of(self._member).disk)
         self._disk.cut_power()
-        self._member.kill()
+        scene.kill_without_disk([self._member])
+        self.evidence = "its disk takes no sync any more"
 
     async def end(self, scene: Scene) -> None:
         await asyncio.to_thread(self._disk.restore)
-        await scene.start(self._member)
+        scene.start(self._member)
 
 
 def _disk_of(disk: PowerDisk | None) -> PowerDisk:
@@ -119,15 +137,19 @@ def _disk_of(disk: PowerDisk | None) -> PowerDisk:
     return disk
 
 
-def _fill(ballast: Path) -> None:
-    """Write until nothing more fits."""
+def fill(ballast: Path) -> int:
+    """Write until nothing more fits; how many bytes did. Raises RigError."""
+    filled_bytes = 0
     with ballast.open("wb", buffering=0) as file:
         size = _BALLAST_BYTES
         while size:
             try:
-                os.write(file.fileno(), b"\0" * size)
-            except OSError:  # ENOSPC: a smaller piece may fit
-                size //= 2
+                filled_bytes += os.write(file.fileno(), b"\0" * size)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise RigError(f"cannot fill {ballast.parent}: {error.strerror}") from error
+                size //= 2  # a smaller piece may fit
+    return filled_bytes
 
 
 DISK_FAULTS: tuple[type[Fault], ...] = (

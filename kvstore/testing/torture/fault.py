@@ -19,6 +19,7 @@ class Fault:
     terms_max               how many new terms may come of it; None: any number
     catch_up_seconds_max    how long after its end a member may lag behind what was committed then;
                             None: as long as it takes
+    points                  the failpoints that it takes in turn, a round each
     """
 
     name: ClassVar[str]
@@ -28,6 +29,7 @@ class Fault:
     unavailable_seconds_max: ClassVar[float] = 5.0
     terms_max: ClassVar[int | None] = None
     catch_up_seconds_max: ClassVar[float | None] = None
+    points: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.detail = ""
@@ -41,6 +43,8 @@ class Fault:
         """The failpoint that it is about, if it is."""
         self.is_reached = False
         """Whether a member has ended there."""
+        self.evidence = ""
+        """What shows that it happened, and was not only asked for; empty: nothing does."""
 
     def note_step_down(self, seconds: float) -> None:
         """How long somebody took itself for the leader who was none any more."""

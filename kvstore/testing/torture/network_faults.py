@@ -1,11 +1,18 @@
 """Faults of the network: cuts of every shape, and links that lose, delay or double frames."""
 
 import time
+from collections.abc import Iterable
 from itertools import permutations
 from typing import ClassVar
 
+import msgspec
+
+from kvstore.testing.rigs.links import Counts, Faults
 from kvstore.testing.torture.fault import Fault
 from kvstore.testing.torture.scene import CLIENTS, Need, Scene
+
+Link = tuple[str, str]
+"""Source and target."""
 
 _CUT_SECONDS = 10.0
 
@@ -15,8 +22,23 @@ class _NetworkFault(Fault):
     hold_seconds = _CUT_SECONDS
     catch_up_seconds_max = 10.0
 
+    def _spoil(self, scene: Scene, links: Iterable[Link], faults: Faults) -> None:
+        """Make these directions bad; the others stay as they are."""
+        self._links = list(links)
+        self._before = scene.network.counts(self._links)
+        for link in self._links:
+            scene.network.set(*link, **msgspec.structs.asdict(faults))
+
+    def _cut(self, scene: Scene, links: Iterable[Link]) -> None:
+        self._spoil(scene, links, Faults(cut=True))
+
     async def end(self, scene: Scene) -> None:
         scene.network.heal()
+        self.evidence = self._shown(scene.network.counts(self._links).plus(self._before, -1))
+
+    def _shown(self, counts: Counts) -> str:
+        """What the switch's counts of the bad directions show, as a fault's `evidence`."""
+        return f"{counts.dropped:,} frames dropped" if counts.dropped else ""
 
 
 class CutLeader(_NetworkFault):
@@ -36,9 +58,7 @@ class CutLeader(_NetworkFault):
         if not is_reachable:
             others.append(CLIENTS)
         self.detail = f"{leader} from {', '.join(others)}"
-        for other in others:
-            scene.network.set(leader, other, cut=True)
-            scene.network.set(other, leader, cut=True)
+        self._cut(scene, _both_ways(leader, others))
         self.moments.append(time.monotonic())
         if is_reachable:
             self.note_step_down(await scene.stepped_down(member))
@@ -53,10 +73,8 @@ class CutFollower(_NetworkFault):
     async def begin(self, scene: Scene) -> None:
         follower = scene.slot_of(await scene.follower()).name
         self.detail = follower
-        for slot in scene.slots:
-            if slot.name != follower:
-                scene.network.set(follower, slot.name, cut=True)
-                scene.network.set(slot.name, follower, cut=True)
+        others = [slot.name for slot in scene.slots if slot.name != follower]
+        self._cut(scene, _both_ways(follower, others))
 
 
 class CutOneWay(_NetworkFault):
@@ -69,10 +87,8 @@ class CutOneWay(_NetworkFault):
         leader = scene.slot_of(await scene.leader()).name
         is_deaf = scene.random.random() < 0.5
         self.detail = f"{leader} {'hears nobody' if is_deaf else 'is not heard'}"
-        for slot in scene.slots:
-            if slot.name != leader:
-                link = (slot.name, leader) if is_deaf else (leader, slot.name)
-                scene.network.set(*link, cut=True)
+        others = [slot.name for slot in scene.slots if slot.name != leader]
+        self._cut(scene, [(name, leader) if is_deaf else (leader, name) for name in others])
 
 
 class CutPartial(_NetworkFault):
@@ -82,11 +98,11 @@ class CutPartial(_NetworkFault):
     terms_max = 1
 
     async def begin(self, scene: Scene) -> None:
-        leader = scene.slot_of(await scene.leader()).name
-        follower = scene.slot_of(await scene.follower()).name
+        member = await scene.leader()
+        leader = scene.slot_of(member).name
+        follower = scene.slot_of(await scene.follower(member)).name
         self.detail = f"{leader} from {follower}"
-        scene.network.set(leader, follower, cut=True)
-        scene.network.set(follower, leader, cut=True)
+        self._cut(scene, _both_ways(leader, [follower]))
 
 
 class CutMajority(_NetworkFault):
@@ -97,52 +113,50 @@ class CutMajority(_NetworkFault):
     serves_meanwhile = False
 
     async def begin(self, scene: Scene) -> None:
-        for source, target in permutations([slot.name for slot in scene.slots], 2):
-            scene.network.set(source, target, cut=True)
+        self._cut(scene, permutations([slot.name for slot in scene.slots], 2))
 
 
 class _BadLinks(_NetworkFault):
     """Every link is bad, also those of the clients."""
 
-    loss: ClassVar[float] = 0.0
-    delay_seconds: ClassVar[float] = 0.0
-    jitter_seconds: ClassVar[float] = 0.0
-    duplication: ClassVar[float] = 0.0
+    faults: ClassVar[Faults]
 
     async def begin(self, scene: Scene) -> None:
-        for link in permutations([*(slot.name for slot in scene.slots), CLIENTS], 2):
-            scene.network.set(
-                *link,
-                loss=self.loss,
-                delay_seconds=self.delay_seconds,
-                jitter_seconds=self.jitter_seconds,
-                duplication=self.duplication,
-            )
+        names = [*(slot.name for slot in scene.slots), CLIENTS]
+        self._spoil(scene, permutations(names, 2), self.faults)
 
 
 class Loss(_BadLinks):
     """Frames are lost."""
 
     name = "loss"
-    loss = 0.05
+    faults = Faults(loss=0.05)
 
 
 class Delay(_BadLinks):
     """Frames take long, and overtake each other."""
 
     name = "delay"
-    delay_seconds = 0.05
-    jitter_seconds = 0.05
+    faults = Faults(delay_seconds=0.05, jitter_seconds=0.05)
     terms_max = 0
+
+    def _shown(self, counts: Counts) -> str:
+        return f"{counts.delayed:,} frames delayed" if counts.delayed else ""
 
 
 class Duplication(_BadLinks):
     """Frames come twice, and the second one late."""
 
     name = "duplication"
-    duplication = 0.3
-    jitter_seconds = 0.01
+    faults = Faults(duplication=0.3, jitter_seconds=0.01)
     terms_max = 0
+
+    def _shown(self, counts: Counts) -> str:
+        return f"{counts.doubled:,} frames doubled" if counts.doubled else ""
+
+
+def _both_ways(name: str, others: Iterable[str]) -> list[Link]:
+    return [link for other in others for link in ((name, other), (other, name))]
 
 
 NETWORK_FAULTS: tuple[type[Fault], ...] = (

@@ -19,12 +19,14 @@ from kvstore.testing.torture.recorder import Recorder
 
 KEYS = 10
 OPERATIONS_PER_TEN_KEYS = 4_000
-_KINDS: tuple[Literal["put", "get", "delete", "cas"], ...] = (
+_KINDS: tuple[Literal["put", "get", "delete", "cas", "read written"], ...] = (
     *("put", "put"),
     *("get", "get"),
     *("cas", "cas"),  # reads first
     "delete",
+    "read written",  # what the writers wrote
 )
+_LATELY_WRITTEN = 64  # a few rounds of the writers: what a fault may have caught under way
 _PAUSE_SECONDS = 0.03  # between two operations of a client, on average
 
 
@@ -50,7 +52,9 @@ class Operator:
                 await self._do(store, self._begin("get", key))
             case "delete":
                 await self._do(store, self._begin("delete", key))
-            case _:
+            case "read written":
+                await self._do(store, self._begin("get", self._some_written() or key))
+            case "cas":
                 await self._compare_and_set(store, key)
 
     async def _compare_and_set(self, store: client.Client, key: bytes) -> None:
@@ -71,6 +75,14 @@ class Operator:
             process=self._number, kind=kind, key=key, value=value, invoked=time.monotonic()
         )
 
+    def _some_written(self) -> bytes | None:
+        """A key of the writers, answered or not: one of all, or one of the last."""
+        keys = self._recorder.written_keys
+        if not keys:
+            return None
+        first = max(len(keys) - _LATELY_WRITTEN, 0) if self._random.random() < 0.5 else 0
+        return keys[self._random.randrange(first, len(keys))]
+
     def _next_value(self) -> bytes:
         """No value is written twice, so that each tells who wrote it."""
         self._count += 1
@@ -79,7 +91,7 @@ class Operator:
     async def _do(self, store: client.Client, operation: Operation) -> Operation:
         """Do it and record it; the operation with its answer, or without one."""
         try:
-            done = await _ask(store, operation)
+            done, term = await _ask(store, operation)
         except UnavailableError as error:
             if error.may_have_been_applied or operation.kind == "get":
                 self._recorder.record(operation)
@@ -91,36 +103,37 @@ class Operator:
             raise
         except KvError as error:
             raise ViolationError(f"{operation.told()}: refused with {error!r}") from error
-        self._recorder.record(done)
+        self._recorder.record(done, term=term)
         return done
 
 
-async def _ask(store: client.Client, operation: Operation) -> Operation:
-    """Call the cluster; the operation with its answer."""
+async def _ask(store: client.Client, operation: Operation) -> tuple[Operation, int]:
+    """Call the cluster; the operation with its answer, and the term that it was given in."""
     key, value = operation.key, operation.value
     facts: dict[str, object] = {}
     match operation.kind:
         case "put":
             assert value is not None
-            revision = (await store.put(key, value)).header.revision
+            header = (await store.put(key, value)).header
         case "get":
             found = await store.get_range(key)
-            revision = found.header.revision
+            header = found.header
             if found.kvs:
                 facts = {"value": found.kvs[0].value, "mod_revision": found.kvs[0].mod_revision}
         case "delete":
             deleted = await store.delete(key)
-            revision = deleted.header.revision
+            header = deleted.header
             facts = {"succeeded": deleted.deleted > 0}
         case "cas":
             assert value is not None
             txn = store.txn().when(_condition(operation)).then(client.put(key, value))
             answer = await txn.commit()
-            revision = answer.header.revision
+            header = answer.header
             facts = {"succeeded": answer.succeeded}
-    return msgspec.structs.replace(
-        operation, completed=time.monotonic(), revision=revision, **facts
+    done = msgspec.structs.replace(
+        operation, completed=time.monotonic(), revision=header.revision, **facts
     )
+    return done, header.raft_term
 
 
 def _condition(cas: Operation) -> Compare:

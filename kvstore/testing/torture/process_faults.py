@@ -1,6 +1,7 @@
 """Faults of processes: killed, paused, restarted, replaced."""
 
 import asyncio
+import contextlib
 import time
 
 from kvstore import client
@@ -12,6 +13,8 @@ from kvstore.testing.torture.scene import Scene
 
 _CHANGE_SECONDS_MAX = 60.0
 _ASK_AGAIN_SECONDS = 0.1
+_KILLED = "it has ended by SIGKILL"
+_STOOD_STILL = "it stood still at the beginning and at the end, as the kernel says"
 
 
 class Kill(Fault):
@@ -22,10 +25,11 @@ class Kill(Fault):
     async def begin(self, scene: Scene) -> None:
         self._killed = await scene.leader()
         self.detail = self._killed.name
-        self._killed.kill()
+        scene.kill(self._killed)
+        self.evidence = _KILLED
 
     async def end(self, scene: Scene) -> None:
-        await scene.start(self._killed)
+        scene.start(self._killed)
 
 
 class KillFollower(Fault):
@@ -37,10 +41,11 @@ class KillFollower(Fault):
     async def begin(self, scene: Scene) -> None:
         self._killed = await scene.follower()
         self.detail = self._killed.name
-        self._killed.kill()
+        scene.kill(self._killed)
+        self.evidence = _KILLED
 
     async def end(self, scene: Scene) -> None:
-        await scene.start(self._killed)
+        scene.start(self._killed)
 
 
 class KillAll(Fault):
@@ -51,11 +56,12 @@ class KillAll(Fault):
     unavailable_seconds_max = 6.0
 
     async def begin(self, scene: Scene) -> None:
-        scene.cluster.kill()
+        scene.kill_all()
+        self.evidence = f"{len(scene.members)} members have ended by SIGKILL"
 
     async def end(self, scene: Scene) -> None:
         for member in scene.members:
-            await scene.start(member)
+            scene.start(member)
 
 
 class Pause(Fault):
@@ -67,14 +73,19 @@ class Pause(Fault):
     async def begin(self, scene: Scene) -> None:
         self._paused = await self._whom(scene)
         self.detail = self._paused.name
-        self._paused.pause()
+        await scene.pause(self._paused)
 
     async def end(self, scene: Scene) -> None:
-        self._paused.resume()
+        self.resume()
         self.note_step_down(await scene.stepped_down(self._paused))
 
     async def _whom(self, scene: Scene) -> MemberProcess:
         return await scene.leader()
+
+    def resume(self) -> None:
+        """SIGCONT; whether it stood still until now."""
+        self.evidence = _STOOD_STILL if self._paused.is_paused else ""
+        self._paused.resume()
 
 
 class PauseFollower(Pause):
@@ -85,7 +96,7 @@ class PauseFollower(Pause):
     catch_up_seconds_max = 10.0
 
     async def end(self, scene: Scene) -> None:
-        self._paused.resume()
+        self.resume()
 
     async def _whom(self, scene: Scene) -> MemberProcess:
         return await scene.follower()
@@ -102,9 +113,10 @@ class PauseMajority(Fault):
         self._paused = scene.random.sample(scene.members, k=len(scene.members) // 2 + 1)
         self.detail = ", ".join(member.name for member in self._paused)
         for member in self._paused:
-            member.pause()
+            await scene.pause(member)
 
     async def end(self, scene: Scene) -> None:
+        self.evidence = _STOOD_STILL if all(member.is_paused for member in self._paused) else ""
         for member in self._paused:
             member.resume()
 
@@ -118,8 +130,9 @@ class Restart(Fault):
         for member in scene.random.sample(scene.members, k=len(scene.members)):
             self.moments.append(time.monotonic())
             await scene.stop(member)
-            await scene.start(member)
+            scene.start(member)
             await scene.wait_ready()
+        self.evidence = "each has ended well after SIGTERM"
 
     async def end(self, scene: Scene) -> None:
         """Everybody runs."""
@@ -132,7 +145,7 @@ class Replace(Fault):
 
     async def begin(self, scene: Scene) -> None:
         self._gone = scene.random.choice(scene.members)
-        self._gone.kill()
+        scene.kill(self._gone)
         self.detail = self._gone.name
 
     async def end(self, scene: Scene) -> None:
@@ -152,7 +165,10 @@ class Replace(Fault):
         await self._join(scene, new)
 
     async def _join(self, scene: Scene, new: MemberProcess) -> None:
-        await asyncio.to_thread(scene.cluster.join, new)
+        scene.join(new)
+        async with scene.connect() as store:
+            await _until_listed(store, new.name)
+        self.evidence = "killed, removed, and another has joined"
 
 
 async def _until_done(store: client.Client, change: str, what: int | str) -> None:
@@ -170,6 +186,18 @@ async def _until_done(store: client.Client, change: str, what: int | str) -> Non
             if time.monotonic() > deadline:
                 raise ViolationError(f"cannot {change} a member: {error!r}") from error
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+async def _until_listed(store: client.Client, name: str) -> None:
+    """A member that was added has no name in the list before it has started."""
+    deadline = time.monotonic() + _CHANGE_SECONDS_MAX
+    while True:
+        with contextlib.suppress(UnavailableError):
+            if any(member.name == name for member in (await store.cluster.member_list()).members):
+                return
+        if time.monotonic() > deadline:
+            raise ViolationError(f"{name} is not listed as started {_CHANGE_SECONDS_MAX} s later")
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
 async def _is_done(store: client.Client, what: int | str) -> bool:

@@ -4,6 +4,8 @@ No I/O: clients write it down here, the verdict and the report read it.
 """
 
 import asyncio
+import itertools
+import math
 import time
 from collections.abc import Callable
 
@@ -12,16 +14,9 @@ import msgspec
 from kvstore import client
 from kvstore.testing.history import ViolationError
 from kvstore.testing.linearizability import Operation
-from kvstore.testing.watch_checker import Batch, Event, Watch
-
-
-class LeasedKey(msgspec.Struct, frozen=True):
-    """A key that was put under a lease, and the moment (monotonic seconds) up to which the
-    cluster has promised that it lives: each grant and each renewal lasts from when it was asked
-    for."""
-
-    key: bytes
-    promised_until: float
+from kvstore.testing.torture.answers import Answer
+from kvstore.testing.torture.lease_promises import LeasedKey
+from kvstore.testing.watch_checker import Batch, Event, Resumption, Watch
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
@@ -36,13 +31,18 @@ class RecordedWatch:
 
     def __init__(self, watch: Watch) -> None:
         self.asked_for = watch
-        self.received: list[Batch] = []
+        self.received: list[Batch | Resumption] = []
         self.through_revision = 0
-
-    @property
-    def revision(self) -> int:
+        self.revision = watch.start_revision - 1
         """Everything up to it has been delivered."""
-        return self.received[-1].revision if self.received else self.asked_for.start_revision - 1
+
+    def add(self, item: Batch | Resumption) -> None:
+        """Something came, or the stream broke."""
+        self.received.append(item)
+        if isinstance(item, Resumption) or item.is_fragment:
+            return
+        delivered = item.revision if item.is_progress else item.events[-1].mod_revision
+        self.revision = max(self.revision, delivered)
 
     def watch(self) -> Watch:
         """As the checker wants it."""
@@ -61,16 +61,16 @@ class Recorder:
         """Of the clients whose histories are checked."""
         self.refused: set[bytes] = set()
         """Values of writes of which the client library said: surely not applied."""
-        self.written: dict[bytes, bytes] = {}
-        """Key → value, acknowledged; of the writers that write each key once."""
-        self.unanswered = 0
-        """Of these writers."""
+        self.written: dict[bytes, Operation] = {}
+        """Key → put, answered or not; of the writers that write each key once."""
+        self.written_keys: list[bytes] = []
+        """The same keys, in the order in which their puts ended."""
         self.acknowledgements: list[Acknowledgement] = []
         """All writes that were answered, in the order of their answers."""
+        self.answers: list[Answer] = []
+        """What anybody was told of revisions and terms, in the order of the telling."""
         self.watches: list[RecordedWatch] = []
         self.leased: list[LeasedKey] = []
-        self.deleted_at: dict[bytes, float] = {}
-        """When (monotonic seconds) somebody first saw that a key was deleted."""
         self.revision = 0
         """The newest that any answer or event told."""
         self._newest_invoked = time.monotonic()  # of the writes that were acknowledged
@@ -79,35 +79,41 @@ class Recorder:
     @property
     def count(self) -> int:
         """Operations so far, of all kinds of clients."""
-        return len(self.operations) + len(self.written) + self.unanswered
+        return len(self.operations) + len(self.written)
 
     @property
     def unknown(self) -> int:
         """Operations without an answer."""
-        of_clients = sum(operation.completed is None for operation in self.operations)
-        return of_clients + self.unanswered
+        operations = itertools.chain(self.operations, self.written.values())
+        return sum(operation.completed is None for operation in operations)
 
-    def record(self, operation: Operation) -> None:
-        """An operation has ended, with an answer or without."""
+    def record(self, operation: Operation, *, term: int = 0) -> None:
+        """An operation has ended, with an answer (from a member in `term`) or without."""
         self.operations.append(operation)
-        self.revision = max(self.revision, operation.revision)
-        if operation.kind != "get" and operation.completed is not None:
-            self._acknowledge(operation.invoked, operation.completed)
+        self._answered(operation, term)
 
-    def record_write(self, key: bytes, value: bytes, *, invoked: float) -> None:
-        """A write of a key that nobody else writes was acknowledged just now."""
-        self.written[key] = value
-        self._acknowledge(invoked, time.monotonic())
+    def record_write(self, put: Operation, *, term: int = 0) -> None:
+        """The same of a put of a key that nobody else ever writes."""
+        assert put.key not in self.written
+        self.written[put.key] = put
+        self.written_keys.append(put.key)
+        self._answered(put, term)
+
+    def record_header(self, header: client.Header, *, invoked: float) -> None:
+        """A linearizable call that is no operation of a history was answered just now."""
+        self._saw(Answer(invoked, time.monotonic(), header.revision, header.raft_term))
 
     def record_batch(self, watch: RecordedWatch, batch: client.WatchBatch) -> None:
-        """A watcher got something."""
-        now = time.monotonic()
+        """A watcher got something through our client library."""
         events = tuple(map(_event, batch.events))
-        watch.received.append(Batch(revision=batch.revision, events=events, is_progress=not events))
-        self.revision = max(self.revision, batch.revision)
-        for event in events:
-            if event.value is None:
-                self.deleted_at.setdefault(event.key, now)
+        one = Batch(revision=batch.revision, events=events, is_progress=not events)
+        self.record_item(watch, one, term=batch.header.raft_term)
+
+    def record_item(self, watch: RecordedWatch, item: Batch | Resumption, *, term: int = 0) -> None:
+        """A watcher got something, or had to ask again."""
+        watch.add(item)
+        if isinstance(item, Batch):
+            self._saw(Answer(-math.inf, time.monotonic(), item.revision, term))
 
     async def acknowledged_since(self, moment: float, *, seconds_max: float) -> None:
         """Wait for the answer to a write that was begun after `moment` (monotonic seconds).
@@ -131,10 +137,20 @@ class Recorder:
         except TimeoutError:
             raise ViolationError(f"no write was acknowledged for {seconds_max} s") from None
 
-    def _acknowledge(self, invoked: float, completed: float) -> None:
-        self.acknowledgements.append(Acknowledgement(invoked, completed))
-        self._newest_invoked = max(self._newest_invoked, invoked)
-        self._progress.set()
+    def _answered(self, operation: Operation, term: int) -> None:
+        if operation.completed is None:
+            return
+        is_write = operation.kind != "get"
+        invoked, completed = operation.invoked, operation.completed
+        self._saw(Answer(invoked, completed, operation.revision, term, is_write))
+        if is_write:
+            self.acknowledgements.append(Acknowledgement(invoked, completed))
+            self._newest_invoked = max(self._newest_invoked, invoked)
+            self._progress.set()
+
+    def _saw(self, answer: Answer) -> None:
+        self.answers.append(answer)
+        self.revision = max(self.revision, answer.revision)
 
 
 def _event(event: client.Event) -> Event:

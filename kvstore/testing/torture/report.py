@@ -1,7 +1,7 @@
 """What a run did, in numbers: rounds, how long no write was acknowledged, and the table. PURE."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -22,6 +22,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     terms                new ones, so at most as many new leaders
     lag_seconds          from the end until every member had what was committed then
     point                the failpoint that it was about, if it was
+    evidence             what shows that the fault happened; empty: nothing does
     broken               a bound of the fault that was not kept; empty: none
     """
 
@@ -34,6 +35,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     lag_seconds: float
     point: str = ""
     is_point_reached: bool = False
+    evidence: str = ""
     broken: str = ""
 
     @property
@@ -44,7 +46,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"{self.fault}{whom}: served again after {self.unavailable_seconds:.2f} s, "
             f"{self.operations} operations, {self.terms} new terms, "
-            f"all caught up after {self.lag_seconds:.2f} s{broken}"
+            f"all caught up after {self.lag_seconds:.2f} s; "
+            f"{self.evidence or 'NO EVIDENCE that it happened'}{broken}"
         )
 
 
@@ -90,12 +93,22 @@ def table(rounds: Sequence[Round], not_run: dict[str, str]) -> str:
     return "\n".join([*lines, *(f"{name}: not run: {why}" for name, why in not_run.items())])
 
 
-def points(rounds: Sequence[Round]) -> str:
-    """Failpoints at which a member has ended, and those that it did not come to."""
+def points(rounds: Sequence[Round], known: Iterable[str]) -> str:
+    """Failpoints at which a member has ended, those that it did not come to, and of those that are
+    `known` the ones that had no turn.
+    """
     reached = {one.point for one in rounds if one.is_point_reached}
-    missed = sorted({one.point for one in rounds if one.point} - reached)
+    tried = {one.point for one in rounds if one.point}
+    missed, untried = sorted(tried - reached), sorted({*known} - tried)
     more = f"; not reached: {', '.join(missed)}" if missed else ""
+    more += f"; not tried: {', '.join(untried)}" if untried else ""
     return f"a member ended at {len(reached)} failpoints: {', '.join(sorted(reached))}{more}"
+
+
+def without_turn(faults: Iterable[str], rounds: Sequence[Round]) -> dict[str, str]:
+    """Faults that could be had, and had no round → the reason."""
+    had = {one.fault for one in rounds}
+    return {name: "the run was over before its turn" for name in faults if name not in had}
 
 
 def broken(rounds: Sequence[Round]) -> list[str]:
@@ -105,6 +118,12 @@ def broken(rounds: Sequence[Round]) -> list[str]:
     if median > MEDIAN_SECONDS_MAX:
         told.append(f"the median of all rounds is {median:.2f} s until they served again")
     return told
+
+
+def unproven(rounds: Sequence[Round]) -> list[str]:
+    """Faults of which nothing shows in any of their rounds that they happened."""
+    proven = {one.fault for one in rounds if one.evidence}
+    return sorted({one.fault for one in rounds} - proven)
 
 
 def _row(name: str, rounds: Sequence[Round]) -> tuple[str, ...]:

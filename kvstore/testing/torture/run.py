@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -12,11 +12,18 @@ from kvstore.errors import ConfigError
 from kvstore.testing import history_file
 from kvstore.testing.history import ViolationError
 from kvstore.testing.processes import KEELSON, MemberStartError
+from kvstore.testing.rigs.requirements import RigError
 from kvstore.testing.torture import readback, report, verdict
 from kvstore.testing.torture.fault import Fault
 from kvstore.testing.torture.recorder import Recorder
 from kvstore.testing.torture.report import Round
-from kvstore.testing.torture.scene import SERVING_SECONDS_MAX, Scene, built, missing_for
+from kvstore.testing.torture.scene import (
+    SERVING_SECONDS_MAX,
+    Scene,
+    built,
+    missing_for,
+    require_setpriv,
+)
 from kvstore.testing.torture.verdict import Verdict
 from kvstore.testing.torture.workload import PREFIX, Workload
 
@@ -33,10 +40,15 @@ Say = Callable[[str], None]
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do: so many rounds, or as many as fit into `seconds`.
 
+    must_run: all of the faults; otherwise those that the machine allows.
+    is_control: writes are to be lost. What else is broken ends the rounds, and then is asked for
+        what was lost.
     hold_seconds: how long faults last that last; None: each as long as it is used to.
     """
 
     faults: tuple[type[Fault], ...]
+    must_run: bool = True
+    is_control: bool = False
     rounds: int | None = None
     seconds: float = 0.0
     clients: int = 8
@@ -59,46 +71,86 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         """Bounds of time that were not kept."""
         return report.broken(self.rounds)
 
+    @property
+    def unproven(self) -> list[str]:
+        """Faults of which nothing shows in any round that they happened."""
+        return report.unproven(self.rounds)
+
 
 def run(folder: Path, plan: Plan, say: Say) -> Outcome:
     """Torture a fresh three-member cluster in `folder`, and leave its history there.
 
-    Raises ViolationError when a promise was broken, ConfigError when none of the faults can be
-    had here, RigError and MemberStartError.
+    Raises ViolationError when a promise was broken; LostWriteError only once all rounds are over.
+    ConfigError when the folder is used, or faults cannot be had here. RigError, MemberStartError;
+    a RigError of the end comes after `say` has told the verdict.
     """
     readback.require_etcdctl()
-    faults, not_run = possible(plan.faults)
-    recorder = Recorder()
+    require_setpriv()
+    faults, not_run = possible(plan.faults, must_run=plan.must_run)
+    _require_unused(folder)
     flags = [f"--snapshot-count={plan.snapshot_count}"]
     needs = frozenset(need for fault in faults for need in fault.needs)
-    with built(folder, plan.program, flags, needs, plan.seed) as scene:
-        director = _Director(scene, recorder, plan, faults, say)
+    judged: Outcome | ViolationError | MemberStartError | None = None
+    try:
+        with built(folder, plan.program, flags, needs, plan.seed) as scene:
+            judged = _judged(folder, _Director(scene, Recorder(), plan, faults, say), not_run)
+    except (RigError, OSError) as error:
+        if judged is None:
+            raise
+        say(f"the rigs could not be taken down, the next run tries again: {error}")
+        if isinstance(judged, Outcome):
+            say(judged.verdict.told)
+            raise RigError(str(error)) from error
+    assert judged is not None
+    if not isinstance(judged, Outcome):
+        raise judged
+    return judged
+
+
+def _judged(
+    folder: Path, director: "_Director", not_run: dict[str, str]
+) -> "Outcome | ViolationError | MemberStartError":
+    """Play and judge, while the rigs stand: no trouble with them may cost the verdict."""
+    found = None
+    try:
         try:
             found = asyncio.run(director.run())
-        except ViolationError:
-            history_file.write(folder / HISTORY_FILE, verdict.recording(recorder))
-            raise
-    history_file.write(folder / HISTORY_FILE, verdict.recording(recorder, found.writes))
-    return Outcome(
-        rounds=tuple(director.rounds),
-        not_run=not_run,
-        verdict=verdict.judge(recorder, found),
-    )
+        finally:  # also of a run that was interrupted, or whose rigs broke
+            recording = verdict.recording(director.recorder, found)
+            history_file.write(folder / HISTORY_FILE, recording)
+        judged = verdict.judge(director.recorder, found)
+        if director.broken is not None:
+            return director.broken
+    except (ViolationError, MemberStartError) as error:
+        return error
+    not_run = {**not_run, **report.without_turn(director.fault_names, director.rounds)}
+    return Outcome(rounds=tuple(director.rounds), not_run=not_run, verdict=judged)
+
+
+def _require_unused(folder: Path) -> None:
+    """Members would take what lies there for their own."""
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: remove it, or name another --folder")
 
 
 def possible(
-    faults: Sequence[type[Fault]],
+    faults: Sequence[type[Fault]], *, must_run: bool = False
 ) -> tuple[tuple[type[Fault], ...], dict[str, str]]:
-    """Those that this machine allows; of the others the reasons. ConfigError if it allows none."""
+    """Those that this machine allows; of the others the reasons.
+
+    Raises ConfigError if it allows none, or not all that must run.
+    """
     not_run = {
         fault.name: "; ".join(why)
         for fault in faults
         if (why := [reason for need in fault.needs if (reason := missing_for(need))])
     }
     these = tuple(fault for fault in faults if fault.name not in not_run)
+    told = "; ".join(f"{name}: {why}" for name, why in not_run.items())
     if not these:
-        told = "; ".join(f"{name}: {why}" for name, why in not_run.items())
         raise ConfigError(f"no fault can be had here: {told}")
+    if must_run and not_run:
+        raise ConfigError(f"not every fault can be had here: {told}")
     return these, not_run
 
 
@@ -130,17 +182,21 @@ class _Director:
         say: Say,
     ) -> None:
         self._scene = scene
-        self._recorder = recorder
+        self.recorder = recorder
         self._plan = plan
         self._faults = faults
         self._say = say
+        self.fault_names = [fault.name for fault in faults]
+        self._struck = 0  # faults that surely happened
         self.rounds: list[Round] = []
+        self.broken: ViolationError | None = None
+        """What ended a control run before its time."""
 
     async def run(self) -> readback.Readback:
         """All rounds; what the members have at the end."""
         workload = Workload(
             self._scene.cluster.endpoints,
-            self._recorder,
+            self.recorder,
             clients=self._plan.clients,
             writers=self._plan.writers,
             seed=self._plan.seed,
@@ -151,10 +207,23 @@ class _Director:
                 for fault in self._schedule():
                     await self._round(fault, workload)
                 workload.stop()
+            self._scene.require_alive()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
-        await self._scene.wait_ready()
+            self._take(_first(group))
+        try:
+            await self._scene.wait_ready()
+        except MemberStartError as error:
+            raise ViolationError(f"after the last fault: {error}") from error
         return await readback.read_back(self._scene.cluster.endpoints, PREFIX)
+
+    def _take(self, error: BaseException) -> None:
+        """Raise it, unless it may be what a control run wants: a loss shows in many ways."""
+        is_wanted = self._plan.is_control and self._struck and isinstance(error, ViolationError)
+        if not is_wanted:
+            raise error
+        assert isinstance(error, ViolationError)
+        self.broken = error
+        self._say(f"it shows already: {error}")
 
     def _schedule(self) -> Iterator[Fault]:
         """As many as the plan says."""
@@ -169,7 +238,7 @@ class _Director:
 
     async def _round(self, fault: Fault, workload: Workload) -> None:
         """One fault under load. Raises ViolationError when the cluster does not serve again."""
-        scene, recorder = self._scene, self._recorder
+        scene, recorder = self._scene, self.recorder
         try:
             await fault.prepare(scene)
             term = await scene.term()
@@ -182,6 +251,7 @@ class _Director:
             begun, position = time.monotonic(), len(recorder.acknowledgements)
             count = recorder.count
             await self._strike(fault, workload)
+            scene.require_alive()
             lag_seconds = await self._caught_up()
             ended = time.monotonic()
             await scene.wait_ready()
@@ -201,6 +271,7 @@ class _Director:
             lag_seconds=lag_seconds,
             point=fault.point,
             is_point_reached=fault.is_reached,
+            evidence=fault.evidence,
             broken=broken(
                 fault,
                 unavailable_seconds=unavailable_seconds,
@@ -213,6 +284,17 @@ class _Director:
 
     async def _strike(self, fault: Fault, workload: Workload) -> None:
         """Begin, hold and end; return once a write is acknowledged that was begun after it."""
+        harm = self._harm(fault, workload)
+        await (_to_its_end(harm) if self._plan.is_control else harm)
+        await self.recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
+        workload.close_writers()
+
+    async def _harm(self, fault: Fault, workload: Workload) -> None:
+        with workload.watchers.disturbed():
+            await self._hold(fault, workload)
+        self._struck += bool(fault.evidence)
+
+    async def _hold(self, fault: Fault, workload: Workload) -> None:
         await fault.begin(self._scene)
         if fault.serves_meanwhile:
             await self._served_since(fault)
@@ -222,18 +304,17 @@ class _Director:
             await asyncio.sleep(fault.hold_seconds if hold_seconds is None else hold_seconds)
         fault.moments.append(time.monotonic())
         await fault.end(self._scene)
-        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
-        workload.close_writers()
 
     async def _served_since(self, fault: Fault) -> None:
         fault.moments.append(time.monotonic())
-        await self._recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
+        await self.recorder.acknowledged_since(fault.moments[-1], seconds_max=SERVING_SECONDS_MAX)
 
     async def _caught_up(self) -> float:
         """Seconds until every member has applied what any of them has applied now."""
         begun = time.monotonic()
         target = max(await self._applied())
         while min(await self._applied()) < target:
+            self._scene.require_alive()
             if time.monotonic() - begun > _CAUGHT_UP_SECONDS_MAX:
                 raise ViolationError(
                     f"after {_CAUGHT_UP_SECONDS_MAX} s a member still lags behind: "
@@ -248,6 +329,16 @@ class _Director:
             *(asyncio.to_thread(member.status) for member in self._scene.members)
         )
         return [0 if status is None else status.raftAppliedIndex for status in statuses]
+
+
+async def _to_its_end(harm: Coroutine[None, None, None]) -> None:
+    """Cancelled, it ends only afterwards: every member runs again, on a disk with power."""
+    task = asyncio.ensure_future(harm)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _first(group: BaseExceptionGroup) -> BaseException:

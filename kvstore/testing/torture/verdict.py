@@ -4,16 +4,26 @@ PURE. Two independent checkers look at the same histories: `history` against the
 of writes, exactly, and `linearizability` from outside, without it.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 
 import msgspec
 
 from kvstore.testing import history, linearizability, watch_checker
-from kvstore.testing.history import LostWriteError, ViolationError, Write
+from kvstore.testing.history import ViolationError, Write
 from kvstore.testing.history_file import Recording
 from kvstore.testing.linearizability import Operation
+from kvstore.testing.torture import authors, lease_promises
+from kvstore.testing.torture.answers import Answers
+from kvstore.testing.torture.lease_promises import LeasedKey
 from kvstore.testing.torture.readback import Readback
-from kvstore.testing.torture.recorder import LeasedKey, Recorder
+from kvstore.testing.torture.recorder import RecordedWatch, Recorder
+from kvstore.testing.watch_checker import Batch, Resumption
+
+# Processes of what no client did, for telling: nobody else has such a number.
+_LESSOR = -1_000
+_ETCDCTL = -1_001
+_REST_SECONDS = 1.0  # etcdctl reads when all else is over: any time will do
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +33,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     unknown: int
     written: int
+    writes: int
     watches: int
+    watches_without_events: int
+    resumptions: int
+    fragments: int
     events: int
     leases: int
+    leases_bounded: int
+    lease_slack_seconds: float
     hash_kv: int
 
     @property
@@ -36,59 +52,107 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.operations:,} operations on {self.keys:,} keys are linearizable",
                 f"{self.unknown:,} operations had no answer",
                 f"{self.written:,} acknowledged writes of single keys are all there",
+                f"{self.writes:,} writes of the store all have an author",
                 f"{self.watches:,} watches got {self.events:,} events as promised",
+                f"{self.watches_without_events:,} of them got none, and none was due",
+                f"{self.resumptions:,} times the raw watch was resumed without a hole or repeat",
+                f"{self.fragments:,} fragments of responses to it were put together",
                 f"{self.leases:,} leases lasted as long as promised, and ended",
+                f"{self.leases_bounded:,} of them had a latest end, and kept it",
+                f"{self.lease_slack_seconds:.1f} s lay between promise and latest end (median)",
                 f"etcdctl reads what was written; HashKV {self.hash_kv} on all members",
             )
         )
 
 
-def recording(recorder: Recorder, writes: tuple[Write, ...] = ()) -> Recording:
+def recording(recorder: Recorder, readback: Readback | None) -> Recording:
     """Everything that was recorded, for a file that `check` judges again.
 
-    writes: the store's own order, where it is known; watches cannot be judged without.
+    readback: None where a run did not come to its end; then watches cannot be judged.
     """
+    operations = [*_asked_for(recorder), *_ends_of(recorder.leased)]
+    if readback is not None:
+        operations += final_gets(operations, readback)
     return Recording(
-        operations=tuple(recorder.operations),
+        operations=tuple(operations),
         watches=tuple(recorded.watch() for recorded in recorder.watches),
-        writes=writes,
+        writes=() if readback is None else readback.writes,
     )
 
 
 def judge(recorder: Recorder, readback: Readback) -> Verdict:
     """Raise ViolationError that names the first promise that was broken."""
-    operations, writes = recorder.operations, readback.writes
-    _check_written(recorder.written, writes)
+    operations, writes = _asked_for(recorder), readback.writes
+    history.check([_for_the_order(operation) for operation in operations], writes)
     _check_refused(recorder.refused, writes)
     _check_state(readback)
-    history.check([_for_the_order(operation) for operation in operations], writes)
-    check_linearizable(operations)
-    order = watch_checker.Order(writes)
-    watches = [recorded.watch() for recorded in recorder.watches]
-    events = sum(watch_checker.check(watch, order.part_for(watch)) for watch in watches)
-    _check_leases(recorder.leased, recorder.deleted_at)
+    answers = Answers(recorder.answers)
+    authors.check(operations, recorder.leased, writes, answers)
+    whole = [*operations, *_ends_of(recorder.leased)]
+    check_linearizable([*whole, *final_gets(whole, readback)])
+    events = _check_watches(recorder.watches, writes)
+    bounds = lease_promises.check(recorder.leased, writes, answers)
     return Verdict(
-        operations=len(operations),
-        keys=len({operation.key for operation in operations}),
+        operations=len(recorder.operations),
+        keys=len({operation.key for operation in recorder.operations}),
         unknown=recorder.unknown,
-        written=len(recorder.written),
+        written=sum(put.completed is not None for put in recorder.written.values()),
+        writes=len(writes),
         watches=len(recorder.watches),
-        events=events,
+        watches_without_events=events.count(0),
+        resumptions=sum(
+            isinstance(item, Resumption)
+            for recorded in recorder.watches
+            for item in recorded.received
+        ),
+        fragments=sum(
+            isinstance(item, Batch) and item.is_fragment
+            for recorded in recorder.watches
+            for item in recorded.received
+        ),
+        events=sum(events),
         leases=len(recorder.leased),
+        leases_bounded=bounds.count,
+        lease_slack_seconds=bounds.median_slack_seconds,
         hash_kv=readback.hash_kv,
     )
 
 
-def _check_written(written: Mapping[bytes, bytes], writes: Sequence[Write]) -> None:
-    """Keys that are written once, and never deleted."""
-    found: dict[bytes, bytes | None] = {}
-    for write in writes:
-        if write.key in written and write.key in found:
-            raise ViolationError(f"{write} was written before: {found[write.key]!r}")
-        found[write.key] = write.value
-    for key, value in written.items():
-        if found.get(key) != value:
-            raise LostWriteError(f"{key!r} = {value!r} was acknowledged, and is lost")
+def _asked_for(recorder: Recorder) -> tuple[Operation, ...]:
+    """All operations of all clients."""
+    return (*recorder.operations, *recorder.written.values())
+
+
+def _ends_of(leased: Sequence[LeasedKey]) -> list[Operation]:
+    """The end of each lease: a deletion of which only its beginning is known."""
+    return [
+        Operation(process=_LESSOR, kind="delete", key=lease.key, invoked=lease.promised_until)
+        for lease in leased
+    ]
+
+
+def final_gets(operations: Sequence[Operation], readback: Readback) -> list[Operation]:
+    """What etcdctl read in the end of each key that was touched, found or not."""
+    times = itertools.chain.from_iterable(
+        (operation.invoked, operation.completed or 0.0) for operation in operations
+    )
+    at = max(times, default=0.0) + _REST_SECONDS
+    gets = []
+    for key in sorted({operation.key for operation in operations}):
+        found = readback.state.get(key)
+        gets.append(
+            Operation(
+                process=_ETCDCTL,
+                kind="get",
+                key=key,
+                invoked=at,
+                completed=at + _REST_SECONDS,
+                value=None if found is None else found.value,
+                mod_revision=0 if found is None else found.mod_revision,
+                revision=readback.revision,
+            )
+        )
+    return gets
 
 
 def _check_refused(refused: set[bytes], writes: Sequence[Write]) -> None:
@@ -99,18 +163,20 @@ def _check_refused(refused: set[bytes], writes: Sequence[Write]) -> None:
 
 def _check_state(readback: Readback) -> None:
     """A client that is not ours reads what the order of writes ends with."""
-    state: dict[bytes, bytes] = {}
+    state: dict[bytes, Write] = {}
     for write in readback.writes:
         if write.value is None:
             state.pop(write.key, None)
         else:
-            state[write.key] = write.value
+            state[write.key] = write
     for key in sorted(state.keys() | readback.state.keys()):
-        if state.get(key) != readback.state.get(key):
-            raise ViolationError(
-                f"etcdctl reads {readback.state.get(key)!r} for {key!r}; "
-                f"the last write was {state.get(key)!r}"
-            )
+        last, found = state.get(key), readback.state.get(key)
+        if (
+            last is None
+            or found is None
+            or (last.value, last.revision) != msgspec.structs.astuple(found)
+        ):
+            raise ViolationError(f"etcdctl reads {found} for {key!r}; the last write was {last}")
 
 
 def check_linearizable(operations: Sequence[Operation]) -> None:
@@ -122,13 +188,11 @@ def check_linearizable(operations: Sequence[Operation]) -> None:
     raise ViolationError(f"{verdict.kind}: key {verdict.key!r}: {verdict.explanation}\n{told}")
 
 
-def _check_leases(leased: Sequence[LeasedKey], deleted_at: Mapping[bytes, float]) -> None:
-    for lease in leased:
-        if lease.key not in deleted_at:
-            raise ViolationError(f"{lease.key!r} has outlived its lease")
-        early_seconds = lease.promised_until - deleted_at[lease.key]
-        if early_seconds > 0:
-            raise ViolationError(f"the lease of {lease.key!r} ended {early_seconds:.3f} s too soon")
+def _check_watches(watches: Sequence[RecordedWatch], writes: Sequence[Write]) -> list[int]:
+    """The number of events of each."""
+    order = watch_checker.Order(writes)
+    seen = [recorded.watch() for recorded in watches]
+    return [watch_checker.check(watch, order.part_for(watch)) for watch in seen]
 
 
 def _for_the_order(operation: Operation) -> history.Operation:

@@ -1,26 +1,28 @@
 """Watchers: some watch everything across all faults, some come and go.
 
 The long ones end when they have been told everything up to the last revision; that they lose
-nothing is the point. The short ones start anywhere and end anywhere.
+nothing is the point. One of them is read as the members send it, without our client's care. The
+short ones start anywhere, and end when they have been told everything that is known by then.
 """
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from kvstore import client
 from kvstore.errors import KvError
 from kvstore.testing.history import ViolationError
+from kvstore.testing.torture.raw_watch import RawWatch
 from kvstore.testing.torture.recorder import RecordedWatch, Recorder
-from kvstore.testing.watch_checker import Watch
+from kvstore.testing.watch_checker import Batch, Resumption, Watch
 
-CATCH_UP_SECONDS_MAX = 120.0
+STILL_SECONDS_MAX = 120.0  # without anything new; who has much to tell may take longer
+CATCH_UP_SECONDS_MAX = 1_800.0
 _BACK_REVISIONS_MAX = 500  # how far back a short watch may start
-_BATCHES_MAX = 200
 _SHORT_SECONDS_MAX = 8.0
 _ASK_AGAIN_SECONDS = 0.5
+_MOVE_SECONDS = 3.0  # between two changes of the raw watch to another member, on average
 
 
 class Watchers:
@@ -31,13 +33,27 @@ class Watchers:
         self._prefix = prefix
         self._end = client.prefix_end(prefix)
         self._last_revision: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._is_disturbed = False
+
+    @contextlib.contextmanager
+    def disturbed(self) -> Iterator[None]:
+        """A fault lasts: what a watch waits for meanwhile is not held against the members."""
+        self._is_disturbed = True
+        try:
+            yield
+        finally:
+            self._is_disturbed = False
 
     def end_at(self, revision: int) -> None:
         """Tell the long watches up to which revision they have to be told everything."""
         self._last_revision.set_result(revision)
 
     async def run(
-        self, stores: Sequence[client.Client], is_stopped: Callable[[], bool], random: Random
+        self,
+        stores: Sequence[client.Client],
+        endpoints: Sequence[str],
+        is_stopped: Callable[[], bool],
+        random: Random,
     ) -> None:
         """Watch until the long watches have come to their end, the short ones until stopped.
 
@@ -49,49 +65,88 @@ class Watchers:
             Watch(key=self._prefix, range_end=self._end, no_delete=True),
         )
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_raw(endpoints, everything[0], random))
             for watch, store in zip(everything, stores, strict=True):
                 tasks.create_task(self._watch_to_the_end(store, watch))
             for store in stores:
                 tasks.create_task(self._watch_now_and_then(store, is_stopped, random))
 
     async def _watch_to_the_end(self, store: client.Client, watch: Watch) -> None:
-        recorded = RecordedWatch(watch)
-        self._recorder.watches.append(recorded)
+        recorded = self._record(watch)
         async with asyncio.TaskGroup() as tasks, _watching(store, watch) as changes:
             following = tasks.create_task(self._follow(recorded, changes))
             last = await asyncio.shield(self._last_revision)
-            deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
-            while recorded.revision < last and not following.done():
-                if time.monotonic() > deadline:
-                    raise ViolationError(
-                        f"a watch is at revision {recorded.revision} and does not reach {last}"
-                    )
-                changes.request_progress()
-                await asyncio.sleep(_ASK_AGAIN_SECONDS)
-            recorded.through_revision = last
+            await self.told_through(last, recorded, changes.request_progress)
+            following.cancel()
+
+    async def _watch_raw(self, endpoints: Sequence[str], watch: Watch, random: Random) -> None:
+        """The same without our client's watch, and at another member every now and then."""
+        recorded = self._record(watch)
+
+        def receive(item: Batch | Resumption, term: int) -> None:
+            self._recorder.record_item(recorded, item, term=term)
+
+        async with asyncio.TaskGroup() as tasks, RawWatch(endpoints, watch, random) as changes:
+            following = tasks.create_task(changes.run(receive))
+            moving = tasks.create_task(_move_now_and_then(changes, random))
+            last = await asyncio.shield(self._last_revision)
+            moving.cancel()
+            await self.told_through(last, recorded, changes.request_progress)
             following.cancel()
 
     async def _watch_now_and_then(
         self, store: client.Client, is_stopped: Callable[[], bool], random: Random
     ) -> None:
-        while not is_stopped():
-            recorded = RecordedWatch(self._short(random))
-            self._recorder.watches.append(recorded)
-            with contextlib.suppress(TimeoutError):
-                async with (
-                    asyncio.timeout(random.random() * _SHORT_SECONDS_MAX),
-                    _watching(store, recorded.asked_for) as changes,
-                ):
-                    await self._follow(recorded, changes, batches_max=_BATCHES_MAX)
+        """Short watches, each until it was told everything that was known when its time was over.
 
-    async def _follow(
-        self, recorded: RecordedWatch, changes: client.Watch, batches_max: int = 0
+        So one that got nothing, of a key of which there was something to tell, is found out.
+        """
+        while not is_stopped():
+            recorded = self._record(self._short(random))
+            async with (
+                asyncio.TaskGroup() as tasks,
+                _watching(store, recorded.asked_for) as changes,
+            ):
+                following = tasks.create_task(self._follow(recorded, changes))
+                await asyncio.sleep(random.random() * _SHORT_SECONDS_MAX)
+                known = self._recorder.revision
+                await self.told_through(known, recorded, changes.request_progress)
+                following.cancel()
+
+    async def told_through(
+        self, last: int, recorded: RecordedWatch, request_progress: Callable[[], None]
     ) -> None:
+        """Wait until it was told everything up to a revision. Raises ViolationError: it never is,
+        although no fault was under way for long enough.
+        """
+        waited_seconds = still_seconds = 0.0
+        while recorded.revision < last:
+            if still_seconds > STILL_SECONDS_MAX or waited_seconds > CATCH_UP_SECONDS_MAX:
+                raise ViolationError(
+                    f"a watch is at revision {recorded.revision} and does not reach {last}"
+                )
+            count, revision = len(recorded.received), recorded.revision
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            if not self._is_disturbed:
+                waited_seconds += _ASK_AGAIN_SECONDS
+                still_seconds += _ASK_AGAIN_SECONDS
+            if recorded.revision > revision:
+                still_seconds = 0.0
+            if len(recorded.received) == count:
+                # Again and again: a request is lost with its stream. Not while anything comes: an
+                # old etcd answers before it has sent what is due (before 3.4.25 and 3.5.8).
+                request_progress()
+        recorded.through_revision = last
+
+    def _record(self, watch: Watch) -> RecordedWatch:
+        recorded = RecordedWatch(watch)
+        self._recorder.watches.append(recorded)
+        return recorded
+
+    async def _follow(self, recorded: RecordedWatch, changes: client.Watch) -> None:
         try:
             async for batch in changes:
                 self._recorder.record_batch(recorded, batch)
-                if batches_max and len(recorded.received) >= batches_max:
-                    return
         except KvError as error:
             raise ViolationError(f"{recorded.asked_for} ended with {error!r}") from error
 
@@ -112,6 +167,12 @@ class Watchers:
         """One that somebody used lately."""
         operations = self._recorder.operations
         return random.choice(operations[-100:]).key if operations else self._prefix
+
+
+async def _move_now_and_then(changes: RawWatch, random: Random) -> None:
+    while True:
+        await asyncio.sleep(random.expovariate(1 / _MOVE_SECONDS))
+        changes.change_member()
 
 
 def _watching(store: client.Client, watch: Watch) -> client.Watch:

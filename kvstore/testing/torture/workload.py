@@ -9,9 +9,13 @@ import time
 from collections.abc import Sequence
 from random import Random
 
+import msgspec
+
 from kvstore import client
 from kvstore.errors import UnavailableError
 from kvstore.testing.history import ViolationError
+from kvstore.testing.linearizability import Operation
+from kvstore.testing.torture.large_values import LargeClient
 from kvstore.testing.torture.leases import TTL_SECONDS_MAX, LeaseClient
 from kvstore.testing.torture.operators import Operator
 from kvstore.testing.torture.recorder import Recorder
@@ -26,7 +30,10 @@ _OPERATIONS_PER_CONNECTION = 100
 # A new leader gives every lease its full TTL once more.
 LEASE_END_SECONDS_MAX = 2 * TTL_SECONDS_MAX + 30.0
 _LEASED = PREFIX + b"leased/"
+_FIRST_WRITER = 1_000  # writers' processes, for telling: nobody else has such a number
 _LOOK_AGAIN_SECONDS = 0.2
+# Each is kept once by its writer, and by every watch that it is told to.
+_OPENINGS_PER_LARGE_VALUE = 8
 
 
 class Workload:
@@ -43,6 +50,8 @@ class Workload:
         self._random = Random(seed)
         self._is_stopped = False
         self._writing = asyncio.Event()  # the writers may write
+        self._is_large_due = asyncio.Event()
+        self._openings = 0
 
     async def run(self) -> None:
         """Work until `stop`, let the leases run out and the long watches come to their end.
@@ -56,6 +65,7 @@ class Workload:
                     working.create_task(self._operate(number))
                 for number in range(LEASE_CLIENTS):
                     working.create_task(self._lease(number))
+                working.create_task(self._write_large())
                 for number in range(self._writers):
                     working.create_task(self._write(number))
             self.watchers.end_at(await self._leases_have_ended())
@@ -63,6 +73,9 @@ class Workload:
     def open_writers(self) -> None:
         """Let the writers write."""
         self._writing.set()
+        if self._openings % _OPENINGS_PER_LARGE_VALUE == 0:
+            self._is_large_due.set()
+        self._openings += 1
 
     def close_writers(self) -> None:
         """Let the writers rest after the put that they have under way."""
@@ -73,6 +86,7 @@ class Workload:
         """Begin nothing any more."""
         self._is_stopped = True
         self._writing.set()
+        self._is_large_due.set()
 
     def connect(self, number: int) -> client.Client:
         """A client that prefers one of the endpoints; the caller closes it."""
@@ -81,14 +95,16 @@ class Workload:
         return client.connect(endpoints, request_timeout_seconds=REQUEST_TIMEOUT_SECONDS)
 
     async def _operate(self, number: int) -> None:
-        operator = Operator(
-            number, self.recorder, PREFIX + b"ten/", Random(self._random.getrandbits(64))
-        )
+        operator = self._operator(number)
         while not self._is_stopped:
             async with self.connect(number) as store:
                 for _ in range(_OPERATIONS_PER_CONNECTION):
                     if not self._is_stopped:
                         await operator.next(store)
+
+    def _operator(self, number: int) -> Operator:
+        dice = Random(self._random.getrandbits(64))
+        return Operator(number, self.recorder, PREFIX + b"ten/", dice)
 
     async def _lease(self, number: int) -> None:
         leaser = LeaseClient(number, self.recorder, _LEASED, Random(self._random.getrandbits(64)))
@@ -97,16 +113,34 @@ class Workload:
                 await leaser.next(store)
 
     async def _leases_have_ended(self) -> int:
-        """Wait for it; the revision at which no leased key was left."""
+        """Wait for it; the revision at which no leased key was left.
+
+        Somebody goes on writing: that the cluster serves is what bounds how long leases may last.
+        """
         deadline = time.monotonic() + LEASE_END_SECONDS_MAX
+        operator = self._operator(self._clients)
         async with self.connect(0) as store:
             while True:
-                found = await store.get_range(_LEASED, prefix=True)
-                if not found.count:
-                    return found.header.revision
+                try:
+                    found = await self._leased_keys(store)
+                except UnavailableError as error:
+                    told: object = error
+                else:
+                    if not found.count:
+                        return found.header.revision
+                    told = found.kvs[0]
                 if time.monotonic() > deadline:
-                    raise ViolationError(f"{found.kvs[0]} and others have outlived their leases")
-                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+                    raise ViolationError(f"leases have not ended in time: {told!r}")
+                look_again_at = time.monotonic() + _LOOK_AGAIN_SECONDS
+                while time.monotonic() < look_again_at:
+                    await operator.next(store)
+
+    async def _leased_keys(self, store: client.Client) -> client.RangeResponse:
+        """Those that are left; what the answer tells of time is recorded."""
+        asked_at = time.monotonic()
+        found = await store.get_range(_LEASED, prefix=True)
+        self.recorder.record_header(found.header, invoked=asked_at)
+        return found
 
     async def _watch(self) -> None:
         async with (
@@ -114,7 +148,17 @@ class Workload:
             self.connect(1) as second,
             self.connect(2) as third,
         ):
-            await self.watchers.run([first, second, third], lambda: self._is_stopped, self._random)
+            await self.watchers.run(
+                [first, second, third], self._endpoints, lambda: self._is_stopped, self._random
+            )
+
+    async def _write_large(self) -> None:
+        large = LargeClient(self.recorder, PREFIX)
+        async with self.connect(0) as store:
+            while not self._is_stopped:
+                await self._is_large_due.wait()
+                self._is_large_due.clear()
+                await large.next(store)
 
     async def _write(self, number: int) -> None:
         count = 0
@@ -127,12 +171,26 @@ class Workload:
                         await self._write_once(store, number, count)
 
     async def _write_once(self, store: client.Client, number: int, count: int) -> None:
-        invoked = time.monotonic()
-        key = b"%swritten/%d/%d" % (PREFIX, number, count)
-        value = b"written %d %d" % (number, count)
+        put = Operation(
+            process=_FIRST_WRITER + number,
+            kind="put",
+            key=b"%swritten/%d/%d" % (PREFIX, number, count),
+            value=b"written %d %d" % (number, count),
+            invoked=time.monotonic(),
+        )
+        assert put.value is not None
         try:
-            await store.put(key, value)
-        except UnavailableError:
-            self.recorder.unanswered += 1
-        else:
-            self.recorder.record_write(key, value, invoked=invoked)
+            header = (await store.put(put.key, put.value)).header
+        except UnavailableError as error:
+            if error.may_have_been_applied:
+                self.recorder.record_write(put)
+            else:
+                self.recorder.refused.add(put.value)
+            return
+        except asyncio.CancelledError:
+            self.recorder.record_write(put)
+            raise
+        answered = msgspec.structs.replace(
+            put, completed=time.monotonic(), revision=header.revision
+        )
+        self.recorder.record_write(answered, term=header.raft_term)

@@ -363,3 +363,28 @@ def test_resource_version_is_put_into_a_copy() -> None:
 def test_times_are_whole_seconds_in_utc(seconds: float, text: str) -> None:
     """2.12."""
     assert meta.rfc3339(seconds) == text
+
+
+def test_empty_maps_and_lists_of_metadata_are_not_kept() -> None:
+    """2.2: `annotations: {}` where there are none is no change."""
+    resource = deployments()
+    made = meta.prepare_create(
+        resource,
+        {"metadata": {"name": "x", "annotations": {}, "labels": {}, "finalizers": []}},
+        uid=UID,
+        now=0,
+    )
+    assert set(made["metadata"]) == {"name", "uid", "creationTimestamp", "generation"}
+    old = {"metadata": {**made["metadata"], "labels": {"a": "b"}}}
+    new = {"metadata": {"name": "x", "labels": {}, "ownerReferences": []}}
+    assert meta.prepare_update(resource, new, old)["metadata"] == made["metadata"]
+
+
+def test_a_binding_writes_spec_and_status() -> None:
+    """7.2: the node, and the condition that says so."""
+    resource = deployments()
+    old = {"metadata": {"name": "x"}, "spec": {}, "status": {}}
+    new = {**old, "spec": {"nodeName": "n"}, "status": {"conditions": [1]}}
+    bound = meta.prepare_update(resource, new, old, subresource="binding")
+    assert (bound["spec"], bound["status"]) == (new["spec"], new["status"])
+    assert meta.prepare_update(resource, new, old)["status"] == {}

@@ -14,8 +14,8 @@ from controlplane.apiserver.assembly import Assembly
 from controlplane.apiserver.call import Streaming
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.settings import Settings
-from controlplane.apiserver.tokens import Key
 from controlplane.apiserver.users import User
+from controlplane.tokens import Key
 from kvstore.client import Client, connect
 from kvstore.testing.processes import KEELSON, ClusterProcesses
 from tests.controlplane.apiserver.asked import incoming

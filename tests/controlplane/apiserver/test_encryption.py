@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api.errors import ApiError
-from controlplane.apiserver.encryption import Encryption
+from controlplane.encryption import Encryption
 from tests.controlplane.apiserver.asked import resource
 
 SECRETS, PODS = resource("secrets"), resource("pods")

@@ -109,6 +109,39 @@ def test_admission_has_seen_it_before_it_is_judged() -> None:
     assert len(spec["tolerations"]) == 2
 
 
+BOUNDS = {
+    "type": "Container",
+    "default": {"cpu": "200m"},
+    "defaultRequest": {"cpu": "100m"},
+    "max": {"cpu": "1"},
+}
+LIMITS = {
+    "apiVersion": "v1",
+    "kind": "LimitRange",
+    "metadata": {"name": "l", "namespace": "shop"},
+    "spec": {"limits": [BOUNDS]},
+}
+
+
+def test_the_class_of_a_pod_counts_what_admission_gave_it() -> None:
+    """8.3, 8.6."""
+    found = created(pod(container()), PODS, LIMITS)
+    assert found["spec"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "200m"},
+        "requests": {"cpu": "100m"},
+    }
+    assert found["status"]["qosClass"] == "Burstable"
+
+
+def test_a_broken_bound_is_told_once() -> None:
+    """8.3: a limit that is too high makes a request of the same size."""
+    with pytest.raises(ApiError) as caught:
+        created(pod(container(resources={"limits": {"cpu": "2"}})), PODS, LIMITS)
+    assert caught.value.message == (
+        'pods "a" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+    )
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     """2.19."""
     bad = pod(container("A b"), container("c", image=""), restartPolicy="Sometimes")
@@ -212,13 +245,7 @@ def test_what_is_immutable_is() -> None:
 def test_an_old_pod_may_be_labelled_whatever_bounds_came_after_it() -> None:
     """8.3."""
     old = stored(created(pod(container())))
-    bounds = {
-        "apiVersion": "v1",
-        "kind": "LimitRange",
-        "metadata": {"name": "l", "namespace": "shop"},
-        "spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]},
-    }
-    asked = review("UPDATE", PODS, SPACE, ACCOUNT, bounds, old=old)
+    asked = review("UPDATE", PODS, SPACE, ACCOUNT, LIMITS, old=old)
     labelled = {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
     assert PIPELINE.updated(asked, labelled, old)["metadata"]["labels"] == {"a": "b"}
 

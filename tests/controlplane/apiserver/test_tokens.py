@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.apiserver.tokens import SKEW_SECONDS_MAX, Key, TokenError, Tokens
+from controlplane.tokens import SKEW_SECONDS_MAX, Key, TokenError, Tokens
 from tests.controlplane.apiserver.asked import NOW
 
 ISSUER = "https://kubernetes.default.svc"

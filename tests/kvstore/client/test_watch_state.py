@@ -142,6 +142,85 @@ def test_manual_progress_reaches_who_asked_and_moves_nothing(stream: Fixture) ->
     assert reconnect(stream) == [11, 11]
 
 
+def asks_progress(stream: Fixture) -> bool:
+    requests = stream.multiplexer.take_requests()
+    return any(request.HasField("progress_request") for request in requests)
+
+
+def test_manual_progress_is_no_news_of_a_watch_that_is_not_confirmed(stream: Fixture) -> None:
+    early, late = stream.watcher(), stream.watcher(start_revision=5)
+    stream.confirm()
+    stream.multiplexer.request_progress(early)
+    stream.multiplexer.request_progress(late)
+    assert asks_progress(stream)
+    stream.respond(30, -1)
+    assert early.take() is not None
+    assert late.take() is None
+
+
+def test_a_watch_with_a_backlog_asks_for_progress_once_something_of_it_has_come(
+    stream: Fixture,
+) -> None:
+    """etcd before 3.4.25 answers ahead of it."""
+    late = stream.watcher(start_revision=5)
+    stream.multiplexer.request_progress(late)
+    watch_id = stream.confirm(revision=30)
+    assert not asks_progress(stream)
+    stream.respond(30, watch_id, [7])
+    assert asks_progress(stream)
+    stream.respond(30, watch_id, [8])
+    assert not asks_progress(stream)
+    stream.respond(30, -1)
+    assert taken(late) == [7, 8]
+
+
+def test_nobody_who_has_ended_waits_for_progress(stream: Fixture) -> None:
+    left, refused = stream.watcher(), stream.watcher()
+    for watcher in (left, refused):
+        stream.multiplexer.request_progress(watcher)
+    stream.multiplexer.remove(left)
+    stream.confirm()
+    stream.respond(9, 2, created=True, canceled=True)
+    failed = stream.watcher()
+    stream.multiplexer.request_progress(failed)
+    stream.multiplexer.fail(UnavailableError("gone"))
+    for watcher in (left, refused, failed):
+        stream.multiplexer.request_progress(watcher)
+    assert not stream.multiplexer._awaiting_progress
+
+
+def test_manual_progress_waits_for_a_watch_that_is_paused(
+    stream: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_state, "BUFFER_EVENTS_MAX", 1)
+    watcher = stream.watcher(start_revision=1)
+    watch_id = stream.confirm()
+    stream.multiplexer.request_progress(watcher)
+    stream.respond(9, watch_id, [1])
+    stream.respond(9, watch_id, [2])  # one too many: it is cancelled, and asked for again later
+    stream.respond(9, -1)
+    batch = watcher.take()
+    assert batch is not None
+    assert [e.kv.mod_revision for e in batch.events] == [1]
+    assert watcher.take() is None
+    stream.multiplexer.consumed(watcher)
+    stream.confirm(revision=1)
+    assert asks_progress(stream)
+
+
+def test_progress_is_asked_for_again_on_the_next_stream(stream: Fixture) -> None:
+    watcher = stream.watcher()
+    stream.confirm()
+    stream.multiplexer.request_progress(watcher)
+    assert reconnect(stream) == [11]
+    stream.confirm(revision=10)
+    assert asks_progress(stream)
+    stream.respond(30, -1)
+    batch = watcher.take()
+    assert batch is not None
+    assert (batch.revision, batch.events) == (30, ())
+
+
 def test_fragments_arrive_together(stream: Fixture) -> None:
     watcher = stream.watcher(start_revision=5)
     watch_id = stream.confirm()

@@ -8,6 +8,7 @@ import pytest
 from kvstore.raft.types import (
     AppendReply,
     HeartbeatReply,
+    Message,
     ReadIndexReply,
     RequestVote,
     Role,
@@ -164,6 +165,24 @@ def test_a_leader_steps_down_as_soon_whenever_it_falls_silent(served_ticks: int)
     assert is_role(raft, Role.LEADER)
     tick(raft, 1)
     assert is_role(raft, Role.FOLLOWER)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HeartbeatReply(to=1, sender=2, term=1),
+        AppendReply(to=1, sender=2, term=1, match_index=1),
+        AppendReply(to=1, sender=2, term=1, rejected_index=1, is_rejected=True),
+    ],
+    ids=["heartbeat", "append", "rejection"],
+)
+def test_every_answer_of_a_quorum_keeps_a_leader(answer: Message) -> None:
+    raft = new_raft()
+    make_leader(raft)
+    for _ in range(3 * SILENT_TICKS):
+        tick(raft, 1)
+        step(raft, answer)
+    assert is_role(raft, Role.LEADER)
 
 
 def test_transfer_goes_to_another_voter_by_the_leader_only() -> None:

@@ -1,6 +1,11 @@
 """Member processes: where they run, with which flags, and how their end is noticed."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +13,9 @@ import pytest
 from kvstore.testing.processes import ClusterProcesses, MemberProcess
 
 _TELL = "import os, sys; print(os.environ['MEMBER_COLOR'], *sys.argv[1:], sep='\\n')"
+_WAIT = "import signal; print('begun', flush=True); signal.pause()"
 _ENDED_SECONDS_MAX = 60
+_POLL_SECONDS = 0.01
 
 
 def test_a_member_may_have_an_address_a_prefix_and_an_environment_of_its_own(
@@ -30,13 +37,112 @@ def test_a_member_may_have_an_address_a_prefix_and_an_environment_of_its_own(
 
 
 def test_a_member_that_runs_has_not_ended(tmp_path: Path) -> None:
-    waits = "import signal; signal.pause()"
-    member = MemberProcess((sys.executable, "-c", waits), "m1", tmp_path)
+    member = MemberProcess((sys.executable, "-c", _WAIT), "m1", tmp_path)
     member.start("")
     try:
         assert not member.ends_within(0.01)
+        assert member.exit_status is None
     finally:
+        assert member.kill() == -signal.SIGKILL
+    assert member.exit_status is None, "it was told to end"
+    assert member.kill() == member.stop() == 0, "there is nobody left"
+
+
+def test_an_end_that_nobody_asked_for_is_told(tmp_path: Path) -> None:
+    member = MemberProcess((sys.executable, "-c", "raise SystemExit(3)"), "m1", tmp_path)
+    for end in (member.kill, member.stop):
+        member.start("")
+        assert member.ends_within(_ENDED_SECONDS_MAX)
+        assert member.exit_status == 3
+        assert end() == 3
+
+
+def test_a_cluster_tells_who_had_ended_before_it_was_killed(tmp_path: Path) -> None:
+    cluster = ClusterProcesses((sys.executable, "-c", _WAIT), tmp_path, count=3)
+    for member in cluster.members:
+        cluster.start_member(member)
+    cluster.members[1].signal(signal.SIGTERM)
+    assert cluster.members[1].ends_within(_ENDED_SECONDS_MAX)
+    assert cluster.kill() == [-signal.SIGKILL, -signal.SIGTERM, -signal.SIGKILL]
+
+
+def test_the_log_of_a_life_begins_with_its_start(tmp_path: Path) -> None:
+    member = MemberProcess((sys.executable, "-c", _TELL), "m1", tmp_path)
+    for color in ("red", "blue"):
+        member.environment = {"MEMBER_COLOR": color}
+        member.start("")
+        assert member.ends_within(_ENDED_SECONDS_MAX)
+        assert member.log().splitlines()[0] == color
         member.kill()
+    assert member.log_path.read_text().splitlines()[0] == "red"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _ENDED_SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(_POLL_SECONDS)
+
+
+def test_a_paused_member_is_one_that_the_kernel_has_stopped(waiting: MemberProcess) -> None:
+    assert not waiting.is_paused
+    waiting.pause()
+    until(lambda: waiting.is_paused)
+    waiting.resume()
+    until(lambda: not waiting.is_paused)
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[MemberProcess]:
+    """A process that does nothing, and has begun with it."""
+    member = MemberProcess((sys.executable, "-c", _WAIT), "m1", tmp_path)
+    member.start("")
+    until(lambda: "begun" in member.log())
+    yield member
+    member.kill()
+
+
+_START_AND_DIE = """
+import os, signal, sys, time
+from pathlib import Path
+from kvstore.testing.processes import DIES_WITH_STARTER, MemberProcess
+member = MemberProcess((sys.executable, "-c", sys.argv[1]), "m1", Path(sys.argv[2]))
+member.command_prefix = DIES_WITH_STARTER if sys.argv[3] == "yes" else ()
+member.start("")
+while "begun" not in member.log():
+    time.sleep(0.01)
+print(member.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("dies", ["yes", "no"])
+def test_a_member_may_die_with_whoever_started_it(tmp_path: Path, dies: str) -> None:
+    starter = subprocess.run(
+        [sys.executable, "-c", _START_AND_DIE, _WAIT, str(tmp_path), dies],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=_ENDED_SECONDS_MAX,
+        check=False,
+    )
+    assert starter.returncode == -signal.SIGKILL
+    member = int(starter.stdout)
+    try:
+        if dies == "yes":
+            until(lambda: not is_alive(member))
+        else:
+            assert is_alive(member)
+    finally:
+        if is_alive(member):
+            os.kill(member, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return text.rpartition(")")[2].split()[0] != "Z"  # dead; nobody has asked what of
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])

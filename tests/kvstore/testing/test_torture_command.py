@@ -1,5 +1,6 @@
 """The command line of the torture, and its list of faults. Runs are in tests/robustness."""
 
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -8,7 +9,9 @@ import pytest
 from kvstore.errors import ConfigError
 from kvstore.server.points import ALL_POINTS, NODE_POINTS
 from kvstore.testing.__main__ import main
-from kvstore.testing.torture import readback
+from kvstore.testing.history import LostWriteError, ViolationError
+from kvstore.testing.processes import MemberStartError
+from kvstore.testing.torture import command, readback
 from kvstore.testing.torture import run as torture
 from kvstore.testing.torture.catalog import FAULTS
 from kvstore.testing.torture.failpoints import JOIN_POINTS, RUNNING_POINTS
@@ -35,11 +38,83 @@ def test_failpoints_are_for_our_members_only(capsys: pytest.CaptureFixture[str])
     assert "failpoint is for our members only" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--rounds", "0"], ["--minutes", "-1"], ["--hold", "nan"]])
-def test_a_number_that_makes_no_sense_is_refused(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("flag", "number", "bounds"),
+    [
+        ("--rounds", "0", "a whole number from 1 to 1000000"),
+        ("--rounds", "many", "a whole number from 1 to 1000000"),
+        ("--minutes", "-1", "a number from 0.1 to 120"),
+        ("--minutes", "0.0000001", "a number from 0.1 to 120"),
+        ("--minutes", "inf", "a number from 0.1 to 120"),
+        ("--minutes", "nan", "a number from 0.1 to 120"),
+        ("--hold", "nan", "a number from 0.01 to 3600"),
+        ("--hold", "inf", "a number from 0.01 to 3600"),
+        ("--hold", "long", "a number from 0.01 to 3600"),
+        ("--writers", "-5", "a whole number from 0 to 10000"),
+        ("--clients", "100000000", "a whole number from 1 to 1000"),
+        ("--snapshot-count", "1.5", "a whole number from 1 to 1000000000"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(
+    flag: str, number: str, bounds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["torture", *arguments])
+        main(["torture", "--list", f"{flag}={number}"])
     assert caught.value.code == 2
+    assert f"argument {flag}: '{number}': {bounds}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("numbers", [["--writers=0", "--minutes=120"], ["--hold=3600"]])
+def test_a_bound_is_within(numbers: list[str]) -> None:
+    assert main(["torture", "--list", *numbers]) == 0
+
+
+@pytest.mark.skipif(shutil.which("etcdctl") is None, reason="etcdctl is not installed")
+def test_a_used_folder_is_refused_and_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used = tmp_path / "cluster" / "m1.log"
+    used.parent.mkdir()
+    used.write_text("before")
+    assert main(["torture", "--rounds", "1", "--folder", str(tmp_path)]) == 2
+    told = capsys.readouterr().out
+    assert f"{used.parent} is not empty: remove it, or name another --folder" in told
+    assert [path.name for path in used.parent.iterdir()] == ["m1.log"]
+    assert used.read_text() == "before"
+
+
+def test_a_named_fault_must_run_and_a_listed_one_may(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    faults = [FAULTS["kill"], FAULTS["cut-all"]]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert torture.possible(faults)[0] == (FAULTS["kill"],)
+    with pytest.raises(ConfigError, match="not every fault can be had here: cut-all: "):
+        torture.possible(faults, must_run=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_control", "status"),
+    [
+        (LostWriteError("b'k' = b'v' was acknowledged, and is lost"), True, 0),
+        (LostWriteError("b'k' = b'v' was acknowledged, and is lost"), False, 1),
+        (ViolationError("no leader for 60 s"), True, 1),
+        (ViolationError("no leader for 60 s"), False, 1),
+        (MemberStartError("m1 ended"), True, 1),
+    ],
+)
+def test_only_a_lost_write_is_what_the_control_run_is_for(
+    error: ViolationError | MemberStartError, is_control: bool, status: int
+) -> None:
+    found, told = command.judged(error, is_control=is_control)
+    assert found == status
+    assert told.endswith(f": {error}")
+    assert told.startswith("a promise is broken") is bool(status)
+
+
+def test_a_large_value_is_told_without_its_padding() -> None:
+    error = ViolationError(f"b'1.7{'.' * 1_400_000}' was lost...")
+    assert command.judged(error, is_control=False)[1].endswith(": b'1.7…' was lost...")
 
 
 def test_without_etcdctl_it_says_what_to_install(
@@ -48,6 +123,16 @@ def test_without_etcdctl_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="apt-get install etcd-client"):
         readback.require_etcdctl()
+
+
+def test_without_setpriv_it_says_so_before_it_builds_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etcdctl").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["torture", "--rounds", "1", "--folder", str(tmp_path / "run")]) == 2
+    assert "setpriv is not installed" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").rglob("*.log"))
 
 
 def test_a_machine_that_allows_none_of_the_faults_is_told_why(

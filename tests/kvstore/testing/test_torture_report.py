@@ -80,6 +80,20 @@ def test_rounds_that_broke_a_bound_are_named_and_so_is_the_median() -> None:
     ]
 
 
+def test_a_fault_that_shows_in_none_of_its_rounds_is_named() -> None:
+    shown = "it has ended by SIGKILL"
+    rounds = [
+        a_round("kill", evidence=shown),
+        a_round("kill"),
+        a_round("loss"),
+        a_round("delay", evidence="9 frames delayed"),
+        a_round("loss"),
+    ]
+    assert report.unproven(rounds) == ["loss"]
+    assert rounds[0].told.endswith(f"; {shown}")
+    assert rounds[1].told.endswith("; NO EVIDENCE that it happened")
+
+
 def test_failpoints_that_were_never_reached_are_named() -> None:
     rounds = [
         a_round("failpoint", point="wal sync", is_point_reached=True),
@@ -87,9 +101,21 @@ def test_failpoints_that_were_never_reached_are_named() -> None:
         a_round("failpoint", point="wal sync"),
         a_round("kill"),
     ]
-    assert report.points(rounds) == (
+    assert report.points(rounds, ["wal sync", "wal remove"]) == (
         "a member ended at 1 failpoints: wal sync; not reached: wal remove"
     )
+    assert report.points(rounds, ["wal sync", "wal roll", "wal remove", "send"]).endswith(
+        "; not reached: wal remove; not tried: send, wal roll"
+    )
+
+
+def test_a_fault_that_had_no_turn_is_told_as_one_that_was_not_run() -> None:
+    rounds = [a_round("kill")]
+    not_run = report.without_turn(["kill", "pause"], rounds)
+    assert report.table(rounds, not_run).splitlines()[-1] == (
+        "pause: not run: the run was over before its turn"
+    )
+    assert report.without_turn(["kill"], rounds) == {}
 
 
 def test_a_broken_bound_is_in_the_line_of_its_round() -> None:

@@ -68,11 +68,22 @@ GOOD = {
         watch(
             ALL[0],
             batch(B3, A4, is_fragment=True),
-            Resumption(start_revision=4),
+            Resumption(start_revision=3),
+            batch(B3, A4, B4),
+        ),
+        4,
+    ),
+    "whole revisions of a part that was forgotten": (
+        watch(
+            batch(A2, is_fragment=True),
+            batch(B3, is_fragment=True),
+            Resumption(start_revision=1),
+            batch(A2, B3, is_fragment=True),
             batch(A4, B4),
         ),
         4,
     ),
+    "a part at the end counts for nothing": (watch(ALL[0], batch(B3, is_fragment=True)), 1),
     "no puts": (watch(batch(B4), batch(A5), no_put=True, through_revision=7), 2),
     "no deletes": (watch(batch(A2, B3, A4, A6), no_delete=True, through_revision=7), 4),
     "one key": (watch(batch(Z7), key=b"z", range_end=b"", through_revision=7), 1),
@@ -99,6 +110,14 @@ BAD = {
         "resumable.*is known",
     ),
     "lost by a resumption": (watch(ALL[0], Resumption(start_revision=5)), "resumable.*leaves out"),
+    "resumed after a part": (
+        watch(ALL[0], batch(B3, is_fragment=True), Resumption(start_revision=4)),
+        "resumable.*leaves out.*revision=3",
+    ),
+    "lost with a part": (
+        watch(ALL[0], batch(B3, A4, is_fragment=True), through_revision=3),
+        "reliable.*ended without.*revision=3",
+    ),
     "before the start": (watch(ALL[0], start_revision=3), "ordered.*before the start 3"),
     "a split txn": (watch(batch(A2, B3, A4), batch(B4)), "atomic.*item 0.*revision=4, key=b'b'"),
     "beyond the header": (

@@ -171,7 +171,7 @@ WEB = "spec.containers[0]"
             [
                 (
                     'spec.restartPolicy: Unsupported value: "Often": '
-                    'supported values: "Always", "Never", "OnFailure"'
+                    'supported values: "Always", "OnFailure", "Never"'
                 )
             ],
         ),

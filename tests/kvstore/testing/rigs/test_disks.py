@@ -4,12 +4,12 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from kvstore.testing.rigs import disks
+from kvstore.testing.rigs import commands, disks
 from kvstore.testing.rigs.disks import PowerDisk, SmallDisk, failing_syncs, slow_syncs
 from kvstore.testing.rigs.requirements import RigError, missing
 
@@ -23,6 +23,18 @@ def needs(programs: tuple[str, ...]) -> pytest.MarkDecorator:
 
 def is_mounted(path: Path) -> bool:
     return any(line.split()[1] == str(path) for line in Path("/proc/mounts").open())
+
+
+def mounts_in(folder: Path) -> list[str]:
+    """Mount points below a folder."""
+    points = (line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
+    return [point for point in points if point.startswith(f"{folder}/")]
+
+
+def loops_on(folder: Path) -> list[str]:
+    """Loop devices whose image lies in a folder."""
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [text for file in files if (text := file.read_text().strip()).startswith(str(folder))]
 
 
 # ---------------------------------------------------------------------- power
@@ -86,6 +98,86 @@ def test_nothing_of_a_power_disk_is_left(tmp_path: Path) -> None:
         assert is_mounted(disk.path)
     assert not is_mounted(disk.path)
     assert not list((tmp_path / "disk").iterdir())
+
+
+@needs(disks.POWER_PROGRAMS)
+def test_a_disk_whose_image_is_gone_is_taken_down_all_the_same(tmp_path: Path) -> None:
+    disk = PowerDisk(tmp_path / "disk", 64 * _MEGABYTE)
+
+    def lose_the_image() -> None:
+        with disk:
+            disk.cut_power()
+            (tmp_path / "disk" / "disk.img").unlink()
+            disk.restore()
+
+    with pytest.raises(RigError, match="mount"):
+        lose_the_image()
+    assert not is_mounted(disk.path)
+    assert not loops_on(tmp_path)
+    assert not list((tmp_path / "disk").iterdir())
+
+
+@needs(disks.POWER_PROGRAMS)
+def test_a_step_that_fails_keeps_a_disk_from_nothing_else(tmp_path: Path) -> None:
+    """Somebody has written to its mount point while nothing was mounted there."""
+    disk = PowerDisk(tmp_path / "disk", 64 * _MEGABYTE)
+
+    def write_below() -> None:
+        with disk:
+            commands.unmount(disk.path)
+            (disk.path / "stray").touch()
+            commands.run(["mount", "-t", "tmpfs", "stray", str(disk.path)])
+
+    with pytest.raises(OSError, match="not empty"):
+        write_below()
+    assert not is_mounted(disk.path)
+    assert not loops_on(tmp_path)
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["disk"]
+
+
+@needs(disks.POWER_PROGRAMS)
+def test_a_mount_point_may_have_blanks_and_be_mounted_twice(tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "a b", _MEGABYTE) as disk:
+        assert commands.is_mounted(disk.path)
+        commands.run(["mount", "-t", "tmpfs", "above", str(disk.path)])
+    assert not commands.is_mounted(disk.path)
+    assert "a\\040b" not in Path("/proc/mounts").read_text()
+
+
+def by_link(folder: Path) -> Path:
+    (folder / "real").mkdir()
+    (folder / "link").symlink_to("real")
+    return folder / "link" / "disk"
+
+
+def by_parent(folder: Path) -> Path:
+    (folder / "real").mkdir()
+    (folder / "side").mkdir()
+    return folder / "side" / ".." / "real" / "disk"
+
+
+@needs(disks.POWER_PROGRAMS)
+@pytest.mark.parametrize("named", [by_link, by_parent])
+@pytest.mark.parametrize("rig", [PowerDisk, SmallDisk])
+def test_a_disk_is_unmounted_by_whatever_path_it_was_named(
+    rig: type[PowerDisk | SmallDisk], named: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """The kernel knows it by the path without links and `..`; so does the claim, for the sweep."""
+    with rig(named(tmp_path), 16 * _MEGABYTE):
+        assert mounts_in(tmp_path)
+        claim = f"mount {mounts_in(tmp_path)[0]}\n"
+        assert any(claim in path.read_text() for path in Path("/run/keelson-rigs").glob("*.claim"))
+    assert not mounts_in(tmp_path)
+    assert not loops_on(tmp_path)
+
+
+@needs(disks.POWER_PROGRAMS)
+def test_a_disk_takes_a_sync_until_its_power_is_cut(power: PowerDisk) -> None:
+    folder = os.open(power.path, os.O_RDONLY)
+    assert disks.can_sync(folder)
+    power.cut_power()
+    assert not disks.can_sync(folder)
+    os.close(folder)
 
 
 @needs(disks.POWER_PROGRAMS)
@@ -169,16 +261,40 @@ def syncer() -> Iterator[_Syncer]:
 @needs(disks.SYNC_PROGRAMS)
 def test_slow_syncs_are_slow_and_succeed(syncer: _Syncer) -> None:
     assert syncer.sync() == ["synced", "awake"]
-    with slow_syncs(syncer.pid, 1.0):
+    with slow_syncs(syncer.pid, 1.0) as meddling:
         assert syncer.sync() == ["awake", "synced"]
+    assert meddling.syncs == 1
     assert syncer.sync() == ["synced", "awake"]
 
 
 @needs(disks.SYNC_PROGRAMS)
 def test_failing_syncs_fail_until_they_do_not(syncer: _Syncer) -> None:
-    with failing_syncs(syncer.pid):
+    with failing_syncs(syncer.pid) as meddling:
         for _ in range(3):
             assert syncer.sync() == ["Input/output error", "awake"]
+    assert meddling.syncs == 3
+    assert syncer.sync() == ["synced", "awake"]
+
+
+@needs(disks.SYNC_PROGRAMS)
+def test_nothing_was_meddled_with_where_nobody_synced(syncer: _Syncer) -> None:
+    with slow_syncs(syncer.pid, 1.0) as slowed:
+        pass
+    with failing_syncs(syncer.pid) as failed:
+        pass
+    assert (slowed.syncs, failed.syncs) == (0, 0)
+
+
+@needs(disks.SYNC_PROGRAMS)
+def test_a_fault_that_is_cut_short_lets_go_of_its_process(syncer: _Syncer) -> None:
+    def fail_within() -> None:
+        with failing_syncs(syncer.pid):
+            assert syncer.sync() == ["Input/output error", "awake"]
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_within()
+    assert "TracerPid:\t0" in Path(f"/proc/{syncer.pid}/status").read_text()
     assert syncer.sync() == ["synced", "awake"]
 
 

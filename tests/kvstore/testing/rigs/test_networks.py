@@ -17,6 +17,7 @@ import pytest
 
 from kvstore.errors import ConfigError
 from kvstore.testing.rigs import networks
+from kvstore.testing.rigs.links import Counts
 from kvstore.testing.rigs.networks import Networks
 from kvstore.testing.rigs.requirements import RigError, missing
 
@@ -191,6 +192,28 @@ def test_nothing_is_left_after_an_exception() -> None:
     with pytest.raises(ZeroDivisionError):
         fail_within()
     assert not list(_NAMESPACES.glob(own))
+
+
+def test_frames_that_fare_badly_are_counted_by_direction(net: Networks, post: _Post) -> None:
+    net.set("a", "b", cut=True)
+    net.set("b", "a", delay_seconds=0.01)
+    net.set("a", "c", duplication=1.0)
+    before = net.counts([("a", "b")])
+    for text in ("one", "two", "three"):
+        post.send("a", "b", text)
+    post.send("b", "a", "late")
+    post.send("a", "c", "twice")
+    post.send("b", "c", "well")
+    assert post.next("a") == "late"
+    assert post.until("c", "well") == ["twice", "twice"]
+    net.heal()
+    post.send("a", "b", "healed")
+    assert post.next("b") == "healed"
+    assert net.counts([("a", "b")]).plus(before, -1) == Counts(dropped=3)
+    assert net.counts([("b", "a")]) == Counts(delayed=1)
+    assert net.counts([("a", "c")]) == Counts(doubled=1)
+    assert net.counts([("b", "c"), ("c", "b")]) == Counts()
+    assert net.counts([("a", "b"), ("a", "c")]) == Counts(dropped=3, doubled=1)
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next() -> None:

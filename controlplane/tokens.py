@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 TTL_SECONDS_DEFAULT = 3_600
 TTL_SECONDS_MIN = 600
 TTL_SECONDS_MAX = 1 << 32
+SECRET_ISSUER = "kubernetes/serviceaccount"
+"""Who issues tokens that are kept in Secrets, and the domain of their claims."""
 SKEW_SECONDS_MAX = 60  # what one server issues the others take, though their clocks are behind
 _VERIFIED_COUNT_MAX = 4_096
 # Moments are compared with the clock that `verify` is given, not with the machine's.
 _OPTIONS: Any = {
-    "require": ["exp", "sub"],
+    "require": ["iss", "sub"],
     **dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False),
 }
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
@@ -30,7 +32,9 @@ _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What a verified token says.
 
-    bound  (kind, name, uid) of the object whose end ends the token; None: it is bound to nothing
+    expires_at  seconds since 1970; 0: never, as tokens that are kept in Secrets
+    bound       (kind, name, uid) of the object whose end ends the token, of the Secret that keeps
+                it without uid; None: it is bound to nothing
     """
 
     namespace: str
@@ -124,9 +128,7 @@ class Tokens:
         if bound is not None:
             kind = str(bound["kind"]).lower()
             about[kind] = {"name": bound["name"], "uid": bound["uid"]}
-        key = self.keys[0]
-        assert key.private is not None, "the first key signs"
-        return jwt.encode(
+        return self._signed(
             {
                 "iss": self.issuer,
                 "sub": f"system:serviceaccount:{namespace}:{name}",
@@ -136,10 +138,22 @@ class Tokens:
                 "exp": int(now) + ttl_seconds,
                 "jti": token_id,
                 "kubernetes.io": about,
-            },
-            key.private,
-            algorithm=key.algorithm,
-            headers={"kid": key.id},
+            }
+        )
+
+    def issue_for_secret(self, account: Mapping[str, Any], secret_name: str) -> str:
+        """A token that is good as long as account and Secret are there, and the Secret has it."""
+        metadata = account["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        return self._signed(
+            {
+                "iss": SECRET_ISSUER,
+                "sub": f"system:serviceaccount:{namespace}:{name}",
+                f"{SECRET_ISSUER}/namespace": namespace,
+                f"{SECRET_ISSUER}/secret.name": secret_name,
+                f"{SECRET_ISSUER}/service-account.name": name,
+                f"{SECRET_ISSUER}/service-account.uid": metadata["uid"],
+            }
         )
 
     def verify(self, token: str, *, now: float, audiences: Sequence[str] = ()) -> Claims:
@@ -150,7 +164,7 @@ class Tokens:
             while len(self._verified) >= _VERIFIED_COUNT_MAX:
                 del self._verified[next(iter(self._verified))]
             self._verified[token] = claims
-        if claims.expires_at <= now:
+        if claims.expires_at and claims.expires_at <= now:
             del self._verified[token]
             raise TokenError("it has expired")
         if claims.begins_at > now + SKEW_SECONDS_MAX:
@@ -158,6 +172,12 @@ class Tokens:
         if not set(claims.audiences) & set(audiences or self.audiences):
             raise TokenError(f"it is for {', '.join(claims.audiences)}")
         return claims
+
+    def _signed(self, payload: Mapping[str, Any]) -> str:
+        key = self.keys[0]
+        assert key.private is not None, "the first key signs"
+        headers = {"kid": key.id}
+        return jwt.encode(dict(payload), key.private, algorithm=key.algorithm, headers=headers)
 
     def _decoded(self, token: str) -> Claims:
         try:
@@ -169,9 +189,12 @@ class Tokens:
                 token,
                 key.public,
                 algorithms=[key.algorithm],
-                issuer=self.issuer,
                 options=_OPTIONS,
             )
+            if found["iss"] == SECRET_ISSUER:
+                return _claims_of_secret(found, self.audiences)
+            if found["iss"] != self.issuer:
+                raise TokenError("it was issued by another cluster")
             return _claims(found)
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise TokenError(str(error)) from error
@@ -195,4 +218,18 @@ def _claims(found: Mapping[str, Any]) -> Claims:
         expires_at=int(found["exp"]),
         token_id=str(found.get("jti", "")),
         bound=bound,
+    )
+
+
+def _claims_of_secret(found: Mapping[str, Any], audiences: tuple[str, ...]) -> Claims:
+    """Such a token is for the API server, whatever its other audiences are called."""
+    secret = str(found[f"{SECRET_ISSUER}/secret.name"])
+    return Claims(
+        namespace=str(found[f"{SECRET_ISSUER}/namespace"]),
+        name=str(found[f"{SECRET_ISSUER}/service-account.name"]),
+        uid=str(found[f"{SECRET_ISSUER}/service-account.uid"]),
+        audiences=audiences,
+        expires_at=0,
+        token_id="",
+        bound=("secret", secret, ""),
     )

@@ -1,0 +1,35 @@
+"""Controllers: each keeps one kind of thing as it should be. A module is a pure `plan`, a
+`reconcile` that reads, plans and writes, and `controller`, which says for whom it is called.
+
+They know the store through `ObjectStore` only, and each other not at all. One more is one more
+module, and a line here.
+"""
+
+from collections.abc import Callable, Sequence
+
+from controlplane.controller import Controller
+from controlplane.controllers import (
+    clusterrole_aggregation,
+    custom_resource_cleanup,
+    custom_resource_names,
+    garbage_collector,
+    namespaces,
+    resource_quota,
+    root_ca,
+    service_accounts,
+    token_secrets,
+)
+from controlplane.controllers.context import Context
+
+CONTROLLERS: Sequence[Callable[[Context], Controller]] = (
+    clusterrole_aggregation.controller,
+    custom_resource_cleanup.controller,
+    custom_resource_names.controller,
+    garbage_collector.controller,
+    namespaces.controller,
+    resource_quota.controller,
+    root_ca.controller,
+    service_accounts.controller,
+    token_secrets.controller,
+)
+"""All that `controlplane controllers` runs."""

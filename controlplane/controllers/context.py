@@ -1,0 +1,54 @@
+"""What controllers are given when their process becomes the leader, and what kinds there are."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from controlplane.api import customresources
+from controlplane.api.registry import Registry
+from controlplane.api.resource import Object, Resource
+from controlplane.events import EventRecorder
+from controlplane.tokens import Tokens
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """registry   the built-in kinds
+    recorder   where controllers tell what went wrong with an object
+    authority  PEM of whoever signs the API server's certificate; empty: nobody knows
+    tokens     issues tokens for Secrets; None: no key was given
+    """
+
+    registry: Registry
+    recorder: EventRecorder
+    authority: str = ""
+    tokens: Tokens | None = None
+
+    def resource(self, group: str, plural: str) -> Resource:
+        """A built-in one, in the version in which it is stored."""
+        found = self.registry.storage(group, plural)
+        assert found is not None, f"there is no {plural} in {group!r}"
+        return found
+
+    def stored(self) -> list[Resource]:
+        """All built-in resources of which objects are stored, each once."""
+        places = {(one.group, one.plural) for one in self.registry.all() if "list" in one.verbs}
+        return [self.resource(*place) for place in sorted(places)]
+
+
+def custom_resources(definitions: Iterable[Object]) -> list[Resource]:
+    """The resource of each definition whose objects may be stored."""
+    found = (custom_resource(one) for one in definitions)
+    return [one for one in found if one is not None]
+
+
+def custom_resource(definition: Object) -> Resource | None:
+    """In the version in which it is stored; None: it serves nothing, or was written by a stranger.
+
+    That it is established is not asked for: objects may be there from a time when it was.
+    """
+    try:
+        versions = customresources.resources_of(definition)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    versions.sort(key=lambda one: one.version != one.storage_version)
+    return versions[0] if versions else None

@@ -1,0 +1,349 @@
+"""The garbage collector: what is owned goes when its owners are gone.
+
+An owner that is deleted in the foreground waits for those dependants that block it; one that
+orphans them lets them go first. An owner that the cache does not have is asked for in the store
+before anything is deleted.
+
+Keys are of two kinds: the place of an object, looked at as somebody's dependant, and a bare uid,
+looked at as somebody's owner.
+
+Source: Kubernetes' documentation, "Garbage Collection" and "Owners and Dependents"; kube-behaviour
+3.2, 2.17.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from controlplane.api.errors import ApiError
+from controlplane.api.lifecycle import FOREGROUND, ORPHAN
+from controlplane.api.resource import Object, Resource
+from controlplane.controller import Controller, Lister, Trigger
+from controlplane.controllers.context import Context, custom_resource
+from controlplane.controllers.everything import EVERYTHING
+from controlplane.indexer import Key
+from controlplane.objects import DeleteOptions, ObjectStore
+
+WORKERS = 20  # 3.2
+PARALLEL = 20  # of one owner's dependants
+GONE_MAX = 10_000  # uids of what went lately: for others the store is asked
+_UID, _KIND = "uid", "kind"
+
+State = Literal["solid", "waiting", "absent", "impossible"]
+"""An owner is there; waits for its dependants to go; is not there; cannot be one."""
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """Nothing is to be done."""
+
+
+class Disown(msgspec.Struct, frozen=True):
+    """Take away the references to these owners: others are enough to keep the object."""
+
+    uids: frozenset[str]
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """Nobody owns it any more."""
+
+    policy: str
+
+
+Verdict = Keep | Disown | Delete
+
+
+def plan(dependant: Object, states: Sequence[State], *, has_dependants: bool) -> Verdict:
+    """What becomes of an object whose owners, in the order of its references, are so. Pure."""
+    metadata = dependant["metadata"]
+    references = metadata.get("ownerReferences") or ()
+    if metadata.get("deletionTimestamp") or not references or "impossible" in states:
+        return Keep()
+    if "solid" in states:
+        pairs = zip(references, states, strict=True)
+        uids = frozenset(str(one.get("uid", "")) for one, state in pairs if state != "solid")
+        return Disown(uids) if uids else Keep()
+    if "waiting" in states and has_dependants:
+        return Delete("Foreground")  # its owner waits for all that is below it
+    return Delete(policy_of(metadata.get("finalizers") or ()))
+
+
+def policy_of(finalizers: Iterable[str]) -> str:
+    """What an object wants to become of its own dependants."""
+    return {ORPHAN: "Orphan", FOREGROUND: "Foreground"}.get(
+        next((one for one in finalizers if one in (ORPHAN, FOREGROUND)), ""), "Background"
+    )
+
+
+def is_waiting(owner: Object) -> bool:
+    """Whether it is deleted in the foreground."""
+    metadata = owner["metadata"]
+    return bool(metadata.get("deletionTimestamp")) and FOREGROUND in metadata.get("finalizers", ())
+
+
+def is_orphaning(owner: Object) -> bool:
+    """Whether it is deleted, and lets its dependants go before."""
+    metadata = owner["metadata"]
+    return bool(metadata.get("deletionTimestamp")) and ORPHAN in metadata.get("finalizers", ())
+
+
+def blocks(dependant: Object, uid: str) -> bool:
+    """Whether an owner that is deleted in the foreground waits for it."""
+    references = dependant["metadata"].get("ownerReferences") or ()
+    return any(one.get("uid") == uid and one.get("blockOwnerDeletion") for one in references)
+
+
+def disowned(obj: Object, uids: Iterable[str]) -> Object:
+    """An object without its references to these owners. Pure."""
+    metadata = obj["metadata"]
+    gone = set(uids)
+    kept = [one for one in metadata.get("ownerReferences") or () if one.get("uid") not in gone]
+    rest = {name: value for name, value in metadata.items() if name != "ownerReferences"}
+    return {**obj, "metadata": {**rest, "ownerReferences": kept} if kept else rest}
+
+
+def unblocking(obj: Object) -> Object:
+    """An object for which no owner waits. Pure."""
+    metadata = obj["metadata"]
+    references = [
+        {**one, "blockOwnerDeletion": False} if one.get("blockOwnerDeletion") else one
+        for one in metadata.get("ownerReferences") or ()
+    ]
+    return {**obj, "metadata": {**metadata, "ownerReferences": references}}
+
+
+def without_finalizer(obj: Object, finalizer: str) -> Object:
+    """An object that this finalizer does not hold. Pure."""
+    metadata = obj["metadata"]
+    kept = [one for one in metadata.get("finalizers") or () if one != finalizer]
+    return {**obj, "metadata": {**metadata, "finalizers": kept}}
+
+
+def keys_of_owners(obj: Object) -> list[Key]:
+    """Who needs a look as an owner when an object changes: itself, and those that own it."""
+    metadata = obj["metadata"]
+    owners = [one.get("uid") for one in metadata.get("ownerReferences") or ()]
+    return [Key("", str(uid)) for uid in (metadata.get("uid"), *owners) if uid]
+
+
+def controller(context: Context) -> Controller:
+    """Of everything."""
+    definitions = context.resource("apiextensions.k8s.io", "customresourcedefinitions")
+    kinds = _Kinds(context, definitions)
+    gone: dict[str, None] = {}
+
+    def note(obj: Object) -> list[Key]:
+        """A uid that is gone never comes back, also where its kind is gone with it."""
+        while len(gone) >= GONE_MAX:
+            del gone[next(iter(gone))]
+        gone[str(obj["metadata"].get("uid", ""))] = None
+        return []
+
+    async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
+        collector = _Collector(context, kinds, gone, lister, store)
+        if not key.namespace:
+            await collector.look_at_owner(key.name)
+            return
+        found = lister.get(EVERYTHING, key)
+        if found is not None:
+            await collector.look_at_dependant(found)
+
+    return Controller(
+        "garbage collector",
+        EVERYTHING,
+        reconcile,
+        triggers=[
+            Trigger(EVERYTHING, note, is_for_ends=True),
+            Trigger(EVERYTHING, keys_of_owners),
+        ],
+        indexes={
+            _UID: (EVERYTHING, lambda obj: [str(obj["metadata"].get("uid", ""))]),
+            _KIND: (definitions, _kind_of_definition),
+        },
+        workers=WORKERS,
+    )
+
+
+def _kind_of_definition(definition: Object) -> list[str]:
+    spec = definition.get("spec") or {}
+    return [f"{spec.get('group', '')}/{(spec.get('names') or {}).get('kind', '')}"]
+
+
+class _Kinds:
+    """From what an object or a reference says that it is, to a resource."""
+
+    def __init__(self, context: Context, definitions: Resource) -> None:
+        self._definitions = definitions
+        self._builtin = {(one.group, one.kind): one for one in context.stored()}
+
+    def resource(self, lister: Lister, said: Mapping[str, Any]) -> Resource:
+        """Of `apiVersion` and `kind`. Raises ApiError 404: nobody knows, perhaps not yet."""
+        api_version, kind = str(said.get("apiVersion", "")), str(said.get("kind", ""))
+        group = api_version.rpartition("/")[0]
+        builtin = self._builtin.get((group, kind))
+        if builtin is not None:
+            return builtin
+        defined = lister.by_index(self._definitions, _KIND, f"{group}/{kind}")
+        found = [one for one in map(custom_resource, defined) if one is not None]
+        if not found:
+            raise ApiError(404, "NotFound", f'no matches for kind "{kind}" in "{api_version}"')
+        return found[0]
+
+
+class _Collector:
+    """One look: what it reads, and what it does."""
+
+    def __init__(
+        self,
+        context: Context,
+        kinds: _Kinds,
+        gone: Container[str],
+        lister: Lister,
+        store: ObjectStore,
+    ) -> None:
+        self._context = context
+        self._kinds = kinds
+        self._gone = gone
+        self._lister = lister
+        self._store = store
+
+    async def look_at_owner(self, uid: str) -> None:
+        """Of what an owner's dependants have to wait for, or it for them."""
+        owners = self._lister.by_index(EVERYTHING, _UID, uid)
+        dependants = self._lister.owned_by(EVERYTHING, uid)
+        if not owners:
+            await _each(dependants, self.look_at_dependant)
+            return
+        owner = owners[0]
+        if is_orphaning(owner):
+            await _each(dependants, lambda one: self._disown(one, frozenset((uid,))))
+            await self._release(owner, ORPHAN)
+        elif is_waiting(owner):
+            blocking = [one for one in dependants if blocks(one, uid)]
+            if not blocking:
+                await self._release(owner, FOREGROUND)
+            await _each(blocking, self.look_at_dependant)
+
+    async def look_at_dependant(self, found: Object) -> None:
+        """Of whether anybody still owns an object."""
+        metadata = found["metadata"]
+        references = metadata.get("ownerReferences") or ()
+        if not references or metadata.get("deletionTimestamp"):
+            return
+        resource = self._kinds.resource(self._lister, found)
+        states = [await self._state(found, resource, reference) for reference in references]
+        below = self._lister.owned_by(EVERYTHING, str(metadata["uid"]))
+        match plan(found, states, has_dependants=bool(below)):
+            case Disown(uids=uids):
+                await self._disown(found, uids)
+            case Delete(policy=policy):
+                if policy == "Foreground" and any(map(is_waiting, below)):
+                    # They own each other: somebody must stop waiting.
+                    await self._update(resource, found, unblocking)
+                await self._delete(resource, found, policy)
+            case Keep():
+                pass
+
+    async def _state(
+        self, dependant: Object, resource: Resource, reference: Mapping[str, Any]
+    ) -> State:
+        """How an owner is. Raises ApiError when nobody knows."""
+        uid, name = str(reference.get("uid", "")), str(reference.get("name", ""))
+        if uid in self._gone:
+            return "absent"
+        of_owner = self._kinds.resource(self._lister, reference)
+        namespace = str(dependant["metadata"].get("namespace", ""))
+        if of_owner.is_namespaced and not namespace:
+            self._tell(dependant, resource, reference)
+            return "impossible"
+        place = namespace if of_owner.is_namespaced else ""
+        cached = self._lister.by_index(EVERYTHING, _UID, uid)
+        owner = next((one for one in cached if _is_at(one, of_owner, place, name)), None)
+        if owner is None:
+            owner = await self._live(of_owner, place, name)
+        if owner is None or owner["metadata"].get("uid") != uid:
+            if cached:
+                self._tell(dependant, resource, reference)
+            return "absent"
+        return "waiting" if is_waiting(owner) and reference.get("blockOwnerDeletion") else "solid"
+
+    async def _live(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        try:
+            return await self._store.get(resource, namespace, name)
+        except ApiError as error:
+            if error.code in (400, 404):  # a name that no object can have
+                return None
+            raise
+
+    async def _disown(self, found: Object, uids: frozenset[str]) -> None:
+        resource = self._kinds.resource(self._lister, found)
+        await self._update(resource, found, lambda old: disowned(old, uids))
+
+    async def _release(self, owner: Object, finalizer: str) -> None:
+        resource = self._kinds.resource(self._lister, owner)
+        await self._update(resource, owner, lambda old: without_finalizer(old, finalizer))
+
+    async def _update(
+        self, resource: Resource, found: Object, change: Callable[[Object], Object]
+    ) -> None:
+        """Change the object that was found, if it is there still."""
+        metadata = found["metadata"]
+        namespace, name = str(metadata.get("namespace", "")), str(metadata["name"])
+        try:
+            await self._store.update(resource, namespace, name, change, uid=metadata["uid"])
+        except ApiError as error:
+            if not _is_another(error):
+                raise
+
+    async def _delete(self, resource: Resource, found: Object, policy: str) -> None:
+        """Delete it, unless it was changed since: then it may have another owner."""
+        metadata = found["metadata"]
+        options = DeleteOptions(
+            propagation_policy=policy,
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+        )
+        namespace, name = str(metadata.get("namespace", "")), str(metadata["name"])
+        try:
+            await self._store.delete(resource, namespace, name, options=options)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    def _tell(self, dependant: Object, resource: Resource, reference: Mapping[str, Any]) -> None:
+        about = {**dependant, "apiVersion": resource.api_version}
+        namespace = dependant["metadata"].get("namespace", "")
+        owner = (
+            f"[{reference.get('apiVersion', '')}/{reference.get('kind', '')}, namespace: "
+            f"{namespace}, name: {reference.get('name', '')}, uid: {reference.get('uid', '')}]"
+        )
+        message = f'ownerRef {owner} does not exist in namespace "{namespace}"'
+        self._context.recorder.record(about, "Warning", "OwnerRefInvalidNamespace", message)
+
+
+def _is_at(obj: Object, resource: Resource, namespace: str, name: str) -> bool:
+    """Whether an object of the cache is what a reference names."""
+    metadata = obj["metadata"]
+    group = str(obj["apiVersion"]).rpartition("/")[0]
+    return (
+        (group, obj["kind"]) == (resource.group, resource.kind)
+        and metadata.get("name") == name
+        and metadata.get("namespace", "") == namespace
+    )
+
+
+def _is_another(error: ApiError) -> bool:
+    """Whether the object is gone, or one of another uid is in its place."""
+    return error.code == 404 or (error.code == 409 and "Precondition failed: UID" in error.message)
+
+
+async def _each(found: Sequence[Object], look: Callable[[Object], Awaitable[None]]) -> None:
+    """PARALLEL at once. Raises the first error after all were looked at."""
+    failed: list[BaseException] = []
+    for start in range(0, len(found), PARALLEL):
+        looks = (look(one) for one in found[start : start + PARALLEL])
+        done = await asyncio.gather(*looks, return_exceptions=True)
+        failed += [error for error in done if error is not None]
+    if failed:
+        raise failed[0]

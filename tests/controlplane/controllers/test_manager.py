@@ -1,0 +1,188 @@
+"""`controlplane controllers` as processes. Numbers are rows of kube-behaviour.md."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controlplane.__main__ import main
+from controlplane.controllers import CONTROLLERS
+from controlplane.leader_election import LEASES
+from controlplane.objects import DeleteOptions, ObjectStore
+from kvstore.testing.processes import ClusterProcesses
+from tests.controlplane.controllers.conftest import Cluster, until
+from tests.controlplane.controllers.objects import AUTHORITY, config_map
+
+ENDED_SECONDS_MAX = 30
+
+
+class Candidate:
+    """A process `controlplane controllers`."""
+
+    def __init__(self, member: ClusterProcesses, folder: Path, identity: str) -> None:
+        self.identity = identity
+        self._log = folder / f"{identity}.log"
+        authority = folder / "ca.crt"
+        authority.write_text(AUTHORITY)
+        command = [
+            sys.executable,
+            "-m",
+            "controlplane",
+            "controllers",
+            f"--store-endpoints={','.join(member.endpoints)}",
+            f"--root-ca-file={authority}",
+            f"--identity={identity}",
+        ]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    async def has_led(self) -> bool:
+        """It has been told that it leads."""
+        assert self.process.poll() is None, self.log
+        return f"leading {self.identity}\n" in self.log
+
+    async def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return await asyncio.to_thread(self.process.wait, ENDED_SECONDS_MAX)
+
+
+@pytest.fixture
+def candidates(member: ClusterProcesses, tmp_path: Path) -> Iterator[list[Candidate]]:
+    """Two that compete, the second a little later."""
+    made: list[Candidate] = []
+    yield made
+    for one in made:
+        if one.process.poll() is None:
+            one.process.send_signal(signal.SIGCONT)
+            one.process.kill()
+            one.process.wait()
+
+
+async def _holder(store: ObjectStore) -> str:
+    lease = await store.get(LEASES, "kube-system", "kube-controller-manager")
+    return str(lease["spec"]["holderIdentity"])
+
+
+async def _has_residents(cluster: Cluster, namespace: str) -> bool:
+    return await cluster.names("serviceaccounts", namespace) == {"default"} and await cluster.names(
+        "configmaps", namespace
+    ) == {"kube-root-ca.crt"}
+
+
+async def test_leader_that_ends_well_is_followed_at_once(
+    cluster: Cluster,
+    store: ObjectStore,
+    namespace: str,
+    member: ClusterProcesses,
+    candidates: list[Candidate],
+    tmp_path: Path,
+) -> None:
+    """3.6: release on clean exit (holderIdentity "")."""
+    candidates.append(first := Candidate(member, tmp_path, f"{namespace}-first"))
+    await until(first.has_led)
+    await cluster.namespace(namespace)
+    await until(lambda: _has_residents(cluster, namespace))
+    assert await _holder(store) == first.identity
+    assert await first.end(signal.SIGTERM) == 0
+    assert await _holder(store) == ""
+    candidates.append(second := Candidate(member, tmp_path, f"{namespace}-second"))
+    await until(second.has_led)
+    await cluster.namespace(f"{namespace}-2")
+    await until(lambda: _has_residents(cluster, f"{namespace}-2"))
+    assert await second.end(signal.SIGTERM) == 0
+
+
+async def test_killed_leader_is_followed_and_its_work_done(
+    cluster: Cluster,
+    store: ObjectStore,
+    namespace: str,
+    member: ClusterProcesses,
+    candidates: list[Candidate],
+    tmp_path: Path,
+) -> None:
+    """3.6, 3.2: nothing is lost but the 15 s of its Lease."""
+    candidates.append(first := Candidate(member, tmp_path, f"{namespace}-first"))
+    await until(first.has_led)
+    owner = await cluster.create("configmaps", config_map(namespace, "owner"))
+    for number in range(100):
+        await cluster.create("configmaps", config_map(namespace, f"c{number}", owner))
+    candidates.append(second := Candidate(member, tmp_path, f"{namespace}-second"))
+    options = DeleteOptions(propagation_policy="Foreground")
+    await store.delete(cluster.resource("configmaps"), namespace, "owner", options=options)
+    await first.end(signal.SIGKILL)
+    await until(second.has_led)
+
+    async def is_empty() -> bool:
+        return not await cluster.names("configmaps", namespace)
+
+    await until(is_empty)
+
+
+async def test_paused_leader_does_nothing_when_it_wakes_up_behind_another(
+    cluster: Cluster,
+    store: ObjectStore,
+    namespace: str,
+    member: ClusterProcesses,
+    candidates: list[Candidate],
+    tmp_path: Path,
+) -> None:
+    """3.6: two candidates never both act (paused process)."""
+    candidates.append(first := Candidate(member, tmp_path, f"{namespace}-first"))
+    await until(first.has_led)
+    candidates.append(second := Candidate(member, tmp_path, f"{namespace}-second"))
+    first.process.send_signal(signal.SIGSTOP)
+    owner = await cluster.create("configmaps", config_map(namespace, "owner"))
+    for number in range(50):
+        await cluster.create("configmaps", config_map(namespace, f"c{number}", owner))
+    await until(second.has_led)
+    fence = await store.client.get("/leaders/kube-system/kube-controller-manager")
+    assert fence is not None
+    assert fence.value == second.identity.encode()
+    # What the first hears as soon as it goes on is work that it would love to do.
+    os.kill(first.process.pid, signal.SIGCONT)
+    await store.delete(cluster.resource("configmaps"), namespace, "owner")
+
+    async def is_empty() -> bool:
+        return not await cluster.names("configmaps", namespace)
+
+    await until(is_empty)
+
+    async def knows() -> bool:
+        return f"{first.identity} leads no longer" in first.log
+
+    await until(knows)
+    assert first.log.count("leading") == 1
+    assert await _holder(store) == second.identity
+    again = await store.client.get("/leaders/kube-system/kube-controller-manager")
+    assert again is not None
+    assert again.mod_revision == fence.mod_revision, "nobody led in between"
+
+
+def test_command_line_that_cannot_be_used_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").touch()
+    for flag, told in (
+        (f"--root-ca-file={tmp_path / 'none'}", "cannot read"),
+        (f"--root-ca-file={tmp_path / 'empty'}", "has no certificate in PEM"),
+        (f"--service-account-private-key-file={tmp_path / 'empty'}", "is no key"),
+        ("--store-cafile=x", "go together"),
+    ):
+        assert main(["controllers", "--store-endpoints=x", flag]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_each_controller_is_in_the_one_list() -> None:
+    modules = {make.__module__.rpartition(".")[2] for make in CONTROLLERS}
+    folder = Path(sys.modules["controlplane.controllers"].__path__[0])
+    written = {path.stem for path in folder.glob("*.py") if "def controller(" in path.read_text()}
+    assert modules == written

@@ -1,0 +1,175 @@
+"""Quotas are put right. Numbers are rows of kube-behaviour.md."""
+
+from typing import Any
+
+from controlplane.api import stored
+from controlplane.api.resource import Object
+from controlplane.controllers import resource_quota
+from controlplane.controllers.context import custom_resource
+from controlplane.controllers.resource_quota import is_news, plan
+from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
+from tests.controlplane.controllers.conftest import Cluster, until
+from tests.controlplane.controllers.objects import config_map, definition
+
+
+def _quota(namespace: str = "n", name: str = "q", **hard: str) -> dict[str, Any]:
+    told = {key.replace("_", "."): value for key, value in hard.items()}
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"hard": told}}
+
+
+def _pod(namespace: str, name: str, cpu: str, **more: Any) -> dict[str, Any]:
+    container = {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": "512Mi"}}}
+    metadata = {"name": name, "namespace": namespace}
+    return {"metadata": metadata, "spec": {"containers": [container]}, **more}
+
+
+# ------------------------------------------------------------------------ the plan
+
+
+def test_used_is_the_sum_and_written_as_the_limit_is(cluster: Cluster) -> None:
+    """8.2: status.used."""
+    quota = _quota(pods="10", requests_cpu="2", requests_memory="4Gi", secrets="3")
+    pods = [_pod("n", "a", "500m"), _pod("n", "b", "1")]
+    found = plan(quota, [(cluster.resource("pods"), pods)])
+    assert found["status"] == {
+        "hard": quota["spec"]["hard"],
+        "used": {
+            "pods": "2",
+            "requests.cpu": "1500m",
+            "requests.memory": "1Gi",
+            "secrets": "0",
+        },
+    }
+    assert found["spec"] == quota["spec"]
+
+
+def test_only_what_is_in_scope_is_used(cluster: Cluster) -> None:
+    """8.2: scopes."""
+    quota = _quota(pods="10")
+    quota["spec"]["scopes"] = ["BestEffort"]
+    idle: Object = {"metadata": {"name": "i"}, "spec": {"containers": [{"name": "c"}]}}
+    found = plan(quota, [(cluster.resource("pods"), [_pod("n", "a", "1"), idle])])
+    assert found["status"]["used"] == {"pods": "1"}
+
+
+def test_quota_is_counted_when_it_never_was_or_for_other_limits() -> None:
+    """8.2."""
+    quota = _quota(pods="1")
+    assert is_news(quota)
+    counted = {**quota, "status": {"hard": {"pods": "1"}, "used": {"pods": "0"}}}
+    assert not is_news(counted)
+    assert is_news({**counted, "spec": {"hard": {"pods": "2"}}})
+
+
+# ------------------------------------------------------------------ on real stores
+
+
+async def _used(cluster: Cluster, namespace: str) -> dict[str, str]:
+    found = await cluster.find("resourcequotas", namespace, "q")
+    assert found is not None
+    used: dict[str, str] = (found.get("status") or {}).get("used") or {}
+    return used
+
+
+async def test_quota_follows_what_goes_and_what_ends(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """8.2: recalculated on deletion; pods that have ended use nothing."""
+    pods = cluster.resource("pods")
+    for number in range(3):
+        await store.create(pods, _pod(namespace, f"p{number}", "1"))
+    await cluster.create("configmaps", config_map(namespace, "m"))
+    async with cluster.running(resource_quota.controller):
+        await cluster.create(
+            "resourcequotas",
+            {**_quota(namespace, pods="5", cpu="9", configmaps="4")},
+        )
+
+        async def uses(**expected: str) -> bool:
+            return await _used(cluster, namespace) == expected
+
+        await until(lambda: uses(pods="3", cpu="3", configmaps="1"))
+        await store.delete(pods, namespace, "p0", options=DeleteOptions(grace_period_seconds=0))
+        await until(lambda: uses(pods="2", cpu="2", configmaps="1"))
+        await store.update(
+            pods, namespace, "p1", lambda old: {**old, "status": {"phase": "Succeeded"}}
+        )
+        await until(lambda: uses(pods="1", cpu="1", configmaps="1"))
+        await store.delete(cluster.resource("configmaps"), namespace, "m")
+        await until(lambda: uses(pods="1", cpu="1", configmaps="0"))
+
+
+async def test_other_limits_are_counted_at_once(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """8.2."""
+    quotas = cluster.resource("resourcequotas")
+    async with cluster.running(resource_quota.controller):
+        await store.create(quotas, _quota(namespace, pods="5"))
+
+        async def is_counted(**expected: str) -> bool:
+            return await _used(cluster, namespace) == expected
+
+        await until(lambda: is_counted(pods="0"))
+        await store.update(
+            quotas, namespace, "q", lambda old: {**old, "spec": {"hard": {"secrets": "7"}}}
+        )
+        await until(lambda: is_counted(secrets="0"))
+
+
+async def test_custom_resources_are_counted(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """8.2: count/<res>.<group>."""
+    group = f"{namespace}.example.com"
+    made = await cluster.create("customresourcedefinitions", definition("gears", "Gear", group))
+    gears = custom_resource(made)
+    assert gears is not None
+    await store.create(gears, {"metadata": {"name": "g", "namespace": namespace}})
+    quota = _quota(namespace)
+    quota["spec"]["hard"] = {f"count/gears.{group}": "3"}
+    await cluster.create("resourcequotas", quota)
+    async with cluster.running(resource_quota.controller):
+
+        async def is_counted() -> bool:
+            return await _used(cluster, namespace) == {f"count/gears.{group}": "1"}
+
+        await until(is_counted)
+
+
+async def test_what_admission_counts_meanwhile_is_not_lost(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """8.2: each pod is counted in the Txn that creates it, while others are deleted."""
+    pods, quotas = cluster.resource("pods"), cluster.resource("resourcequotas")
+    async with cluster.running(resource_quota.controller):
+        await store.create(quotas, _quota(namespace, pods="100"))
+
+        async def is_counted(count: int) -> bool:
+            return await _used(cluster, namespace) == {"pods": str(count)}
+
+        await until(lambda: is_counted(0))
+        for number in range(40):
+            await _admit(store, cluster, namespace, f"p{number}")
+            if number % 2:
+                await store.delete(pods, namespace, f"p{number}")
+        await until(lambda: is_counted(20))
+
+
+async def _admit(store: ObjectStore, cluster: Cluster, namespace: str, name: str) -> None:
+    """Create a pod as the API server does: with what its quota counts, or not at all."""
+    pods, quotas = cluster.resource("pods"), cluster.resource("resourcequotas")
+    while True:
+        quota = await store.get(quotas, namespace, "q")
+        used = int(quota["status"]["used"]["pods"]) + 1
+        counted = {**quota, "status": {**quota["status"], "used": {"pods": str(used)}}}
+        claim = Claim(
+            quotas.key(namespace, "q").encode(),
+            stored.encode(quotas, counted),
+            int(quota["metadata"]["resourceVersion"]),
+        )
+        try:
+            await store.create(pods, _pod(namespace, name, "1"), also=[claim])
+        except ClaimLostError:
+            continue
+        return
