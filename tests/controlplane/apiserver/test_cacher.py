@@ -13,7 +13,7 @@ from controlplane.api.errors import ApiError
 from controlplane.api.stored import Identity
 from controlplane.apiserver import cacher as cacher_module
 from controlplane.apiserver.cacher import Cacher
-from controlplane.apiserver.encryption import Encryption
+from controlplane.encryption import Encryption
 from controlplane.objects import ObjectStore
 from kvstore.client import Client, connect
 from kvstore.testing.processes import KEELSON, ClusterProcesses
