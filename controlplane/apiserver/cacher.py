@@ -18,6 +18,8 @@ from kvstore.errors import CompactedError, KvError
 
 PREFIX = "/registry/"
 CLAIMS_PREFIX = "/ranges/"  # just before it: one watch covers both
+MARK_KEY = "/registry-mark"  # between them; see `_urge`
+MARK_SECONDS = 0.02  # an event that is under way comes sooner
 FRESH_SECONDS_MAX = 3.0  # 2.2: how long a read waits for a revision that is yet to come
 _PAGE_KEYS = 1_000
 _AGAIN_SECONDS = 1.0
@@ -36,7 +38,8 @@ class Cacher:
         self._advanced: asyncio.Event = asyncio.Event()
         self._asking: asyncio.Task[int] | None = None
         self._next: asyncio.Task[int] | None = None
-        self._request_progress: Callable[[], None] = lambda: None
+        self._urging: asyncio.Task[None] | None = None
+        self._wanted = 0
         self.cache = self._empty()
         self.claims: set[str] = set()
         """Keys of addresses that are taken."""
@@ -63,11 +66,33 @@ class Cacher:
             async with asyncio.timeout(FRESH_SECONDS_MAX):
                 await self.is_ready.wait()
                 while self.cache.revision < revision:
-                    self._request_progress()
+                    self._wanted = max(self._wanted, revision)
+                    if self._urging is None:
+                        self._urging = asyncio.create_task(self._urge())
                     self._advanced.clear()
                     await self._advanced.wait()
         except TimeoutError:
             raise _too_large(revision, self.cache.revision) from None
+
+    async def _urge(self) -> None:
+        """Make an event come, where a revision that the store has got brings none.
+
+        Other keys than those that are watched make revisions, too. To ask for progress would say
+        that all up to them has come, but etcd before 3.4.25 and 3.5.8 may say so too early, and
+        what came later would be lost. A write of our own comes behind all that was before it.
+        """
+        try:
+            await asyncio.sleep(MARK_SECONDS)
+            if self.cache.revision >= self._wanted:
+                return
+            if self.cache.revision < min(self._wanted, await self._store_revision()):
+                await self._client.put(MARK_KEY, b"")
+                await asyncio.sleep(MARK_SECONDS)
+        except (KvError, errors.ApiError) as error:
+            _log.debug("no mark: %s", error)
+        finally:
+            self._urging, self._wanted = None, 0
+            self._advanced.set()  # who still waits asks again
 
     async def _store_revision(self) -> int:
         """What the store is at now: asked after the call began, one question for all who wait."""
@@ -138,14 +163,10 @@ class Cacher:
             progress_notify=True,
             fragment=True,
         ) as changes:
-            self._request_progress = changes.request_progress
-            try:
-                async for batch in changes:
-                    told = [one for event in batch.events if (one := self._told(event))]
-                    self.cache.apply(told, batch.revision)
-                    self._tell()
-            finally:
-                self._request_progress = lambda: None
+            async for batch in changes:
+                told = [one for event in batch.events if (one := self._told(event))]
+                self.cache.apply(told, batch.revision)
+                self._tell()
 
     def _told(self, event: Event) -> tuple[str, bytes | None, int] | None:
         """What the cache is told; None: it is about no object."""
