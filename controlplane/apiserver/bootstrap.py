@@ -5,7 +5,7 @@ Every server runs it when it starts: what is there already is left, what somebod
 default role comes back.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from controlplane.api import aggregation
@@ -92,9 +92,23 @@ class Bootstrap:
         await self._ensure("", "v1", "services", _service(self._service_address), claims)
         if not self._endpoints:
             return
+        group = "discovery.k8s.io"
         await self._ensure("", "v1", "endpoints", _endpoints(self._endpoints))
-        await self._ensure(
-            "discovery.k8s.io", "v1", "endpointslices", _endpoint_slice(self._endpoints)
+        await self._ensure(group, "v1", "endpointslices", _endpoint_slice(self._endpoints))
+        await self._point_here("", "endpoints", _with_endpoints)
+        await self._point_here(group, "endpointslices", _with_slice)
+
+    async def _point_here(
+        self,
+        group: str,
+        plural: str,
+        change: Callable[[Object, Sequence[tuple[str, int]]], Object],
+    ) -> None:
+        """This server may have had another port before, and others are there as well."""
+        resource = self._registry.find(group, "v1", plural)
+        assert resource is not None
+        await self._store.update(
+            resource, "default", "kubernetes", lambda old: change(old, self._endpoints)
         )
 
 
@@ -172,6 +186,26 @@ def _endpoints(addresses: Sequence[tuple[str, int]]) -> dict[str, Any]:
         },
         "subsets": subsets,
     }
+
+
+def _with_endpoints(old: Object, addresses: Sequence[tuple[str, int]]) -> Object:
+    """In place of what was there of the same hosts."""
+    ours = _endpoints(addresses)["subsets"]
+    hosts = {host for host, _ in addresses}
+    others = [
+        subset
+        for subset in old.get("subsets") or ()
+        if not any(one.get("ip") in hosts for one in subset.get("addresses") or ())
+    ]
+    return {**old, "subsets": [*others, *ours]}
+
+
+def _with_slice(old: Object, addresses: Sequence[tuple[str, int]]) -> Object:
+    """The same. All endpoints of a slice share their port: servers that differ need not share."""
+    ours = _endpoint_slice(addresses)
+    hosts = {host for host, _ in addresses}
+    others = [one for one in old.get("endpoints") or () if not hosts.intersection(one["addresses"])]
+    return {**old, "endpoints": [*others, *ours["endpoints"]], "ports": ours["ports"]}
 
 
 def _endpoint_slice(addresses: Sequence[tuple[str, int]]) -> dict[str, Any]:

@@ -16,13 +16,13 @@ RBAC = "rbac.authorization.k8s.io"
 ROLES_PATH = f"/apis/{RBAC}/v1/clusterroles"
 
 
-async def again(api: Api) -> None:
+async def again(api: Api, host: str = "127.0.0.1", port: int = 6443) -> None:
     """As the next server does when it starts."""
     await Bootstrap(
         api.assembly.store,
         registry(),
         service_address=api.assembly.allocator.first,
-        endpoints=[("127.0.0.1", 6443)],
+        endpoints=[(host, port)],
         claim_of={},
     ).run()
     await api.assembly.cacher.current()
@@ -45,7 +45,23 @@ async def test_the_servers_own_service_has_the_first_address(api: Api) -> None:
     status = await api.fault("POST", "/api/v1/namespaces/default/services", body)
     assert status["code"] == 422
     slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
-    assert (await api.good("GET", slices))["endpoints"][0]["addresses"] == ["127.0.0.1"]
+    endpoints = (await api.good("GET", slices))["endpoints"]
+    assert ["127.0.0.1"] in [one["addresses"] for one in endpoints]
+
+
+async def test_endpoints_follow_a_server_that_starts_again_on_another_port(api: Api) -> None:
+    await again(api, "127.0.0.1", 6443)
+    await again(api, "192.0.2.7", 7443)
+    await again(api, "127.0.0.1", 6444)
+    found = await api.good("GET", "/api/v1/namespaces/default/endpoints/kubernetes")
+    places = {
+        (subset["addresses"][0]["ip"], subset["ports"][0]["port"]) for subset in found["subsets"]
+    }
+    assert places == {("192.0.2.7", 7443), ("127.0.0.1", 6444)}
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+    sliced = await api.good("GET", slices)
+    assert {one["addresses"][0] for one in sliced["endpoints"]} == {"192.0.2.7", "127.0.0.1"}
+    assert sliced["ports"][0]["port"] == 6444
 
 
 async def test_classes_of_the_system(api: Api) -> None:
