@@ -15,6 +15,7 @@ from controlplane.apiserver.call import Streaming
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.users import User
+from controlplane.flags import StoreSettings
 from controlplane.tokens import Key
 from kvstore.client import Client, connect
 from kvstore.testing.processes import KEELSON, ClusterProcesses
@@ -30,8 +31,7 @@ _numbers = itertools.count(1)
 
 def settings(endpoints: tuple[str, ...]) -> Settings:
     return Settings(
-        store_endpoints=endpoints,
-        store_tls=None,
+        store=StoreSettings(endpoints=endpoints),
         host="127.0.0.1",
         port=0,
         advertise_address="127.0.0.1",

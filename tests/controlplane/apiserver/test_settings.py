@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from controlplane.apiserver.settings import Settings, SettingsError, add_flags, settings_of
+from controlplane.apiserver.settings import Settings, add_flags, settings_of
 from controlplane.apiserver.users import User
+from controlplane.flags import SettingsError
 from tests.controlplane.apiserver.test_tokens import pair, private_pem, public_pem
 
 
@@ -37,12 +38,12 @@ def fault(folder: Path, *flags: str, key: bytes = b"") -> str:
 
 def test_what_is_not_said(tmp_path: Path) -> None:
     found = settings(tmp_path)
-    assert found.store_endpoints == ("127.0.0.1:2379",)
+    assert found.store.endpoints == ("127.0.0.1:2379",)
     assert (found.host, found.port, found.advertise_address) == ("127.0.0.1", 6443, "127.0.0.1")
     assert (found.service_range, found.node_ports) == ("10.96.0.0/12", (30000, 32767))
     assert found.audiences == (found.issuer,)
     assert found.allows_anonymous
-    assert found.store_tls is None
+    assert found.store.tls is None
 
 
 @pytest.mark.parametrize(
