@@ -12,11 +12,14 @@ from controlplane.api.resource import Object, Resource
 
 
 def changed(resource: Resource, new: Object, old: Object) -> Iterator[Cause]:
-    """One cause for each immutable path of a resource whose value is another."""
+    """One cause for each immutable path of a resource whose value is another.
+
+    An empty value is none: Go's types cannot tell them apart, so clients leave out either.
+    """
     for path in resource.immutable:
         parts = path.split(".")
         after, before = _at(new, parts), _at(old, parts)
-        if after != before:
+        if (after or None) != (before or None):
             yield causes.immutable(path, after)
 
 

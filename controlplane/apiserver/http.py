@@ -33,6 +33,7 @@ class HttpServer:
         self._tls = tls
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.TCPSite] = []
+        self._streams: set[asyncio.Task[object]] = set()
         self._serving: set[asyncio.Future[Outgoing]] = set()
 
     async def listen(self, host: str, port: int) -> int:
@@ -48,7 +49,9 @@ class HttpServer:
         return int(self._runner.addresses[0][1])
 
     async def close(self) -> None:
-        """Stop listening; requests under way have some seconds."""
+        """Stop listening; requests under way have some seconds, streams end at once."""
+        for stream in self._streams:
+            stream.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
         for serving in self._serving:
@@ -79,9 +82,13 @@ class HttpServer:
         response.enable_chunked_encoding()
         await response.prepare(request)
         sink = _TransportSink(request)
+        stream = asyncio.current_task()
+        assert stream is not None
+        self._streams.add(stream)
         try:
             await streaming.run(sink)
         finally:
+            self._streams.discard(stream)
             sink.finish()
         return response
 

@@ -70,9 +70,10 @@ class Answered:
 class Api:
     """Asks a server, past HTTP."""
 
-    def __init__(self, assembly: Assembly, url: str) -> None:
+    def __init__(self, assembly: Assembly, url: str, running: asyncio.Task[None]) -> None:
         self.assembly = assembly
         self.url = url
+        self.running = running
 
     async def ask(
         self, method: str, path: str, body: object = None, *, user: str = "admin", **headers: Any
@@ -130,9 +131,10 @@ async def api(client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
     assembly = Assembly(settings(tuple(member.endpoints)), client)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(assembly.run(url.set_result))
-    await asyncio.wait([running, url], return_when=asyncio.FIRST_COMPLETED)
-    if running.done():
+    running.add_done_callback(lambda _: url.done() or url.cancel())
+    try:
+        yield Api(assembly, await url, running)
+    except asyncio.CancelledError:
         await running  # why it did not begin
-    yield Api(assembly, await url)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,199 @@
+"""What every cluster has from the start (kube-behaviour 3.1, 5.2, 8.4, 11.3)."""
+
+from typing import Any
+
+import pytest
+
+from controlplane.api import meta, validation
+from controlplane.apiserver import default_roles
+from controlplane.apiserver.bootstrap import Bootstrap
+from controlplane.apiserver.rbac import Attributes, Policy, rule_of
+from controlplane.apiserver.users import User
+from tests.controlplane.apiserver.asked import registry, resource
+from tests.controlplane.apiserver.conftest import Api
+
+RBAC = "rbac.authorization.k8s.io"
+ROLES_PATH = f"/apis/{RBAC}/v1/clusterroles"
+
+
+async def again(api: Api) -> None:
+    """As the next server does when it starts."""
+    await Bootstrap(
+        api.assembly.store,
+        registry(),
+        service_address=api.assembly.allocator.first,
+        endpoints=[("127.0.0.1", 6443)],
+        claim_of={},
+    ).run()
+    await api.assembly.cacher.current()
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public", "kube-node-lease"])
+async def test_the_first_namespaces(api: Api, name: str) -> None:
+    found = await api.good("GET", f"/api/v1/namespaces/{name}")
+    assert found["metadata"]["labels"]["kubernetes.io/metadata.name"] == name
+    assert found["status"]["phase"] == "Active"
+    assert found["spec"]["finalizers"] == ["kubernetes"]
+
+
+async def test_the_servers_own_service_has_the_first_address(api: Api) -> None:
+    found = await api.good("GET", "/api/v1/namespaces/default/services/kubernetes")
+    assert found["spec"]["clusterIP"] == "10.96.0.1"
+    assert found["spec"]["ports"][0]["port"] == 443
+    spec = {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]}
+    body = {"metadata": {"name": "thief"}, "spec": spec}
+    status = await api.fault("POST", "/api/v1/namespaces/default/services", body)
+    assert status["code"] == 422
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+    assert (await api.good("GET", slices))["endpoints"][0]["addresses"] == ["127.0.0.1"]
+
+
+async def test_classes_of_the_system(api: Api) -> None:
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    assert (await api.good("GET", f"{path}/system-node-critical"))["value"] == 2_000_001_000
+    assert (await api.good("GET", f"{path}/system-cluster-critical"))["value"] == 2_000_000_000
+
+
+async def test_what_is_there_is_left_as_it_is(api: Api) -> None:
+    path = "/api/v1/namespaces/kube-public"
+    merge = "application/merge-patch+json"
+    patch = {"metadata": {"labels": {"mine": "yes"}}}
+    await api.good("PATCH", path, patch, content_type=merge)
+    before = await api.good("GET", path)
+    await again(api)
+    assert await api.good("GET", path) == before
+    await api.good("PATCH", path, {"metadata": {"labels": {"mine": None}}}, content_type=merge)
+
+
+async def test_what_was_taken_from_a_default_role_comes_back(api: Api) -> None:
+    """... and what was added stays (11.3: auto-reconciliation)."""
+    path = f"{ROLES_PATH}/system:monitoring"
+    whole = await api.good("GET", path)
+    mine = {"nonResourceURLs": ["/mine"], "verbs": ["get"]}
+    await api.good("PUT", path, {**whole, "rules": [mine]})
+    await again(api)
+    assert (await api.good("GET", path))["rules"] == [mine, *whole["rules"]]
+    await api.good("PUT", path, {"metadata": {"name": "system:monitoring"}, "rules": []})
+
+
+async def test_who_says_so_keeps_a_default_role_as_it_is(api: Api) -> None:
+    path = f"{ROLES_PATH}/system:auth-delegator"
+    found = await api.good("GET", path)
+    found["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] = "false"
+    await api.good("PUT", path, {**found, "rules": []})
+    await again(api)
+    assert not (await api.good("GET", path)).get("rules")
+
+
+async def test_starting_again_writes_nothing(api: Api) -> None:
+    await again(api)
+    before = await api.assembly.store.revision()
+    await again(api)
+    assert await api.assembly.store.revision() == before
+
+
+# ------------------------------------------------------------------------ default roles
+
+ROLES: list[dict[str, Any]] = list(default_roles.cluster_roles())
+BINDINGS = list(default_roles.cluster_role_bindings())
+
+
+def test_default_roles_are_valid_objects() -> None:
+    for kind, found in (("clusterroles", ROLES), ("clusterrolebindings", BINDINGS)):
+        for one in found:
+            whole = meta.prepare_create(resource(kind, RBAC), one, uid="u", now=0.0)
+            assert validation.validate(resource(kind, RBAC).schema, whole) == []
+            strategy = resource(kind, RBAC).strategy
+            assert strategy.validate is not None
+            assert list(strategy.validate(whole)) == [], one["metadata"]["name"]
+    names = [one["metadata"]["name"] for one in ROLES]
+    assert len(set(names)) == len(names)
+    assert {one["roleRef"]["name"] for one in BINDINGS} <= set(names)
+
+
+def test_making_them_twice_makes_equal_ones() -> None:
+    """Nobody has changed the data under them."""
+    assert list(default_roles.cluster_roles()) == ROLES
+
+
+def policy(**roles: str) -> Policy:
+    """Users with default roles; view holds what aggregates to it, and so on."""
+    aggregated: dict[str, list[Any]] = {}
+    narrower = {"view": ("view",), "edit": ("view", "edit"), "admin": ("view", "edit", "admin")}
+    for name, parts in narrower.items():
+        wanted = {f"system:aggregate-to-{part}" for part in parts}
+        aggregated[name] = [
+            rule for one in ROLES if one["metadata"]["name"] in wanted for rule in one["rules"]
+        ]
+    whole = [
+        {**one, "rules": aggregated.get(one["metadata"]["name"], one["rules"])} for one in ROLES
+    ]
+    bindings = [
+        {
+            "metadata": {"name": user},
+            "roleRef": {"kind": "ClusterRole", "name": role.replace("_", "-")},
+            "subjects": [{"kind": "User", "name": user}],
+        }
+        for user, role in roles.items()
+    ]
+    return Policy(cluster_roles=whole, cluster_role_bindings=[*BINDINGS, *bindings])
+
+
+def may(who: Policy, user: str, verb: str, plural: str, group: str = "") -> bool:
+    return who.allows(User(name=user), Attributes(verb=verb, resource=plural, group=group))
+
+
+def test_who_views_sees_no_secrets_and_writes_nothing() -> None:
+    """As documented: reading Secrets would be the rights of every account of the namespace."""
+    who = policy(v="view")
+    assert may(who, "v", "list", "pods")
+    assert may(who, "v", "get", "deployments", "apps")
+    for verb, plural in (("get", "secrets"), ("create", "pods"), ("create", "pods/exec")):
+        assert not may(who, "v", verb, plural)
+    assert not may(who, "v", "get", "roles", RBAC)
+
+
+def test_who_edits_changes_all_but_roles() -> None:
+    who = policy(e="edit")
+    for verb, plural in (
+        ("create", "pods"),
+        ("delete", "secrets"),
+        ("create", "pods/exec"),
+        ("create", "serviceaccounts/token"),
+    ):
+        assert may(who, "e", verb, plural)
+    assert not may(who, "e", "create", "roles", RBAC)
+    assert not may(who, "e", "update", "resourcequotas")
+    assert not may(who, "e", "delete", "nodes")
+
+
+def test_who_administers_a_namespace_gives_roles_and_sets_no_quotas() -> None:
+    who = policy(a="admin")
+    assert may(who, "a", "create", "rolebindings", RBAC)
+    assert not may(who, "a", "create", "clusterrolebindings", RBAC)
+    assert not may(who, "a", "update", "resourcequotas")
+    assert not may(who, "a", "escalate", "roles", RBAC)
+
+
+def test_who_administers_the_cluster_may_everything() -> None:
+    who = policy(c="cluster_admin")
+    assert may(who, "c", "escalate", "anything", "of.any")
+    assert who.allows(User(name="c"), Attributes(verb="post", path="/anything"))
+
+
+def test_who_is_known_may_look_around_and_ask_about_himself() -> None:
+    known = User(name="x", groups=("system:authenticated",))
+    for path in ("/api", "/apis/apps/v1", "/openapi/v3", "/version", "/readyz"):
+        assert policy().allows(known, Attributes(verb="get", path=path)), path
+    review = Attributes(
+        verb="create", group="authorization.k8s.io", resource="selfsubjectaccessreviews"
+    )
+    assert policy().allows(known, review)
+    assert not policy().allows(known, Attributes(verb="get", path="/metrics"))
+    assert not policy().allows(known, Attributes(verb="list", resource="pods"))
+
+
+def test_rules_of_default_roles_are_read_as_written() -> None:
+    for one in ROLES:
+        for rule in one["rules"]:
+            assert rule_of(rule).told == {key: value for key, value in rule.items() if value}
