@@ -101,55 +101,48 @@ def _conditions(content: Content) -> list[Said]:
         f"{name} in {count} resource instances"
         for name, count in sorted(content.finalizers.items())
     )
-    failed = "; ".join(content.failures)
-    return [
-        (
-            "NamespaceDeletionDiscoveryFailure",
-            False,
-            "ResourcesDiscovered",
-            "All resources successfully discovered",
-        ),
-        (
-            "NamespaceDeletionGroupVersionParsingFailure",
-            False,
-            "ParsedGroupVersions",
-            "All legacy kube types successfully parsed",
-        ),
-        ("NamespaceDeletionContentFailure", True, "ContentDeletionFailed", failed)
-        if failed
-        else (
-            "NamespaceDeletionContentFailure",
-            False,
-            "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization",
-        ),
-        (
-            "NamespaceContentRemaining",
-            True,
-            "SomeResourcesRemain",
-            f"Some resources are remaining: {counts}",
-        )
-        if counts
-        else (
-            "NamespaceContentRemaining",
-            False,
-            "ContentRemoved",
-            "All content successfully removed",
-        ),
-        (
-            "NamespaceFinalizersRemaining",
-            True,
-            "SomeFinalizersRemain",
-            f"Some content in the namespace has finalizers remaining: {held}",
-        )
-        if held
-        else (
-            "NamespaceFinalizersRemaining",
-            False,
-            "ContentHasNoFinalizers",
-            "All content-preserving finalizers finished",
-        ),
-    ]
+    return [*_FOUND, _failure(content), _remaining(counts), _finalizers(held)]
+
+
+_FOUND: tuple[Said, ...] = (
+    (
+        "NamespaceDeletionDiscoveryFailure",
+        False,
+        "ResourcesDiscovered",
+        "All resources successfully discovered",
+    ),
+    (
+        "NamespaceDeletionGroupVersionParsingFailure",
+        False,
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+    ),
+)
+"""Which kinds there are is always known: definitions are objects of the same store."""
+
+
+def _failure(content: Content) -> Said:
+    kind = "NamespaceDeletionContentFailure"
+    if content.failures:
+        return (kind, True, "ContentDeletionFailed", "; ".join(content.failures))
+    told = "All content successfully deleted, may be waiting on finalization"
+    return (kind, False, "ContentDeleted", told)
+
+
+def _remaining(counts: str) -> Said:
+    kind = "NamespaceContentRemaining"
+    if counts:
+        return (kind, True, "SomeResourcesRemain", f"Some resources are remaining: {counts}")
+    return (kind, False, "ContentRemoved", "All content successfully removed")
+
+
+def _finalizers(held: str) -> Said:
+    kind = "NamespaceFinalizersRemaining"
+    if held:
+        told = f"Some content in the namespace has finalizers remaining: {held}"
+        return (kind, True, "SomeFinalizersRemain", told)
+    told = "All content-preserving finalizers finished"
+    return (kind, False, "ContentHasNoFinalizers", told)
 
 
 async def _empty(resources: Sequence[Resource], namespace: str, store: ObjectStore) -> Content:

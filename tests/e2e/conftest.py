@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
-from tests.e2e.processes import ApiServerProcess
+from tests.e2e.processes import ApiServerProcess, ControllersProcess
 
 STORES = {"keelson": KEELSON, "etcd": ETCD}
 # A crowded machine may hold a member up for a second: no leadership shall be lost by that alone.
@@ -31,6 +31,10 @@ def store(
 def api_server(
     store: ClusterProcesses, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ApiServerProcess]:
-    """An API server over `store`."""
-    with ApiServerProcess(tmp_path_factory.mktemp("apiserver"), store.endpoints) as server:
+    """An API server over `store`, and its controllers."""
+    folder = tmp_path_factory.mktemp("apiserver")
+    with (
+        ApiServerProcess(folder, store.endpoints) as server,
+        ControllersProcess(folder, store.endpoints, server),
+    ):
         yield server

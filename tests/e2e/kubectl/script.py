@@ -8,7 +8,7 @@ from typing import Literal
 Expected = str | tuple[str, ...] | None
 """An expression for the whole output, some that are found in it, or None: anything."""
 
-Need = Literal["controllers", "events in both groups"]
+Need = Literal["controllers", "workload controllers", "events in both groups"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from tests.e2e.kubectl.script import Scenario
 from tests.e2e.kubectl.scripts import SCENARIOS
 from tests.e2e.processes import ApiServerProcess
 
-OFFERED: frozenset[str] = frozenset()
+OFFERED = frozenset({"controllers"})
 """Parts that scenarios may need and that run beside the API server: "controllers"."""
 
 _numbers = count(1)

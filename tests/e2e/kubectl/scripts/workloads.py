@@ -229,7 +229,7 @@ SCENARIOS = (
         ok("get rs -l app=web --no-headers", (r"^web-[0-9a-z]+ +1 ",)),
         ok("set image deployment/web c=example.com/c:2", r"deployment\.apps/web image updated"),
         ok("rollout history deployment/web", (r"^2 +<none>$",)),
-        needs="controllers",
+        needs="workload controllers",
     ),
     scenario(
         "pods and jobs",
