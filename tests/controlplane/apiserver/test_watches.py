@@ -205,3 +205,16 @@ def test_an_error_is_the_last_line() -> None:
 
 def test_chunks_say_their_length_in_bytes() -> None:
     assert framed("ä\n".encode()) == "3\r\nä\n\r\n".encode()
+
+
+def test_what_a_client_has_seen_already_is_not_told_again() -> None:
+    """Another server was ahead: its client goes on here from a revision that is yet to come."""
+    made = new_cache()
+    watching = watcher(selection(), START + 2)
+    got: list[bytes] = []
+    made.of("example.com", "widgets").subscribe(
+        lambda changes, at: got.append(watching.step(changes, at))
+    )
+    feed(made, [[Step("a", "x", "red", size)] for size in range(4)])
+    versions = [event["object"]["metadata"]["resourceVersion"] for event in events(b"".join(got))]
+    assert versions == [str(START + 3), str(START + 4)]
