@@ -96,14 +96,16 @@ def _encoded(path: Path) -> str:
 
 
 class ControllersProcess(Component):
-    """`python -m controlplane controllers` beside an API server, over the same store."""
+    """`python -m controlplane controllers` beside an API server, over the same store.
+
+    Without a CA to hand out, so that namespaces have no ConfigMap but those of their scenario.
+    """
 
     def __init__(
         self, folder: Path, store_endpoints: Sequence[str], api_server: ApiServerProcess
     ) -> None:
         flags = [
             f"--store-endpoints={','.join(store_endpoints)}",
-            f"--root-ca-file={api_server.authority.certificate}",
             f"--service-account-private-key-file={api_server.token_key}",
         ]
         super().__init__("controllers", folder, flags, ready="leading")

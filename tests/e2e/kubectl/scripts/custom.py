@@ -146,7 +146,10 @@ SCENARIOS = (
         ok("wait crd/boats.$NS.example.com --for=condition=Established --timeout=60s", None),
         ok("create -f -", f"{_TYPE}/b created", stdin=_BOAT),
         ok("delete crd boats.$NS.example.com --timeout=60s", ("deleted",)),
-        fails("get boats", r'''error: the server doesn't have a resource type "boats"'''),
+        fails(
+            "get boats.$NS.example.com",
+            r'''error: the server doesn't have a resource type "boats"''',
+        ),
         needs="controllers",
     ),
 )
