@@ -8,4 +8,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--rewrite-traces", action="store_true", help="record what the core's traces say"
     )
     parser.addoption("--rewrite-coverage", action="store_true", help="write COVERAGE.md anew")
+    parser.addoption(
+        "--all-pairs", action="store_true", help="kubectl: every version on every store"
+    )
     parser.addoption("--target", choices=["etcd", "keelson"], help="conformance: only this target")
