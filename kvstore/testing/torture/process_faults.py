@@ -1,8 +1,8 @@
 """Faults of processes: killed, paused, restarted, replaced."""
 
 import asyncio
-import shutil
 import contextlib
+import shutil
 import time
 
 from kvstore import client
