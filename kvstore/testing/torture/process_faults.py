@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
 
 from kvstore import client
@@ -155,6 +156,8 @@ class Replace(Fault):
             member_id = next(m.member_id for m in members if m.name == self._gone.name)
             await _until_done(store, "remove", member_id)
             scene.cluster.leave(self._gone)
+            # As an operator would: nobody may use it again, and a long run would fill the disk.
+            await asyncio.to_thread(shutil.rmtree, self._gone.data_folder)
             new = scene.cluster.new_member(f"{slot.name}-{scene.turn('replace') + 1}")
             new.address, new.command_prefix = self._gone.address, self._gone.command_prefix
             new.client_port = self._gone.client_port  # clients know the address

@@ -43,7 +43,7 @@ DISK_FAILED = "Input/output error"  # a member's last words when a sync has fail
 SMALL_KEELSON = (sys.executable, "-m", "kvstore.testing.torture.small_member")
 UNSYNCED_KEELSON = (sys.executable, "-m", "kvstore.testing.torture.unsynced_member")
 _PAUSED_SECONDS_MAX = 10.0
-_DISK_BYTES = 512 * 1024 * 1024  # WAL segments of 64 MiB, a few snapshots; the image is sparse
+_DISK_BYTES = 1024 * 1024 * 1024  # WAL segments of 64 MiB, a few snapshots; the image is sparse
 
 
 class Need(Enum):
