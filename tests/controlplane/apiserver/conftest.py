@@ -20,7 +20,7 @@ from controlplane.tokens import Key
 from kvstore.client import Client, connect
 from kvstore.testing.processes import KEELSON, ClusterProcesses
 from tests.controlplane.apiserver.asked import incoming
-from tests.controlplane.apiserver.test_tokens import pair, private_pem
+from tests.controlplane.test_tokens import pair, private_pem
 
 USERS = {
     "admin": User(name="admin", groups=("system:masters",)),

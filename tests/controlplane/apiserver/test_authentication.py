@@ -15,7 +15,7 @@ from controlplane.apiserver.authentication import (
 from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.users import User, service_account_of
 from tests.controlplane.apiserver.asked import NOW, incoming
-from tests.controlplane.apiserver.test_tokens import ACCOUNT, issued, tokens
+from tests.controlplane.test_tokens import ACCOUNT, issued, tokens
 
 BOB = User(name="bob", uid="7", groups=("devs",))
 TOKENS = tokens()

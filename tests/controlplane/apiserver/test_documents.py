@@ -13,8 +13,8 @@ from controlplane.apiserver.documents import Check, Documents
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.metrics import Metrics
 from tests.controlplane.apiserver.asked import ALICE, incoming
-from tests.controlplane.apiserver.test_tokens import tokens
 from tests.controlplane.kinds import WIDGETS
+from tests.controlplane.test_tokens import tokens
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 

@@ -10,7 +10,7 @@ from controlplane.apiserver.users import User
 from tests.controlplane.apiserver.asked import ALICE, MASTER, body_of, posted, resource
 from tests.controlplane.apiserver.policies import Kept, bound, cluster_role, rule
 from tests.controlplane.apiserver.test_authentication import TOKENS, authenticator
-from tests.controlplane.apiserver.test_tokens import issued
+from tests.controlplane.test_tokens import issued
 
 AUTHZ, AUTHN = "authorization.k8s.io", "authentication.k8s.io"
 SELF = resource("selfsubjectaccessreviews", AUTHZ)

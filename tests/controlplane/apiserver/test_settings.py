@@ -11,7 +11,7 @@ import yaml
 from controlplane.apiserver.settings import Settings, add_flags, settings_of
 from controlplane.apiserver.users import User
 from controlplane.flags import SettingsError
-from tests.controlplane.apiserver.test_tokens import pair, private_pem, public_pem
+from tests.controlplane.test_tokens import pair, private_pem, public_pem
 
 
 def settings(folder: Path, *flags: str, key: bytes = b"") -> Settings:
