@@ -210,7 +210,7 @@ def validate_service_update(new: Object, old: Object) -> list[Cause]:
         if not addresses:
             why = "primary clusterIP can not be unset"
             found.append(invalid_as("spec.clusterIPs[0]", go_strings(addresses), why))
-        elif addresses[0] != before["clusterIP"]:
+        elif addresses[0] != (before.get("clusterIPs") or [before["clusterIP"]])[0]:
             why = "may not change once set"
             found.append(invalid_as("spec.clusterIPs[0]", go_strings(addresses), why))
     kept = spec.get("type") == before.get("type") == "LoadBalancer"
