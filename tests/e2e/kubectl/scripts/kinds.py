@@ -101,6 +101,12 @@ SCENARIOS = (
         rf"2 \d \d {AGE}",
     ),
     kind(
+        "replicationcontroller",
+        f"v1 ReplicationController\nspec: {{replicas: 2, template: {TEMPLATE}}}",
+        "NAME DESIRED CURRENT READY AGE",
+        rf"2 \d \d {AGE}",
+    ),
+    kind(
         "deployment.apps",
         f"apps/v1 Deployment\nspec: {{replicas: 2, {SELECTOR}, template: {TEMPLATE}}}",
         "NAME READY UP-TO-DATE AVAILABLE AGE",
