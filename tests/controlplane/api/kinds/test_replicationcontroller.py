@@ -1,4 +1,4 @@
-"""ReplicationControllers: one data file and one small one, and all else is the registry's (2.19)."""
+"""ReplicationControllers: a data file and a small one; all else is the registry's (2.19)."""
 
 from typing import Any
 
