@@ -5,6 +5,7 @@ Kinds, verbs, sub-resources and schemas are those of the registry, which is what
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -69,7 +70,7 @@ def requests(draw: Draw) -> Fuzzed:
             method = "POST"
     if method == "DELETE" and _often(draw, 60 if is_named else 95):
         method = "PATCH" if path.endswith(f"/{name}") else "POST"  # or nothing would be left
-    media = _media(draw, method)
+    media = _media(draw, method, sent.kind)
     identity = {"name": name} | ({"namespace": space} if resource.is_namespaced else {})
     body = _body(draw, method, media, sent, identity)
     return _request(draw, method, path, {"content-type": media}, body)
@@ -88,10 +89,12 @@ _FORMS = {
 _POSTED = ("binding", "eviction", "token")
 
 
-def _media(draw: Draw, method: str) -> str:
+def _media(draw: Draw, method: str, kind: str) -> str:
     if _often(draw, 4):
         return str(_one(draw, (*words.CONTENT_TYPES, *words.PATCH_TYPES)))
-    return str(_one(draw, words.PATCH_TYPES if method == "PATCH" else words.CONTENT_TYPES[:2]))
+    if method == "PATCH":
+        return str(_one(draw, words.PATCH_TYPES))
+    return str(_one(draw, words.CONTENT_TYPES[: 3 if kind in words.PROTOBUF else 2]))
 
 
 def _request(draw: Draw, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Fuzzed:
@@ -148,7 +151,7 @@ def _body(
     if _often(draw, 4):
         return _garbage(draw)
     if media == "application/vnd.kubernetes.protobuf":
-        return _protobuf(draw)
+        return _protobuf(draw, resource.kind)
     if method == "DELETE":
         return _encoded(draw, _delete_options(draw)) if _often(draw, 40) else b""
     if media == words.PATCH_TYPES[0]:
@@ -188,9 +191,10 @@ def _garbage(draw: Draw) -> bytes:
     )
 
 
-def _protobuf(draw: Draw) -> bytes:
-    body = bytearray(_one(draw, words.PROTOBUF))
-    for _ in range(draw(st.integers(0, 3))):
+def _protobuf(draw: Draw, kind: str) -> bytes:
+    known = words.PROTOBUF.get(kind) or words.PROTOBUF["Deployment"]
+    body = bytearray(_one(draw, known))
+    for _ in range(_one(draw, (0, 1, 1, 3))):
         at = draw(st.integers(0, len(body) - 1))
         body[at] = draw(st.integers(0, 255))
     return bytes(body[: draw(st.integers(4, len(body)))] if _often(draw, 10) else body)
@@ -269,7 +273,7 @@ def _fields(draw: Draw, schema: Schema, depth: int) -> dict[str, Any]:
 
 def _value(draw: Draw, schema: Schema | None, depth: int) -> Any:
     if schema is None or depth > DEPTH_MAX or _often(draw, 8):
-        return _one(draw, words.ODD_VALUES)
+        return deepcopy(_one(draw, words.ODD_VALUES))  # it may be changed
     if schema.is_int_or_string:
         return _one(draw, (*words.TEXTS, 0, 1, 80))
     match schema.type:
@@ -304,7 +308,7 @@ def _directed(draw: Draw, body: Any) -> Any:
 @st.composite
 def _operation(draw: Draw, schema: Schema) -> Any:
     if _often(draw, 5):
-        return _one(draw, words.ODD_VALUES)
+        return deepcopy(_one(draw, words.ODD_VALUES))  # it may be changed
     kinds = ("add", "remove", "replace", "move", "copy", "test", "x")
     made = {"op": _one(draw, kinds), "path": _pointer(draw, schema)}
     if _often(draw, 30):

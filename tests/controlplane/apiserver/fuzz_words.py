@@ -14,7 +14,12 @@ RESOURCES = [*registry().all(), *resources_of(CRONTABS)]
 KUBECTL: Mapping[str, Mapping[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "api" / "protobuf_bodies.json").read_text()
 )
-PROTOBUF = [base64.b64decode(one["protobuf"]) for one in KUBECTL.values() if one.get("protobuf")]
+PROTOBUF: dict[str, list[bytes]] = {}
+"""Kind -> bodies as kubectl sends them."""
+for _known in KUBECTL.values():
+    if _known.get("protobuf"):
+        _bodies = PROTOBUF.setdefault(_known["json"]["kind"], [])
+        _bodies.append(base64.b64decode(_known["protobuf"]))
 
 SPACE = "fuzz"
 NAMES = ("a", "b", "c")
