@@ -19,6 +19,7 @@ MANAGER_BYTES_MAX = 128
 
 STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 
+_TIMES = ("creationTimestamp", "deletionTimestamp")
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _IMMUTABLE = ("name", "namespace", *_KEPT)
 _NEVER_STORED = ("resourceVersion", "selfLink")
@@ -271,11 +272,22 @@ def _kept(meta: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     for name in _NEVER_STORED:
         kept.pop(name, None)
     for name in _KEPT:
-        if not kept.get(name) and old.get(name) is not None:
-            kept[name] = old[name]
+        given, known = kept.get(name), old.get(name)
+        if known is not None and (not given or (name in _TIMES and _is_same_time(given, known))):
+            kept[name] = known
     _drop_empty(kept)
     _restore(kept, old, "generation")
     return kept
+
+
+def _is_same_time(given: Any, known: str) -> bool:
+    """Clients may write a time in another way than they read it: `+00:00` for `Z`."""
+    if given == known:
+        return True
+    try:
+        return datetime.fromisoformat(given) == datetime.fromisoformat(known)
+    except (TypeError, ValueError):
+        return False
 
 
 def _drop_empty(meta: dict[str, Any]) -> None:
