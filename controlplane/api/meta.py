@@ -241,6 +241,10 @@ def prepare_update(
     """
     if subresource in _WRITES:
         return _written(new, old, _WRITES[subresource])
+    if subresource == "ephemeralcontainers":
+        spec = dict(old.get("spec") or {})
+        _restore(spec, new.get("spec") or {}, "ephemeralContainers")
+        return _written({**new, "spec": spec}, old, "spec")
     meta = _kept(new.get("metadata") or {}, old["metadata"])
     made = {**new, "metadata": meta}
     if "status" in resource.subresources and subresource != "binding":
