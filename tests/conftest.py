@@ -1,6 +1,11 @@
 """Options of the suites (pytest reads them only here, whatever part is run)."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A crowded machine is no fault of the code: no example is judged by its time.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
