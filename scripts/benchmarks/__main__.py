@@ -1,12 +1,14 @@
 """`scripts/bench WHAT`: figures of this machine.
 
 store          ours beside Debian's etcd, three members each, one run, ratios; exit status 1 when
-               one of them misses its bar (`below`), the only thing here that passes or fails
+               one of them misses its bar (`below`)
 restart        kill -9 with many keys and the longest WAL: time until it serves again
 stall          the event loop's longest pause while a snapshot is taken under writes
 catch-up       a follower is replaced and the new one takes a snapshot under load
 slow-watcher   a gigabyte of events past a watcher that never reads
 hostile        attacks on the client port, and what honest clients notice
+control        an API server over one member: writes, reads, lists, watches, memory, beside the
+               bars that a kube-apiserver has set; exit status 1 when one is missed
 memory         a member full of keys beside etcd's; connections that only wait
 """
 
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from benchmarks import (
     catch_up,
+    control,
     hostile,
     memory,
     observe,
@@ -28,7 +31,7 @@ from benchmarks import (
 )
 from benchmarks.rows import FULL, QUICK
 
-_WHATS = ("store", "restart", "stall", "catch-up", "slow-watcher", "hostile", "memory")
+_WHATS = ("store", "restart", "stall", "catch-up", "slow-watcher", "hostile", "memory", "control")
 
 
 def main() -> int:
@@ -36,6 +39,8 @@ def main() -> int:
     options = _parser().parse_args()
     if options.what == "store":
         return _store(options)
+    if options.what == "control":
+        return _control(options)
     print(observe.machine(), flush=True)
     match options.what:
         case "restart":
@@ -67,17 +72,19 @@ def _parser() -> argparse.ArgumentParser:
         action="store_const",
         const=QUICK,
         default=QUICK,
-        help=f"store: {QUICK.pairs} pairs of {QUICK.seconds:g} s a row, the default",
+        help=f"store: {QUICK.pairs} pairs of {QUICK.seconds:g} s a row; control: "
+        f"{control.QUICK.seconds:g} s a row; the default",
     )
     plan.add_argument(
         "--full",
         dest="plan",
         action="store_const",
         const=FULL,
-        help=f"store: {FULL.pairs} pairs of {FULL.seconds:g} s a row",
+        help=f"store: {FULL.pairs} pairs of {FULL.seconds:g} s a row; control: "
+        f"{control.FULL.seconds:g} s a row",
     )
-    parser.add_argument("--only", metavar="TEXT", default="", help="store: rows so named")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="store: all measurements")
+    parser.add_argument("--only", metavar="TEXT", default="", help="store, control: rows so named")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="store, control: all figures")
     parser.add_argument(
         "--plot", metavar="FILE.png", type=Path, help="store: rate and p99 against clients"
     )
@@ -110,6 +117,20 @@ def _store(options: argparse.Namespace) -> int:
         report.write_json(options.json)
     if plot:
         plot.write(report, options.plot)
+    return 1 if report.is_below else 0
+
+
+def _control(options: argparse.Namespace) -> int:
+    rows = control.named(options.only)
+    if not rows:
+        return _refuse(f"no row's name contains {options.only!r}")
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        return _refuse(f"there is no folder {options.json.parent}")
+    machine = observe.machine()
+    print(machine, flush=True)
+    report = control.run(rows, control.FULL if options.plan is FULL else control.QUICK, machine)
+    if options.json:
+        report.write_json(options.json)
     return 1 if report.is_below else 0
 
 
