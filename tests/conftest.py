@@ -12,3 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--all-pairs", action="store_true", help="kubectl: every version on every store"
     )
     parser.addoption("--target", choices=["etcd", "keelson"], help="conformance: only this target")
+    parser.addoption(
+        "--fuzz-requests", type=int, default=1_500, help="API server: how many random requests"
+    )
+    parser.addoption("--fuzz-seed", type=int, default=1, help="API server: which random requests")

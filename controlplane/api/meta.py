@@ -19,6 +19,7 @@ MANAGER_BYTES_MAX = 128
 
 STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 
+_TIMES = ("creationTimestamp", "deletionTimestamp")
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _IMMUTABLE = ("name", "namespace", *_KEPT)
 _NEVER_STORED = ("resourceVersion", "selfLink")
@@ -240,6 +241,10 @@ def prepare_update(
     """
     if subresource in _WRITES:
         return _written(new, old, _WRITES[subresource])
+    if subresource == "ephemeralcontainers":
+        spec = dict(old.get("spec") or {})
+        _restore(spec, new.get("spec") or {}, "ephemeralContainers")
+        return _written({**new, "spec": spec}, old, "spec")
     meta = _kept(new.get("metadata") or {}, old["metadata"])
     made = {**new, "metadata": meta}
     if "status" in resource.subresources and subresource != "binding":
@@ -271,11 +276,22 @@ def _kept(meta: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     for name in _NEVER_STORED:
         kept.pop(name, None)
     for name in _KEPT:
-        if not kept.get(name) and old.get(name) is not None:
-            kept[name] = old[name]
+        given, known = kept.get(name), old.get(name)
+        if known is not None and (not given or (name in _TIMES and _is_same_time(given, known))):
+            kept[name] = known
     _drop_empty(kept)
     _restore(kept, old, "generation")
     return kept
+
+
+def _is_same_time(given: Any, known: str) -> bool:
+    """Clients may write a time in another way than they read it: `+00:00` for `Z`."""
+    if given == known:
+        return True
+    try:
+        return datetime.fromisoformat(given) == datetime.fromisoformat(known)
+    except (TypeError, ValueError):
+        return False
 
 
 def _drop_empty(meta: dict[str, Any]) -> None:

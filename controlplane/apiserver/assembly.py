@@ -173,7 +173,7 @@ class Assembly:
             ("create", "token"): accounts.token,
             ("update", "finalize"): writes.update,
         }
-        for plain in ("status", "ephemeralcontainers", "resize", "approval"):
+        for plain in ("status", "ephemeralcontainers"):
             handlers["get", plain] = reads.get
             handlers["update", plain] = writes.update
             handlers["patch", plain] = writes.patch

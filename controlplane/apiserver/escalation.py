@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from controlplane.api import errors
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.authorization import Authorizer
+from controlplane.apiserver.incoming import Target
 from controlplane.apiserver.rbac import RBAC_GROUP, Attributes, Rule, role_place, rule_of
 from controlplane.apiserver.users import User
 
@@ -38,6 +39,19 @@ class Escalation:
                 self._require_held(user, resource, new, namespace, rules, "escalate")
         elif resource.plural in _BINDINGS and (old is None or _binds_more(new, old)):
             self._require_bindable(user, resource, new, namespace)
+
+    def require_create(self, user: User, target: Target) -> None:
+        """An apply of what is not there makes it. Raises ApiError 403."""
+        self._authorizer.require(
+            user,
+            Attributes(
+                verb="create",
+                group=target.group,
+                resource=target.plural,
+                namespace=target.namespace,
+                name=target.name,
+            ),
+        )
 
     def _require_aggregation(
         self, user: User, resource: Resource, new: Object, old: Object | None

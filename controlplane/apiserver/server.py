@@ -108,7 +108,7 @@ class ApiServer:
             return await self._documents.answer(incoming, user)
         self._authorizer.require(user, _attributes(target, incoming))
         resource = self._registry.find(target.group, target.version, target.plural)
-        if resource is None:
+        if resource is None or _is_out_of_place(target, is_namespaced=resource.is_namespaced):
             raise errors.no_such_path()
         handler = self._handler(target, resource.verbs, resource.subresources)
         if resource.is_namespaced and not target.namespace and target.verb not in _ACROSS:
@@ -156,6 +156,12 @@ _HAS_NAME = {"create": False, "update": True, "patch": True}
 _READS = frozenset(("get", "list", "watch"))
 _OF_ONE_NAME = frozenset(("list", "watch", "deletecollection"))
 _ACROSS = frozenset(("list", "watch"))  # of all namespaces together
+
+
+def _is_out_of_place(target: Target, *, is_namespaced: bool) -> bool:
+    """A path in a namespace, whose rights were asked for, of what is in none."""
+    is_namespace = (target.group, target.plural) == ("", "namespaces")
+    return bool(target.namespace) and not is_namespaced and not is_namespace
 
 
 def _attributes(target: Target, incoming: Incoming) -> Attributes:

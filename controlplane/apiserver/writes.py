@@ -244,6 +244,8 @@ class Writes:
             is_absent = error.reason == "NotFound" and error.name == call.target.name
             if not is_absent or error.kind != resource.plural or call.target.subresource:
                 raise
+        # Who may patch what is there may not thereby make what is not.
+        self._escalation.require_create(call.user, call.target)
         created = await self._created(call, options, merged(None), is_apply=True)
         return answer(call, created, code=201)
 

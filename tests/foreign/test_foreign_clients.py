@@ -6,13 +6,13 @@ share a process with them.
 
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kvstore.testing.processes import KEELSON, ClusterProcesses
+from tests.foreign.conftest import Install, python_with
 
 PYTHON_CLIENTS = {
     # etcd3's generated code needs protobuf before 4.
@@ -20,7 +20,6 @@ PYTHON_CLIENTS = {
     "aetcd": ["aetcd==1.0.0a4"],
 }
 NODE_CLIENT = "etcd3@1.1.2"
-INSTALL_SECONDS_MAX = 500
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -30,39 +29,17 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterProcesse
         yield cluster
 
 
-@pytest.fixture
-def install(tmp_path: Path) -> Callable[[list[str]], None]:
-    """Runs an installer; without its registry the test cannot be run."""
-
-    def run(command: list[str]) -> None:
-        ended = subprocess.run(
-            command,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS_MAX,
-            check=False,
-        )
-        if ended.returncode != 0:
-            pytest.skip(f"{command[-1]} cannot be installed here: {ended.stderr[-300:]}")
-
-    return run
-
-
 @pytest.mark.parametrize("name", PYTHON_CLIENTS)
 def test_a_python_client_works_unmodified(
-    name: str, member: ClusterProcesses, install: Callable[[list[str]], None], tmp_path: Path
+    name: str, member: ClusterProcesses, install: Install, tmp_path: Path
 ) -> None:
-    uv = [sys.executable, "-m", "uv"]
-    python = str(tmp_path / "venv" / "bin" / "python")
-    install([*uv, "venv", "--quiet", "venv"])
-    install([*uv, "pip", "install", "--quiet", "--python", python, *PYTHON_CLIENTS[name]])
+    python = python_with(install, tmp_path, *PYTHON_CLIENTS[name])
     _run_session([python], f"{name}_session.py", member, tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 def test_a_node_client_works_unmodified(
-    member: ClusterProcesses, install: Callable[[list[str]], None], tmp_path: Path
+    member: ClusterProcesses, install: Install, tmp_path: Path
 ) -> None:
     install(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(tmp_path), NODE_CLIENT])
     _run_session(["node"], "etcd3_session.cjs", member, tmp_path)

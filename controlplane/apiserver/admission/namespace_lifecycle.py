@@ -7,6 +7,7 @@ from controlplane.api import errors
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object
 from controlplane.apiserver.admission.review import CREATE, DELETE, Review
+from controlplane.objects import Claim
 
 IMMORTAL = ("default", "kube-system", "kube-public")
 # Who is about to be deleted may still be asked about.
@@ -30,6 +31,11 @@ def mutate(review: Review, found: Object) -> Object:
         raise errors.not_found("namespaces", "", review.namespace)
     if (namespace.get("status") or {}).get("phase") == "Terminating":
         raise _terminating(review)
+    version = namespace["metadata"].get("resourceVersion")
+    if version:
+        # The namespace is as it was when this is written, or somebody may have swept it already.
+        key = f"/registry/core/namespaces/{review.namespace}".encode()
+        review.claims.append(Claim(key=key, value=None, expected=int(version)))
     return found
 
 

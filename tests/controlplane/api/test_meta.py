@@ -290,6 +290,26 @@ def test_update_does_not_hide_that_the_writer_changed_what_is_immutable() -> Non
     assert meta.validate_meta_update(made["metadata"], OLD)[0].field == "metadata.uid"
 
 
+@pytest.mark.parametrize(
+    ("given", "faults"),
+    [
+        ("2026-11-29T08:00:00+00:00", 0),
+        ("2026-11-29T09:00:00+01:00", 0),
+        ("2026-11-29T08:00:00+01:00", 1),
+        ("2026-11-29T08:00:00.5Z", 1),
+        ("2026-11-29T08:00:00", 1),
+        ("today", 1),
+        (7, 1),
+    ],
+)
+def test_a_time_written_another_way_is_the_same_time(given: object, faults: int) -> None:
+    """2.12: as clients write it that keep times as moments."""
+    made = updated({"metadata": {**OLD, "creationTimestamp": given}, "spec": STORED["spec"]})
+    found = meta.validate_meta_update(made["metadata"], OLD)
+    assert [one.field for one in found] == ["metadata.creationTimestamp"] * faults
+    assert faults or made["metadata"] == OLD
+
+
 def test_deletion_that_is_under_way_stays_so() -> None:
     dying = {**STORED["metadata"], "deletionTimestamp": "t", "deletionGracePeriodSeconds": 0}
     old = {**STORED, "metadata": dying}

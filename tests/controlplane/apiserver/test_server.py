@@ -181,7 +181,7 @@ async def test_a_dry_run_takes_no_address(api: Api) -> None:
     """2.10, 5.2."""
     space = await api.new_namespace()
     path = f"/api/v1/namespaces/{space}/services"
-    spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30077}]}
+    spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30005}]}
     wanted = {"metadata": {"name": "a"}, "spec": spec}
     for _ in range(2):
         await api.good("POST", f"{path}?dryRun=All", wanted)

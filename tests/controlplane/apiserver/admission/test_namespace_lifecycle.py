@@ -76,3 +76,17 @@ def test_a_pod_is_refused_for_its_namespace_before_anything_is_looked_up_in_it()
     with pytest.raises(ApiError) as caught:
         admission.mutate(review("CREATE", PODS), FOUND)
     assert (caught.value.code, caught.value.kind) == (404, "namespaces")
+
+
+def test_what_is_created_holds_on_to_the_namespace_as_it_was_seen() -> None:
+    """Or the namespace might be swept, and gone, between this look and the write."""
+    found = namespace()
+    found["metadata"]["resourceVersion"] = "17"
+    asked = review("CREATE", MAPS, found)
+    namespace_lifecycle.mutate(asked, FOUND)
+    (claim,) = asked.claims
+    assert (claim.key, claim.value, claim.expected) == (
+        b"/registry/core/namespaces/shop",
+        None,
+        17,
+    )

@@ -143,10 +143,9 @@ SCENARIOS = (
         needs="controllers",
     ),
     scenario(
-        "each namespace has an account and the authority",
+        "each namespace has an account",
         "3.1",
         ok("create ns $NS-new", "namespace/$NS-new created"),
-        ok("wait cm/kube-root-ca.crt -n $NS-new --for=create --timeout=60s", None, since=31),
         ok("wait sa/default -n $NS-new --for=create --timeout=60s", None, since=31),
         needs="controllers",
     ),
