@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -56,10 +57,21 @@ async def _until_signal(work: Awaitable[None]) -> None:
         await running
 
 
+# Objects are trees: their last reader frees them. So young collections are rare, full ones nearly
+# never, and what is there when serving begins (schemas of all kinds) is never walked again.
+_GC_THRESHOLDS = (50_000, 50, 1_000)
+
+
 async def _apiserver(chosen: settings.Settings) -> None:
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+    def announce(url: str) -> None:
+        gc.collect()
+        gc.freeze()
+        print(f"serving {url}", flush=True)
+
     async with chosen.store.connect() as client:
-        server = assembly.Assembly(chosen, client)
-        await server.run(lambda url: print(f"serving {url}", flush=True))
+        await assembly.Assembly(chosen, client).run(announce)
 
 
 async def _controllers(chosen: manager.Settings) -> None:

@@ -296,9 +296,11 @@ class ObjectStore:
         *,
         options: DeleteOptions | None = None,
         also: Sequence[Claim] = (),
+        known: Object | None = None,
     ) -> Deletion:
         """Remove an object, or mark it while finalizers or its grace period hold it (2.16, 2.17).
 
+        `known` as for `update`.
         Raises ApiError 404, 409 when a precondition does not hold.
         """
         wanted = options or DeleteOptions()
@@ -309,7 +311,8 @@ class ObjectStore:
             return _Outcome(doomed.object, doomed.is_gone)
 
         key = stored.key_of(resource, namespace, name)
-        outcome = await self._change(resource, key, name, decide, None, also, wanted.dry_run)
+        guess = None if known is None else _guess(known)
+        outcome = await self._change(resource, key, name, decide, guess, also, wanted.dry_run)
         return Deletion(outcome.object, outcome.is_gone)
 
     # ------------------------------------------------------------------ the txns

@@ -199,7 +199,7 @@ def _with_values(resource: Resource, old: Object, new: Object) -> Object:
     added: dict[str, Any] = {name: [] for name in _LISTS if name in new and name not in old}
     for name in _STRUCTS:
         known, part = old.get(name, {}), new.get(name)
-        if isinstance(part, Mapping) and isinstance(known, Mapping):
+        if isinstance(part, dict) and isinstance(known, dict):
             whole = _with_values(resource, known, part)
             if whole is not old.get(name):
                 added[name] = whole

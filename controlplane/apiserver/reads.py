@@ -14,9 +14,9 @@ from controlplane.api.continuation import Continuation
 from controlplane.api.resource import Object
 from controlplane.apiserver.cache import Change, Entry
 from controlplane.apiserver.cacher import Cacher
-from controlplane.apiserver.call import Call, Outgoing, Sink, Streaming, answer
+from controlplane.apiserver.call import Call, Outgoing, Sink, Streaming, answer, warned
 from controlplane.apiserver.incoming import Answer
-from controlplane.apiserver.selection import METADATA, TABLE, Selection, selection_of
+from controlplane.apiserver.selection import JSON, METADATA, TABLE, Selection, selection_of
 from controlplane.apiserver.watches import Watcher, error_line, partial
 from controlplane.objects import ObjectStore
 
@@ -36,17 +36,23 @@ class Reads:
 
     async def get(self, call: Call) -> Answer:
         """One object. Raises ApiError 404."""
-        return answer(call, await self.object(call))
+        raw = await self._raw(call)
+        if call.form.name == JSON and stored.is_served(call.resource, raw):
+            return Answer(body=raw, headers=warned(call))
+        return answer(call, stored.loads(call.resource, raw))
 
     async def object(self, call: Call) -> Object:
         """The object that a call is about, as fresh as it asks for. Raises ApiError 404."""
+        return stored.loads(call.resource, await self._raw(call))
+
+    async def _raw(self, call: Call) -> bytes:
         await self._fresh(call.incoming.query.text("resourceVersion"))
         resource, target = call.resource, call.target
         cache = self._cacher.cache.of(resource.group, resource.plural)
         entry = cache.get(resource.key(target.namespace, target.name))
         if entry is None:
             raise errors.not_found(resource.plural, resource.group, target.name)
-        return stored.loads(resource, entry.raw)
+        return entry.raw
 
     async def list(self, call: Call) -> Answer:
         """A page of objects, or all."""
@@ -244,7 +250,8 @@ def _page(
     if form.name == TABLE:
         table = tables.table(
             resource,
-            [stored.loads(resource, raw) for raw in raws],
+            # One after the other: all of them at once would be much to walk for the collector.
+            (stored.loads(resource, raw) for raw in raws),
             now=call.now,
             resource_version=str(revision),
             continue_token=token,
@@ -262,8 +269,8 @@ def _page(
     if form.name == METADATA:
         kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
         items = [orjson.dumps(partial(orjson.loads(raw))) for raw in raws]
-    elif resource.storage_version not in ("", resource.version):
-        items = [orjson.dumps(stored.loads(resource, raw)) for raw in raws]
+    else:
+        items = [stored.served(resource, raw) for raw in raws]
     head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": metadata})
     return Answer(body=b'%b,"items":[%b]}' % (head[:-1], b",".join(items)))
 

@@ -110,9 +110,7 @@ class Watcher:
             return orjson.dumps(table)
         if self._form.name == METADATA:
             return orjson.dumps(partial(orjson.loads(entry.raw)))
-        if self._resource.storage_version not in ("", self._resource.version):
-            return orjson.dumps(stored.loads(self._resource, entry.raw))
-        return entry.raw
+        return stored.served(self._resource, entry.raw)
 
     def _table(self, found: Sequence[Any]) -> Any:
         version = str(found[0]["metadata"]["resourceVersion"]) if found else ""

@@ -90,7 +90,11 @@ class Writes:
         wish = delete_wish(call.incoming, _delete_body(call))
         admission.mutate(self._review(call, DELETE, is_dry_run=wish.is_dry_run), {})
         deletion = await self._store.delete(
-            resource, target.namespace, target.name, options=wish.options()
+            resource,
+            target.namespace,
+            target.name,
+            options=wish.options(),
+            known=self._known(resource, target.namespace, target.name),
         )
         if not deletion.is_gone:
             return answer(call, deletion.object)
@@ -193,9 +197,19 @@ class Writes:
                 decide,
                 also=review.claims,
                 dry_run=options.is_dry_run,
+                known=self._known(resource, target.namespace, target.name),
             )
 
         return await self._claimed(review, attempt)
+
+    def _known(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """What the cache has: the store is asked only where that is not what it has itself."""
+        if resource.strategy.from_storage is not None:
+            return None
+        found = self._lister.get(resource.group, resource.plural, namespace, name)
+        if found is None or found["apiVersion"] != resource.api_version:
+            return None
+        return found
 
     # -------------------------------------------------------------------- apply
 

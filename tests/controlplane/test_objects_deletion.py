@@ -169,3 +169,42 @@ async def test_delete_of_another_version_is_a_conflict(store: ObjectStore, names
     assert caught.value.code == 409
     assert "The object might have been deleted and then recreated" in caught.value.message
     assert await _is_there(store, namespace)
+
+
+async def test_a_guess_decides_no_deletion_that_the_store_would_not(
+    store: ObjectStore, namespace: str
+) -> None:
+    """2.16, 2.17: what the caller believes may be old."""
+    old = await store.create(WIDGETS, widget(namespace))
+    await store.update(
+        WIDGETS, namespace, "a", lambda now: with_metadata(now, finalizers=["x/one"])
+    )
+    marked = await store.delete(WIDGETS, namespace, "a", known=old)
+    assert not marked.is_gone, "the guess has no finalizer"
+    again = await store.delete(WIDGETS, namespace, "a", known=marked.object)
+    assert again.object == marked.object, "a repeated delete writes nothing"
+    await store.update(WIDGETS, namespace, "a", lambda now: with_metadata(now, finalizers=[]))
+    with pytest.raises(ApiError) as caught:
+        await store.delete(WIDGETS, namespace, "a", known=marked.object)
+    assert caught.value.code == 404
+
+
+async def test_a_precondition_is_held_against_the_store_and_not_the_guess(
+    store: ObjectStore, namespace: str
+) -> None:
+    """2.17."""
+    old = await store.create(WIDGETS, widget(namespace))
+    new = await store.update(
+        WIDGETS, namespace, "a", lambda now: with_metadata(now, labels={"a": "b"})
+    )
+    version = str(new["metadata"]["resourceVersion"])
+    options = DeleteOptions(resource_version=version)
+    assert (await store.delete(WIDGETS, namespace, "a", options=options, known=old)).is_gone
+
+
+async def test_a_true_guess_spares_the_read(store: ObjectStore, namespace: str) -> None:
+    made = await store.create(WIDGETS, widget(namespace))
+    renamed = {**made, "spec": {"size": 99}}  # told apart from what would be read
+    deletion = await store.delete(WIDGETS, namespace, "a", known=renamed)
+    assert deletion.is_gone
+    assert deletion.object["spec"] == {"size": 99}

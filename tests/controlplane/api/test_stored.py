@@ -1,5 +1,6 @@
 """The stored form of objects."""
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from controlplane.api import stored
 from controlplane.api.errors import ApiError
-from controlplane.api.resource import Object
+from controlplane.api.resource import Object, Strategy
 from tests.controlplane.kinds import WIDGETS
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
@@ -85,3 +86,27 @@ def test_impossible_name_is_a_bad_request(namespace: str, name: str) -> None:
     with pytest.raises(ApiError) as caught:
         stored.key_of(WIDGETS, namespace, name)
     assert caught.value.code == 400
+
+
+@pytest.mark.parametrize("storage_version", ["v1", "v2"])
+def test_bytes_kept_in_another_version_are_served_in_the_one_asked_for(
+    storage_version: str,
+) -> None:
+    kept_as = msgspec.structs.replace(WIDGETS, version="v2", storage_version="v2")
+    asked = msgspec.structs.replace(WIDGETS, storage_version=storage_version)
+    raw = stored.splice(stored.encode(kept_as, {"metadata": {"name": "a"}}), 7)
+    assert orjson.loads(stored.served(asked, raw))["apiVersion"] == "example.com/v1"
+    assert stored.served(kept_as, raw) is raw
+
+
+def test_a_version_that_begins_like_another_is_not_taken_for_it() -> None:
+    kept_as = msgspec.structs.replace(WIDGETS, version="v1beta1", storage_version="v1beta1")
+    raw = stored.splice(stored.encode(kept_as, {"metadata": {"name": "a"}}), 7)
+    assert orjson.loads(stored.served(WIDGETS, raw))["apiVersion"] == "example.com/v1"
+
+
+def test_what_has_a_way_back_from_the_store_goes_it() -> None:
+    strategy = Strategy(from_storage=lambda obj: {**obj, "is": "back"})
+    asked = msgspec.structs.replace(WIDGETS, strategy=strategy)
+    raw = stored.splice(stored.encode(WIDGETS, {"metadata": {"name": "a"}}), 7)
+    assert orjson.loads(stored.served(asked, raw))["is"] == "back"
