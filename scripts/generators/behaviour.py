@@ -1,7 +1,7 @@
 """docs/behaviour.md: for each behaviour of Kubernetes that is promised, the tests that name it.
 
-A test names a row by its number: in its docstring, in a comment, or in the second argument of a
-`scenario`. What no test names is listed as open.
+A test names a row by its number: in its own docstring, in a comment, or in the second argument of
+a `scenario`. What no test names is listed as open.
 """
 
 import ast
@@ -82,12 +82,10 @@ def tests_of(path: Path) -> Iterator[tuple[str, set[str]]]:
     text = path.read_text()
     lines = text.splitlines()
     tree = ast.parse(text)
-    general = named_in(ast.get_docstring(tree) or "") if path.name.startswith("test_") else set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if node.name.startswith("test_"):
-                own = _of_function(node, lines)
-                yield node.name, own or general
+                yield node.name, _of_function(node, lines)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "scenario":
             words = [one.value for one in node.args[:2] if isinstance(one, ast.Constant)]
             if len(words) == 2:
