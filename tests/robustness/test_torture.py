@@ -1,5 +1,6 @@
 """Bounded runs of the torture; long ones by `python -m kvstore.testing torture --minutes 20`."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -148,8 +149,11 @@ class _Command:
 
 def children_of(pid: int) -> list[int]:
     """Of all its threads."""
-    files = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for file in files for child in file.read_text().split()]
+    children = list[int]()
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # a thread may end meanwhile
+            children += map(int, file.read_text().split())
+    return children
 
 
 def command_line(pid: int) -> str:

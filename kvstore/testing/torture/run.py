@@ -200,6 +200,7 @@ class _Director:
             clients=self._plan.clients,
             writers=self._plan.writers,
             seed=self._plan.seed,
+            is_control=self._plan.is_control,
         )
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -18,6 +18,7 @@ from kvstore.testing.torture.recorder import RecordedWatch, Recorder
 from kvstore.testing.watch_checker import Batch, Resumption, Watch
 
 STILL_SECONDS_MAX = 120.0  # without anything new; who has much to tell may take longer
+STILL_SECONDS_MAX_OF_CONTROL = 5.0  # where silence is what a run hopes for
 CATCH_UP_SECONDS_MAX = 1_800.0
 _BACK_REVISIONS_MAX = 500  # how far back a short watch may start
 _SHORT_SECONDS_MAX = 8.0
@@ -28,9 +29,13 @@ _MOVE_SECONDS = 3.0  # between two changes of the raw watch to another member, o
 class Watchers:
     """All watches of a run."""
 
-    def __init__(self, recorder: Recorder, prefix: bytes) -> None:
+    def __init__(
+        self, recorder: Recorder, prefix: bytes, still_seconds_max: float = STILL_SECONDS_MAX
+    ) -> None:
+        """`still_seconds_max`: how long a watch may get nothing new, while there is something."""
         self._recorder = recorder
         self._prefix = prefix
+        self._still_seconds_max = still_seconds_max
         self._end = client.prefix_end(prefix)
         self._last_revision: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._is_disturbed = False
@@ -73,7 +78,7 @@ class Watchers:
 
     async def _watch_to_the_end(self, store: client.Client, watch: Watch) -> None:
         recorded = self._record(watch)
-        async with asyncio.TaskGroup() as tasks, _watching(store, watch) as changes:
+        async with _watching(store, watch) as changes, asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(recorded, changes))
             last = await asyncio.shield(self._last_revision)
             await self.told_through(last, recorded, changes.request_progress)
@@ -86,7 +91,8 @@ class Watchers:
         def receive(item: Batch | Resumption, term: int) -> None:
             self._recorder.record_item(recorded, item, term=term)
 
-        async with asyncio.TaskGroup() as tasks, RawWatch(endpoints, watch, random) as changes:
+        # In this order: a watch that is closed before its reader ends would fail it.
+        async with RawWatch(endpoints, watch, random) as changes, asyncio.TaskGroup() as tasks:
             following = tasks.create_task(changes.run(receive))
             moving = tasks.create_task(_move_now_and_then(changes, random))
             last = await asyncio.shield(self._last_revision)
@@ -104,8 +110,8 @@ class Watchers:
         while not is_stopped():
             recorded = self._record(self._short(random))
             async with (
-                asyncio.TaskGroup() as tasks,
                 _watching(store, recorded.asked_for) as changes,
+                asyncio.TaskGroup() as tasks,
             ):
                 following = tasks.create_task(self._follow(recorded, changes))
                 await asyncio.sleep(random.random() * _SHORT_SECONDS_MAX)
@@ -121,7 +127,7 @@ class Watchers:
         """
         waited_seconds = still_seconds = 0.0
         while recorded.revision < last:
-            if still_seconds > STILL_SECONDS_MAX or waited_seconds > CATCH_UP_SECONDS_MAX:
+            if still_seconds > self._still_seconds_max or waited_seconds > CATCH_UP_SECONDS_MAX:
                 raise ViolationError(
                     f"a watch is at revision {recorded.revision} and does not reach {last}"
                 )

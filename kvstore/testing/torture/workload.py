@@ -19,7 +19,11 @@ from kvstore.testing.torture.large_values import LargeClient
 from kvstore.testing.torture.leases import TTL_SECONDS_MAX, LeaseClient
 from kvstore.testing.torture.operators import Operator
 from kvstore.testing.torture.recorder import Recorder
-from kvstore.testing.torture.watchers import Watchers
+from kvstore.testing.torture.watchers import (
+    STILL_SECONDS_MAX,
+    STILL_SECONDS_MAX_OF_CONTROL,
+    Watchers,
+)
 
 PREFIX = b"torture/"
 REQUEST_TIMEOUT_SECONDS = 4.0  # outlasts an election; what hangs at a silent member ends sooner
@@ -40,10 +44,18 @@ class Workload:
     """Everybody who talks to the cluster; `run` is over once `stop` was called."""
 
     def __init__(
-        self, endpoints: Sequence[str], recorder: Recorder, *, clients: int, writers: int, seed: int
+        self,
+        endpoints: Sequence[str],
+        recorder: Recorder,
+        *,
+        clients: int,
+        writers: int,
+        seed: int,
+        is_control: bool = False,
     ) -> None:
         self.recorder = recorder
-        self.watchers = Watchers(recorder, PREFIX)
+        patience = STILL_SECONDS_MAX_OF_CONTROL if is_control else STILL_SECONDS_MAX
+        self.watchers = Watchers(recorder, PREFIX, patience)
         self._endpoints = tuple(endpoints)
         self._clients = clients
         self._writers = writers
