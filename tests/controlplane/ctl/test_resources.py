@@ -2,9 +2,8 @@ import pytest
 
 from controlplane.api import discovery
 from controlplane.api.registry import Registry
-from controlplane.ctl_commands import Targets, targets_of
-from controlplane.ctl_errors import CtlError
-from controlplane.ctl_resources import Resources
+from controlplane.ctl.errors import CtlError
+from controlplane.ctl.resources import Resources
 
 REGISTRY = Registry.builtin()
 RESOURCES = Resources(
@@ -44,19 +43,3 @@ def test_paths() -> None:
     for name in ("", ".", "..", "a/b", "a%2e"):
         with pytest.raises(CtlError):
             deployments.object("d", name)
-
-
-def test_what_is_meant_by_words() -> None:
-    [pods] = RESOURCES.called("pods")
-    [services] = RESOURCES.called("svc")
-    assert targets_of(RESOURCES, ["po,svc", "a", "b"]) == [
-        Targets(pods, ("a", "b")),
-        Targets(services, ("a", "b")),
-    ]
-    assert targets_of(RESOURCES, ["po/a", "svc/b"]) == [
-        Targets(pods, ("a",)),
-        Targets(services, ("b",)),
-    ]
-    for words in (["po/a", "b"], ["po/"], ["po/a/b"], []):
-        with pytest.raises(CtlError):
-            targets_of(RESOURCES, words)

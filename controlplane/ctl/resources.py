@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from controlplane.ctl_errors import CtlError
+from controlplane.ctl.errors import CtlError
 
 
 class ApiResource(msgspec.Struct, frozen=True):

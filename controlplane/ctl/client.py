@@ -9,9 +9,9 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
-from controlplane.ctl_errors import CtlError, StatusError
-from controlplane.ctl_kubeconfig import Access
-from controlplane.ctl_resources import Resources
+from controlplane.ctl.errors import CtlError, StatusError
+from controlplane.ctl.kubeconfig import Access
+from controlplane.ctl.resources import Resources
 
 JSON = "application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"

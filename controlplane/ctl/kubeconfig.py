@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from controlplane.ctl_errors import CtlError
+from controlplane.ctl.errors import CtlError
 
 _PLUGINS = ("exec", "auth-provider")
 

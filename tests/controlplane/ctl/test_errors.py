@@ -1,6 +1,6 @@
 from controlplane.api import errors
 from controlplane.api.errors import Cause
-from controlplane.ctl_errors import StatusError, message_of
+from controlplane.ctl.errors import StatusError, message_of
 
 
 def told(error: errors.ApiError) -> str:

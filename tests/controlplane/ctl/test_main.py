@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cluster import kubeconfig
-from controlplane import ctl
+from controlplane.ctl.__main__ import main
 
 STARTED_SECONDS_MAX = 120.0
 pytestmark = pytest.mark.timeout(300)
@@ -48,7 +48,7 @@ def cpctl(config: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Cpctl]:
     def run(*words: str) -> Ran:
         capsys.readouterr()
         where = [] if {"-n", "-A"} & set(words) else ["-n", namespace]
-        status = ctl.main(["--kubeconfig", str(config), *words, *where])
+        status = main(["--kubeconfig", str(config), *words, *where])
         captured = capsys.readouterr()
         return Ran(status, captured.out, captured.err)
 
@@ -303,7 +303,7 @@ def test_who_is_not_let_in_is_told_so(
     tree["users"][0]["user"] = {"token": "of nobody"}
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(tree))
-    assert ctl.main(["--kubeconfig", str(path), "get", "pods"]) == 1
+    assert main(["--kubeconfig", str(path), "get", "pods"]) == 1
     told = capsys.readouterr().err
     assert told == "error: You must be logged in to the server (Unauthorized)\n"
 
@@ -314,7 +314,7 @@ def test_nobody_listens(config: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(tree))
     assert not kubeconfig.is_current(path.read_text(), config.read_text())
-    assert ctl.main(["--kubeconfig", str(path), "get", "pods"]) == 1
+    assert main(["--kubeconfig", str(path), "get", "pods"]) == 1
     assert capsys.readouterr().err == (
         "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or"
         " port?\n"
@@ -330,7 +330,7 @@ def test_a_server_with_another_authority_is_not_trusted(
     cluster["certificate-authority"] = str(config.parent / "certificates" / "store-ca.crt")
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(tree))
-    assert ctl.main(["--kubeconfig", str(path), "get", "pods"]) == 1
+    assert main(["--kubeconfig", str(path), "get", "pods"]) == 1
     assert "Unable to connect to the server" in capsys.readouterr().err
 
 

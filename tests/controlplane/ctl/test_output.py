@@ -4,9 +4,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane import ctl_output
 from controlplane.api.decoding import decode_yaml
-from controlplane.ctl_output import TableWriter
+from controlplane.ctl import output
+from controlplane.ctl.output import TableWriter
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"), include_characters="\n\t"))
 AWKWARD = st.sampled_from(["y", "no", "1e3", "0o17", "~", "", "null", ".5", "-", "22:22", "a: b"])
@@ -19,14 +19,14 @@ TREES = st.recursive(
 
 @given(st.dictionaries(TEXT | AWKWARD, TREES, max_size=4))
 def test_yaml_is_read_back_as_it_was_by_kubernetes_rules(tree: dict[str, Any]) -> None:
-    value, duplicates = decode_yaml(ctl_output.as_yaml(tree).encode())
+    value, duplicates = decode_yaml(output.as_yaml(tree).encode())
     assert value == tree
     assert duplicates == ()
 
 
 @given(st.dictionaries(TEXT, TREES, max_size=4))
 def test_json_is_indented_by_four_and_read_back_as_it_was(tree: dict[str, Any]) -> None:
-    text = ctl_output.as_json(tree)
+    text = output.as_json(tree)
     assert json.loads(text) == tree
     indents = [len(line) - len(line.lstrip(" ")) for line in text.split("\n")]
     assert all(indent % 4 == 0 for indent in indents)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from controlplane import ctl_kubeconfig
-from controlplane.ctl_errors import CtlError
+from controlplane.ctl import kubeconfig
+from controlplane.ctl.errors import CtlError
 
 
 def a_config(tmp_path: Path, user: dict[str, Any], **cluster: Any) -> Path:
@@ -27,13 +27,13 @@ def a_config(tmp_path: Path, user: dict[str, Any], **cluster: Any) -> Path:
 
 def test_a_token_may_lie_in_a_file_beside_the_kubeconfig(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("abc\n")
-    access = ctl_kubeconfig.load(a_config(tmp_path, {"tokenFile": "token"}), None)
+    access = kubeconfig.load(a_config(tmp_path, {"tokenFile": "token"}), None)
     assert (access.server, access.namespace, access.token) == ("http://127.0.0.1:1", "mine", "abc")
     assert access.tls is None
 
 
 def test_a_context_can_be_chosen(tmp_path: Path) -> None:
-    access = ctl_kubeconfig.load(a_config(tmp_path, {"token": "abc"}), "bare")
+    access = kubeconfig.load(a_config(tmp_path, {"token": "abc"}), "bare")
     assert (access.namespace, access.token) == ("default", "")
 
 
@@ -50,7 +50,7 @@ def test_what_cannot_be_used_is_told(
     tmp_path: Path, user: dict[str, Any], cluster: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(CtlError, match=told):
-        ctl_kubeconfig.load(a_config(tmp_path, user, **cluster), None)
+        kubeconfig.load(a_config(tmp_path, user, **cluster), None)
 
 
 @pytest.mark.parametrize("text", ["[", "3", "{}", "{contexts: 3, current-context: a}"])
@@ -58,7 +58,7 @@ def test_what_is_no_kubeconfig_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
     with pytest.raises(CtlError, match="error: "):
-        ctl_kubeconfig.load(path, None)
+        kubeconfig.load(path, None)
 
 
 def test_the_flag_counts_before_the_environment(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_the_flag_counts_before_the_environment(tmp_path: Path) -> None:
     there.touch()
     assert stat.S_ISREG(there.stat().st_mode)
     environment = {"KUBECONFIG": os.pathsep.join(["/nowhere", str(there)])}
-    assert ctl_kubeconfig.path_of("flag", environment) == Path("flag")
-    assert ctl_kubeconfig.path_of(None, environment) == there
-    assert ctl_kubeconfig.path_of(None, {"KUBECONFIG": "/nowhere"}) == Path("/nowhere")
-    assert ctl_kubeconfig.path_of(None, {}).name == "config"
+    assert kubeconfig.path_of("flag", environment) == Path("flag")
+    assert kubeconfig.path_of(None, environment) == there
+    assert kubeconfig.path_of(None, {"KUBECONFIG": "/nowhere"}) == Path("/nowhere")
+    assert kubeconfig.path_of(None, {}).name == "config"

@@ -13,7 +13,7 @@ import msgspec
 from controlplane.api.decoding import decode_yaml
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.ctl_errors import CtlError
+from controlplane.ctl.errors import CtlError
 
 _SUFFIXES = (".json", ".yaml", ".yml")
 _SEPARATOR = re.compile(rb"^---(?=\s|$).*$", re.MULTILINE)

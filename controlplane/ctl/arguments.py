@@ -1,84 +1,19 @@
-"""cpctl: a small kubectl, for machines that have none.
-
-    cpctl --kubeconfig .cluster/kubeconfig get pods,services -A
-    cpctl apply -f manifests/
-    cpctl get deployments -w
-
-Commands, flags, output and errors are kubectl's as far as they go; `apply` is server-side. This
-module is the door: words in, output and exit status out (0, or 1 when something failed).
-"""
+"""What may stand behind `cpctl`: flags of all commands and of each, as kubectl spells them."""
 
 import argparse
-import asyncio
-import os
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-from controlplane import ctl_commands, ctl_kubeconfig
-from controlplane.ctl_client import ApiClient
-from controlplane.ctl_commands import Session
-from controlplane.ctl_errors import CtlError, StatusError, message_of
+from controlplane.ctl.errors import CtlError
 
-_EXIT_ERROR, _EXIT_INTERRUPTED = 1, 130
-_COMMANDS: Mapping[str, tuple[Callable[[Session], Awaitable[None]], str]] = {
-    "get": (ctl_commands.get, "print objects: get TYPE[,TYPE] [NAME …] | TYPE/NAME …"),
-    "describe": (ctl_commands.describe, "all that objects say, and their events"),
-    "apply": (ctl_commands.apply, "make objects what files say, as one of their managers"),
-    "create": (ctl_commands.create, "create the objects of files"),
-    "delete": (ctl_commands.delete, "delete objects and wait until they are gone"),
-    "scale": (ctl_commands.scale, "set the number of replicas"),
-}
 _GLOBAL_FLAGS = (("--kubeconfig", "FILE"), ("--context", "NAME"), ("--namespace", "NAME"))
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status."""
-    try:
-        return _run(list(sys.argv[1:] if words is None else words))
-    except CtlError as error:
-        _complain(str(error))
-        return _EXIT_ERROR
-    except StatusError as error:
-        _complain(message_of(error))
-        return _EXIT_ERROR
-    except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
-    except BrokenPipeError:  # `cpctl get -w | head`
-        sys.stdout = None
-        return _EXIT_ERROR
+def command_position(words: Sequence[str]) -> int | None:
+    """Where the command stands: before it there may be flags that every command has.
 
-
-def _complain(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _run(words: list[str]) -> int:
-    position = _command_position(words)
-    if position is None:
-        print(_usage())
-        return 0 if not words or set(words) & {"-h", "--help"} else _EXIT_ERROR
-    name = words.pop(position)
-    if name not in _COMMANDS:
-        raise CtlError(f'error: unknown command "{name}" for "cpctl"')
-    options = _parser(name).parse_intermixed_args(words)
-    path = ctl_kubeconfig.path_of(options.kubeconfig, os.environ)
-    return asyncio.run(_execute(name, options, ctl_kubeconfig.load(path, options.context)))
-
-
-async def _execute(name: str, options: argparse.Namespace, access: ctl_kubeconfig.Access) -> int:
-    async with ApiClient(access, lambda text: _complain(f"Warning: {text}")) as client:
-        session = Session(client, await client.resources(), options, _say, _complain)
-        await _COMMANDS[name][0](session)
-    return _EXIT_ERROR if session.has_failed else 0
-
-
-def _command_position(words: Sequence[str]) -> int | None:
-    """Where the command stands: before it there may be flags that every command has."""
+    None: there is none.
+    """
     takes_value = {name for name, _ in _GLOBAL_FLAGS} | {"-n"}
     is_value = False
     for position, word in enumerate(words):
@@ -91,18 +26,14 @@ def _command_position(words: Sequence[str]) -> int | None:
     return None
 
 
-def _usage() -> str:
-    rows = "\n".join(f"  {name:10}{text}" for name, (_, text) in _COMMANDS.items())
-    return f"{__doc__}\nCommands (each has --help):\n{rows}"
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise CtlError(f"error: {message}\nSee '{self.prog} --help' for usage.")
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
-    parser = _Parser(prog=f"cpctl {name}", description=_COMMANDS[name][1], allow_abbrev=False)
+def parser_of(name: str, description: str) -> argparse.ArgumentParser:
+    """Of one command. What it does not understand it raises as CtlError."""
+    parser = _Parser(prog=f"cpctl {name}", description=description, allow_abbrev=False)
     for flag, metavar in _GLOBAL_FLAGS:
         names = ("-n", flag) if flag == "--namespace" else (flag,)
         parser.add_argument(*names, metavar=metavar)
@@ -176,7 +107,3 @@ _FLAGS_OF: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "delete": _add_delete,
     "scale": _add_scale,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-from controlplane.ctl_describe import describe
+from controlplane.ctl.description import describe
 
 NOW = 1_764_374_400.0  # 2025-11-29T00:00:00Z
 POD = {

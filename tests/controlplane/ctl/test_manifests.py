@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane import ctl_manifests
-from controlplane.ctl_errors import CtlError
+from controlplane.ctl import manifests
+from controlplane.ctl.errors import CtlError
 
 
 def test_a_folder_is_read_in_order_and_lists_are_what_they_hold(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ items:
 """
     )
     (tmp_path / "notes.txt").write_text("none of this")
-    found = ctl_manifests.read([str(tmp_path)])
+    found = manifests.read([str(tmp_path)])
     assert [manifest.name for manifest in found] == ["one", "two", "b"]
     assert found[1].content["metadata"]["annotations"] == {"a": "x\n---\ny"}
     assert found[2].source == str(tmp_path / "b.json")
@@ -46,4 +46,4 @@ def test_what_is_no_object_is_refused_with_its_file(tmp_path: Path, text: str, t
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(CtlError, match=told):
-        ctl_manifests.read([str(path)])
+        manifests.read([str(path)])
