@@ -9,19 +9,10 @@ from typing import Any
 import msgspec
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import forbidden, invalid, not_supported, required
 from controlplane.api.cells import NONE, UNKNOWN, at
+from controlplane.api.checks import above_zero, at_least, one_of, one_of_if_set, syntax
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    above_zero,
-    at_least,
-    forbidden,
-    invalid,
-    not_supported,
-    one_of,
-    one_of_if_set,
-    required,
-    syntax,
-)
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object
 

@@ -1,14 +1,17 @@
-"""Causes of a refusal, in Kubernetes' words. PURE.
+"""Causes of a refusal: Kubernetes' reasons and its words for each, which stand here only. PURE.
 
+Who finds something wrong makes one by these functions; `checks.py` has what is often looked for.
 Reasons and texts: apimachinery's documented `field.Error` types (kube-behaviour.md, 2.19).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any
 
 import orjson
 
 from controlplane.api.errors import Cause
+
+IMMUTABLE = "field is immutable"
 
 
 def required(field: str, detail: str = "") -> Cause:
@@ -18,7 +21,12 @@ def required(field: str, detail: str = "") -> Cause:
 
 def invalid(field: str, value: Any, detail: str) -> Cause:
     """`Invalid value: "x": detail`."""
-    return _cause("FieldValueInvalid", field, f"Invalid value: {shown(value)}", detail)
+    return invalid_as(field, shown(value), detail)
+
+
+def invalid_as(field: str, told: str, detail: str) -> Cause:
+    """As `invalid`; `told` is the value as Go prints it, where that is no JSON."""
+    return _cause("FieldValueInvalid", field, f"Invalid value: {told}", detail)
 
 
 def type_invalid(field: str, value: Any, detail: str) -> Cause:
@@ -27,9 +35,10 @@ def type_invalid(field: str, value: Any, detail: str) -> Cause:
 
 
 def not_supported(field: str, value: Any, supported: Iterable[Any]) -> Cause:
-    """`Unsupported value: "x": supported values: "a", "b"`."""
-    told = ", ".join(shown(one if isinstance(one, str) else shown(one)) for one in supported)
-    detail = f"supported values: {told}" if told else ""
+    """`Unsupported value: "x": supported values: "a", "b"`: a set is told in order."""
+    told = sorted(supported) if isinstance(supported, Set) else supported
+    quoted = ", ".join(shown(one if isinstance(one, str) else shown(one)) for one in told)
+    detail = f"supported values: {quoted}" if quoted else ""
     return _cause("FieldValueNotSupported", field, f"Unsupported value: {shown(value)}", detail)
 
 
@@ -62,7 +71,11 @@ def too_many(field: str, count: int, count_max: int) -> Cause:
 
 def immutable(field: str, value: Any) -> Cause:
     """`Invalid value: "x": field is immutable`."""
-    return invalid(field, value, "field is immutable")
+    return invalid(field, value, IMMUTABLE)
+
+
+def _cause(reason: str, field: str, message: str, detail: str = "") -> Cause:
+    return Cause(reason, f"{message}: {detail}" if detail else message, field)
 
 
 def shown(value: Any) -> str:
@@ -70,5 +83,13 @@ def shown(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _cause(reason: str, field: str, message: str, detail: str = "") -> Cause:
-    return Cause(reason, f"{message}: {detail}" if detail else message, field)
+def go_strings(values: Collection[str]) -> str:
+    """A list of strings as Go prints it."""
+    told = ", ".join(shown(value) for value in values)
+    return f"[]string{{{told}}}" if values else "[]string(nil)"
+
+
+def go_map(labels: Mapping[str, str]) -> str:
+    """A map of strings as Go prints it: by key."""
+    told = ", ".join(f"{shown(key)}:{shown(value)}" for key, value in sorted(labels.items()))
+    return f"map[string]string{{{told}}}" if labels else "map[string]string(nil)"

@@ -10,19 +10,16 @@ from typing import Any
 import msgspec
 
 from controlplane.api import handlers, requirements, syntaxes
-from controlplane.api.errors import Cause
-from controlplane.api.faults import (
+from controlplane.api.causes import (
     duplicate,
     forbidden,
     invalid,
     not_found,
     not_supported,
-    one_of,
-    one_of_if_set,
     required,
-    syntax,
-    syntax_if_set,
 )
+from controlplane.api.checks import one_of, one_of_if_set, syntax, syntax_if_set
+from controlplane.api.errors import Cause
 from controlplane.api.resource import Object
 from controlplane.api.security import validate_container_security
 

@@ -21,11 +21,11 @@ from controlplane.api.causes import (
     too_many,
 )
 from controlplane.api.errors import Cause
-from controlplane.api.names import faults_of_label_1035, faults_of_subdomain
 from controlplane.api.resource import Column, Object, Resource
 from controlplane.api.schema import Node, Schema
 from controlplane.api.schema_nodes import without_nulls
 from controlplane.api.structural import validate_schema
+from controlplane.api.syntaxes import faults_of_label_1035, faults_of_subdomain
 
 SELECTABLE_FIELDS_MAX = 8
 

@@ -8,15 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import forbidden, invalid, required
+from controlplane.api.checks import at_least, one_of_if_set, syntax
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    at_least,
-    forbidden,
-    invalid,
-    one_of_if_set,
-    required,
-    syntax,
-)
 from controlplane.api.resource import Object
 
 _PROBES = ("exec", "httpGet", "tcpSocket", "grpc")

@@ -6,14 +6,9 @@ Source: Kubernetes' API reference of JobSpec; kube-behaviour 4.11-4.13.
 from collections.abc import Iterator
 from typing import Any
 
+from controlplane.api.causes import invalid, not_supported, required
+from controlplane.api.checks import one_of, one_of_if_set
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    invalid,
-    not_supported,
-    one_of,
-    one_of_if_set,
-    required,
-)
 from controlplane.api.resource import Object
 from controlplane.api.templates import validate_counts, validate_template
 

@@ -1,7 +1,8 @@
 """What holds for an object from its creation to its end, whoever writes it. PURE.
 
 The store asks here before every write, so that also who writes past the API server can neither
-change an object's identity nor bring back what is being deleted.
+change an object's identity nor bring back what is being deleted. What `metadata` may say, and what
+the API server makes of it before it asks the store, is in `meta`.
 
 Sources: Kubernetes API conventions ("Metadata"), API concepts ("Resource deletion"), garbage
 collection ("Cascading deletion"); kube-behaviour.md 2.12, 2.16, 2.17.
@@ -13,16 +14,20 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api.errors import ApiError, Cause, bad_request, conflict, invalid
-from controlplane.api.meta import rfc3339 as rfc3339  # its first home: the API server finds it here
+from controlplane.api import causes, errors, generation
+from controlplane.api.errors import ApiError, Cause, bad_request, conflict
+from controlplane.api.meta import (
+    KEPT,
+    OF_DELETION,
+    require_new,
+    rfc3339,
+    validate_finalizers_update,
+)
 from controlplane.api.resource import Object, Resource
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 POLICIES = ("Foreground", "Background", "Orphan")
-
-_OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
-_KEPT = ("uid", "creationTimestamp", *_OF_DELETION)
 
 
 class DeleteOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,20 +58,20 @@ def created(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:
     Raises ApiError 400 for an object that was read from the store, 422 for one without a name.
     """
     metadata = obj.get("metadata") or {}
-    if metadata.get("resourceVersion") not in (None, "", "0"):
-        raise bad_request("resourceVersion should not be set on objects to be created")
+    require_new(metadata)
     name = str(metadata.get("name") or "")
     if not name:
-        raise _invalid(resource, "", "metadata.name", "Required value: name is required")
+        raise _invalid(resource, "", causes.required("metadata.name", "name is required"))
     if resource.is_namespaced and not metadata.get("namespace"):
-        raise _invalid(resource, name, "metadata.namespace", "Required value")
+        raise _invalid(resource, name, causes.required("metadata.namespace"))
     system: dict[str, Any] = {"uid": uid, "creationTimestamp": rfc3339(now)}
-    if _counts_generations(resource):
-        system["generation"] = 1
+    first = generation.of_new(resource)
+    if first is not None:
+        system["generation"] = first
     given = {
         key: value
         for key, value in metadata.items()
-        if value is not None and key not in (*_OF_DELETION, "resourceVersion")
+        if value is not None and key not in (*OF_DELETION, "resourceVersion")
     }
     return {
         **obj,
@@ -90,17 +95,17 @@ def updated(resource: Resource, new: Object, old: Object) -> Object:
                 f" URL ({before.get(field)})"
             )
     require_uid(resource, before, str(after.get("uid") or ""))
-    _require_no_new_finalizers(resource, before, after)
-    kept = {field: before[field] for field in _KEPT if field in before}
-    metadata = {key: value for key, value in after.items() if key not in _KEPT}
+    refused = validate_finalizers_update(after, before)
+    if refused:
+        raise _invalid(resource, before["name"], *refused)
+    kept = {field: before[field] for field in KEPT if field in before}
+    metadata = {key: value for key, value in after.items() if key not in (*KEPT, "generation")}
     metadata["name"] = before["name"]
     if "namespace" in before:
         metadata["namespace"] = before["namespace"]
-    if _counts_generations(resource):
-        is_another = not _is_same_spec(resource, new, old)
-        metadata["generation"] = int(before.get("generation", 1)) + is_another
-    elif "generation" in before:
-        metadata["generation"] = before["generation"]
+    count = generation.of_changed(resource, new, old)
+    if count is not None:
+        metadata["generation"] = count
     return {
         **new,
         "apiVersion": resource.api_version,
@@ -125,7 +130,10 @@ def deleted(resource: Resource, old: Object, options: DeleteOptions, *, now: flo
     Raises ApiError 422 for a propagation policy that there is not.
     """
     if options.propagation_policy not in ("", *POLICIES):
-        raise _unknown_policy(options.propagation_policy)
+        cause = causes.not_supported(
+            "propagationPolicy", options.propagation_policy, (*POLICIES, "nil")
+        )
+        raise errors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
     obj = _with_policy(old, options.propagation_policy)
     grace = _grace(resource, obj, options)
     if not grace and not _is_held(resource, obj):
@@ -201,12 +209,14 @@ def _marked(obj: Object, grace: int, now: float) -> Object:
     if metadata.get("deletionTimestamp"):
         if grace == pending:
             return obj
-        due = _parse(metadata["deletionTimestamp"]) - timedelta(seconds=pending - grace)
+        due = datetime.fromisoformat(metadata["deletionTimestamp"])
+        due -= timedelta(seconds=pending - grace)
         mark = {"deletionTimestamp": rfc3339(due.timestamp()), "deletionGracePeriodSeconds": grace}
     else:
         mark = {"deletionTimestamp": rfc3339(now + grace), "deletionGracePeriodSeconds": grace}
-        if metadata.get("generation"):  # 2.12: that it is to go is a change of what is wanted
-            mark["generation"] = int(metadata["generation"]) + 1
+        count = generation.of_doomed(metadata)
+        if count is not None:
+            mark["generation"] = count
     return {**obj, "metadata": {**metadata, **mark}}
 
 
@@ -230,44 +240,5 @@ def _is_held(resource: Resource, obj: Object) -> bool:
     return bool(obj["metadata"].get("finalizers")) or (hook is not None and hook(obj))
 
 
-def _counts_generations(resource: Resource) -> bool:
-    return resource.has_generation or resource.is_custom
-
-
-def _is_same_spec(resource: Resource, new: Object, old: Object) -> bool:
-    """Of custom resources all but metadata and status is spec."""
-    if not resource.is_custom:
-        return bool(new.get("spec") == old.get("spec"))
-    has_status = "status" in resource.subresources
-    outside = {"apiVersion", "kind", "metadata"} | ({"status"} if has_status else set())
-    return all(new.get(field) == old.get(field) for field in (new.keys() | old.keys()) - outside)
-
-
-def _require_no_new_finalizers(
-    resource: Resource, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> None:
-    if not before.get("deletionTimestamp"):
-        return
-    known = set(before.get("finalizers") or ())
-    added = [one for one in after.get("finalizers") or () if one not in known]
-    if added:
-        quoted = ", ".join(f'"{one}"' for one in added)
-        what = "no new finalizers can be added if the object is being deleted, found new finalizers"
-        why = f"Forbidden: {what} []string{{{quoted}}}"
-        raise _invalid(resource, before["name"], "metadata.finalizers", why)
-
-
-def _invalid(resource: Resource, name: str, field: str, why: str) -> ApiError:
-    reason = "FieldValueForbidden" if why.startswith("Forbidden") else "FieldValueRequired"
-    return invalid(resource.kind, resource.group, name, [Cause(reason, why, field)])
-
-
-def _unknown_policy(policy: str) -> ApiError:
-    supported = ", ".join(f'"{one}"' for one in (*POLICIES, "nil"))
-    why = f'Unsupported value: "{policy}": supported values: {supported}'
-    cause = Cause("FieldValueNotSupported", why, "propagationPolicy")
-    return invalid("DeleteOptions", "meta.k8s.io", "", [cause])
-
-
-def _parse(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _invalid(resource: Resource, name: str, *found: Cause) -> ApiError:
+    return errors.invalid(resource.kind, resource.group, name, found)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.api import causes, errors, names
+from controlplane.api import causes, checks, errors, generation, names, syntaxes
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Resource
 
@@ -19,9 +19,12 @@ MANAGER_BYTES_MAX = 128
 
 STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 
+OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
+KEPT = ("uid", "creationTimestamp", *OF_DELETION)
+"""What no user writes: an update finds it as it was."""
+
 _TIMES = ("creationTimestamp", "deletionTimestamp")
-_KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
-_IMMUTABLE = ("name", "namespace", *_KEPT)
+_IMMUTABLE = ("name", "namespace", *KEPT)
 _NEVER_STORED = ("resourceVersion", "selfLink")
 _NEVER_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "managedFields")
 
@@ -42,7 +45,7 @@ def validate_meta(
     return [
         *_name_causes(meta, path, name_rule),
         *_namespace_causes(meta, path, is_namespaced=is_namespaced),
-        *_generation_causes(meta, path),
+        *checks.at_least(f"{path}.generation", meta.get("generation")),
         *validate_labels(meta.get("labels") or {}, f"{path}.labels"),
         *validate_annotations(meta.get("annotations") or {}, f"{path}.annotations"),
         *_owner_causes(meta.get("ownerReferences") or (), f"{path}.ownerReferences"),
@@ -73,25 +76,15 @@ def _namespace_causes(
         return [causes.forbidden(field, "not allowed on this type")] if namespace else ()
     if not namespace:
         return [causes.required(field)]
-    return [causes.invalid(field, namespace, it) for it in names.faults_of_label(namespace)]
-
-
-def _generation_causes(meta: Mapping[str, Any], path: str) -> Sequence[Cause]:
-    generation = meta.get("generation") or 0
-    if generation >= 0:
-        return ()
-    detail = "must be greater than or equal to 0"
-    return [causes.invalid(f"{path}.generation", generation, detail)]
+    return [causes.invalid(field, namespace, it) for it in syntaxes.faults_of_label(namespace)]
 
 
 def validate_labels(labels: Mapping[str, str], path: str) -> list[Cause]:
     """All that is wrong with labels, wherever they stand: the fields are the labels' own."""
     found = []
     for key, value in labels.items():
-        found += [causes.invalid(path, key, it) for it in names.faults_of_qualified_name(key)]
-        if not names.is_label_value(value):
-            faults = names.faults_of_label_value(value)
-            found += [causes.invalid(path, value, fault) for fault in faults]
+        found += [causes.invalid(path, key, it) for it in syntaxes.faults_of_qualified_name(key)]
+        found += [causes.invalid(path, value, it) for it in syntaxes.faults_of_label_value(value)]
     return found
 
 
@@ -100,7 +93,7 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Caus
     found = []
     for key in annotations:
         # Unlike labels, annotations may have upper case in the domain of their keys.
-        faults = names.faults_of_qualified_name(key.lower())
+        faults = syntaxes.faults_of_qualified_name(key.lower())
         found += [causes.invalid(path, key, fault) for fault in faults]
     size = sum(_bytes(key) + _bytes(value) for key, value in annotations.items())
     if size > ANNOTATIONS_BYTES_MAX:
@@ -149,7 +142,7 @@ def _one_owner_causes(owner: Mapping[str, Any], path: str) -> list[Cause]:
 def _finalizer_causes(finalizers: Sequence[str], path: str, *, is_custom: bool) -> list[Cause]:
     found: list[Cause] = []
     for finalizer in finalizers:
-        faults = names.faults_of_qualified_name(finalizer)
+        faults = syntaxes.faults_of_qualified_name(finalizer)
         found += [causes.invalid(path, finalizer, fault) for fault in faults]
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
@@ -185,17 +178,7 @@ def validate_meta_update(
     new: Mapping[str, Any], old: Mapping[str, Any], *, path: str = "metadata"
 ) -> list[Cause]:
     """What of an object's metadata may not change, and did."""
-    found: list[Cause] = []
-    if old.get("deletionTimestamp"):
-        known = old.get("finalizers") or ()
-        added = sorted({it for it in new.get("finalizers") or () if it not in known})
-        if added:
-            told = ", ".join(causes.shown(name) for name in added)
-            detail = (
-                "no new finalizers can be added if the object is being deleted, "
-                f"found new finalizers []string{{{told}}}"
-            )
-            found.append(causes.forbidden(f"{path}.finalizers", detail))
+    found = validate_finalizers_update(new, old, path=path)
     if (new.get("generation") or 0) < (old.get("generation") or 0):
         field = f"{path}.generation"
         found.append(causes.invalid(field, new.get("generation") or 0, "must not be decremented"))
@@ -206,6 +189,26 @@ def validate_meta_update(
     ]
 
 
+def validate_finalizers_update(
+    new: Mapping[str, Any], old: Mapping[str, Any], *, path: str = "metadata"
+) -> list[Cause]:
+    """What is being deleted can only lose finalizers."""
+    added = set(new.get("finalizers") or ()) - set(old.get("finalizers") or ())
+    if not old.get("deletionTimestamp") or not added:
+        return []
+    detail = (
+        "no new finalizers can be added if the object is being deleted, "
+        f"found new finalizers {causes.go_strings(sorted(added))}"
+    )
+    return [causes.forbidden(f"{path}.finalizers", detail)]
+
+
+def require_new(meta: Mapping[str, Any]) -> None:
+    """Raise ApiError 400 where metadata has a resourceVersion: it was read, so it is no new one."""
+    if meta.get("resourceVersion") not in (None, "", "0"):
+        raise errors.bad_request("resourceVersion should not be set on objects to be created")
+
+
 def prepare_create(resource: Resource, obj: Object, *, uid: str, now: float) -> Object:
     """A new object as it is stored: what users may not set is set, or taken away.
 
@@ -214,15 +217,15 @@ def prepare_create(resource: Resource, obj: Object, *, uid: str, now: float) -> 
     ApiError: 400 where it has a resourceVersion, for then it is no new one.
     """
     meta = dict(obj.get("metadata") or {})
-    if meta.get("resourceVersion") not in (None, "", "0"):
-        raise errors.bad_request("resourceVersion should not be set on objects to be created")
-    for name in (*_NEVER_STORED, "deletionTimestamp", "deletionGracePeriodSeconds"):
+    require_new(meta)
+    for name in (*_NEVER_STORED, *OF_DELETION):
         meta.pop(name, None)
     _drop_empty(meta)
     meta["uid"] = uid
     meta["creationTimestamp"] = rfc3339(now)
-    if _counts_generations(resource):
-        meta["generation"] = 1
+    first = generation.of_new(resource)
+    if first is not None:
+        meta["generation"] = first
     made = {**obj, "metadata": meta}
     if "status" in resource.subresources:
         made.pop("status", None)
@@ -249,9 +252,9 @@ def prepare_update(
     made = {**new, "metadata": meta}
     if "status" in resource.subresources and subresource != "binding":
         _restore(made, old, "status")
-    if _counts_generations(resource):
-        generation = old["metadata"].get("generation") or 0
-        meta["generation"] = generation + (not _is_same_spec(resource, made, old))
+    count = generation.of_changed(resource, made, old)
+    if count is not None:
+        meta["generation"] = count
     return made
 
 
@@ -275,12 +278,12 @@ def _kept(meta: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     kept = dict(meta)
     for name in _NEVER_STORED:
         kept.pop(name, None)
-    for name in _KEPT:
+    for name in KEPT:
         given, known = kept.get(name), old.get(name)
         if known is not None and (not given or (name in _TIMES and _is_same_time(given, known))):
             kept[name] = known
+    kept.pop("generation", None)
     _drop_empty(kept)
-    _restore(kept, old, "generation")
     return kept
 
 
@@ -306,24 +309,6 @@ def _restore(made: dict[str, Any], source: Mapping[str, Any], field: str) -> Non
         made[field] = source[field]
     else:
         made.pop(field, None)
-
-
-def _counts_generations(resource: Resource) -> bool:
-    return resource.has_generation or resource.is_custom
-
-
-def _is_same_spec(resource: Resource, new: Object, old: Object) -> bool:
-    """Of custom resources all but metadata and status is spec."""
-    if not resource.is_custom:
-        return bool(new.get("spec") == old.get("spec"))
-    ignored = {"metadata", "apiVersion", "kind"}
-    if "status" in resource.subresources:
-        ignored.add("status")
-    return _without(new, ignored) == _without(old, ignored)
-
-
-def _without(obj: Object, ignored: set[str]) -> dict[str, Any]:
-    return {name: child for name, child in obj.items() if name not in ignored}
 
 
 def with_resource_version(obj: Object, revision: int) -> Object:

@@ -8,17 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controlplane.api import selectors, syntaxes
+from controlplane.api.causes import duplicate, forbidden, invalid, not_supported, required
+from controlplane.api.checks import one_of, one_of_if_set, syntax
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    duplicate,
-    forbidden,
-    invalid,
-    not_supported,
-    one_of,
-    one_of_if_set,
-    required,
-    syntax,
-)
 from controlplane.api.resource import Object
 
 EFFECTS = frozenset(("NoSchedule", "PreferNoSchedule", "NoExecute"))

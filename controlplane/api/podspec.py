@@ -9,20 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import containers, placement, syntaxes, volumes
+from controlplane.api.causes import duplicate, forbidden, invalid, required
+from controlplane.api.checks import at_least, one_of, one_of_if_set, syntax, syntax_if_set
 from controlplane.api.containers import Surroundings
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    Check,
-    at_least,
-    duplicate,
-    forbidden,
-    invalid,
-    one_of,
-    one_of_if_set,
-    required,
-    syntax,
-    syntax_if_set,
-)
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object
 from controlplane.api.security import validate_pod_security
@@ -235,7 +225,7 @@ def _lists(spec: Object, path: str) -> Iterator[Cause]:
     )
 
 
-def _named(elements: Any, path: str, check: Check) -> Iterator[Cause]:
+def _named(elements: Any, path: str, check: syntaxes.Syntax) -> Iterator[Cause]:
     taken: set[str] = set()
     for position, element in enumerate(elements):
         at = f"{path}[{position}]"

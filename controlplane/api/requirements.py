@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from controlplane.api import quantity, syntaxes
+from controlplane.api.causes import forbidden, invalid, not_found, required
 from controlplane.api.errors import Cause
-from controlplane.api.faults import forbidden, invalid, not_found, required
 from controlplane.api.resource import Object
 
 _NATIVE = frozenset(("cpu", "memory", "ephemeral-storage"))

@@ -7,16 +7,26 @@ Source: Kubernetes, "Deployments", "Perform a Rolling Update on a DaemonSet"; ku
 from collections.abc import Iterator
 from typing import Any
 
+from controlplane.api.causes import invalid
 from controlplane.api.errors import Cause
-from controlplane.api.faults import invalid, is_percent
+from controlplane.api.syntaxes import faults_of_percent
 
 
 def is_zero(value: Any) -> bool:
     """0, 0% or left out."""
-    return not value or (isinstance(value, str) and is_percent(value) and int(value[:-1]) == 0)
+    return not value or _percent(value) == 0
 
 
 def at_most_all(path: str, value: Any) -> Iterator[Cause]:
     """A share of pods is no more than 100%."""
-    if isinstance(value, str) and is_percent(value) and int(value[:-1]) > 100:
+    if (_percent(value) or 0) > 100:
         yield invalid(path, value, "must not be greater than 100%")
+
+
+def _percent(value: Any) -> int | None:
+    """Of a share; None: it is none."""
+    if not isinstance(value, str) or faults_of_percent(value):
+        return None
+    digits = value[:-1].lstrip("0")
+    # More digits than 100% has tell enough: Python refuses to read some thousands of them.
+    return int(digits[:4] or 0)

@@ -6,15 +6,9 @@ Source: Kubernetes, "Configure a Security Context for a Pod or Container".
 from collections.abc import Iterator
 from typing import Any
 
+from controlplane.api.causes import duplicate, invalid, not_supported, required
+from controlplane.api.checks import one_of, one_of_if_set
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    duplicate,
-    invalid,
-    not_supported,
-    one_of,
-    one_of_if_set,
-    required,
-)
 from controlplane.api.resource import Object
 
 _ID_MAX = 2**31 - 1

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from controlplane.api.causes import forbidden, invalid, required
 from controlplane.api.errors import ApiError, Cause, bad_request
-from controlplane.api.names import Rule, faults_of_label_value, faults_of_qualified_name
+from controlplane.api.syntaxes import Syntax, faults_of_label_value, faults_of_qualified_name
 
 Labels = Mapping[str, str]
 
@@ -146,10 +147,10 @@ def validate_selector(obj: object, path: str) -> list[Cause]:
     if obj is None:
         return []
     if not isinstance(obj, Mapping):
-        return [_invalid(path, obj, "must be an object")]
+        return [invalid(path, obj, "must be an object")]
     labels = _given(obj, "matchLabels", {})
     if not isinstance(labels, Mapping):
-        return [_invalid(f"{path}.matchLabels", labels, "must be an object")]
+        return [invalid(f"{path}.matchLabels", labels, "must be an object")]
     causes: list[Cause] = []
     for key, value in labels.items():
         where = f"{path}.matchLabels"
@@ -157,7 +158,7 @@ def validate_selector(obj: object, path: str) -> list[Cause]:
         causes += _faults_of_text(where, value, faults_of_label_value)
     terms = _given(obj, "matchExpressions", ())
     if not isinstance(terms, Sequence) or isinstance(terms, str):
-        return [*causes, _invalid(f"{path}.matchExpressions", terms, "must be a list")]
+        return [*causes, invalid(f"{path}.matchExpressions", terms, "must be a list")]
     for position, term in enumerate(terms):
         causes += _faults_of_term(term, f"{path}.matchExpressions[{position}]")
     return causes
@@ -171,7 +172,7 @@ def _given(obj: Mapping[str, Any], name: str, otherwise: object) -> Any:
 
 def _faults_of_term(term: object, path: str) -> Iterator[Cause]:
     if not isinstance(term, Mapping):
-        yield _invalid(path, term, "must be an object")
+        yield invalid(path, term, "must be an object")
         return
     key, operator, values = (
         term.get("key", ""),
@@ -179,33 +180,26 @@ def _faults_of_term(term: object, path: str) -> Iterator[Cause]:
         _given(term, "values", ()),
     )
     if not isinstance(values, Sequence) or isinstance(values, str):
-        yield _invalid(f"{path}.values", values, "must be a list")
+        yield invalid(f"{path}.values", values, "must be a list")
         return
     match operator:
         case "In" | "NotIn":
             if not values:
-                message = f"Required value: {_VALUES_MUST}"
-                yield Cause("FieldValueRequired", message, f"{path}.values")
+                yield required(f"{path}.values", _VALUES_MUST)
         case "Exists" | "DoesNotExist":
             if values:
-                message = f"Forbidden: {_VALUES_MUST_NOT}"
-                yield Cause("FieldValueForbidden", message, f"{path}.values")
+                yield forbidden(f"{path}.values", _VALUES_MUST_NOT)
         case _:
-            yield _invalid(f"{path}.operator", operator, "not a valid selector operator")
+            yield invalid(f"{path}.operator", operator, "not a valid selector operator")
     yield from _faults_of_text(f"{path}.key", key, faults_of_qualified_name)
     for position, value in enumerate(values):
         yield from _faults_of_text(f"{path}.values[{position}]", value, faults_of_label_value)
 
 
-def _faults_of_text(path: str, text: object, rule: Rule) -> list[Cause]:
+def _faults_of_text(path: str, text: object, syntax: Syntax) -> list[Cause]:
     if not isinstance(text, str):
-        return [_invalid(path, text, "must be a string")]
-    return [_invalid(path, text, fault) for fault in rule(text)]
-
-
-def _invalid(path: str, value: object, fault: str) -> Cause:
-    told = f'"{value}"' if isinstance(value, str) else str(value)
-    return Cause("FieldValueInvalid", f"Invalid value: {told}: {fault}", path)
+        return [invalid(path, text, "must be a string")]
+    return [invalid(path, text, fault) for fault in syntax(text)]
 
 
 class _Token(msgspec.Struct, frozen=True):

@@ -8,19 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import duplicate, forbidden, go_strings, invalid, invalid_as, required
+from controlplane.api.checks import one_of, one_of_if_set, syntax
 from controlplane.api.containers import PROTOCOLS
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    duplicate,
-    forbidden,
-    go_strings,
-    invalid,
-    invalid_as,
-    one_of,
-    one_of_if_set,
-    required,
-    syntax,
-)
 from controlplane.api.handlers import port_or_name
 from controlplane.api.placement import validate_labels
 from controlplane.api.resource import Object

@@ -6,9 +6,10 @@ Source: Kubernetes, "Persistent Volumes", "Storage Classes"; kube-behaviour 9.1.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from controlplane.api.causes import forbidden, not_supported, required
 from controlplane.api.cells import UNSET, at, joined
+from controlplane.api.checks import one_of_if_set
 from controlplane.api.errors import Cause
-from controlplane.api.faults import forbidden, not_supported, one_of_if_set, required
 from controlplane.api.resource import Object
 from controlplane.api.tables import Cell
 

@@ -1,68 +1,150 @@
-"""Syntax of the strings in specs: ports' and variables' names, addresses, paths. PURE.
+"""Syntax of strings, wherever an object has them: labels, domains, keys, ports, addresses. PURE.
 
-Each check lists all that is wrong, in Kubernetes' words; empty: nothing. Names of objects, labels
-and annotations are in `names.py`.
+Each lists all that is wrong with a text, in Kubernetes' words; empty: nothing. What names objects
+may have, which of these and how long, is in `names.py`.
+Source: Kubernetes' "Object Names and IDs", "Labels and Selectors"; texts of apimachinery's
+validation; kube-behaviour.md 2.12.
 """
 
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from controlplane.api import names
-from controlplane.api.faults import Check
+Syntax = Callable[[str], list[str]]
+"""All that is wrong with a text, in words."""
 
-faults_of_label: Check = names.faults_of_label
-faults_of_label_1035: Check = names.faults_of_label_1035
-faults_of_subdomain: Check = names.faults_of_subdomain
-faults_of_qualified_name: Check = names.faults_of_qualified_name
-faults_of_label_value: Check = names.faults_of_label_value
-"""Those of names, so that a spec's validator needs one module."""
+LABEL_CHARS_MAX = 63
+SUBDOMAIN_CHARS_MAX = 253
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _HTTP_HEADER = "[-A-Za-z0-9]+"
-_SUBDOMAIN_MAX = 253
 _PORT_NAME_MAX = 15
 
+_CONSIST = (
+    "consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character"
+)
 
-def _rule(pattern: str, told: str, examples: tuple[str, ...], characters_max: int = 0) -> Check:
-    """A check by a pattern; `told` says the pattern for people."""
-    compiled = re.compile(pattern)
-    given = " or ".join(f"'{example}', " for example in examples)[:-2]
-    shape = f"{told} (e.g. {given}, regex used for validation is '{pattern}')"
+
+def _shape(pattern: str, told: str, *examples: str) -> str:
+    # The comma before "or" and the two blanks are Kubernetes' own.
+    given = " or ".join(f"'{example}', " for example in examples)
+    return f"{told} (e.g. {given}regex used for validation is '{pattern}')"
+
+
+def _by_pattern(
+    pattern: str, told: str, examples: tuple[str, ...], characters_max: int = 0
+) -> Syntax:
+    """`told` says the pattern for people; characters_max 0: no matter how long."""
+    matches = re.compile(pattern).fullmatch
+    shape = _shape(pattern, told, *examples)
     long = f"must be no more than {characters_max} characters"
 
-    def faults(value: str) -> list[str]:
+    def faults(text: str) -> list[str]:
         found = []
-        if characters_max and len(value) > characters_max:
+        if characters_max and len(text) > characters_max:
             found.append(long)
-        if compiled.fullmatch(value) is None:
+        if matches(text) is None:
             found.append(shape)
         return found
 
     return faults
 
 
-faults_of_wildcard_subdomain: Check = _rule(
+faults_of_label: Syntax = _by_pattern(
+    _LABEL,
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+    "and must start and end with an alphanumeric character",
+    ("my-name", "123-abc"),
+    LABEL_CHARS_MAX,
+)
+"""A lowercase RFC 1123 label: names of namespaces, of containers, hosts' names …"""
+
+faults_of_subdomain: Syntax = _by_pattern(
+    _SUBDOMAIN,
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+    "'-' or '.', and must start and end with an alphanumeric character",
+    ("example.com",),
+    SUBDOMAIN_CHARS_MAX,
+)
+"""A lowercase RFC 1123 subdomain: what most objects' names are. Its labels may be of any length."""
+
+faults_of_label_1035: Syntax = _by_pattern(
+    _LABEL_1035,
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start "
+    "with an alphabetic character, and end with an alphanumeric character",
+    ("my-name", "abc-123"),
+    LABEL_CHARS_MAX,
+)
+"""An RFC 1035 label: names of services, which become names in DNS."""
+
+faults_of_label_value: Syntax = _by_pattern(
+    f"({_QUALIFIED})?",
+    f"a valid label must be an empty string or {_CONSIST}",
+    ("MyValue", "my_value", "12345"),
+    LABEL_CHARS_MAX,
+)
+"""A label's value; it may be empty."""
+
+_QUALIFIED_WORDS = (_QUALIFIED, f"must {_CONSIST}", ("MyName", "my.name", "123-abc"))
+_faults_of_name_part: Syntax = _by_pattern(*_QUALIFIED_WORDS, LABEL_CHARS_MAX)
+
+
+def faults_of_qualified_name(text: str) -> list[str]:
+    """A key of labels, annotations, finalizers: a name, or a DNS subdomain, `/` and a name."""
+    prefix, slash, name = text.rpartition("/")
+    if slash and "/" in prefix:
+        pattern, told, examples = _QUALIFIED_WORDS
+        shape = _shape(pattern, told, *examples)
+        whole = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return [f"a qualified name {shape} {whole}"]
+    faults = []
+    if slash and not prefix:
+        faults.append("prefix part must be non-empty")
+    elif slash:
+        faults += [f"prefix part {fault}" for fault in faults_of_subdomain(prefix)]
+    if not name:
+        faults.append("name part must be non-empty")
+    return faults + [f"name part {fault}" for fault in _faults_of_name_part(name)]
+
+
+def faults_of_path_segment(text: str) -> list[str]:
+    """What can stand in a URL's path: names of roles and bindings, which may have colons."""
+    if text in (".", ".."):
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{character}'" for character in "/%" if character in text]
+
+
+faults_of_wildcard_subdomain: Syntax = _by_pattern(
     rf"\*\.{_SUBDOMAIN}",
     "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, "
     "which must consist of lower case alphanumeric characters, '-' or '.' "
     "and end with an alphanumeric character",
     ("*.example.com",),
-    _SUBDOMAIN_MAX,
+    SUBDOMAIN_CHARS_MAX,
 )
 
-faults_of_http_header: Check = _rule(
+faults_of_http_header: Syntax = _by_pattern(
     _HTTP_HEADER,
     "a valid HTTP header must consist of alphanumeric characters or '-'",
     ("X-Header-Name",),
 )
 
-_faults_of_config_key_shape: Check = _rule(
+faults_of_percent: Syntax = _by_pattern(
+    "[0-9]+%",
+    "a valid percent string must be a numeric string followed by an ending '%'",
+    ("1%", "93%"),
+)
+
+_faults_of_config_key_shape: Syntax = _by_pattern(
     _CONFIG_KEY,
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
     ("key.name", "KEY_NAME", "key-name"),
-    _SUBDOMAIN_MAX,
+    SUBDOMAIN_CHARS_MAX,
 )
 
 

@@ -7,16 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from controlplane.api import podspec, selectors, syntaxes
+from controlplane.api.causes import forbidden, go_map, invalid, invalid_as, not_supported, required
+from controlplane.api.checks import at_least
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    at_least,
-    forbidden,
-    go_map,
-    invalid,
-    invalid_as,
-    not_supported,
-    required,
-)
 from controlplane.api.placement import validate_labels
 from controlplane.api.resource import Object
 

@@ -7,16 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import quantity, syntaxes
+from controlplane.api.causes import duplicate, invalid, not_supported, required
+from controlplane.api.checks import exactly_one, syntax
 from controlplane.api.containers import field_reference, local_path, resource_reference
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    duplicate,
-    exactly_one,
-    invalid,
-    not_supported,
-    required,
-    syntax,
-)
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object
 

@@ -6,7 +6,7 @@ Source: Kubernetes API conventions, "Typical status properties".
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from controlplane.api.lifecycle import rfc3339
+from controlplane.api.meta import rfc3339
 
 Said = tuple[str, bool, str, str]
 """type, whether it is so, reason, message."""

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 from controlplane.api import cells, cron
+from controlplane.api.causes import invalid, required
 from controlplane.api.cells import NONE, UNSET, at
+from controlplane.api.checks import one_of
 from controlplane.api.errors import Cause
-from controlplane.api.faults import invalid, one_of, required
 from controlplane.api.jobs import validate_generated_selector, validate_job_spec
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import default_template, validate_counts

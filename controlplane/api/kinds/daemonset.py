@@ -6,8 +6,9 @@ Source: Kubernetes' API reference of DaemonSet; kube-behaviour 4.10.
 from collections.abc import Iterator
 
 from controlplane.api import cells
+from controlplane.api.causes import invalid, not_supported, required
+from controlplane.api.checks import int_or_percent
 from controlplane.api.errors import Cause
-from controlplane.api.faults import int_or_percent, invalid, not_supported, required
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.rollout import at_most_all, is_zero
 from controlplane.api.templates import (
@@ -42,7 +43,7 @@ def _validate(daemon_set: Object) -> list[Cause]:
 def _update_strategy(strategy: Object, path: str) -> Iterator[Cause]:
     kind, bounds = strategy.get("type"), strategy.get("rollingUpdate")
     if kind not in _TYPES:
-        yield not_supported(f"{path}.type", kind, _TYPES)
+        yield not_supported(f"{path}.type", kind or "", _TYPES)
     elif kind == "RollingUpdate" and bounds is None:
         yield required(f"{path}.rollingUpdate")
     elif kind == "RollingUpdate" and bounds is not None:

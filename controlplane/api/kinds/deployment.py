@@ -6,14 +6,9 @@ Source: Kubernetes' API reference of Deployment; kube-behaviour 4.2, 4.3.
 from collections.abc import Iterator
 
 from controlplane.api import cells
+from controlplane.api.causes import forbidden, invalid, not_supported, required
+from controlplane.api.checks import int_or_percent
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    forbidden,
-    int_or_percent,
-    invalid,
-    not_supported,
-    required,
-)
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.rollout import at_most_all, is_zero
 from controlplane.api.templates import (
@@ -49,7 +44,7 @@ def _validate(deployment: Object) -> list[Cause]:
 def _strategy(strategy: Object, path: str) -> Iterator[Cause]:
     kind, bounds = strategy.get("type"), strategy.get("rollingUpdate")
     if kind not in _TYPES:
-        yield not_supported(f"{path}.type", kind, _TYPES)
+        yield not_supported(f"{path}.type", kind or "", _TYPES)
     elif kind == "Recreate" and bounds is not None:
         why = "may not be specified when strategy `type` is 'Recreate'"
         yield forbidden(f"{path}.rollingUpdate", why)

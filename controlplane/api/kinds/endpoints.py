@@ -6,10 +6,11 @@ Source: Kubernetes' API reference of Endpoints; kube-behaviour 5.4.
 from collections.abc import Iterator
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import required
 from controlplane.api.cells import NONE
+from controlplane.api.checks import one_of, syntax, syntax_if_set
 from controlplane.api.containers import PROTOCOLS, port_number
 from controlplane.api.errors import Cause
-from controlplane.api.faults import one_of, required, syntax, syntax_if_set
 from controlplane.api.resource import Object, Strategy
 
 _SHOWN = 3

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import duplicate, invalid, required, too_many
 from controlplane.api.cells import UNSET
+from controlplane.api.checks import one_of, syntax, syntax_if_set
 from controlplane.api.containers import PROTOCOLS
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    duplicate,
-    invalid,
-    one_of,
-    required,
-    syntax,
-    syntax_if_set,
-    too_many,
-)
 from controlplane.api.resource import Object, Strategy
 
 _TYPES = frozenset(("FQDN", "IPv4", "IPv6"))

@@ -6,16 +6,10 @@ Source: Kubernetes' API reference of Ingress; kube-behaviour 5.7.
 from collections.abc import Iterator
 
 from controlplane.api import cells, syntaxes
+from controlplane.api.causes import forbidden, invalid, not_supported, required
 from controlplane.api.cells import NONE, at
+from controlplane.api.checks import syntax, syntax_if_set
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    forbidden,
-    invalid,
-    not_supported,
-    required,
-    syntax,
-    syntax_if_set,
-)
 from controlplane.api.resource import Object, Strategy
 
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")

@@ -6,16 +6,10 @@ Source: Kubernetes' API reference of IngressClass; kube-behaviour 5.7.
 from collections.abc import Iterator
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import forbidden, invalid, required, too_long
 from controlplane.api.cells import NONE, at
+from controlplane.api.checks import one_of, unchanged
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    forbidden,
-    invalid,
-    one_of,
-    required,
-    too_long,
-    unchanged,
-)
 from controlplane.api.resource import Object, Strategy
 
 _CONTROLLER_MAX = 250

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from controlplane.api import cells, selectors, tables
+from controlplane.api.causes import go_map, invalid, invalid_as, required
 from controlplane.api.cells import at
+from controlplane.api.checks import unchanged
 from controlplane.api.errors import Cause
-from controlplane.api.faults import go_map, invalid, invalid_as, required, unchanged
 from controlplane.api.jobs import validate_job_spec, validate_success_policy
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import MISMATCH, default_template

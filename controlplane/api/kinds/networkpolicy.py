@@ -8,17 +8,11 @@ from ipaddress import ip_network
 from typing import Any
 
 from controlplane.api import cells, selectors, syntaxes
+from controlplane.api.causes import forbidden, invalid, not_supported, required
 from controlplane.api.cells import at
+from controlplane.api.checks import one_of_if_set, syntax
 from controlplane.api.containers import PROTOCOLS
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    forbidden,
-    invalid,
-    not_supported,
-    one_of_if_set,
-    required,
-    syntax,
-)
 from controlplane.api.handlers import port_or_name
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import in_spec

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import cells, syntaxes
+from controlplane.api.causes import duplicate, forbidden, invalid
 from controlplane.api.cells import NONE, UNKNOWN, at
+from controlplane.api.checks import syntax
 from controlplane.api.errors import Cause
-from controlplane.api.faults import duplicate, forbidden, invalid, syntax
 from controlplane.api.placement import validate_taints
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object, Strategy

@@ -6,18 +6,10 @@ Source: Kubernetes' API reference of PersistentVolume; kube-behaviour 9.1.
 from collections.abc import Iterator
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import forbidden, invalid, not_supported, required
 from controlplane.api.cells import at
+from controlplane.api.checks import exactly_one, one_of_if_set, syntax_if_set, unchanged
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    exactly_one,
-    forbidden,
-    invalid,
-    not_supported,
-    one_of_if_set,
-    required,
-    syntax_if_set,
-    unchanged,
-)
 from controlplane.api.placement import validate_node_selector
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object, Strategy

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import selectors, syntaxes
+from controlplane.api.causes import forbidden, invalid, required
 from controlplane.api.cells import at
+from controlplane.api.checks import syntax_if_set
 from controlplane.api.errors import Cause
-from controlplane.api.faults import forbidden, invalid, required, syntax_if_set
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.storage import (

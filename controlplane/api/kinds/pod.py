@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import podcells, podspec
+from controlplane.api.causes import forbidden, invalid
 from controlplane.api.errors import Cause
-from controlplane.api.faults import forbidden, invalid
 from controlplane.api.lifecycle import pod_grace_seconds
 from controlplane.api.qos import qos_class
 from controlplane.api.resource import Object, Strategy

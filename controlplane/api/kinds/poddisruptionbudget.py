@@ -6,9 +6,10 @@ Source: Kubernetes' API reference of PodDisruptionBudget; kube-behaviour 8.1.
 from collections.abc import Iterator
 
 from controlplane.api import selectors
+from controlplane.api.causes import invalid, not_supported
 from controlplane.api.cells import at
+from controlplane.api.checks import int_or_percent
 from controlplane.api.errors import Cause
-from controlplane.api.faults import int_or_percent, invalid, not_supported
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.rollout import at_most_all
 from controlplane.api.tables import Cell

@@ -6,8 +6,8 @@ Source: Kubernetes' API reference of ReplicaSet; kube-behaviour 4.1.
 from collections.abc import Iterator
 
 from controlplane.api import cells
+from controlplane.api.causes import invalid
 from controlplane.api.errors import Cause
-from controlplane.api.faults import invalid
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import (
     default_template,

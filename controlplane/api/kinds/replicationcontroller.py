@@ -4,8 +4,8 @@ Source: Kubernetes' API reference of ReplicationController; kube-behaviour 2.19.
 """
 
 from controlplane.api import cells
+from controlplane.api.causes import go_map, invalid_as, not_supported, required
 from controlplane.api.errors import Cause
-from controlplane.api.faults import go_map, invalid_as, not_supported, required
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.selectors import from_labels
 from controlplane.api.templates import (

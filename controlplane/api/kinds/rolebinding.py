@@ -5,12 +5,11 @@ Source: Kubernetes' "Using RBAC Authorization"; kube-behaviour 11.3.
 
 from collections.abc import Iterator, Sequence
 
-from controlplane.api.causes import invalid, not_supported, required
+from controlplane.api.causes import invalid, invalid_as, not_supported, required
 from controlplane.api.errors import Cause
 from controlplane.api.kinds.role import NAME_RULE
-from controlplane.api.names import faults_of_path_segment
 from controlplane.api.resource import Object, Strategy
-from controlplane.api.syntaxes import faults_of_subdomain
+from controlplane.api.syntaxes import faults_of_path_segment, faults_of_subdomain
 
 GROUP = "rbac.authorization.k8s.io"
 _SUBJECTS = ("ServiceAccount", "User", "Group")
@@ -82,8 +81,7 @@ def validate_update(new: Object, old: Object) -> list[Cause]:
         f'{field}:"{role.get(key) or ""}"'
         for field, key in (("APIGroup", "apiGroup"), ("Kind", "kind"), ("Name", "name"))
     )
-    message = f"Invalid value: rbac.RoleRef{{{told}}}: cannot change roleRef"
-    return [Cause("FieldValueInvalid", message, "roleRef")]
+    return [invalid_as("roleRef", f"rbac.RoleRef{{{told}}}", "cannot change roleRef")]
 
 
 def _role(binding: Object, now: float) -> str:

@@ -6,15 +6,9 @@ Source: Kubernetes' API reference of StatefulSet; kube-behaviour 4.9.
 from collections.abc import Iterator
 
 from controlplane.api import cells
+from controlplane.api.causes import forbidden, invalid, not_supported, required
+from controlplane.api.checks import at_least, int_or_percent
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    at_least,
-    forbidden,
-    int_or_percent,
-    invalid,
-    not_supported,
-    required,
-)
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import (
     default_template,
@@ -86,7 +80,7 @@ def _retention(policy: Object) -> Iterator[Cause]:
     for field in ("whenDeleted", "whenScaled"):
         if policy.get(field) not in _RETENTION:
             path = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
-            yield not_supported(path, policy.get(field), _RETENTION)
+            yield not_supported(path, policy.get(field) or "", _RETENTION)
 
 
 def _validate_update(new: Object, old: Object) -> list[Cause]:

@@ -6,15 +6,10 @@ Source: Kubernetes' API reference of StorageClass; kube-behaviour 9.1.
 from collections.abc import Iterator
 
 from controlplane.api import syntaxes
+from controlplane.api.causes import forbidden, required
 from controlplane.api.cells import at
+from controlplane.api.checks import one_of, syntax, unchanged
 from controlplane.api.errors import Cause
-from controlplane.api.faults import (
-    forbidden,
-    one_of,
-    required,
-    syntax,
-    unchanged,
-)
 from controlplane.api.resource import Object, Strategy
 
 _RECLAIM = frozenset(("Delete", "Retain"))

@@ -34,6 +34,21 @@ from controlplane.api.errors import Cause
             "FieldValueNotSupported",
             'Unsupported value: "x"',
         ),
+        (
+            causes.not_supported("f", "x", {"c", "a", "b"}),
+            "FieldValueNotSupported",
+            'Unsupported value: "x": supported values: "a", "b", "c"',
+        ),
+        (
+            causes.invalid_as("f", causes.go_map({"b": "2", "a": "1"}), "why"),
+            "FieldValueInvalid",
+            'Invalid value: map[string]string{"a":"1", "b":"2"}: why',
+        ),
+        (
+            causes.invalid_as("f", causes.go_strings(["a", "b"]), "why"),
+            "FieldValueInvalid",
+            'Invalid value: []string{"a", "b"}: why',
+        ),
         (causes.duplicate("f", "x"), "FieldValueDuplicate", 'Duplicate value: "x"'),
         (causes.forbidden("f", "why"), "FieldValueForbidden", "Forbidden: why"),
         (causes.not_found("f", "x"), "FieldValueNotFound", 'Not found: "x"'),
