@@ -12,8 +12,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from controlplane.api import addresses, errors
-from controlplane.api.errors import ApiError, Cause
+from controlplane.api import addresses, causes, errors
+from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.apiserver.admission.review import Review
 from controlplane.objects import Claim
@@ -80,7 +80,7 @@ class Allocator:
         if wanted:
             why = self._refusal_of(wanted)
             if why:
-                raise _invalid(review, "spec.clusterIPs", f'Invalid value: ["{wanted}"]: {why}')
+                raise _invalid(review, "spec.clusterIPs", [wanted], why)
             review.claims.append(_claim(review, addresses.IP_PREFIX + wanted))
             return wanted
         for address in self._candidates():
@@ -158,14 +158,13 @@ class Allocator:
     def _require_free(self, review: Review, wanted: int, protocol: str, position: int) -> None:
         field = f"spec.ports[{position}].nodePort"
         if wanted not in self._ports:
-            told = (
-                f"Invalid value: {wanted}: provided port is not in the valid range. The range of "
-                f"valid ports is {self._ports[0]}-{self._ports[-1]}"
+            why = (
+                "provided port is not in the valid range. The range of valid ports is "
+                f"{self._ports[0]}-{self._ports[-1]}"
             )
-            raise _invalid(review, field, told)
+            raise _invalid(review, field, wanted, why)
         if self._is_taken(addresses.port_key(protocol, wanted)):
-            told = f"Invalid value: {wanted}: provided port is already allocated"
-            raise _invalid(review, field, told)
+            raise _invalid(review, field, wanted, "provided port is already allocated")
 
     def _free_port(self, protocol: str, own: set[int]) -> int:
         dynamic = self._ports[self._static_ports :]
@@ -199,6 +198,5 @@ def _claim(review: Review, key: str) -> Claim:
     return Claim(key=key.encode(), value=owner.encode(), expected=0)
 
 
-def _invalid(review: Review, field: str, told: str) -> ApiError:
-    cause = Cause("FieldValueInvalid", told, field)
-    return errors.invalid("Service", "", review.name, [cause])
+def _invalid(review: Review, field: str, value: object, why: str) -> ApiError:
+    return errors.invalid("Service", "", review.name, [causes.invalid(field, value, why)])

@@ -3,10 +3,11 @@
 Source: Kubernetes' API reference, authorization.k8s.io/v1 and authentication.k8s.io/v1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controlplane.api import errors
+from controlplane.api.causes import invalid
 from controlplane.api.errors import ApiError, Cause
 from controlplane.apiserver import bodies
 from controlplane.apiserver.authentication import Authenticator
@@ -27,26 +28,18 @@ class Reviews:
     async def self_subject_access(self, call: Call) -> Answer:
         """May I?"""
         review = _posted(call)
-        return self._judged(call, review, call.user)
+        return self._judged(call, review, call.user, _faults_of_attributes(_spec(review)))
 
     async def subject_access(self, call: Call) -> Answer:
         """May this one?"""
         review = _posted(call)
-        spec = review.get("spec") or {}
-        name, groups = str(spec.get("user") or ""), tuple(spec.get("groups") or ())
-        if not name and not groups:
-            told = 'Invalid value: "": at least one of user or group must be specified'
-            raise _invalid(call, Cause("FieldValueInvalid", told, "spec.user"))
-        return self._judged(call, review, User(name=name, groups=groups))
+        return self._judged(call, review, _subject(review), _faults_of_subject(_spec(review)))
 
     async def local_subject_access(self, call: Call) -> Answer:
         """May this one, in the namespace of the path?"""
-        asked = (_posted(call).get("spec") or {}).get("resourceAttributes") or {}
-        if asked.get("namespace") != call.target.namespace:
-            told = f"Invalid value: must match metadata.namespace {call.target.namespace}"
-            field = "spec.resourceAttributes.namespace"
-            raise _invalid(call, Cause("FieldValueInvalid", told, field))
-        return await self.subject_access(call)
+        review = _posted(call)
+        faults = _faults_of_local(_spec(review), call.target.namespace)
+        return self._judged(call, review, _subject(review), faults)
 
     async def self_subject_rules(self, call: Call) -> Answer:
         """What may I do in a namespace?"""
@@ -89,9 +82,13 @@ class Reviews:
         """Who am I?"""
         return _answered(call, _posted(call), {"userInfo": call.user.info})
 
-    def _judged(self, call: Call, review: Mapping[str, Any], user: User) -> Answer:
-        asked = _attributes(call, review.get("spec") or {})
-        is_allowed = self._authorizer.allows(user, asked)
+    def _judged(
+        self, call: Call, review: Mapping[str, Any], user: User, faults: Iterator[Cause]
+    ) -> Answer:
+        found = list(faults)
+        if found:
+            raise errors.invalid(call.resource.kind, call.resource.group, "", found)
+        is_allowed = self._authorizer.allows(user, _attributes(_spec(review)))
         status: dict[str, Any] = {"allowed": is_allowed}
         if is_allowed:
             status["reason"] = "RBAC: allowed by rules of the roles that are bound to the user"
@@ -114,17 +111,50 @@ def _answered(call: Call, review: Mapping[str, Any], status: Mapping[str, Any]) 
     return answer(call, {**found, "status": status}, code=201)
 
 
-def _attributes(call: Call, spec: Mapping[str, Any]) -> Attributes:
+def _spec(review: Mapping[str, Any]) -> Mapping[str, Any]:
+    return review.get("spec") or {}
+
+
+def _subject(review: Mapping[str, Any]) -> User:
+    spec = _spec(review)
+    return User(name=str(spec.get("user") or ""), groups=tuple(spec.get("groups") or ()))
+
+
+def _faults_of_attributes(spec: Mapping[str, Any]) -> Iterator[Cause]:
     of_resource, of_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (of_resource is None) == (of_path is None):
-        told = (
-            "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be "
-            "specified"
-        )
-        raise _invalid(call, Cause("FieldValueInvalid", told, "spec.resourceAttributes"))
+    if of_resource is not None and of_path is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        yield invalid("spec.nonResourceAttributes", of_path, why)
+    if of_resource is None and of_path is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        # A pointer to nothing is a word to Kubernetes' printer.
+        yield invalid("spec.resourceAttributes", "null", why)
+
+
+def _faults_of_subject(spec: Mapping[str, Any]) -> Iterator[Cause]:
+    yield from _faults_of_attributes(spec)
+    if not spec.get("user") and not spec.get("groups"):
+        yield invalid("spec.user", "", "at least one of user or group must be specified")
+
+
+def _faults_of_local(spec: Mapping[str, Any], namespace: str) -> Iterator[Cause]:
+    yield from _faults_of_subject(spec)
+    of_resource, of_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    asked = str((of_resource or {}).get("namespace") or "")
+    if of_resource is not None and asked != namespace:
+        why = "must match metadata.namespace"
+        yield invalid("spec.resourceAttributes.namespace", asked, why)
     if of_path is not None:
+        why = "disallowed on this kind of request"
+        yield invalid("spec.nonResourceAttributes", of_path, why)
+
+
+def _attributes(spec: Mapping[str, Any]) -> Attributes:
+    """What is asked for, of a question without faults."""
+    of_resource, of_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if of_resource is None:
+        assert of_path is not None
         return Attributes(verb=str(of_path.get("verb", "")), path=str(of_path.get("path", "")))
-    assert of_resource is not None
     plural, subresource = str(of_resource.get("resource", "")), of_resource.get("subresource")
     return Attributes(
         verb=str(of_resource.get("verb", "")),
@@ -133,7 +163,3 @@ def _attributes(call: Call, spec: Mapping[str, Any]) -> Attributes:
         namespace=str(of_resource.get("namespace", "")),
         name=str(of_resource.get("name", "")),
     )
-
-
-def _invalid(call: Call, cause: Cause) -> ApiError:
-    return errors.invalid(call.resource.kind, call.resource.group, "", [cause])

@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from controlplane.api import errors, meta, subresources
-from controlplane.api.errors import Cause
+from controlplane.api import causes, errors, meta, subresources
 from controlplane.api.resource import Object
 from controlplane.apiserver import bodies
 from controlplane.apiserver.admission.review import Lister
@@ -75,14 +74,11 @@ class ServiceAccounts:
         if not reference:
             return None
         kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
-        plural = _BOUND_KINDS.get(kind)
+        version = str(reference.get("apiVersion") or "")
+        plural = _BOUND_KINDS.get(kind) if "/" not in version else None
         if plural is None:
-            cause = Cause(
-                "FieldValueInvalid",
-                f'cannot bind token for serviceaccount "{call.target.name}" to kind "{kind}"',
-                "spec.boundObjectRef",
-            )
-            raise errors.invalid("TokenRequest", "authentication.k8s.io", "", [cause])
+            told = version if "/" in version else f"/{version}"
+            raise errors.bad_request(f"cannot bind token to object of type {told}, Kind={kind}")
         namespace = "" if kind == "Node" else call.target.namespace
         found = self._lister.get("", plural, namespace, name)
         if found is None:
@@ -96,8 +92,10 @@ class ServiceAccounts:
             raise errors.conflict(plural, "", name, why)
         user = (found.get("spec") or {}).get("serviceAccountName")
         if kind == "Pod" and user != account["metadata"]["name"]:
-            why = f"pod runs as {user}, which is not the account that the token is for"
-            raise errors.forbidden("serviceaccounts", "", call.target.name, why)
+            raise errors.bad_request(
+                f'cannot bind token for serviceaccount "{call.target.name}" to pod running with'
+                " different serviceaccount name."
+            )
         return {"kind": kind, "name": name, "uid": uid}
 
 
@@ -105,14 +103,12 @@ def _seconds(call: Call, spec: Mapping[str, Any]) -> int:
     seconds = spec.get("expirationSeconds")
     if seconds is None:
         return TTL_SECONDS_DEFAULT
-    told = ""
-    if isinstance(seconds, bool) or not isinstance(seconds, int):
-        told = "Invalid value: a number of seconds, please"
-    elif seconds < TTL_SECONDS_MIN:
-        told = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
+    why = ""
+    if seconds < TTL_SECONDS_MIN:
+        why = "may not specify a duration less than 10 minutes"
     elif seconds > TTL_SECONDS_MAX:
-        told = f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds"
-    if told:
-        cause = Cause("FieldValueInvalid", told, "spec.expirationSeconds")
+        why = "may not specify a duration larger than 2^32 seconds"
+    if why:
+        cause = causes.invalid("spec.expirationSeconds", seconds, why)
         raise errors.invalid("TokenRequest", "authentication.k8s.io", call.target.name, [cause])
     return int(seconds)

@@ -66,14 +66,36 @@ async def test_may_i_see_a_path() -> None:
     assert not await allowed("/logs")
 
 
+PATH = {"verb": "get", "path": "/"}
+
+
 @pytest.mark.parametrize(
-    "spec",
-    [{}, {"resourceAttributes": READ, "nonResourceAttributes": {"verb": "get", "path": "/"}}],
+    ("spec", "cause"),
+    [
+        (
+            {},
+            (
+                'spec.resourceAttributes: Invalid value: "null": exactly one of'
+                " nonResourceAttributes or resourceAttributes must be specified"
+            ),
+        ),
+        (
+            {"resourceAttributes": READ, "nonResourceAttributes": PATH},
+            (
+                'spec.nonResourceAttributes: Invalid value: {"path":"/","verb":"get"}: cannot be'
+                " specified in combination with resourceAttributes"
+            ),
+        ),
+    ],
 )
-async def test_a_question_is_about_a_resource_or_a_path(spec: object) -> None:
-    with pytest.raises(ApiError, match="exactly one of nonResourceAttributes or") as caught:
+async def test_a_question_is_about_a_resource_or_a_path(spec: object, cause: str) -> None:
+    with pytest.raises(ApiError) as caught:
         await reviews().self_subject_access(posted(SELF, spec))
-    assert caught.value.code == 422
+    assert (caught.value.code, told(caught.value)) == (422, [cause])
+
+
+def told(error: ApiError) -> list[str]:
+    return [f"{cause.field}: {cause.message}" for cause in error.causes]
 
 
 async def test_may_this_one() -> None:
@@ -93,8 +115,21 @@ async def test_a_local_question_is_about_its_namespace() -> None:
     asked = {"user": "alice", "resourceAttributes": READ}
     found = await status(reviews().local_subject_access(posted(LOCAL, asked, namespace="shop")))
     assert found["allowed"]
-    with pytest.raises(ApiError, match=r"must match metadata\.namespace bank"):
+    with pytest.raises(ApiError) as caught:
         await reviews().local_subject_access(posted(LOCAL, asked, namespace="bank"))
+    assert told(caught.value) == [
+        'spec.resourceAttributes.namespace: Invalid value: "shop": must match metadata.namespace'
+    ]
+
+
+async def test_a_local_question_is_about_no_path() -> None:
+    asked: dict[str, object] = {"nonResourceAttributes": {}}
+    with pytest.raises(ApiError) as caught:
+        await reviews().local_subject_access(posted(LOCAL, asked, namespace="bank"))
+    assert told(caught.value) == [
+        'spec.user: Invalid value: "": at least one of user or group must be specified',
+        "spec.nonResourceAttributes: Invalid value: {}: disallowed on this kind of request",
+    ]
 
 
 async def test_what_may_i() -> None:

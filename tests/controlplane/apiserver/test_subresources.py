@@ -319,16 +319,44 @@ async def test_a_token_ends_with_the_pod_that_it_is_bound_to(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "code"),
+    ("spec", "code", "told"),
     [
-        ({"expirationSeconds": 599}, 422),
-        ({"expirationSeconds": 2**33}, 422),
-        ({"boundObjectRef": {"kind": "ConfigMap", "name": "x"}}, 422),
-        ({"boundObjectRef": {"kind": "Secret", "name": "none"}}, 404),
-        ({"audiences": 5}, 400),
+        ({"expirationSeconds": 599}, 422, "may not specify a duration less than 10 minutes"),
+        ({"expirationSeconds": 2**33}, 422, "may not specify a duration larger than 2^32 seconds"),
+        (
+            {"boundObjectRef": {"apiVersion": "v1", "kind": "ConfigMap", "name": "x"}},
+            400,
+            "cannot bind token to object of type /v1, Kind=ConfigMap",
+        ),
+        (
+            {"boundObjectRef": {"apiVersion": "apps/v1", "kind": "Pod", "name": "x"}},
+            400,
+            "cannot bind token to object of type apps/v1, Kind=Pod",
+        ),
+        ({"boundObjectRef": {"kind": "Secret", "name": "none"}}, 404, 'secrets "none" not found'),
+        ({"audiences": 5}, 400, "cannot unmarshal number"),
     ],
 )
-async def test_token_requests_that_are_refused(api: Api, spec: Any, code: int) -> None:
+async def test_token_requests_that_are_refused(api: Api, spec: Any, code: int, told: str) -> None:
     space = await api.new_namespace()
     path = f"/api/v1/namespaces/{space}/serviceaccounts/default/token"
-    assert (await api.fault("POST", path, {"spec": spec}))["code"] == code
+    status = await api.fault("POST", path, {"spec": spec})
+    assert status["code"] == code
+    assert told in status["message"]
+
+
+async def test_a_token_is_bound_to_pods_of_its_own_account_only(api: Api) -> None:
+    space = Space(api, await api.new_namespace())
+    accounts = space.pods.replace("/pods", "/serviceaccounts")
+    await api.good("POST", accounts, {"metadata": {"name": "other"}})
+    await api.good("POST", space.pods, pod("a"))
+    reference = {"kind": "Pod", "apiVersion": "v1", "name": "a"}
+    body = {"spec": {"boundObjectRef": reference}}
+    status = await api.fault("POST", f"{accounts}/other/token", body)
+    assert (status["code"], status["message"]) == (
+        400,
+        (
+            'cannot bind token for serviceaccount "other" to pod running with different'
+            " serviceaccount name."
+        ),
+    )
