@@ -215,7 +215,9 @@ def _merge_maps(schema: Schema, old: list[Any], items: list[Any], told: _ListPat
     else:
         order = [_key_of(item, key) for item in _order_list(told.order)]
         _check_order(wanted, order)
-    return _ordered(merged, order, [identity(item) for item in old], identity)
+    # Kubernetes deletes in place, so what is new takes the places of what is gone.
+    live_order = merged[: len(old)]
+    return _ordered(merged, order, [identity(item) for item in live_order], identity)
 
 
 def _plain_list(items: list[Any]) -> list[Any]:

@@ -108,6 +108,17 @@ def test_the_order_alone_moves_elements() -> None:
     assert strategic_merge(POD_SPEC, {}, patch) == {}
 
 
+def test_new_elements_take_the_places_of_those_that_the_same_patch_deletes() -> None:
+    """As kubectl does it, which `test_kubectl_peer` met: only then `b` stands before `d`."""
+    live = {"containers": _containers("c", "b", "a")}
+    order = {"$setElementOrder/containers": [{"name": "c"}, {"name": "d"}]}
+    new = [{"name": "c"}, {"name": "d"}]
+    assert _names(strategic_merge(POD_SPEC, live, {**order, "containers": new})) == list("cdba")
+    gone = {"name": "a", "$patch": "delete"}
+    patch = {**order, "containers": [*new, gone]}
+    assert _names(strategic_merge(POD_SPEC, live, patch)) == list("cbd")
+
+
 def test_patched_elements_must_come_in_the_order_that_is_set() -> None:
     patch = {
         "$setElementOrder/containers": [{"name": "a"}, {"name": "b"}],
