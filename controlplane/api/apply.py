@@ -25,11 +25,11 @@ from controlplane.api.fieldset import (
     union,
 )
 from controlplane.api.managers import BEFORE_FIRST_APPLY, Entry, Manager, Managers, manager_of
+from controlplane.api.merging import compare, fields_of, merge, remove, with_named_fields
 from controlplane.api.meta import rfc3339
 from controlplane.api.patch import is_deep
 from controlplane.api.resource import Object, Resource
 from controlplane.api.shapes import Shape, shape_of
-from controlplane.api.structure import compare, fields_of, merge, remove, with_named_fields
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"

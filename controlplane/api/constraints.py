@@ -40,7 +40,7 @@ def below(name: str, faults: Sequence[Fault]) -> list[Fault]:
 
 
 def wrong(detail: str, value: Any) -> list[Fault]:
-    """An invalid value; `{}` in the detail stands for its path."""
+    """A value that its schema does not allow; the detail goes on from `PATH in body`."""
     return [("", lambda path: causes.invalid(path, value, f"{path} in body {detail}"))]
 
 

@@ -3,10 +3,10 @@
 Source: Kubernetes' API reference, fields told to be immutable; kube-behaviour 2.19.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from controlplane.api import causes
+from controlplane.api.cells import at
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Resource
 
@@ -18,12 +18,6 @@ def changed(resource: Resource, new: Object, old: Object) -> Iterator[Cause]:
     """
     for path in resource.immutable:
         parts = path.split(".")
-        after, before = _at(new, parts), _at(old, parts)
+        after, before = at(new, *parts), at(old, *parts)
         if (after or None) != (before or None):
             yield causes.immutable(path, after)
-
-
-def _at(found: Any, parts: list[str]) -> Any:
-    for part in parts:
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found

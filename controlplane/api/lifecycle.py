@@ -17,16 +17,16 @@ import msgspec
 from controlplane.api import causes, errors, generation
 from controlplane.api.errors import ApiError, Cause, bad_request, conflict
 from controlplane.api.meta import (
+    FOREGROUND,
     KEPT,
     OF_DELETION,
+    ORPHAN,
     require_new,
     rfc3339,
     validate_finalizers_update,
 )
 from controlplane.api.resource import Object, Resource
 
-FOREGROUND = "foregroundDeletion"
-ORPHAN = "orphan"
 POLICIES = ("Foreground", "Background", "Orphan")
 
 

@@ -17,7 +17,10 @@ ANNOTATIONS_BYTES_MAX = 256 * 1024
 
 MANAGER_BYTES_MAX = 128
 
-STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+"""Finalizers by which the garbage collector knows what becomes of dependants (2.17)."""
+
+STANDARD_FINALIZERS = frozenset(("kubernetes", ORPHAN, FOREGROUND))
 
 OF_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds")
 KEPT = ("uid", "creationTimestamp", *OF_DELETION)
@@ -144,7 +147,7 @@ def _finalizer_causes(finalizers: Sequence[str], path: str, *, is_custom: bool) 
     for finalizer in finalizers:
         faults = syntaxes.faults_of_qualified_name(finalizer)
         found += [causes.invalid(path, finalizer, fault) for fault in faults]
-    if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+    if ORPHAN in finalizers and FOREGROUND in finalizers:
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(causes.invalid(path, list(finalizers), detail))
     if is_custom:
@@ -309,11 +312,6 @@ def _restore(made: dict[str, Any], source: Mapping[str, Any], field: str) -> Non
         made[field] = source[field]
     else:
         made.pop(field, None)
-
-
-def with_resource_version(obj: Object, revision: int) -> Object:
-    """The object as clients see it: `revision` is that of its last write."""
-    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
 
 
 def rfc3339(seconds: float) -> str:

@@ -4,7 +4,7 @@ Source: Kubernetes, "Assigning Pods to Nodes", "Taints and Tolerations", "Pod To
 Constraints"; kube-behaviour 7.3, 7.5.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from controlplane.api import selectors, syntaxes
@@ -14,21 +14,11 @@ from controlplane.api.errors import Cause
 from controlplane.api.resource import Object
 
 EFFECTS = frozenset(("NoSchedule", "PreferNoSchedule", "NoExecute"))
-_NODE_OPERATORS = frozenset(("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"))
 _INCLUSIONS = frozenset(("Honor", "Ignore"))
 _WHEN_UNSATISFIABLE = frozenset(("DoNotSchedule", "ScheduleAnyway"))
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _WEIGHT_MAX = 100
-
-
-def validate_labels(labels: Mapping[str, Any] | None, path: str) -> Iterator[Cause]:
-    """Labels, or a selector that is a map of them."""
-    for key, value in (labels or {}).items():
-        for why in syntaxes.faults_of_qualified_name(key):
-            yield invalid(path, key, why)
-        for why in syntaxes.faults_of_label_value(value or ""):
-            yield invalid(path, value, why)
 
 
 def validate_affinity(affinity: Object, path: str) -> Iterator[Cause]:
@@ -88,12 +78,10 @@ def _node_requirement(requirement: Object, path: str) -> Iterator[Cause]:
     operator, values = requirement.get("operator"), requirement.get("values") or ()
     if operator in ("In", "NotIn"):
         if not values:
-            why = "must be specified when `operator` is 'In' or 'NotIn'"
-            yield required(f"{path}.values", why)
+            yield required(f"{path}.values", selectors.VALUES_MUST)
     elif operator in ("Exists", "DoesNotExist"):
         if values:
-            why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            yield forbidden(f"{path}.values", why)
+            yield forbidden(f"{path}.values", selectors.VALUES_MUST_NOT)
     elif operator in ("Gt", "Lt"):
         if len(values) != 1:
             why = "must be specified single value when `operator` is 'Lt' or 'Gt'"

@@ -13,6 +13,7 @@ from controlplane.api.causes import duplicate, forbidden, invalid, required
 from controlplane.api.checks import at_least, one_of, one_of_if_set, syntax, syntax_if_set
 from controlplane.api.containers import Surroundings
 from controlplane.api.errors import Cause
+from controlplane.api.meta import validate_labels
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object
 from controlplane.api.security import validate_pod_security
@@ -188,7 +189,7 @@ def _dns_config(config: Object, path: str) -> Iterator[Cause]:
 
 
 def _placement(spec: Object, path: str) -> Iterator[Cause]:
-    yield from placement.validate_labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
+    yield from validate_labels(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
     if affinity := spec.get("affinity"):
         yield from placement.validate_affinity(affinity, f"{path}.affinity")
     if tolerations := spec.get("tolerations"):

@@ -69,12 +69,6 @@ def add(left: Text, right: Text) -> str:
     return render(one + other, like if one else otherwise)
 
 
-def subtract(left: Text, right: Text) -> str:
-    """The difference, in canonical form, written as `left` is (as `right`, where left is zero)."""
-    (one, like), (other, otherwise) = _read(_text(left)), _read(_text(right))
-    return render(one - other, like if one else otherwise)
-
-
 def render(number: Fraction, form: Format) -> str:
     """A number in canonical form."""
     if not number:

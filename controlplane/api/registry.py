@@ -54,7 +54,6 @@ class Registry:
     def __init__(self, resources: Iterable[Resource] = ()) -> None:
         self.generation = 0
         self._by_plural: dict[tuple[str, str, str], Resource] = {}
-        self._by_kind: dict[tuple[str, str, str], Resource] = {}
         self._stored: dict[tuple[str, str], Resource] | None = None
         for resource in resources:
             self.add(resource)
@@ -67,10 +66,6 @@ class Registry:
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """What a path names."""
         return self._by_plural.get((group, version, plural))
-
-    def by_kind(self, group: str, version: str, kind: str) -> Resource | None:
-        """What an object says that it is."""
-        return self._by_kind.get((group, version, kind))
 
     def storage(self, group: str, plural: str) -> Resource | None:
         """In the version in which its objects are kept."""
@@ -106,12 +101,7 @@ class Registry:
 
     def add(self, resource: Resource) -> None:
         """Serve it, in place of what had its group, version and plural."""
-        key = (resource.group, resource.version, resource.plural)
-        before = self._by_plural.get(key)
-        if before is not None:
-            self._by_kind.pop((before.group, before.version, before.kind), None)
-        self._by_plural[key] = resource
-        self._by_kind[resource.group, resource.version, resource.kind] = resource
+        self._by_plural[resource.group, resource.version, resource.plural] = resource
         self._changed()
 
     def remove(self, group: str, plural: str) -> None:
@@ -121,7 +111,6 @@ class Registry:
         ]
         for one in gone:
             del self._by_plural[one.group, one.version, one.plural]
-            self._by_kind.pop((one.group, one.version, one.kind), None)
         if gone:
             self._changed()
 

@@ -26,8 +26,8 @@ _OPERATORS = {
     "Exists": "exists",
     "DoesNotExist": "!",
 }
-_VALUES_MUST = "must be specified when `operator` is 'In' or 'NotIn'"
-_VALUES_MUST_NOT = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+VALUES_MUST = "must be specified when `operator` is 'In' or 'NotIn'"
+VALUES_MUST_NOT = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
 
 
 class Requirement(msgspec.Struct, frozen=True):
@@ -185,10 +185,10 @@ def _faults_of_term(term: object, path: str) -> Iterator[Cause]:
     match operator:
         case "In" | "NotIn":
             if not values:
-                yield required(f"{path}.values", _VALUES_MUST)
+                yield required(f"{path}.values", VALUES_MUST)
         case "Exists" | "DoesNotExist":
             if values:
-                yield forbidden(f"{path}.values", _VALUES_MUST_NOT)
+                yield forbidden(f"{path}.values", VALUES_MUST_NOT)
         case _:
             yield invalid(f"{path}.operator", operator, "not a valid selector operator")
     yield from _faults_of_text(f"{path}.key", key, faults_of_qualified_name)
@@ -210,7 +210,6 @@ class _Token(msgspec.Struct, frozen=True):
 
 
 _END = _Token("", "")
-_SYMBOLS = re.compile(r"==|!=|[=!(),<>]")
 _TOKENS = re.compile(r"\s*(?:(==|!=|[=!(),<>])|([^\s=!(),<>]+)|$)")
 
 

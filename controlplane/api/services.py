@@ -13,7 +13,7 @@ from controlplane.api.checks import one_of, one_of_if_set, syntax
 from controlplane.api.containers import PROTOCOLS
 from controlplane.api.errors import Cause
 from controlplane.api.handlers import port_or_name
-from controlplane.api.placement import validate_labels
+from controlplane.api.meta import validate_labels
 from controlplane.api.resource import Object
 
 TYPES = frozenset(("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"))
@@ -46,7 +46,7 @@ def validate_service(service: Object) -> list[Cause]:
         *one_of("spec.type", spec.get("type"), TYPES),
         *_by_type(spec),
         *_ports(spec),
-        *validate_labels(spec.get("selector"), "spec.selector"),
+        *validate_labels(spec.get("selector") or {}, "spec.selector"),
         *_affinity(spec),
         *_addresses(spec),
         *_families(spec),

@@ -10,7 +10,7 @@ from controlplane.api import podspec, selectors, syntaxes
 from controlplane.api.causes import forbidden, go_map, invalid, invalid_as, not_supported, required
 from controlplane.api.checks import at_least
 from controlplane.api.errors import Cause
-from controlplane.api.placement import validate_labels
+from controlplane.api.meta import validate_labels
 from controlplane.api.resource import Object
 
 MISMATCH = "`selector` does not match template `labels`"
@@ -41,7 +41,7 @@ def validate_template(template: Object | None, path: str) -> Iterator[Cause]:
     """Labels, annotations and the pod spec."""
     template = template or {}
     metadata: Mapping[str, Any] = template.get("metadata") or {}
-    yield from validate_labels(metadata.get("labels"), f"{path}.metadata.labels")
+    yield from validate_labels(metadata.get("labels") or {}, f"{path}.metadata.labels")
     for key in metadata.get("annotations") or ():
         for why in syntaxes.faults_of_qualified_name(key.lower()):
             yield invalid(f"{path}.metadata.annotations", key, why)

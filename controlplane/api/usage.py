@@ -156,7 +156,7 @@ def _of_claim(claim: Object) -> dict[str, Fraction]:
     usage = {"requests.storage": storage}
     storage_class = spec.get("storageClassName")
     if storage_class:
-        prefix = f"{storage_class}.storageclass.storage.k8s.io/"
+        prefix = f"{storage_class}{_OF_CLAIMS}"
         usage[f"{prefix}requests.storage"] = storage
         usage[f"{prefix}persistentvolumeclaims"] = Fraction(1)
     return usage

@@ -25,12 +25,9 @@ from controlplane.api.constraints import (
     type_fault,
 )
 from controlplane.api.errors import Cause
-from controlplane.api.pruning import prune, unknown_fields
 from controlplane.api.resource import Object
 from controlplane.api.schema import Node, Schema
 from controlplane.api.schemas import named
-
-__all__ = ["CAUSES_MAX", "prune", "unknown_fields", "validate"]
 
 CAUSES_MAX = 250
 """So many causes are enough to see what is wrong; a body may have a fault in every byte."""

@@ -3,7 +3,7 @@
 Source: Kubernetes, "Volumes", "Projected Volumes", "Ephemeral Volumes"; kube-behaviour 9.2, 9.3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from controlplane.api import quantity, syntaxes
@@ -14,6 +14,7 @@ from controlplane.api.errors import Cause
 from controlplane.api.requirements import amount
 from controlplane.api.resource import Object
 
+_Validate = Callable[[Object, str], Iterator[Cause]]
 _MODE_MAX = 0o777
 _HOST_PATH_TYPES = frozenset(
     (
@@ -59,12 +60,17 @@ def has_source(volume: Object) -> bool:
 
 
 def _source(volume: Object, path: str) -> Iterator[Cause]:
-    sources = [key for key in volume if key != "name"]
-    yield from exactly_one(path, volume, sources, "volume type")
-    for kind in sources:
-        check = _SOURCES.get(kind)
-        if check is not None and volume[kind] is not None:
-            yield from check(volume[kind], f"{path}.{kind}")
+    yield from _one_of(volume, [key for key in volume if key != "name"], path, _SOURCES)
+
+
+def _one_of(
+    holder: Object, kinds: list[str], path: str, checks: Mapping[str, _Validate]
+) -> Iterator[Cause]:
+    yield from exactly_one(path, holder, kinds, "volume type")
+    for kind in kinds:
+        check = checks.get(kind)
+        if check is not None and holder[kind] is not None:
+            yield from check(holder[kind], f"{path}.{kind}")
 
 
 def mode(path: str, value: Any) -> Iterator[Cause]:
@@ -177,12 +183,7 @@ def _projected(source: Object, path: str) -> Iterator[Cause]:
     yield from mode(f"{path}.defaultMode", source.get("defaultMode"))
     for position, projection in enumerate(source.get("sources") or ()):
         at = f"{path}.sources[{position}]"
-        kinds = list(projection)
-        yield from exactly_one(at, projection, kinds, "volume type")
-        for kind in kinds:
-            check = _PROJECTIONS.get(kind)
-            if check is not None and projection[kind] is not None:
-                yield from check(projection[kind], f"{at}.{kind}")
+        yield from _one_of(projection, list(projection), at, _PROJECTIONS)
 
 
 def _token(source: Object, path: str) -> Iterator[Cause]:

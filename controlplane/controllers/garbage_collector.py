@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from controlplane.api.errors import ApiError
-from controlplane.api.lifecycle import FOREGROUND, ORPHAN
+from controlplane.api.meta import FOREGROUND, ORPHAN
 from controlplane.api.resource import Object, Resource
 from controlplane.controller import Controller, Lister, Trigger
 from controlplane.controllers.context import Context, custom_resource

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from controlplane.api.causes import invalid
 from controlplane.api.errors import Cause
 from controlplane.api.lifecycle import without_grace
+from controlplane.api.meta import STANDARD_FINALIZERS
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.syntaxes import faults_of_qualified_name
 
@@ -57,7 +58,7 @@ def _finalizers(namespace: Object) -> Iterator[Cause]:
     for finalizer in (namespace.get("spec") or {}).get("finalizers") or ():
         for fault in faults_of_qualified_name(finalizer):
             yield invalid("spec.finalizers", finalizer, fault)
-        if "/" not in finalizer and finalizer not in (FINALIZER, "orphan", "foregroundDeletion"):
+        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
             why = "name is neither a standard finalizer name nor is it fully qualified"
             yield invalid("spec.finalizers", finalizer, why)
 

@@ -10,15 +10,15 @@ from controlplane.api.causes import forbidden, invalid, not_supported, required
 from controlplane.api.cells import at
 from controlplane.api.checks import exactly_one, one_of_if_set, syntax_if_set, unchanged
 from controlplane.api.errors import Cause
-from controlplane.api.placement import validate_node_selector
-from controlplane.api.requirements import amount
-from controlplane.api.resource import Object, Strategy
-from controlplane.api.storage import (
+from controlplane.api.persistence import (
     CELLS,
     access_modes,
     validate_access_modes,
     validate_volume_mode,
 )
+from controlplane.api.placement import validate_node_selector
+from controlplane.api.requirements import amount
+from controlplane.api.resource import Object, Strategy
 
 _RECLAIM = frozenset(("Delete", "Recycle", "Retain"))
 _NOT_SOURCES = frozenset(

@@ -11,14 +11,14 @@ from controlplane.api.causes import forbidden, invalid, required
 from controlplane.api.cells import at
 from controlplane.api.checks import syntax_if_set
 from controlplane.api.errors import Cause
-from controlplane.api.requirements import amount
-from controlplane.api.resource import Object, Strategy
-from controlplane.api.storage import (
+from controlplane.api.persistence import (
     CELLS,
     access_modes,
     validate_access_modes,
     validate_volume_mode,
 )
+from controlplane.api.requirements import amount
+from controlplane.api.resource import Object, Strategy
 
 _REQUEST = "spec.resources.requests.storage"
 _MAY_CHANGE = (

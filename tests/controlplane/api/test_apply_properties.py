@@ -11,8 +11,8 @@ from controlplane.api.apply import apply, record_update
 from controlplane.api.errors import ApiError
 from controlplane.api.fieldset import Path, members
 from controlplane.api.managers import UPDATES_MAX
+from controlplane.api.merging import fields_of
 from controlplane.api.shapes import shape_of
-from controlplane.api.structure import fields_of
 from tests.controlplane.api.small_schemas import DEPLOYMENTS
 
 Json = Any

@@ -6,8 +6,9 @@ import pytest
 
 from controlplane.api import customresources
 from controlplane.api.customresources import resources_of, validate_definition
+from controlplane.api.pruning import unknown_fields
 from controlplane.api.resource import VERBS, Column
-from controlplane.api.validation import unknown_fields, validate
+from controlplane.api.validation import validate
 from tests.controlplane.api.served import CRONTABS
 
 SPEC = CRONTABS["spec"]

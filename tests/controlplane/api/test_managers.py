@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.api import structure
+from controlplane.api import merging
 from controlplane.api.apply import apply, record_update
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Resource
@@ -347,5 +347,5 @@ def test_deep_objects_are_walked_to_their_end() -> None:
     live = _apply_widget(None, _widget(free=free))
     assert _apply_widget(live, _widget(free=free)) is live
     assert _apply_widget(live, _widget())["spec"] == {}
-    changed = structure.compare(shape_of(WIDGETS), {}, _widget(free=free))[0]
+    changed = merging.compare(shape_of(WIDGETS), {}, _widget(free=free))[0]
     assert changed is not None

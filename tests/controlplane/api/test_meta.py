@@ -368,14 +368,6 @@ def test_finalize_writes_spec_only() -> None:
     assert "managedFields" not in made["metadata"]
 
 
-def test_resource_version_is_put_into_a_copy() -> None:
-    """2.2: an opaque string."""
-    seen = meta.with_resource_version(STORED, 42)
-    assert seen["metadata"]["resourceVersion"] == "42"
-    assert "resourceVersion" not in STORED["metadata"]
-    assert seen["spec"] is STORED["spec"]
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "1970-01-01T00:00:00Z"), (1_000_000_000.999, "2001-09-09T01:46:40Z")],

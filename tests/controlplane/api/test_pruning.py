@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import schemas
+from controlplane.api.pruning import prune, unknown_fields
 from controlplane.api.schema import Schema
-from controlplane.api.validation import prune, unknown_fields, validate
+from controlplane.api.validation import validate
 
 POD = schemas.schema_of("", "v1", "Pod")
 

@@ -110,8 +110,6 @@ def test_sums_are_written_as_the_first_is() -> None:
     assert quantity.add("1Gi", "512Mi") == "1536Mi"
     assert quantity.add("1", "500m") == "1500m"
     assert quantity.add("0", "1Ki") == "1Ki"
-    assert quantity.subtract("2Gi", "1Gi") == "1Gi"
-    assert quantity.subtract("0", "1Gi") == "-1Gi"
 
 
 def test_a_quantity_remembers_how_it_is_written() -> None:

@@ -16,14 +16,13 @@ from tests.controlplane.api.served import (
 )
 
 
-def test_a_resource_is_found_by_path_and_by_kind() -> None:
+def test_a_resource_is_found_by_its_path() -> None:
     known = registry()
     pods = known.find("", "v1", "pods")
     assert pods is not None
     assert pods.key("ns", "a") == "/registry/core/pods/ns/a"
-    assert known.by_kind("", "v1", "Pod") is pods
     assert known.find("", "v2", "pods") is None
-    assert known.by_kind("apps", "v1", "Pod") is None
+    assert known.find("apps", "v1", "pods") is None
 
 
 def test_groups_come_in_kubernetes_order_and_custom_ones_last() -> None:
@@ -92,7 +91,6 @@ def test_each_change_makes_a_generation() -> None:
     known.remove("stable.example.com", "crontabs")
     assert known.generation == before + 1
     assert known.find("stable.example.com", "v1", "crontabs") is None
-    assert known.by_kind("stable.example.com", "v1", "CronTab") is None
     known.remove("stable.example.com", "crontabs")
     assert known.generation == before + 1
     known.add(resource("crontabs"))
@@ -105,8 +103,7 @@ def test_adding_replaces_also_under_another_kind() -> None:
     renamed = msgspec.structs.replace(resource("crontabs"), kind="Tab")
     known.add(renamed)
     assert known.find("stable.example.com", "v1", "crontabs") is renamed
-    assert known.by_kind("stable.example.com", "v1", "CronTab") is None
-    assert known.by_kind("stable.example.com", "v1", "Tab") is renamed
+    assert [one.kind for one in known.of("stable.example.com", "v1")] == ["Tab"]
 
 
 def test_a_file_says_only_what_is_not_obvious() -> None:

@@ -41,6 +41,7 @@ def test_what_is_no_label(text: str) -> None:
 
 
 def test_subdomains_are_longer_and_have_dots() -> None:
+    """2.12: 253 characters at most."""
     longest = ".".join(["a" * 63] * 3 + ["a" * 61])
     assert len(longest) == 253
     for text in ("a", "a.b", "1.2-3", longest, "a" * 253):
@@ -50,6 +51,7 @@ def test_subdomains_are_longer_and_have_dots() -> None:
 
 
 def test_faults_are_told_in_kubernetes_words() -> None:
+    """2.12."""
     assert syntaxes.faults_of_subdomain("My Name") == [SUBDOMAIN]
     assert syntaxes.faults_of_label("A") == [LABEL]
     assert syntaxes.faults_of_label_value("-") == [VALUE]

@@ -95,8 +95,7 @@ class Objects:
 
     def put(self, found: Object) -> None:
         group, _, version = found["apiVersion"].rpartition("/")
-        kind = registry().by_kind(group, version, found["kind"])
-        assert kind is not None, found["kind"]
+        [kind] = [one for one in registry().of(group, version) if one.kind == found["kind"]]
         metadata = found["metadata"]
         self._found[group, kind.plural, metadata.get("namespace", ""), metadata["name"]] = found
 

@@ -13,8 +13,7 @@ NOW = 1_700_000_000.0
 
 def resource(obj: Object) -> Resource:
     group, _, version = obj["apiVersion"].rpartition("/")
-    found = REGISTRY.by_kind(group, version, obj["kind"])
-    assert found is not None, obj["kind"]
+    [found] = [one for one in REGISTRY.of(group, version) if one.kind == obj["kind"]]
     return found
 
 
