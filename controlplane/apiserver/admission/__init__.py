@@ -1,6 +1,6 @@
 """Admission: what a write may be made to say, and whether it may be made at all. PURE.
 
-`CHAIN` is the one list to extend: a plug-in is a file with `mutate`, `validate`, or both. They run
+A plug-in is a file with `mutate`, `validate`, or both, and a row in the two lists below. They run
 in this order, all that mutate before validation, all that validate after it.
 Source: Kubernetes' documentation, "Admission Control"; kube-behaviour 11.4.
 """
