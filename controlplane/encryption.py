@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from controlplane.api import errors
+from controlplane.api.errors import UnreadableError
 from controlplane.api.resource import Resource
 
 _PREFIX = b"k8s:enc:aesgcm:v1:"
@@ -44,19 +44,19 @@ class Encryption:
         return b"%b%b%b" % (beginning, nonce, newest.encrypt(nonce, plain, key))
 
     def decode(self, resource: Resource, key: bytes, stored: bytes) -> bytes:
-        """What was encoded. Raises ApiError 500 for a key that is gone, or bytes of another."""
+        """What was encoded. Raises UnreadableError for a key that is gone, or bytes of another."""
         if not stored.startswith(_PREFIX):
             return stored
         known = [(len(start), one) for start, one in self._keys if stored.startswith(start)]
         if not known:
             name = stored.removeprefix(_PREFIX).partition(b":")[0].decode(errors="replace")
-            raise errors.internal(f"no key named {name!r} to read it with")
+            raise UnreadableError(f"no key named {name!r} to decrypt it with")
         for length, one in known:
             nonce, sealed = stored[length : length + _NONCE_BYTES], stored[length + _NONCE_BYTES :]
             # InvalidTag: altered, or of another key of this name; ValueError: cut short
             with contextlib.suppress(InvalidTag, ValueError):
                 return one.decrypt(nonce, sealed, key)
-        raise errors.internal("an encrypted object cannot be read: it was altered")
+        raise UnreadableError("it was altered, or another key of this name encrypted it")
 
     def is_stale(self, resource: Resource, stored: bytes) -> bool:
         """Whether it is not under the newest key."""

@@ -72,6 +72,25 @@ class ApiError(Exception):
         return status
 
 
+class UnreadableError(ApiError):
+    """500: what is stored is no object, or cannot be decrypted. It tells nothing of the content.
+
+    why  the cause
+    key  where it is stored; empty: whoever raised it does not know
+    """
+
+    def __init__(self, why: str, key: str = "") -> None:
+        place = f" at {key}" if key else ""
+        message = f"Internal error occurred: what is stored{place} cannot be read: {why}"
+        super().__init__(500, "InternalError", message)
+        self.why = why
+        self.key = key
+
+    def at(self, key: bytes) -> "UnreadableError":
+        """The same, of an object at a key."""
+        return UnreadableError(self.why, key.decode(errors="replace"))
+
+
 def _cause(cause: Cause) -> dict[str, str]:
     told = {"reason": cause.reason, "message": cause.message}
     return told | {"field": cause.field} if cause.field else told

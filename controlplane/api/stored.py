@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import orjson
 
-from controlplane.api.errors import bad_request, internal
+from controlplane.api.errors import UnreadableError, bad_request
 from controlplane.api.resource import Object, Resource
 
 _METADATA = b'"metadata":{'
+_NO_OBJECT = "it is no object"
 _LEADING = ("apiVersion", "kind", "metadata")
 
 
@@ -28,7 +29,7 @@ class Transform(Protocol):
         """What is written."""
 
     def decode(self, resource: Resource, key: bytes, stored: bytes) -> bytes:
-        """What was encoded. Raises ApiError 500 when it cannot be read."""
+        """What was encoded. Raises UnreadableError."""
 
     def is_stale(self, resource: Resource, stored: bytes) -> bool:
         """Whether it would be encoded otherwise now: then also an equal object is written."""
@@ -102,12 +103,13 @@ def encode(resource: Resource, obj: Object) -> bytes:
 def splice(raw: bytes, revision: int) -> bytes:
     """The bytes of an object as clients see it: with its resourceVersion.
 
-    raw  as `encode` gave them. Raises ApiError 500 for bytes that are no object.
+    raw  as `encode` gave them. Raises UnreadableError for bytes that surely are no object; whether
+    they are one only decoding tells.
     """
     # Neither apiVersion nor kind can contain an unescaped quote: the first match is the right one.
     position = raw.find(_METADATA)
     if position < 0:
-        raise internal("what is stored is no object")
+        raise UnreadableError(_NO_OBJECT)
     position += len(_METADATA)
     comma = b"" if raw[position : position + 1] == b"}" else b","
     return b'%b"resourceVersion":"%d"%b%b' % (raw[:position], revision, comma, raw[position:])
@@ -116,23 +118,27 @@ def splice(raw: bytes, revision: int) -> bytes:
 def decode(resource: Resource, raw: bytes, revision: int) -> Object:
     """The object that `encode` made these bytes of, in the version of `resource`.
 
-    Raises ApiError 500 for bytes that are no object.
+    Raises UnreadableError for bytes that are no object.
     """
-    try:
-        obj: dict[str, Any] = orjson.loads(raw)
-        obj["metadata"]["resourceVersion"] = str(revision)
-    except (ValueError, TypeError, KeyError):
-        raise internal("what is stored is no object") from None
+    obj = _parsed(raw)
+    obj["metadata"]["resourceVersion"] = str(revision)
     return _as_served(resource, obj)
 
 
 def loads(resource: Resource, raw: bytes) -> Object:
-    """The object of spliced bytes, in the version of `resource`. Raises ApiError 500."""
+    """The object of spliced bytes, in the version of `resource`. Raises UnreadableError."""
+    return _as_served(resource, _parsed(raw))
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    """Raises UnreadableError for what has no metadata, of which all who read objects make use."""
     try:
-        obj: dict[str, Any] = orjson.loads(raw)
+        obj: Any = orjson.loads(raw)
     except ValueError:
-        raise internal("what is stored is no object") from None
-    return _as_served(resource, obj)
+        raise UnreadableError(_NO_OBJECT) from None
+    if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
+        raise UnreadableError(_NO_OBJECT)
+    return obj
 
 
 def is_served(resource: Resource, raw: bytes) -> bool:
@@ -146,14 +152,19 @@ def is_served(resource: Resource, raw: bytes) -> bool:
 
 
 def served(resource: Resource, raw: bytes) -> bytes:
-    """Spliced bytes as clients of this version get them. Raises ApiError 500."""
+    """Spliced bytes as clients of this version get them. Raises UnreadableError."""
     return raw if is_served(resource, raw) else orjson.dumps(loads(resource, raw))
 
 
 def _as_served(resource: Resource, obj: dict[str, Any]) -> Object:
     from_storage = resource.strategy.from_storage
     if from_storage is not None:
-        return from_storage(obj)
+        try:
+            return from_storage(obj)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # Written past the API server: fields are not what their schema says.
+            why = f"no {resource.kind} can be made of it ({type(error).__name__})"
+            raise UnreadableError(why) from None
     obj["apiVersion"] = resource.api_version
     return obj
 

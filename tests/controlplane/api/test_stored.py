@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import stored
-from controlplane.api.errors import ApiError
+from controlplane.api.errors import ApiError, UnreadableError
 from controlplane.api.resource import Object, Strategy
 from tests.controlplane.kinds import WIDGETS
 
@@ -50,11 +50,43 @@ def test_metadata_may_be_empty() -> None:
 
 @given(st.binary(max_size=40).filter(lambda raw: b'"metadata":{' not in raw))
 def test_bytes_that_are_no_object_are_told(raw: bytes) -> None:
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(UnreadableError) as caught:
         stored.splice(raw, 1)
-    assert caught.value.code == 500
-    with pytest.raises(ApiError):
+    assert (caught.value.code, caught.value.reason) == (500, "InternalError")
+    with pytest.raises(UnreadableError):
         stored.decode(WIDGETS, raw, 1)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[]", b'"metadata"', b"3", b"null", b"{}", b'{"metadata":[]}', b'{"metadata":{}', b""]
+)
+def test_json_without_metadata_is_no_object(raw: bytes) -> None:
+    with pytest.raises(UnreadableError, match="it is no object"):
+        stored.loads(WIDGETS, raw)
+    with pytest.raises(UnreadableError, match="it is no object"):
+        stored.decode(WIDGETS, raw, 1)
+
+
+def test_what_cannot_be_served_in_another_version_is_told_without_its_content() -> None:
+    def from_storage(obj: Object) -> Object:
+        return {**obj, "spec": {"size": int(obj["spec"]["size"])}}
+
+    served = msgspec.structs.replace(WIDGETS, strategy=Strategy(from_storage=from_storage))
+    specs: list[object] = [[], {}, {"size": "hidden"}, {"size": None}]
+    for spec in specs:
+        raw = stored.encode(WIDGETS, {"metadata": {"name": "a"}, "spec": spec})
+        with pytest.raises(UnreadableError) as caught:
+            stored.loads(served, raw)
+        assert "hidden" not in caught.value.message
+
+
+def test_unreadable_object_is_named_by_its_key() -> None:
+    told = UnreadableError("it is no object").at(b"/registry/core/secrets/n/\xff")
+    assert told.key == "/registry/core/secrets/n/\ufffd"
+    assert told.message == (
+        "Internal error occurred: what is stored at /registry/core/secrets/n/\ufffd "
+        "cannot be read: it is no object"
+    )
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {1}])
