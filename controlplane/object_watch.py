@@ -1,6 +1,6 @@
 """A watch on objects: the store's events, as bytes that clients can be given.
 
-Nothing is decoded here: who needs the objects decodes them.
+What cannot be read is left out: nobody hears of it until it can, or is deleted.
 """
 
 from types import TracebackType
@@ -10,9 +10,10 @@ import msgspec
 
 from controlplane.api import stored
 from controlplane.api.resource import Object, Resource
-from controlplane.api.stored import Transform, splice
+from controlplane.api.stored import Transform
+from controlplane.codec import Codec
 from controlplane.store_errors import as_api_errors
-from kvstore.client import Client, Event, EventType, KeyValue
+from kvstore.client import Client, Event, EventType
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -20,7 +21,8 @@ class Change(msgspec.Struct, frozen=True):
 
     raw       the object, resourceVersion included (in the storage version); of a removed one its
               last state with the revision of the removal (2.4), or nothing, if that is compacted
-    previous  what it was before; None: it is new, or that is compacted
+              or cannot be read
+    previous  what it was before; None: it is new, or that is compacted or cannot be read
     """
 
     type: Literal["PUT", "DELETE"]
@@ -55,7 +57,7 @@ class ObjectWatch:
         """The same, and as far as answers to `request_progress` say."""
         self._was_asked = False
         self._resource = resource
-        self._transform = transform
+        self._codec = Codec(transform)
         self._watch = client.watch(
             prefix,
             prefix=True,
@@ -92,9 +94,10 @@ class ObjectWatch:
     async def __anext__(self) -> list[Change]:
         with as_api_errors():
             batch = await anext(self._watch)
-        changes = [self._change(event) for event in batch.events]
+        told = map(self._change, batch.events)
+        changes = [change for change in told if change is not None]
         self.progress = max(self.progress, batch.revision)
-        if changes or not self._was_asked:
+        if batch.events or not self._was_asked:
             self.revision = max(self.revision, batch.revision)
         return changes
 
@@ -109,14 +112,12 @@ class ObjectWatch:
     ) -> None:
         self.cancel()
 
-    def _change(self, event: Event) -> Change:
+    def _change(self, event: Event) -> Change | None:
+        """None: what was written cannot be read."""
         kv, prev = event.kv, event.prev_kv
-        previous = None if prev is None else self._spliced(prev, prev.mod_revision)
+        previous = None if prev is None else self._codec.raw(self._resource, prev)
         if event.type is EventType.PUT:
-            raw = self._spliced(kv, kv.mod_revision)
-            return Change("PUT", kv.key, raw, previous, kv.mod_revision)
-        last = b"" if prev is None else self._spliced(prev, kv.mod_revision)
-        return Change("DELETE", kv.key, last, previous, kv.mod_revision)
-
-    def _spliced(self, kv: KeyValue, revision: int) -> bytes:
-        return splice(self._transform.decode(self._resource, kv.key, kv.value), revision)
+            raw = self._codec.raw(self._resource, kv)
+            return None if raw is None else Change("PUT", kv.key, raw, previous, kv.mod_revision)
+        last = None if prev is None else self._codec.raw(self._resource, prev, kv.mod_revision)
+        return Change("DELETE", kv.key, last or b"", previous, kv.mod_revision)

@@ -9,13 +9,8 @@ import pytest
 
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.objects import (
-    ATTEMPTS_MAX,
-    Claim,
-    ClaimLostError,
-    DeleteOptions,
-    ObjectStore,
-)
+from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
+from controlplane.transactions import ATTEMPTS_MAX
 from kvstore.client import Client
 from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
 

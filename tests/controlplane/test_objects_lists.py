@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from controlplane import objects
+from controlplane import objects, pages
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Resource
 from controlplane.objects import Change, ObjectStore, ObjectWatch
@@ -114,7 +114,7 @@ async def test_list_without_limit_comes_in_chunks_of_one_revision(
     store: ObjectStore, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = await _make(store, namespace, 5)
-    monkeypatch.setattr(objects, "CHUNK_OBJECTS", 2)
+    monkeypatch.setattr(pages, "CHUNK_OBJECTS", 2)
     assert _names(await store.list(WIDGETS, namespace)) == names
 
 
