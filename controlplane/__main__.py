@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
@@ -17,6 +16,8 @@ from controlplane.apiserver import assembly, settings
 from controlplane.controllers import manager
 from controlplane.flags import SettingsError
 
+logger = logging.getLogger(__name__)
+
 
 class Component(msgspec.Struct, frozen=True):
     """A word of the command line, its flags, and what runs until it is cancelled."""
@@ -28,7 +29,9 @@ class Component(msgspec.Struct, frozen=True):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0: ended by a signal; 2: the command line cannot be used."""
+    """Exit status 0: ended by a signal; 1: ended by itself, as the log says; 2: the command line
+    cannot be used.
+    """
     parser = argparse.ArgumentParser(prog="controlplane", description=__doc__)
     words = parser.add_subparsers(dest="component", required=True)
     for word, component in COMPONENTS.items():
@@ -43,18 +46,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"controlplane {options.component}: {error}", file=sys.stderr)
         return 2
-    uvloop.run(_until_signal(component.run(chosen)))
-    return 0
+    return uvloop.run(_until_signal(options.component, component.run(chosen)))
 
 
-async def _until_signal(work: Awaitable[None]) -> None:
-    """Until SIGTERM or SIGINT."""
+async def _until_signal(name: str, work: Awaitable[None]) -> int:
+    """Until SIGTERM or SIGINT; the exit status, which is another when it ends without."""
     running = asyncio.ensure_future(work)
+    is_told = asyncio.Event()
+
+    def end() -> None:
+        is_told.set()
+        running.cancel()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+        loop.add_signal_handler(number, end)
+    try:
         await running
+    except asyncio.CancelledError:
+        if is_told.is_set():
+            return 0
+        logger.critical("%s ends: it was cancelled from within", name, exc_info=True)
+    except Exception as error:
+        logger.critical("%s ends: %s", name, "; ".join(_causes(error)), exc_info=True)
+    else:
+        logger.critical("%s ends, though nobody told it to", name)
+    return 1
+
+
+def _causes(error: BaseException) -> list[str]:
+    """What is at the bottom of a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return [cause for one in error.exceptions for cause in _causes(one)]
+    return [f"{type(error).__name__}: {error}"]
 
 
 # Objects are trees: their last reader frees them. So young collections are rare, full ones nearly

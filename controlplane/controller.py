@@ -191,6 +191,13 @@ class _Running:
             # What the caches did not know yet, or a store that is away: the next look will tell.
             logger.info("%s %s: %s", self.controller.name, key, error)
             self._queue.add_failed(key)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Of something that it waited for: its worker would end, and nobody would know.
+            logger.exception("%s %s: reconcile was cancelled", self.controller.name, key)
+            self._queue.add_failed(key)
         except Exception:
             logger.exception("%s %s: reconcile failed", self.controller.name, key)
             self._queue.add_failed(key)

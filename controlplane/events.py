@@ -197,18 +197,18 @@ class EventRecorder:
         assert self._task is not None
         self._task.cancel()
         await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.result()  # it ends by a bug only
 
     async def _work(self) -> None:
         while True:
             happening, now = await self._queue.get()
-            series = self._correlator.observe(happening, now)
             try:
+                series = self._correlator.observe(happening, now)
                 if series is not None:
                     await self._write(series)
             except ApiError as error:  # an event is not worth a second try
                 logger.info("event of %s: %s", happening.about[3], error)
+            except Exception:
+                logger.exception("event of %s: it is lost", happening.about[3])
             finally:
                 self._queue.task_done()
 

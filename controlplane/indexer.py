@@ -1,9 +1,11 @@
 """A cache of objects with named indexes, as a controller's reconcile reads it. PURE.
 
-Objects are handed out as they are, not copied: nobody changes them.
+Objects are handed out as they are, not copied: nobody changes them. An index that fails for an
+object, as one that was written past the API server may make it, does not find it: it is there all
+the same, for everybody else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -24,9 +26,17 @@ IndexFunction = Callable[[T], Iterable[str]]
 
 
 class Indexer(Generic[T]):
-    """Objects by key, and by the values of each index."""
+    """Objects by key, and by the values of each index.
 
-    def __init__(self, indexes: Mapping[str, IndexFunction[T]] | None = None) -> None:
+    on_failure  is told which index failed for which object, and how
+    """
+
+    def __init__(
+        self,
+        indexes: Mapping[str, IndexFunction[T]] | None = None,
+        on_failure: Callable[[str, Key, Exception], None] = lambda index, key, error: None,
+    ) -> None:
+        self._on_failure = on_failure
         self._objects: dict[Key, T] = {}
         self._functions: dict[str, IndexFunction[T]] = dict(indexes or {})
         self._found: dict[str, dict[str, set[Key]]] = {name: {} for name in self._functions}
@@ -59,7 +69,7 @@ class Indexer(Generic[T]):
         self._functions[index] = function
         found = self._found[index] = {}
         for key, obj in self._objects.items():
-            for value in function(obj):
+            for value in self._values(index, key, obj):
                 found.setdefault(value, set()).add(key)
 
     def put(self, key: Key, obj: T) -> T | None:
@@ -67,8 +77,8 @@ class Indexer(Generic[T]):
         old = self.remove(key)
         self._objects[key] = obj
         self._namespaces.setdefault(key.namespace, set()).add(key)
-        for name, function in self._functions.items():
-            for value in function(obj):
+        for name in self._functions:
+            for value in self._values(name, key, obj):
                 self._found[name].setdefault(value, set()).add(key)
         return old
 
@@ -78,10 +88,17 @@ class Indexer(Generic[T]):
         if old is None:
             return None
         _discard(self._namespaces, key.namespace, key)
-        for name, function in self._functions.items():
-            for value in function(old):
+        for name in self._functions:
+            for value in self._values(name, key, old):
                 _discard(self._found[name], value, key)
         return old
+
+    def _values(self, index: str, key: Key, obj: T) -> Collection[str]:
+        try:
+            return frozenset(self._functions[index](obj))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            self._on_failure(index, key, error)
+            return ()
 
 
 def _discard(found: dict[str, set[Key]], value: str, key: Key) -> None:

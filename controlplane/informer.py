@@ -12,7 +12,8 @@ is a mixture: it is what the store held at `revision`, once it is synced.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -23,6 +24,8 @@ from controlplane.objects import Change, ObjectStore
 from controlplane.reflector import Reflector
 from kvstore.client.clock import AsyncioClock
 from kvstore.seams import Clock, Random
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,7 +39,7 @@ class Informer(Generic[T]):
     def __init__(
         self, decode: Callable[[bytes], T], indexes: Mapping[str, IndexFunction[T]] | None = None
     ) -> None:
-        self.indexer: Indexer[T] = Indexer(indexes)
+        self.indexer: Indexer[T] = Indexer(indexes, _index_failed)
         self.revision = 0
         """What it holds is the store's state at this revision; 0: nothing yet."""
         self._decode = decode
@@ -52,7 +55,7 @@ class Informer(Generic[T]):
         """Call `handler` for every object that there is, and from now on for every change."""
         self._handlers.append(handler)
         for key in self.indexer.sorted_keys():
-            handler(key, None, self.indexer.get(key))
+            self._tell(handler, key, None, self.indexer.get(key))
 
     async def until_synced(self) -> None:
         """Wait until it holds everything."""
@@ -70,10 +73,15 @@ class Informer(Generic[T]):
 
     # -------------------------------------------------------- what a reflector calls
 
-    def replace(self, objects: dict[Key, bytes], revision: int) -> None:
-        """See `Sink.replace`: tells the handlers the difference only."""
+    def replace(
+        self, objects: dict[Key, bytes], revision: int, unreadable: Collection[Key] = ()
+    ) -> None:
+        """See `Sink.replace`: tells the handlers the difference only.
+
+        unreadable  what is there, too, though not as what: it stays as it was known
+        """
         for key in self.indexer.sorted_keys():
-            if key not in objects:
+            if key not in objects and key not in unreadable:
                 self._set(key, None)
         for key, raw in objects.items():
             self._set(key, self._decode(raw))
@@ -95,7 +103,14 @@ class Informer(Generic[T]):
         else:
             indexer.put(key, new)
         for handler in self._handlers:
+            self._tell(handler, key, old, new)
+
+    def _tell(self, handler: Handler[T], key: Key, old: T | None, new: T | None) -> None:
+        """One handler that fails must keep nothing from the others."""
+        try:
             handler(key, old, new)
+        except Exception:
+            logger.exception("a handler failed for %s", key)
 
     def _reached(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
@@ -109,8 +124,15 @@ class Informer(Generic[T]):
                 self._waiting.append((wanted, reached))
 
 
+class InformerEndedError(Exception):
+    """An informer has ended, and what it holds grows old: whoever relies on it must end, too."""
+
+
 class Informers:
-    """The informers of a process, one a resource. An async context manager that runs them."""
+    """The informers of a process, one a resource. An async context manager that runs them.
+
+    It is left with InformerEndedError, in a group, when one of them ends.
+    """
 
     def __init__(
         self, store: ObjectStore, *, clock: Clock | None = None, random: Random | None = None
@@ -121,6 +143,7 @@ class Informers:
         self._informers: dict[tuple[str, str, str], Informer[Object]] = {}
         self._reflectors: list[Reflector] = []
         self._tasks: asyncio.TaskGroup | None = None
+        self._is_closing = False
         self._running: list[asyncio.Task[None]] = []
 
     def of(self, resource: Resource) -> Informer[Object]:
@@ -145,7 +168,19 @@ class Informers:
 
     def _start(self, reflector: Reflector) -> None:
         if self._tasks is not None:
-            self._running.append(self._tasks.create_task(reflector.run()))
+            work = self._run(reflector)
+            self._running.append(
+                self._tasks.create_task(work, name=f"informer of {reflector.name}")
+            )
+
+    async def _run(self, reflector: Reflector) -> None:
+        """However it ends: a task that ends silently would take nobody with it."""
+        try:
+            await reflector.run()
+        finally:
+            if not self._is_closing:
+                self._is_closing = True  # the others end with it
+                raise InformerEndedError(f"the informer of {reflector.name} has ended")
 
     async def __aenter__(self) -> Self:
         self._tasks = await asyncio.TaskGroup().__aenter__()
@@ -161,10 +196,15 @@ class Informers:
     ) -> None:
         assert self._tasks is not None
         tasks, self._tasks = self._tasks, None
+        self._is_closing = True
         for task in self._running:
             task.cancel()
         self._running.clear()
         await tasks.__aexit__(kind, error, trace)
+
+
+def _index_failed(index: str, key: Key, error: Exception) -> None:
+    logger.error("index %s fails for %s, and will not find it", index, key, exc_info=error)
 
 
 OWNER = "owner"

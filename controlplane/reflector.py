@@ -3,13 +3,14 @@
     reflector = Reflector(store, PODS, sink)
     await reflector.run()          # until it is cancelled
 
+Whatever fails, it begins again, ever later: what depends on it has no other eyes.
 It knows neither indexes nor handlers: whoever wants the objects is its sink.
 """
 
 import asyncio
 import logging
 import random as dice
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from kvstore.seams import Clock, Random
 PAGE_OBJECTS = 500  # of one answer: client-go's
 FIRST_DELAY_SECONDS = 0.8  # client-go's back-off: 0.8 s, doubled up to 30 s, and up to twice that
 DELAY_SECONDS_MAX = 30.0
+CALM_SECONDS = 120.0  # client-go's: so long nothing unexpected must come before it is forgotten
 SILENCE_SECONDS_MAX = 60.0  # a store says something at least every ten minutes, or when asked
 ANSWER_SECONDS_MAX = 15.0  # outlasts an election and a member's fail-over
 
@@ -32,8 +34,10 @@ logger = logging.getLogger(__name__)
 class Sink(Protocol):
     """Who is told of a resource's objects. Its methods do not wait."""
 
-    def replace(self, objects: dict[Key, bytes], revision: int) -> None:
-        """These are all there are, as of `revision`."""
+    def replace(
+        self, objects: dict[Key, bytes], revision: int, unreadable: Collection[Key]
+    ) -> None:
+        """These are all there are, as of `revision`, but for those that cannot be read now."""
 
     def apply(self, changes: Sequence[tuple[Key, Change]], revision: int) -> None:
         """What has changed since; no changes: nothing has, up to `revision`."""
@@ -46,6 +50,7 @@ class DeadWatchError(Exception):
 class Reflector:
     """One resource, in one namespace or all.
 
+    name     of what it tells, for people
     lists    how often everything was read
     watches  how often a watch was begun
     """
@@ -61,6 +66,7 @@ class Reflector:
         random: Random | None = None,
         silence_seconds_max: float = SILENCE_SECONDS_MAX,
     ) -> None:
+        self.name = resource.plural
         self.lists = 0
         self.watches = 0
         self._store = store
@@ -71,9 +77,10 @@ class Reflector:
         self._random = random or dice.Random()
         self._silence_seconds_max = silence_seconds_max
         self._failures = 0
+        self._calm_at = 0.0
 
     async def run(self) -> None:
-        """Work until cancelled; whatever the store refuses is tried again, ever later."""
+        """Work until cancelled; whatever is refused, or fails, is tried again, ever later."""
         revision = 0
         while True:
             try:
@@ -83,14 +90,20 @@ class Reflector:
                 # Of a member that does not answer, a call tells the client to take another.
                 await self._store.revision()
             except ApiError as error:
-                logger.info("%s: %s", self._resource.plural, error)
+                logger.info("%s: %s", self.name, error)
                 if error.code == 410:  # 2.7: what came since is forgotten: only all will do
                     revision = 0
+            except Exception:
+                # A fault of ours. What was told by half, a list tells as a whole.
+                logger.exception("%s: unexpected, all is read again", self.name)
+                revision = 0
+                self._calm_at = self._clock.now() + CALM_SECONDS
             await self._clock.sleep(self._delay())
 
     async def _list(self) -> int:
         """Read all, in pages of one revision, and begin to tell of it; the revision."""
         objects: dict[Key, bytes] = {}
+        unreadable: set[Key] = set()
         token = ""
         prefix = len(self._resource.key_prefix)
         while True:
@@ -99,11 +112,12 @@ class Reflector:
             )
             for key, raw in zip(page.keys, page.raw, strict=True):
                 objects[_key(key[prefix:])] = raw
+            unreadable.update(_key(key[prefix:]) for key in page.unreadable)
             token = page.continue_token
             if not token:
                 break
         self.lists += 1
-        self._sink.replace(objects, page.revision)
+        self._sink.replace(objects, page.revision, unreadable)
         return page.revision
 
     async def _follow(self, revision: int) -> int:
@@ -114,11 +128,12 @@ class Reflector:
             try:
                 while True:
                     changes = await self._next(watch)
-                    self._failures = 0
                     told = [(_key(change.key[prefix:]), change) for change in changes]
                     self._sink.apply(told, watch.revision)
+                    if self._clock.now() >= self._calm_at:
+                        self._failures = 0
             except (DeadWatchError, StopAsyncIteration):
-                logger.warning("%s: a watch is dead, begin another", self._resource.plural)
+                logger.warning("%s: a watch is dead, begin another", self.name)
                 return watch.revision
 
     async def _next(self, watch: ObjectWatch) -> list[Change]:
@@ -127,6 +142,8 @@ class Reflector:
         try:
             for seconds in (self._silence_seconds_max, ANSWER_SECONDS_MAX):
                 await self._wait(waiting, seconds)
+                if waiting.cancelled():  # not by us, who would not come to this line
+                    raise DeadWatchError
                 if waiting.done():
                     return waiting.result()
                 watch.request_progress()
@@ -159,5 +176,6 @@ def _ring(ring: "asyncio.Future[None]") -> None:
 
 
 def _key(place: bytes) -> Key:
-    namespace, _, name = place.decode().rpartition("/")
+    # A key that is no text is nobody's object, and must not be taken for one either.
+    namespace, _, name = place.decode(errors="surrogateescape").rpartition("/")
     return Key(namespace, name)

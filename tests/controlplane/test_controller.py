@@ -150,6 +150,34 @@ def test_failures_come_back_and_one_controller_s_do_not_stop_another() -> None:
     simulate(application)
 
 
+def test_reconcile_that_is_cancelled_from_within_does_not_end_its_worker() -> None:
+    """As by a call that it waited for: the only worker would be gone, and nobody would know."""
+
+    async def application(world: World) -> None:
+        times: list[float] = []
+
+        async def await_cancelled(key: Key, lister: Lister, store: ObjectStore) -> None:
+            times.append(world.clock.now())
+            if len(times) < 3:
+                await _cancelled()
+
+        async with (
+            world.connect() as user,
+            world.running(Controller("test", WIDGETS, await_cancelled)),
+        ):
+            await user.create(WIDGETS, widget("n"))
+            await world.clock.sleep(60)
+        assert len(times) == 3
+
+    simulate(application)
+
+
+async def _cancelled() -> None:
+    asking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asking.cancel()
+    await asking
+
+
 def test_reconcile_may_ask_to_be_called_again() -> None:
     async def application(world: World) -> None:
         times: list[float] = []

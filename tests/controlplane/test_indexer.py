@@ -37,3 +37,24 @@ def test_indexes_find_what_a_search_finds(
         assert indexer.by_index("letters", letter) == found
         if len(steps) > late:
             assert indexer.by_index("late", letter) == found
+
+
+def test_index_that_fails_for_an_object_does_not_find_it_and_harms_no_other() -> None:
+    failed: list[tuple[str, Key, str]] = []
+    indexer: Indexer[dict[str, object]] = Indexer(
+        {"owner": lambda obj: [obj["owner"]], "name": lambda obj: ["any"]},  # type: ignore[list-item]
+        lambda index, key, error: failed.append((index, key, type(error).__name__)),
+    )
+    good: dict[str, object] = {"owner": "x"}
+    absent: dict[str, object] = {"size": 1}
+    unhashable: dict[str, object] = {"owner": ["x"]}
+    for name, obj in zip("abc", (good, absent, unhashable), strict=True):
+        indexer.put(Key("n", name), obj)
+    assert failed == [("owner", Key("n", "b"), "KeyError"), ("owner", Key("n", "c"), "TypeError")]
+    assert indexer.by_index("owner", "x") == [good]
+    assert indexer.by_index("name", "any") == indexer.list() == [good, absent, unhashable]
+    indexer.put(Key("n", "b"), {"owner": "x", "size": 2})
+    assert indexer.by_index("owner", "x") == [good, {"owner": "x", "size": 2}]
+    for name in "abc":
+        indexer.remove(Key("n", name))
+    assert indexer.by_index("owner", "x") == indexer.by_index("name", "any") == indexer.list() == []

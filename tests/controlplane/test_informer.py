@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,13 +14,13 @@ from controlplane import reflector as reflector_module
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.indexer import Key
-from controlplane.informer import OWNER, Informer, Informers
+from controlplane.informer import OWNER, Informer, InformerEndedError, Informers
 from controlplane.objects import Change, ObjectStore
 from controlplane.reflector import Reflector
 from controlplane.testing import Cut, World, cuts, run
 from kvstore.errors import CompactedError, UnavailableError
 from kvstore.testing import properties as kv
-from tests.controlplane.kinds import WIDGETS, widget, with_metadata, with_size
+from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
 
 WAIT_SECONDS_MAX = 30.0
 
@@ -109,6 +109,51 @@ def test_list_that_comes_again_tells_the_difference_only() -> None:
     assert informer.indexer.sorted_keys() == sorted(_raw(changed=5, same=3, new=4))
 
 
+def test_list_that_comes_again_takes_nothing_away_that_cannot_be_read() -> None:
+    informer: Informer[int] = Informer(int)
+    informer.replace(_raw(gone=1, hidden=2), 10)
+    told: list[Told] = []
+    informer.add_handler(lambda key, old, new: told.append((key.name, old, new)))
+    told.clear()
+    informer.replace({}, 20, {Key("n", "hidden"), Key("n", "never known")})
+    assert told == [("gone", 1, None)]
+    assert informer.indexer.sorted_keys() == [Key("n", "hidden")]
+
+
+def test_handler_that_fails_keeps_nothing_from_the_others() -> None:
+    informer: Informer[int] = Informer(int)
+    told: list[Told] = []
+
+    def fail(key: Key, old: int | None, new: int | None) -> None:
+        raise ZeroDivisionError
+
+    informer.replace(_raw(before=1), 10)
+    informer.add_handler(fail)
+    informer.add_handler(lambda key, old, new: told.append((key.name, old, new)))
+    informer.replace(_raw(before=1, a=1, b=2), 11)
+    assert told == [("before", None, 1), ("a", None, 1), ("b", None, 2)]
+
+
+async def test_informer_that_ends_ends_whoever_relies_on_it(store: ObjectStore) -> None:
+    """However it ends: what it holds would grow old, and nobody would know."""
+
+    async def work() -> None:
+        async with Informers(store) as informers:
+            informers.of(WIDGETS)
+            informers.of(PODS)
+            await informers.until_synced()
+            name = "informer of widgets"
+            (task,) = (one for one in asyncio.all_tasks() if one.get_name() == name)
+            task.cancel()
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(work(), WAIT_SECONDS_MAX)
+    (error,) = caught.value.exceptions
+    assert isinstance(error, InformerEndedError)
+    assert str(error) == "the informer of widgets has ended"
+
+
 async def test_who_waits_for_a_revision_waits_until_it_is_there() -> None:
     informer: Informer[int] = Informer(int)
     synced = asyncio.ensure_future(informer.until_synced())
@@ -134,7 +179,9 @@ class _Sink:
         self.revision = 0
         self.told = asyncio.Event()
 
-    def replace(self, objects: dict[Key, bytes], revision: int) -> None:
+    def replace(
+        self, objects: dict[Key, bytes], revision: int, unreadable: Collection[Key]
+    ) -> None:
         self.objects = dict(objects)
         self.revision = revision
         self.told.set()
@@ -227,6 +274,79 @@ def test_cache_that_was_cut_off_for_a_while_goes_on_where_it_was() -> None:
     run(application)
 
 
+def test_cache_that_was_cut_off_keeps_what_cannot_be_read_by_now() -> None:
+    """It is in the store, so it is not gone; what it was last known as is the best there is."""
+
+    async def application(world: World) -> None:
+        async with (
+            world.connect() as user,
+            world.connect() as process,
+            Informers(process, clock=world.clock, random=world.random) as informers,
+        ):
+            informer = informers.of(WIDGETS)
+            kept = await user.create(WIDGETS, widget("n", "kept"))
+            await user.create(WIDGETS, widget("n", "gone"))
+
+            async def knows_both() -> bool:
+                return len(informer.indexer) == 2
+
+            await world.until(knows_both)
+            with world.cut_off(process):
+                await user.client.put("/registry/example.com/widgets/n/kept", b"broken")
+                await user.delete(WIDGETS, "n", "gone")
+                await user.client.compact(await user.revision())
+                await world.clock.sleep(60)
+
+            async def knows_less() -> bool:
+                return len(informer.indexer) == 1
+
+            await world.until(knows_less)
+            assert informer.indexer.list() == [kept]
+
+    run(application)
+
+
+class _Failing(_Sink):
+    """A sink that fails for an object which is there for a while."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.lists: list[float] = []
+        self._world = world
+
+    def replace(
+        self, objects: dict[Key, bytes], revision: int, unreadable: Collection[Key]
+    ) -> None:
+        self.lists.append(self._world.clock.now())
+        if Key("n", "poison") in objects:
+            raise ZeroDivisionError
+        super().replace(objects, revision, unreadable)
+
+    def apply(self, changes: Sequence[tuple[Key, Change]], revision: int) -> None:
+        if any(key.name == "poison" and change.type == "PUT" for key, change in changes):
+            raise ZeroDivisionError
+        super().apply(changes, revision)
+
+
+def test_what_fails_unexpectedly_is_begun_again_ever_later() -> None:
+    """client-go's back-off: 0.8 s, doubled up to 30 s, and up to twice that."""
+
+    async def application(world: World) -> None:
+        sink = _Failing(world)
+        async with world.connect() as user, _reflecting(world, sink):
+            await user.create(WIDGETS, widget("n", "good"))
+            await world.until(_is_told(sink, user))
+            await user.create(WIDGETS, widget("n", "poison"))
+            await world.clock.sleep(120)
+            gaps = [later - earlier for earlier, later in itertools.pairwise(sink.lists[1:])]
+            for gap, base in zip(gaps[:5], (1.6, 3.2, 6.4, 12.8, 25.6), strict=True):
+                assert base <= gap < 2 * base + 1, gaps
+            await user.delete(WIDGETS, "n", "poison")
+            await world.until(_is_told(sink, user))
+
+    run(application)
+
+
 class _Deaf:
     """A sink that notes when it is told anything."""
 
@@ -234,7 +354,9 @@ class _Deaf:
         self.times: list[float] = []
         self._world = world
 
-    def replace(self, objects: dict[Key, bytes], revision: int) -> None:
+    def replace(
+        self, objects: dict[Key, bytes], revision: int, unreadable: Collection[Key]
+    ) -> None:
         self.times.append(self._world.clock.now())
 
     def apply(self, changes: Sequence[tuple[Key, Change]], revision: int) -> None:

@@ -102,7 +102,9 @@ async def test_pages_go_on_behind_it(store: ObjectStore, client: Client, namespa
         await store.create(WIDGETS, widget(namespace, name))
     await client.put(_place(namespace, "b"), b"x")
     await client.put(_place(namespace, "c").encode() + b"\xff", b"{}")
-    names, left_out, token = [], [], ""
+    names: list[str] = []
+    left_out: list[bytes] = []
+    token = ""
     while True:
         page = await store.list(WIDGETS, namespace, limit=1, continue_token=token)
         names += _names(page)
