@@ -80,7 +80,7 @@ class ObjectStore:
         """`clock`, `new_uid` and `dice` are the seams for simulations.
 
         clock     seconds since 1970
-        dice      for generated names
+        dice      for generated names, and pauses
         releases  claimed keys of an object: what it no longer has is deleted in the same Txn
         """
         self.client = client
@@ -90,7 +90,7 @@ class ObjectStore:
         self._transform = transform or Identity()
         codec = Codec(self._transform)
         self._pages = Pages(client, codec)
-        self._transactions = Transactions(client, codec, releases)
+        self._transactions = Transactions(client, codec, releases, self._dice)
 
     def guarded(self, *guards: Claim) -> Self:
         """The same store, of which every write also compares these keys (and writes none).
@@ -212,6 +212,7 @@ class ObjectStore:
     ) -> Object:
         """Write what `change` makes of an object; it is asked again when somebody else was faster.
 
+        However many write it at once, each gets through; 503 tells of a minute without luck.
         The write is refused with 409 when `uid` or `resource_version` is given and not the
         object's, or when `change` returns an object that was read at another revision. An equal
         object is not written. An object that is being deleted goes with its last finalizer.

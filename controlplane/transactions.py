@@ -11,10 +11,17 @@ import msgspec
 
 from controlplane import claims
 from controlplane.api import stored
-from controlplane.api.errors import ApiError, already_exists, conflict, not_found
+from controlplane.api.errors import (
+    ApiError,
+    already_exists,
+    not_found,
+    qualified,
+    service_unavailable,
+)
 from controlplane.api.resource import Object, Resource
 from controlplane.claims import Claim, ClaimLostError
 from controlplane.codec import Codec
+from controlplane.contention import Contention
 from controlplane.expiry import Expiry
 from controlplane.store_errors import as_api_errors
 from kvstore.client import (
@@ -26,10 +33,10 @@ from kvstore.client import (
     get,
     put,
 )
+from kvstore.client.clock import AsyncioClock
 from kvstore.commands import Operation, Txn
 from kvstore.errors import LeaseNotFoundError
-
-ATTEMPTS_MAX = 5  # 2.3: so often a compare may be lost to others before the caller hears of it
+from kvstore.seams import Clock, Random
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -59,11 +66,24 @@ def _unnoticed(resource: Resource, revision: int) -> None:
 class Transactions:
     """Makes them."""
 
-    def __init__(self, client: Client, codec: Codec, releases: Releases) -> None:
-        """releases  claimed keys of an object: what it no longer has is deleted in the same Txn"""
+    def __init__(
+        self,
+        client: Client,
+        codec: Codec,
+        releases: Releases,
+        dice: Random,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        """
+        releases     claimed keys of an object: what it no longer has is deleted in the same Txn
+        dice, clock  for the pauses of those who were overtaken
+        """
         self._client = client
         self._codec = codec
         self._releases = releases
+        self._dice = dice
+        self._clock = clock or AsyncioClock()
         self._expiry = Expiry(client)
         self._guards: tuple[Claim, ...] = ()
         self._on_write: Callable[[Resource, int], None] = _unnoticed
@@ -120,12 +140,15 @@ class Transactions:
         also: Sequence[Claim],
         dry_run: bool,
     ) -> Outcome:
-        """Read, decide, write if nobody else wrote meanwhile; ≤ ATTEMPTS_MAX times.
+        """Read, decide, write if nobody else wrote meanwhile; again, as long as others are faster.
 
         known  what the caller believes is there, which spares the first read when it is true
+
+        Raises what `decide` raises, ClaimLostError, ApiError 503 when others never let it through.
         """
+        contention = Contention(self._dice, self._clock.now())
         found = _guess(known) or await self.find(resource, key, name)
-        for _ in range(ATTEMPTS_MAX + 1):
+        while True:
             try:
                 outcome = decide(found.object)
             except ApiError:
@@ -140,8 +163,28 @@ class Transactions:
             done = await self._write(resource, key, found, outcome, also, dry_run=dry_run)
             if isinstance(done, Outcome):
                 return done
-            found = self._read(resource, name, done)
-        raise conflict(resource.plural, resource.group, name)
+            found = await self._overtaken(contention, resource, key, name, done)
+
+    async def _overtaken(
+        self,
+        contention: Contention,
+        resource: Resource,
+        key: bytes,
+        name: str,
+        answer: RangeResponse,
+    ) -> Found:
+        """What to decide on next: what the lost Txn has read, or after a pause what is there then.
+
+        Only who names a version is told of a conflict (2.3): by `decide`, when it is asked again.
+        """
+        seconds = contention.pause_seconds(self._clock.now())
+        if seconds is None:
+            whom = f'{qualified(resource.plural, resource.group)} "{name}"'
+            raise service_unavailable(f"others write {whom} all the time; nothing was written")
+        if not seconds:
+            return self._read(resource, name, answer)
+        await self._clock.sleep(seconds)
+        return await self.find(resource, key, name)
 
     async def _write(
         self,

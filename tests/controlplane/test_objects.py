@@ -10,7 +10,7 @@ import pytest
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
-from controlplane.transactions import ATTEMPTS_MAX
+from controlplane.testing import World, run
 from kvstore.client import Client
 from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
 
@@ -204,44 +204,72 @@ async def test_object_without_a_version_overwrites(store: ObjectStore, namespace
 
 
 async def test_racing_updates_all_count(store: ObjectStore, namespace: str) -> None:
-    """2.3: a lost compare is tried again."""
+    """2.3: who names no version never hears of a conflict, and nobody's change is lost."""
     await store.create(WIDGETS, widget(namespace, size=0))
 
     def one_more(old: Object) -> Object:
         return with_size(old, old["spec"]["size"] + 1)
 
-    await asyncio.gather(
-        *(store.update(WIDGETS, namespace, "a", one_more) for _ in range(ATTEMPTS_MAX))
-    )
-    assert (await store.get(WIDGETS, namespace, "a"))["spec"]["size"] == ATTEMPTS_MAX
+    writes = [store.update(WIDGETS, namespace, "a", one_more) for _ in range(32)]
+    written = await asyncio.gather(*writes)
+    assert sorted(one["spec"]["size"] for one in written) == list(range(1, 33))
+    assert (await store.get(WIDGETS, namespace, "a"))["spec"]["size"] == 32
 
 
-async def test_compare_that_is_always_lost_is_told(
-    store: ObjectStore, client: Client, namespace: str
+async def test_of_racing_updates_that_name_a_version_one_is_made(
+    store: ObjectStore, namespace: str
 ) -> None:
-    """2.3: five retries, then Conflict."""
-    await store.create(WIDGETS, widget(namespace))
-    key = f"/registry/example.com/widgets/{namespace}/a"
-    rivals = itertools.count(1)
-    calls = []
+    """2.3: the others are told of a conflict, once and for all."""
+    made = await store.create(WIDGETS, widget(namespace, size=0))
+    version = made["metadata"]["resourceVersion"]
+    writes = [
+        store.update(
+            WIDGETS, namespace, "a", lambda old, n=n: with_size(old, n), resource_version=version
+        )
+        for n in range(1, 9)
+    ]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    (won,) = (one for one in outcomes if isinstance(one, dict))
+    lost = [one for one in outcomes if isinstance(one, ApiError)]
+    assert [(one.code, one.reason) for one in lost] == [(409, "Conflict")] * 7
+    assert await store.get(WIDGETS, namespace, "a") == won
 
-    class _Rival(Client):
-        """Somebody who always writes between our read and our write."""
 
-        async def commit(self, txn, *, timeout_seconds=None):  # type: ignore[no-untyped-def]
-            kept = await client.get(key)
-            assert kept is not None
-            await client.put(key, kept.value.replace(b'"size":', b'"n%d":0,"size":' % next(rivals)))
-            return await super().commit(txn, timeout_seconds=timeout_seconds)
+def test_compare_that_is_always_lost_is_tried_ever_later_and_given_up_after_a_minute() -> None:
+    """2.3, 2.23: no conflict for who names no version; a request has 60 s."""
+    tried: list[float] = []
 
-    raced = ObjectStore(_Rival(client._connection))
+    async def application(world: World) -> None:
+        async with world.connect() as user, world.connect() as process:
+            made = await user.create(WIDGETS, widget("n"))
+            rivals = itertools.count(2)
 
-    def change(old: Object) -> Object:
-        calls.append(old)
-        return with_size(old, 9)
+            class _Rival(Client):
+                """Somebody who always writes between our read and our write."""
 
-    error = await _refused(raced.update(WIDGETS, namespace, "a", change))
-    assert (error.reason, len(calls)) == ("Conflict", 1 + 5)
+                async def commit(self, txn, *, timeout_seconds=None):  # type: ignore[no-untyped-def]
+                    await user.update(WIDGETS, "n", "a", lambda old: with_size(old, next(rivals)))
+                    return await super().commit(txn, timeout_seconds=timeout_seconds)
+
+            raced = ObjectStore(_Rival(process.client._connection), dice=world.random)
+
+            def change(old: Object) -> Object:
+                tried.append(world.clock.now())
+                return with_size(old, -1)
+
+            error = await _refused(raced.update(WIDGETS, "n", "a", change))
+            assert error.code == 503
+            assert 'others write widgets.example.com "a" all the time' in error.message
+            kept = await user.get(WIDGETS, "n", "a")
+            assert kept["spec"]["size"] == next(rivals) - 1
+            assert kept["metadata"]["uid"] == made["metadata"]["uid"]
+
+    run(application)
+    assert 60 <= tried[-1] - tried[0] < 61
+    assert tried[5] - tried[0] < 1, "at first it is tried soon"
+    late = [later - earlier for earlier, later in itertools.pairwise(tried) if earlier > tried[20]]
+    assert max(late) < 0.75, "and never very late"
+    assert 100 < len(tried) < 1_000
 
 
 async def test_identity_cannot_be_changed(store: ObjectStore, namespace: str) -> None:
