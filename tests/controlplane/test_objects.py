@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+from collections.abc import Awaitable
 
 import orjson
 import pytest
@@ -222,12 +223,14 @@ async def test_of_racing_updates_that_name_a_version_one_is_made(
     """2.3: the others are told of a conflict, once and for all."""
     made = await store.create(WIDGETS, widget(namespace, size=0))
     version = made["metadata"]["resourceVersion"]
-    writes = [
-        store.update(
-            WIDGETS, namespace, "a", lambda old, n=n: with_size(old, n), resource_version=version
-        )
-        for n in range(1, 9)
-    ]
+
+    def write(size: int) -> Awaitable[Object]:
+        def change(old: Object) -> Object:
+            return with_size(old, size)
+
+        return store.update(WIDGETS, namespace, "a", change, resource_version=version)
+
+    writes = [write(size) for size in range(1, 9)]
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     (won,) = (one for one in outcomes if isinstance(one, dict))
     lost = [one for one in outcomes if isinstance(one, ApiError)]
