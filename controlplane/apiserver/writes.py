@@ -10,7 +10,7 @@ from typing import Any
 from controlplane.api import apply, decoding, errors, patch, strategic
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
-from controlplane.apiserver import admission, bodies
+from controlplane.apiserver import admission, bodies, pod_accounts
 from controlplane.apiserver.admission.review import CREATE, DELETE, UPDATE, Lister, Review
 from controlplane.apiserver.call import Call, answer, plain
 from controlplane.apiserver.escalation import Escalation
@@ -135,6 +135,7 @@ class Writes:
         await self._know_namespace(call)
         review = self._review(call, CREATE, is_dry_run=options.is_dry_run)
         review.name = str(metadata.get("name") or metadata.get("generateName"))
+        await pod_accounts.until_known(review, found, self._fresh)
 
         async def attempt() -> Object:
             ready = self._pipeline.created(review, found, call.now)

@@ -13,7 +13,17 @@ from controlplane.apiserver.admission.review import CREATE, Review
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
+DEFAULT = "default"
 _MIRROR = "kubernetes.io/config.mirror"
+
+
+def sought(review: Review, found: Object) -> str:
+    """The account that a new pod needs and the cache does not have; empty: it lacks none."""
+    if not review.is_of("pods", "", CREATE) or _is_mirror(found):
+        return ""
+    name = _name_of(found)
+    known = review.lister.get("", "serviceaccounts", review.namespace, name)
+    return name if known is None else ""
 
 
 def mutate(review: Review, found: Object) -> Object:
@@ -21,7 +31,7 @@ def mutate(review: Review, found: Object) -> Object:
     if not review.is_of("pods", "", CREATE) or _is_mirror(found):
         return found
     spec = dict(found.get("spec") or {})
-    name = str(spec.get("serviceAccountName") or "default")
+    name = _name_of(found)
     spec["serviceAccountName"] = spec["serviceAccount"] = name
     account = _account(review, name)
     secrets = account.get("imagePullSecrets")
@@ -39,6 +49,11 @@ def validate(review: Review, found: Object) -> None:
     if (found.get("spec") or {}).get("serviceAccountName"):
         why = "a mirror pod may not reference service accounts"
         raise errors.forbidden("pods", "", review.name, why)
+
+
+def _name_of(found: Object) -> str:
+    spec = found.get("spec") or {}
+    return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or DEFAULT)
 
 
 def _is_mirror(found: Object) -> bool:
