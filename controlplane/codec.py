@@ -36,9 +36,11 @@ class Codec:
         """The object at a key. Raises UnreadableError, which names the key."""
         try:
             plain = self._transform.decode(resource, kv.key, kv.value)
-            return stored.decode(resource, plain, kv.mod_revision)
+            obj = stored.decode(resource, plain, kv.mod_revision)
+            _require_place(resource, kv.key, obj)
         except UnreadableError as error:
             raise error.at(kv.key) from None
+        return obj
 
     def raw(self, resource: Resource, kv: KeyValue, revision: int = 0) -> bytes | None:
         """The object's bytes with its resourceVersion; None: it cannot be read, as the log says.
@@ -48,15 +50,12 @@ class Codec:
         try:
             plain = self._transform.decode(resource, kv.key, kv.value)
             raw = stored.splice(plain, revision or kv.mod_revision)
-            stored.loads(resource, raw)  # or the first who decodes it would stumble
-            kv.key.decode()
+            # Or the first who decodes it would stumble.
+            _require_place(resource, kv.key, stored.loads(resource, raw))
         except UnreadableError as error:
             self._tell(error.at(kv.key), kv)
-        except UnicodeDecodeError:
-            self._tell(UnreadableError("its key is no text").at(kv.key), kv)
-        else:
-            return raw
-        return None
+            return None
+        return raw
 
     def _tell(self, error: UnreadableError, kv: KeyValue) -> None:
         """Once for each revision, however often it is listed; never the content (a Secret?)."""
@@ -66,3 +65,17 @@ class Codec:
             del self._told[next(iter(self._told))]
         self._told[kv.key] = kv.mod_revision
         logger.error("what is stored at %r is left out: %s", error.key, error.why)
+
+
+def _require_place(resource: Resource, key: bytes, obj: Object) -> None:
+    """Raises UnreadableError for an object that has another name than its key: who reads it would
+    write and delete another.
+    """
+    try:
+        *_, namespace, name = key.decode().split("/")
+    except UnicodeDecodeError:
+        raise UnreadableError("its key is no text") from None
+    metadata = obj["metadata"]
+    is_own = metadata.get("name") == name
+    if not is_own or (resource.is_namespaced and metadata.get("namespace") != namespace):
+        raise UnreadableError("it has another name than its key")

@@ -31,6 +31,7 @@ from kvstore.client.clock import AsyncioClock
 from kvstore.seams import Clock, Random
 
 RECONCILE_SECONDS_MAX = 300.0  # outlasts any reconcile that gets on; frees the worker of others
+SLICE_SECONDS = 0.01  # of looks without a wait: the lease of whoever leads is renewed meanwhile
 SEEN_SECONDS_MAX = 30.0  # a cache that has not seen a write by then will not see it soon
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ class _Running:
     ) -> None:
         self.controller = controller
         self._store = store
+        self._clock = clock
         self._queue: WorkQueue[Key] = WorkQueue(clock)
         self._informers = {
             resource.key_prefix: informers.of(resource) for resource in _resources(controller)
@@ -169,13 +171,19 @@ class _Running:
             self._trigger(trigger)
 
     async def work(self) -> None:
-        """Be one worker."""
+        """Be one worker. It lets others have the loop: a look that finds nothing to do waits for
+        nothing, and there may be many thousands of keys.
+        """
+        rested_at = self._clock.now()
         while True:
             key = await self._queue.get()
             try:
                 await self._reconcile(key)
             finally:
                 self._queue.done(key)
+            if self._clock.now() > rested_at + SLICE_SECONDS:
+                await self._clock.sleep(0)
+                rested_at = self._clock.now()
 
     def close(self) -> None:
         """Nothing that is delayed will come any more."""

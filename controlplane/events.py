@@ -144,8 +144,12 @@ class Correlator:
     def _is_spam(self, happening: Happening, now: float) -> bool:
         """A bucket for each object: SPAM_BURST at once, then one in SPAM_SECONDS_PER_EVENT."""
         key = happening.about[:5]
-        full_at = max(self._spam.get(key) or 0.0, now) + SPAM_SECONDS_PER_EVENT
-        if full_at - now > SPAM_BURST * SPAM_SECONDS_PER_EVENT:
+        empty_seconds = SPAM_BURST * SPAM_SECONDS_PER_EVENT
+        # A clock that was set back must not empty the bucket for as long as it was set back.
+        before = min(self._spam.get(key) or 0.0, now + empty_seconds)
+        full_at = max(before, now) + SPAM_SECONDS_PER_EVENT
+        if full_at - now > empty_seconds:
+            self._spam.put(key, before)
             return True
         self._spam.put(key, full_at)
         return False

@@ -14,13 +14,13 @@ Source of the protocol: Kubernetes' Lease API and leader election (kube-behaviou
 import asyncio
 import logging
 import random as dice
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from controlplane.api.errors import ApiError
+from controlplane.api.errors import ApiError, UnreadableError
 from controlplane.api.resource import Object, Resource
 from controlplane.api.schema import Schema
 from controlplane.objects import Claim, ClaimLostError, ObjectStore
@@ -67,13 +67,13 @@ def spec_to_write(
     observed_at, now  of our monotonic clock: the holder's time stamps may be those of another time
     wall              seconds since 1970, for people
     """
-    spec = (lease or {}).get("spec") or {}
+    spec = _spec_of(lease)
     holder = spec.get("holderIdentity") or ""
-    held_seconds = float(spec.get("leaseDurationSeconds") or 0)
+    held_seconds = _number(spec, "leaseDurationSeconds")
     if holder not in ("", identity) and now < observed_at + held_seconds:
         return None
     is_same = holder == identity
-    transitions = int(spec.get("leaseTransitions") or 0)
+    transitions = int(_number(spec, "leaseTransitions"))
     return {
         **spec,
         "holderIdentity": identity,
@@ -82,6 +82,17 @@ def spec_to_write(
         "renewTime": micro_time(wall),
         "leaseTransitions": transitions + (lease is not None and not is_same),
     }
+
+
+def _spec_of(lease: Object | None) -> Mapping[str, Any]:
+    """Of a Lease that anybody may have written: without one, nobody holds it."""
+    spec = (lease or {}).get("spec")
+    return spec if isinstance(spec, Mapping) else {}
+
+
+def _number(spec: Mapping[str, Any], field: str) -> float:
+    value = spec.get(field)
+    return value if isinstance(value, int | float) else 0.0
 
 
 def micro_time(seconds: float) -> str:
@@ -143,6 +154,10 @@ class LeaderElector:
             begun = self._clock.now()
             try:
                 store = await self._try_acquire()
+            except UnreadableError as error:
+                # Nobody can lead before somebody deletes it: it may be held, who knows by whom.
+                logger.error("%s: %s cannot take the lease: %s", self._name, self._identity, error)
+                store = None
             except ApiError as error:
                 logger.info("%s: %s cannot take the lease: %s", self._name, self._identity, error)
                 store = None
@@ -204,7 +219,7 @@ class LeaderElector:
             async with asyncio.timeout(RELEASE_SECONDS_MAX):
                 lease = await self._read()
                 if lease is not None and self._is_ours(lease):
-                    await self._write(store, lease, {**lease["spec"], **released})
+                    await self._write(store, lease, {**_spec_of(lease), **released})
         except (ApiError, TimeoutError) as error:
             logger.info("%s: %s cannot release: %s", self._name, self._identity, error)
 
@@ -222,7 +237,7 @@ class LeaderElector:
         )
 
     def _is_ours(self, lease: Object) -> bool:
-        return bool(lease["spec"].get("holderIdentity") == self._identity)
+        return bool(_spec_of(lease).get("holderIdentity") == self._identity)
 
     async def _read(self) -> Object | None:
         try:

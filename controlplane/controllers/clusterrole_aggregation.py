@@ -3,15 +3,19 @@
 Source: Kubernetes' documentation, "Aggregated ClusterRoles"; kube-behaviour 11.3.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from controlplane.api.aggregation import aggregated
+from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.controller import Controller, Lister
+from controlplane.controller import Controller, Lister, Trigger
 from controlplane.controllers.context import Context
 from controlplane.indexer import Key
 from controlplane.objects import ObjectStore
+
+_ALL = Key("", "")
+"""All that are made of others need a look: one, however many roles have changed."""
 
 
 def controller(context: Context) -> Controller:
@@ -19,10 +23,21 @@ def controller(context: Context) -> Controller:
     roles = context.resource("rbac.authorization.k8s.io", "clusterroles")
 
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
+        if key != _ALL:
+            return
+        failed: list[ApiError] = []
         for name, rules in plan(lister.list(roles)):
-            await store.update(roles, "", name, partial(_with_rules, rules))
+            try:
+                await store.update(roles, "", name, partial(_with_rules, rules))
+            except ApiError as error:
+                if error.code != 404:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
 
-    return Controller("clusterrole aggregation", roles, reconcile)
+    return Controller(
+        "clusterrole aggregation", roles, reconcile, triggers=[Trigger(roles, lambda role: [_ALL])]
+    )
 
 
 def _with_rules(rules: Sequence[Object], old: Object) -> Object:
@@ -31,20 +46,31 @@ def _with_rules(rules: Sequence[Object], old: Object) -> Object:
 
 def plan(roles: Sequence[Object]) -> list[tuple[str, Sequence[Object]]]:
     """Names of roles whose rules differ from those that they select, and these. Pure."""
-    return [
-        (str(role["metadata"]["name"]), rules)
-        for role in roles
-        if (selectors := _selectors(role)) is not None
-        and (rules := aggregated(selectors, roles, but=str(role["metadata"]["name"])))
-        != list(role.get("rules") or ())
-    ]
+    known = [role for role in roles if is_well_formed(role)]
+    changed: list[tuple[str, Sequence[Object]]] = []
+    for role in known:
+        name, rule = str(role["metadata"]["name"]), role.get("aggregationRule")
+        if rule is None:
+            continue  # its rules are its own
+        try:
+            rules = aggregated(rule.get("clusterRoleSelectors") or (), known, but=name)
+        except ApiError:
+            continue  # it selects in a way that nobody understands
+        if rules != list(role.get("rules") or ()):
+            changed.append((name, rules))
+    return changed
 
 
-def _selectors(role: Object) -> Sequence[Object] | None:
-    """None: the role's rules are its own."""
-    rule = role.get("aggregationRule")
-    return None if rule is None else list(_given(rule))
-
-
-def _given(rule: Object) -> Iterable[Object]:
-    return rule.get("clusterRoleSelectors") or ()
+def is_well_formed(role: Object) -> bool:
+    """Whether the API server may have written it: what a stranger wrote is left as it is. Pure."""
+    metadata, rule = role["metadata"], role.get("aggregationRule")
+    labels = metadata.get("labels") or {}
+    selectors = rule.get("clusterRoleSelectors") if isinstance(rule, Mapping) else None
+    return (
+        isinstance(metadata.get("name"), str)
+        and isinstance(labels, Mapping)
+        and all(isinstance(value, str) for value in labels.values())
+        and isinstance(role.get("rules") or [], list)
+        and (rule is None or isinstance(rule, Mapping))
+        and isinstance(selectors or [], list)
+    )

@@ -10,6 +10,7 @@ from controlplane.api.resource import Object, Resource
 from controlplane.controller import Controller, Lister
 from controlplane.controllers.conditions import with_conditions
 from controlplane.controllers.context import Context, custom_resource
+from controlplane.controllers.parallel import each
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
@@ -65,24 +66,29 @@ def plan(definition: Object, left: int, now: float) -> Object:
 
 
 async def _delete_all(resource: Resource, store: ObjectStore) -> int:
-    """How many objects are marked, and stay for now."""
+    """How many objects stay for now: those that are marked, and those that cannot be read."""
     left, token = 0, ""
+
+    async def doom(found: Object) -> None:
+        nonlocal left
+        metadata = found["metadata"]
+        if metadata.get("deletionTimestamp"):
+            left += 1
+            return
+        namespace = str(metadata.get("namespace", ""))
+        options = DeleteOptions(uid=str(metadata.get("uid", "")))
+        try:
+            deletion = await store.delete(resource, namespace, metadata["name"], options=options)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return
+        left += not deletion.is_gone
+
     while True:
         page = await store.list(resource, limit=PAGE_OBJECTS, continue_token=token)
-        for found in page.items:
-            metadata = found["metadata"]
-            if metadata.get("deletionTimestamp"):
-                left += 1
-                continue
-            namespace = str(metadata.get("namespace", ""))
-            options = DeleteOptions(uid=str(metadata.get("uid", "")))
-            try:
-                gone = await store.delete(resource, namespace, metadata["name"], options=options)
-            except ApiError as error:
-                if error.code != 404:
-                    raise
-                continue
-            left += not gone.is_gone
+        left += len(page.unreadable)
+        await each(page.items, doom)
         token = page.continue_token
         if not token:
             return left

@@ -7,17 +7,21 @@ Source: Kubernetes' API reference of CustomResourceDefinition (conditions, accep
 documentation of custom resources; kube-behaviour 11.7.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object, Resource
-from controlplane.controller import Controller, Lister
+from controlplane.controller import Controller, Lister, Trigger
 from controlplane.controllers.conditions import Said, is_true, with_conditions
 from controlplane.controllers.context import Context
 from controlplane.indexer import Key
 from controlplane.objects import ObjectStore
 
+_GROUP = "group"
+"""The namespace of keys that are a group, and the index by it."""
 _RESOURCES, _KINDS = ("plural", "singular"), ("kind", "listKind")
 _REASONS = {
     "plural": "PluralConflict",
@@ -29,28 +33,40 @@ _REASONS = {
 
 
 def controller(context: Context) -> Controller:
-    """Of definitions: whichever changes, all of its group need a look."""
+    """Of definitions: whichever changes, all of its group need a look, one for all of them."""
     definitions = context.resource("apiextensions.k8s.io", "customresourcedefinitions")
     builtin = context.registry.all()
 
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
-        group = key.name.partition(".")[2]
-        known = [one for one in lister.list(definitions) if _group(one) == group]
-        taken = [one for one in builtin if one.group == group]
-        now = store.clock()
-        for definition, status in plan(known, taken, now):
+        if key.namespace != _GROUP:
+            return
+        known = lister.by_index(definitions, _GROUP, key.name)
+        taken = [one for one in builtin if one.group == key.name]
+        failed: list[ApiError] = []
+        for definition, status in plan(known, taken, store.clock()):
             metadata = definition["metadata"]
             change = partial(_with_status, status)
-            await store.update(
-                definitions,
-                "",
-                metadata["name"],
-                change,
-                resource_version=metadata["resourceVersion"],
-                known=definition,
-            )
+            try:
+                await store.update(
+                    definitions,
+                    "",
+                    metadata["name"],
+                    change,
+                    resource_version=metadata["resourceVersion"],
+                    known=definition,
+                )
+            except ApiError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
-    return Controller("custom resource names", definitions, reconcile)
+    return Controller(
+        "custom resource names",
+        definitions,
+        reconcile,
+        triggers=[Trigger(definitions, lambda one: [Key(_GROUP, _group(one))])],
+        indexes={_GROUP: (definitions, lambda one: [_group(one)])},
+    )
 
 
 def _with_status(status: Mapping[str, Any], old: Object) -> Object:
@@ -65,14 +81,15 @@ def plan(
     builtin  resources of the group that are there without a definition
     now      seconds since 1970
     """
-    accepted = {str(one["metadata"]["name"]): _accepted(one) for one in definitions}
+    known = [one for one in definitions if is_well_formed(one)]
+    taken = _Taken()
+    for names in (*map(_accepted, known), *map(_names_of, builtin)):
+        taken.add(names)
     changed: list[tuple[Object, Mapping[str, Any]]] = []
-    for definition in sorted(definitions, key=_seniority):
-        name = str(definition["metadata"]["name"])
-        others = [names for other, names in accepted.items() if other != name]
-        others += [_names_of(resource) for resource in builtin]
-        names, conflicts = _judged(definition, others)
-        accepted[name] = names
+    for definition in sorted(known, key=_seniority):
+        taken.remove(_accepted(definition))
+        names, conflicts = _judged(definition, taken)
+        taken.add(names)
         before = definition.get("status") or {}
         conditions = with_conditions(
             before.get("conditions") or (), _conditions(definition, conflicts), now
@@ -83,29 +100,63 @@ def plan(
     return changed
 
 
-def _judged(
-    definition: Object, others: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """The names that it has now, and which of those it wants are taken: (field, name)."""
-    wanted = (definition.get("spec") or {}).get("names") or {}
+def is_well_formed(definition: Object) -> bool:
+    """Whether the API server may have written it: what a stranger wrote gets no names. Pure."""
+    spec, status = definition.get("spec"), definition.get("status") or {}
+    if not isinstance(spec, Mapping) or not isinstance(status, Mapping):
+        return False
+    conditions = status.get("conditions") or []
+    return (
+        isinstance(definition["metadata"].get("name"), str)
+        and all(map(_are_names, (spec.get("names"), status.get("acceptedNames") or {})))
+        and isinstance(conditions, list)
+        and all(isinstance(one, Mapping) for one in conditions)
+    )
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, Mapping) and all(
+        isinstance(one, str)
+        for value in names.values()
+        for one in (value if isinstance(value, list) else [value])
+    )
+
+
+class _Taken:
+    """Names that definitions of a group have, and how many have each."""
+
+    def __init__(self) -> None:
+        self.resources: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+
+    def add(self, names: Mapping[str, Any]) -> None:
+        self.resources.update(_named(names, (*_RESOURCES, "shortNames")))
+        self.kinds.update(_named(names, _KINDS))
+
+    def remove(self, names: Mapping[str, Any]) -> None:
+        self.resources.subtract(_named(names, (*_RESOURCES, "shortNames")))
+        self.kinds.subtract(_named(names, _KINDS))
+
+
+def _judged(definition: Object, taken: _Taken) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The names that it has now, and which of those it wants others have: (field, name)."""
+    wanted = definition["spec"]["names"]
     names = dict(_accepted(definition))
-    resources = set(_named(others, (*_RESOURCES, "shortNames")))
-    kinds = set(_named(others, _KINDS))
     conflicts: list[tuple[str, str]] = []
     for field, used in (
-        *((one, resources) for one in _RESOURCES),
-        *((one, kinds) for one in _KINDS),
+        *((one, taken.resources) for one in _RESOURCES),
+        *((one, taken.kinds) for one in _KINDS),
     ):
         name = str(wanted.get(field) or "")
-        if name and name != names.get(field) and name in used:
+        if name and name != names.get(field) and used[name] > 0:
             conflicts.append((field, name))
         else:
             names[field] = name
     short = list(wanted.get("shortNames") or ())
     known = names.get("shortNames") or ()
-    taken = [one for one in short if one not in known and one in resources]
-    conflicts += [("shortNames", one) for one in taken]
-    if not taken:
+    lost = [one for one in short if one not in known and taken.resources[one] > 0]
+    conflicts += [("shortNames", one) for one in lost]
+    if not lost:
         names["shortNames"] = short
     names["categories"] = list(wanted.get("categories") or ())
     return {field: value for field, value in names.items() if value or field in _MUST}, conflicts
@@ -133,12 +184,10 @@ def _accepted(definition: Object) -> Mapping[str, Any]:
     return names
 
 
-def _named(others: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> Iterator[str]:
-    wanted = tuple(fields)
-    for names in others:
-        for field in wanted:
-            value = names.get(field) or ()
-            yield from [value] if isinstance(value, str) else value
+def _named(names: Mapping[str, Any], fields: Iterable[str]) -> Iterator[str]:
+    for field in fields:
+        value = names.get(field) or ()
+        yield from [value] if isinstance(value, str) else value
 
 
 def _names_of(resource: Resource) -> dict[str, Any]:
@@ -159,4 +208,4 @@ def _seniority(definition: Object) -> tuple[bool, str, str]:
 
 
 def _group(definition: Object) -> str:
-    return str((definition.get("spec") or {}).get("group", ""))
+    return str(definition["spec"]["group"])

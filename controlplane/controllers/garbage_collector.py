@@ -11,8 +11,7 @@ Source: Kubernetes' documentation, "Garbage Collection" and "Owners and Dependen
 3.2, 2.17.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -23,11 +22,11 @@ from controlplane.api.resource import Object, Resource
 from controlplane.controller import Controller, Lister, Trigger
 from controlplane.controllers.context import Context, custom_resource
 from controlplane.controllers.everything import EVERYTHING
+from controlplane.controllers.parallel import each
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
 WORKERS = 20  # 3.2
-PARALLEL = 20  # of one owner's dependants
 GONE_MAX = 10_000  # uids of what went lately: for others the store is asked
 _UID, _KIND = "uid", "kind"
 
@@ -135,9 +134,12 @@ def controller(context: Context) -> Controller:
 
     def note(obj: Object) -> list[Key]:
         """A uid that is gone never comes back, also where its kind is gone with it."""
+        uid = str(obj["metadata"].get("uid", ""))
+        if not uid:  # of a stranger's object: references without a uid are not to it
+            return []
         while len(gone) >= GONE_MAX:
             del gone[next(iter(gone))]
-        gone[str(obj["metadata"].get("uid", ""))] = None
+        gone[uid] = None
         return []
 
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
@@ -211,19 +213,21 @@ class _Collector:
     async def look_at_owner(self, uid: str) -> None:
         """Of what an owner's dependants have to wait for, or it for them."""
         owners = self._lister.by_index(EVERYTHING, _UID, uid)
+        if owners and not is_orphaning(owners[0]) and not is_waiting(owners[0]):
+            return  # before its dependants are looked up: each change of one of many comes here
         dependants = self._lister.owned_by(EVERYTHING, uid)
         if not owners:
-            await _each(dependants, self.look_at_dependant)
+            await each(dependants, self.look_at_dependant)
             return
         owner = owners[0]
         if is_orphaning(owner):
-            await _each(dependants, lambda one: self._disown(one, frozenset((uid,))))
+            await each(dependants, lambda one: self._disown(one, frozenset((uid,))))
             await self._release(owner, ORPHAN)
-        elif is_waiting(owner):
+        else:
             blocking = [one for one in dependants if blocks(one, uid)]
             if not blocking:
                 await self._release(owner, FOREGROUND)
-            await _each(blocking, self.look_at_dependant)
+            await each(blocking, self.look_at_dependant)
 
     async def look_at_dependant(self, found: Object) -> None:
         """Of whether anybody still owns an object."""
@@ -336,14 +340,3 @@ def _is_at(obj: Object, resource: Resource, namespace: str, name: str) -> bool:
 def _is_another(error: ApiError) -> bool:
     """Whether the object is gone, or one of another uid is in its place."""
     return error.code == 404 or (error.code == 409 and "Precondition failed: UID" in error.message)
-
-
-async def _each(found: Sequence[Object], look: Callable[[Object], Awaitable[None]]) -> None:
-    """PARALLEL at once. Raises the first error after all were looked at."""
-    failed: list[BaseException] = []
-    for start in range(0, len(found), PARALLEL):
-        looks = (look(one) for one in found[start : start + PARALLEL])
-        done = await asyncio.gather(*looks, return_exceptions=True)
-        failed += [error for error in done if error is not None]
-    if failed:
-        raise failed[0]

@@ -13,12 +13,13 @@ from datetime import datetime
 
 import msgspec
 
-from controlplane.api.errors import ApiError
+from controlplane.api.errors import ApiError, UnreadableError
 from controlplane.api.kinds.namespace import FINALIZER
 from controlplane.api.resource import Object, Resource
 from controlplane.controller import Controller, Lister
 from controlplane.controllers.conditions import Said, with_conditions
 from controlplane.controllers.context import Context, custom_resources
+from controlplane.controllers.parallel import each
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
@@ -34,16 +35,18 @@ class Content(msgspec.Struct, frozen=True):
     counts      resource as conditions name it (`pods.`, `deployments.apps`) -> objects
     finalizers  name -> objects that it holds
     failures    what could not be deleted, and why
+    unknown     definitions that cannot be read: what they define may be here, too
     """
 
     counts: Mapping[str, int] = {}
     finalizers: Mapping[str, int] = {}
     failures: Sequence[str] = ()
+    unknown: Sequence[str] = ()
 
     @property
     def is_gone(self) -> bool:
         """Nothing is left, as far as everything could be looked at."""
-        return not self.counts and not self.failures
+        return not self.counts and not self.failures and not self.unknown
 
 
 def controller(context: Context) -> Controller:
@@ -58,9 +61,12 @@ def controller(context: Context) -> Controller:
         if FINALIZER not in (namespace.get("spec") or {}).get("finalizers", ()):
             return None  # others hold it still
         # What is defined since the cache heard last may have objects here already.
-        custom = custom_resources((await store.list(definitions)).items)
+        page = await store.list(definitions)
+        custom = custom_resources(page.items)
         resources = [one for one in (*context.stored(), *custom) if one.is_namespaced]
         content = await _empty(resources, key.name, store)
+        unknown = [place.decode(errors="replace") for place in page.unreadable]
+        content = msgspec.structs.replace(content, unknown=unknown)
         now = store.clock()
         await store.update(
             namespaces,
@@ -101,24 +107,23 @@ def _conditions(content: Content) -> list[Said]:
         f"{name} in {count} resource instances"
         for name, count in sorted(content.finalizers.items())
     )
-    return [*_FOUND, _failure(content), _remaining(counts), _finalizers(held)]
+    return [_discovery(content), _PARSED, _failure(content), _remaining(counts), _finalizers(held)]
 
 
-_FOUND: tuple[Said, ...] = (
-    (
-        "NamespaceDeletionDiscoveryFailure",
-        False,
-        "ResourcesDiscovered",
-        "All resources successfully discovered",
-    ),
-    (
-        "NamespaceDeletionGroupVersionParsingFailure",
-        False,
-        "ParsedGroupVersions",
-        "All legacy kube types successfully parsed",
-    ),
+_PARSED: Said = (
+    "NamespaceDeletionGroupVersionParsingFailure",
+    False,
+    "ParsedGroupVersions",
+    "All legacy kube types successfully parsed",
 )
-"""Which kinds there are is always known: definitions are objects of the same store."""
+
+
+def _discovery(content: Content) -> Said:
+    kind = "NamespaceDeletionDiscoveryFailure"
+    if content.unknown:
+        told = f"Discovery failed for what cannot be read: {', '.join(content.unknown)}"
+        return (kind, True, "DiscoveryFailed", told)
+    return (kind, False, "ResourcesDiscovered", "All resources successfully discovered")
 
 
 def _failure(content: Content) -> Said:
@@ -159,39 +164,57 @@ async def _deleted(resources: Sequence[Resource], namespace: str, store: ObjectS
     finalizers: Counter[str] = Counter()
     failures: list[str] = []
     for resource in resources:
+        whole = f"{resource.plural}.{resource.group}"
         try:
-            for left in await _delete_all(resource, namespace, store):
-                counts[f"{resource.plural}.{resource.group}"] += 1
-                finalizers.update(left["metadata"].get("finalizers") or ())
+            left = await _delete_all(resource, namespace, store)
         except ApiError as error:
-            if error.code >= 500:
+            if error.code >= 500 and not isinstance(error, UnreadableError):
                 raise  # the store is away: nothing is known of the others either
-            failures.append(f"{resource.plural}.{resource.group}: {error.message}")
+            failures.append(f"{whole}: {error.message}")
+        else:
+            counts.update({whole: left.count} if left.count else {})
+            finalizers.update(left.finalizers)
+            if left.unreadable:
+                failures.append(f"{whole}: cannot be read: {', '.join(left.unreadable)}")
     return Content(counts, finalizers, failures)
 
 
-async def _delete_all(resource: Resource, namespace: str, store: ObjectStore) -> list[Object]:
-    """Objects that are marked, and stay for now."""
-    left: list[Object] = []
-    token = ""
+class _Left(msgspec.Struct):
+    """What stays of a resource for now: marked objects, and those that cannot be read."""
+
+    count: int = 0
+    finalizers: Counter[str] = msgspec.field(default_factory=Counter)
+    unreadable: list[str] = []
+
+    def add(self, obj: Object) -> None:
+        self.count += 1
+        finalizers = obj["metadata"].get("finalizers")
+        if isinstance(finalizers, list):
+            self.finalizers.update(map(str, finalizers))
+
+
+async def _delete_all(resource: Resource, namespace: str, store: ObjectStore) -> _Left:
+    left, token = _Left(), ""
+
+    async def doom(found: Object) -> None:
+        metadata = found["metadata"]
+        if metadata.get("deletionTimestamp"):
+            left.add(found)
+            return
+        options = DeleteOptions(propagation_policy="Background", uid=metadata.get("uid", ""))
+        try:
+            deletion = await store.delete(resource, namespace, metadata["name"], options=options)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return
+        if not deletion.is_gone:
+            left.add(deletion.object)
+
     while True:
         page = await store.list(resource, namespace, limit=PAGE_OBJECTS, continue_token=token)
-        for found in page.items:
-            metadata = found["metadata"]
-            if metadata.get("deletionTimestamp"):
-                left.append(found)
-                continue
-            options = DeleteOptions(propagation_policy="Background", uid=metadata.get("uid", ""))
-            try:
-                deletion = await store.delete(
-                    resource, namespace, metadata["name"], options=options
-                )
-            except ApiError as error:
-                if error.code != 404:
-                    raise
-                continue
-            if not deletion.is_gone:
-                left.append(deletion.object)
+        left.unreadable += [place.decode(errors="replace") for place in page.unreadable]
+        await each(page.items, doom)
         token = page.continue_token
         if not token:
             return left

@@ -9,12 +9,14 @@ if nobody wrote it since: what admission counts meanwhile is never lost.
 Source: Kubernetes' documentation, "Resource Quotas"; kube-behaviour 8.2.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 from controlplane.api import quantity, usage
+from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object, Resource
 from controlplane.controller import Controller, Lister, Trigger
 from controlplane.controllers.context import Context, custom_resources
@@ -25,6 +27,11 @@ from controlplane.objects import ObjectStore
 RESYNC_SECONDS = 300.0  # 8.2
 REST_SECONDS = 1.0  # between two counts of a namespace in which much goes at once
 WORKERS = 5  # kube-controller-manager's --concurrent-resource-quota-syncs
+
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an object raises that the API server cannot have written."""
+
+logger = logging.getLogger(__name__)
 
 Counted = Sequence[tuple[Resource, Sequence[Object]]]
 
@@ -68,15 +75,16 @@ def controller(context: Context) -> Controller:
 
 def is_news(quota: Object) -> bool:
     """Whether what is used of a quota was never counted, or for other limits. Pure."""
-    spec, status = quota.get("spec") or {}, quota.get("status") or {}
-    hard = spec.get("hard") or {}
+    hard, status = _hard_of(quota), quota.get("status") or {}
+    if not isinstance(status, Mapping):
+        return True
     used = status.get("used") or {}
-    return bool(hard != (status.get("hard") or {}) or hard.keys() - used.keys())
+    return bool(hard != (status.get("hard") or {}) or any(name not in used for name in hard))
 
 
 def plan(quota: Object, counted: Counted) -> Object:
     """The quota with the sum of what it counts. Pure."""
-    hard: Mapping[str, Any] = (quota.get("spec") or {}).get("hard") or {}
+    hard = _hard_of(quota)
     total = dict.fromkeys(hard, Fraction(0))
     for resource, objects in counted:
         for found in objects:
@@ -87,6 +95,13 @@ def plan(quota: Object, counted: Counted) -> Object:
         for name, amount in total.items()
     }
     return {**quota, "status": {**(quota.get("status") or {}), "hard": dict(hard), "used": used}}
+
+
+def _hard_of(quota: Object) -> Mapping[str, Any]:
+    """Empty: of a quota that a stranger wrote."""
+    spec = quota.get("spec") or {}
+    hard = spec.get("hard") if isinstance(spec, Mapping) else None
+    return hard if isinstance(hard, Mapping) else {}
 
 
 def _with_status(status: Mapping[str, Any], old: Object) -> Object:
@@ -125,19 +140,41 @@ async def _count(
 ) -> None:
     page = await store.list(quotas, namespace)
     found = page.items
-    limits = {name for quota in found for name in (quota.get("spec") or {}).get("hard") or {}}
+    limits = {name for quota in found for name in _hard_of(quota)}
     counted = []
     for resource in wanted(limits, resources):
         objects = await store.list(resource, namespace, revision=page.revision)
-        counted.append((resource, objects.items))
+        counted.append((resource, [one for one in objects.items if _is_usable(resource, one)]))
+    failed: list[Exception] = []
     for quota in found:
-        metadata = quota["metadata"]
-        status = plan(quota, counted)["status"]
-        await store.update(
-            quotas,
-            namespace,
-            metadata["name"],
-            partial(_with_status, status),
-            resource_version=metadata["resourceVersion"],
-            known=quota,
-        )
+        try:
+            await _write(store, quotas, quota, counted)
+        except (ApiError, *_MALFORMED) as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
+async def _write(store: ObjectStore, quotas: Resource, quota: Object, counted: Counted) -> None:
+    metadata = quota["metadata"]
+    status = plan(quota, counted)["status"]
+    await store.update(
+        quotas,
+        metadata["namespace"],
+        metadata["name"],
+        partial(_with_status, status),
+        resource_version=metadata["resourceVersion"],
+        known=quota,
+    )
+
+
+def _is_usable(resource: Resource, obj: Object) -> bool:
+    """Whether it can be told what an object uses. Else a stranger wrote it, and it uses nothing:
+    it must not keep the whole namespace from being counted.
+    """
+    try:
+        usage.usage_of(resource, obj)
+    except _MALFORMED as error:
+        logger.warning("%s %s: not counted: %r", resource.plural, obj["metadata"]["name"], error)
+        return False
+    return True

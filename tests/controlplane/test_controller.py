@@ -117,6 +117,30 @@ async def test_own_indexes_are_kept(store: ObjectStore, namespace: str) -> None:
         assert await found.get() == [pod]
 
 
+async def test_many_keys_that_need_nothing_leave_the_loop_to_others(
+    store: ObjectStore, namespace: str
+) -> None:
+    """Their looks wait for nothing, and whoever leads must renew its lease meanwhile."""
+    keys = [Key("", str(number)) for number in range(20_000)]
+    looks = 0
+    seen_by_others: set[int] = set()
+
+    async def look(key: Key, lister: Lister, store: ObjectStore) -> None:
+        nonlocal looks
+        looks += key.namespace == ""
+
+    def all_keys(pod: Object) -> list[Key]:
+        return keys if pod["metadata"]["namespace"] == namespace else []
+
+    controller = Controller("test", WIDGETS, look, triggers=[Trigger(PODS, all_keys)])
+    async with _running(store, controller):
+        await store.create(PODS, {"metadata": {"name": "p", "namespace": namespace}, "spec": {}})
+        while looks < len(keys):
+            seen_by_others.add(looks)
+            await asyncio.sleep(0)
+    assert len(seen_by_others) > 5
+
+
 # --------------------------------------------------------------------- in virtual time
 
 

@@ -81,6 +81,15 @@ def test_object_that_talks_all_the_time_is_not_listened_to() -> None:
     assert correlator.observe(_happening(), NOW + 301) is None
 
 
+def test_clock_that_was_set_back_silences_nobody_for_as_long() -> None:
+    """3.5: once per 300 s at the least, whatever the clock says."""
+    correlator = Correlator()
+    for _ in range(30):
+        correlator.observe(_happening(), NOW + 86_400)
+    assert correlator.observe(_happening(), NOW) is None
+    assert correlator.observe(_happening(), NOW + 300) is not None
+
+
 def test_memory_is_bounded() -> None:
     """3.5: LRU 4096."""
     correlator = Correlator()

@@ -58,6 +58,42 @@ def test_lease_of_another_is_left_alone_until_it_was_silent_for_its_time() -> No
     assert taken["acquireTime"] == micro_time(WALL)
 
 
+@pytest.mark.parametrize(
+    "spec", [None, 3, [], {}, {"leaseDurationSeconds": "x", "leaseTransitions": [1]}]
+)
+def test_lease_that_says_nothing_is_nobody_s(spec: object) -> None:
+    """Whoever may write Leases may write that."""
+    lease: Object = {"metadata": {"resourceVersion": "7"}, "spec": spec}
+    taken = _spec(lease, waited=0)
+    assert taken is not None
+    assert (taken["holderIdentity"], taken["leaseTransitions"]) == ("me", 1)
+
+
+def test_lease_that_loses_its_spec_is_lost() -> None:
+    """As by a person's edit: the leader stops, and does not break."""
+
+    async def application(world: World) -> None:
+        async with world.connect() as store, world.connect() as user:
+            leads = asyncio.Event()
+
+            async def lead(guarded: ObjectStore) -> None:
+                leads.set()
+                await asyncio.Event().wait()
+
+            elector = LeaderElector(store, "l", "me", clock=world.clock, random=world.random)
+            running = asyncio.ensure_future(elector.run(lead))
+            await leads.wait()
+
+            def without_spec(lease: Object) -> Object:
+                return {name: value for name, value in lease.items() if name != "spec"}
+
+            await user.update(LEASES, "kube-system", "l", without_spec)
+            with pytest.raises(LeadershipLostError):
+                await running
+
+    run(application)
+
+
 def test_released_lease_is_taken_at_once() -> None:
     """3.6: release on clean exit (holderIdentity "")."""
     taken = _spec(_lease("", seconds=1), waited=0)

@@ -27,6 +27,8 @@ UNREADABLE = {
     "protobuf": b"k8s\x00\n\x0e\n\x02v1\x12\x08Widget" + PASSWORD,
     "a key that is gone": b"k8s:enc:aesgcm:v1:gone:" + bytes(28) + PASSWORD,
     "nothing": b"",
+    "no name": b'{"metadata":{},"spec":"%b"}' % PASSWORD,
+    "another's name": b'{"metadata":{"name":"a","namespace":"n"},"spec":"%b"}' % PASSWORD,
 }
 CASES = pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE.keys())
 
