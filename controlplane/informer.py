@@ -143,6 +143,7 @@ class Informers:
         self._informers: dict[tuple[str, str, str], Informer[Object]] = {}
         self._reflectors: list[Reflector] = []
         self._tasks: asyncio.TaskGroup | None = None
+        self._owner: asyncio.Task[None] | None = None
         self._is_closing = False
         self._running: list[asyncio.Task[None]] = []
 
@@ -178,11 +179,13 @@ class Informers:
         try:
             await reflector.run()
         finally:
-            if not self._is_closing:
+            is_left = self._owner is not None and self._owner.cancelling()
+            if not self._is_closing and not is_left:
                 self._is_closing = True  # the others end with it
                 raise InformerEndedError(f"the informer of {reflector.name} has ended")
 
     async def __aenter__(self) -> Self:
+        self._owner = asyncio.current_task()
         self._tasks = await asyncio.TaskGroup().__aenter__()
         for reflector in self._reflectors:
             self._start(reflector)

@@ -6,6 +6,8 @@ Source: Kubernetes' documentation, "Aggregated ClusterRoles"; kube-behaviour 11.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from controlplane.api import selectors
 from controlplane.api.resource import Object
 
@@ -20,10 +22,11 @@ def aggregated(
     Raises ApiError 400 for a selector that says nothing valid.
     """
     wanted = [selectors.from_object(one) for one in cluster_role_selectors]
-    rules: list[Any] = []
+    rules: dict[bytes, Any] = {}  # by what they say: each once, however many there are
     for role in sorted(roles, key=lambda found: str(found["metadata"]["name"])):
         labels = role["metadata"].get("labels") or {}
         if role["metadata"]["name"] == but or not any(one.matches(labels) for one in wanted):
             continue
-        rules.extend(rule for rule in role.get("rules") or () if rule not in rules)
-    return rules
+        for rule in role.get("rules") or ():
+            rules.setdefault(orjson.dumps(rule, option=orjson.OPT_SORT_KEYS), rule)
+    return list(rules.values())
