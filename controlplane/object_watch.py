@@ -10,7 +10,6 @@ import msgspec
 
 from controlplane.api import stored
 from controlplane.api.resource import Object, Resource
-from controlplane.api.stored import Transform
 from controlplane.codec import Codec
 from controlplane.store_errors import as_api_errors
 from kvstore.client import Client, Event, EventType
@@ -49,7 +48,7 @@ class ObjectWatch:
         resource: Resource,
         prefix: bytes,
         revision: int,
-        transform: Transform,
+        codec: Codec,
     ) -> None:
         self.revision = revision
         """All changes up to here have been delivered (0: not known yet): go on from here."""
@@ -57,7 +56,7 @@ class ObjectWatch:
         """The same, and as far as answers to `request_progress` say."""
         self._was_asked = False
         self._resource = resource
-        self._codec = Codec(transform)
+        self._codec = codec
         self._watch = client.watch(
             prefix,
             prefix=True,

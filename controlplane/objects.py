@@ -87,10 +87,9 @@ class ObjectStore:
         self.clock = clock
         self._new_uid = new_uid
         self._dice = dice or random.Random()
-        self._transform = transform or Identity()
-        codec = Codec(self._transform)
-        self._pages = Pages(client, codec)
-        self._transactions = Transactions(client, codec, releases, self._dice)
+        self._codec = Codec(transform or Identity())
+        self._pages = Pages(client, self._codec)
+        self._transactions = Transactions(client, self._codec, releases, self._dice)
 
     def guarded(self, *guards: Claim) -> Self:
         """The same store, of which every write also compares these keys (and writes none).
@@ -168,7 +167,7 @@ class ObjectStore:
         An empty list is a sign of life: all up to `changes.revision` was delivered.
         """
         prefix = stored.prefix_of(resource, namespace)
-        return ObjectWatch(self.client, resource, prefix, revision, self._transform)
+        return ObjectWatch(self.client, resource, prefix, revision, self._codec)
 
     # ------------------------------------------------------------------- writes
 

@@ -1,11 +1,23 @@
-"""A controller of an own resource: a Fleet has as many Ships as it says, and tells how many."""
+"""A controller of an own resource: a Fleet has as many Ships as it says, and tells how many.
 
+`python -m examples.fleet --store-endpoints=…` is a process that runs it; of several one leads.
+`fleet.yaml` defines the two kinds.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
 from collections.abc import Sequence
 
+from controlplane import flags
 from controlplane.api.resource import Object, Resource
 from controlplane.api.schema import Schema
-from controlplane.controller import Controller, Lister, owned, owner_reference
+from controlplane.controller import Controller, Lister, owned, owner_reference, run
+from controlplane.flags import StoreSettings
 from controlplane.indexer import Key
+from controlplane.leader_election import LeaderElector
 from controlplane.objects import ObjectStore
 
 ANYTHING = Schema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, {})
@@ -54,3 +66,23 @@ def plan(fleet: Object, ships: Sequence[Object]) -> tuple[list[Object], list[str
 
 
 FLEET_CONTROLLER = Controller("fleets", FLEETS, reconcile, triggers=[owned(SHIPS, by=FLEETS)])
+
+
+async def lead(settings: StoreSettings) -> None:
+    """Wait to lead, and run the controller; ends with LeadershipLostError when another may lead."""
+    async with settings.connect() as client:
+        identity = f"{socket.gethostname()}-{os.getpid()}"
+        elector = LeaderElector(ObjectStore(client), "fleets", identity)
+        await elector.run(lambda store: run([FLEET_CONTROLLER], store))
+
+
+def main() -> None:
+    """Until Ctrl-C, or until it does not lead any more: who supervises it begins it anew."""
+    parser = argparse.ArgumentParser(prog="python -m examples.fleet", description=__doc__)
+    flags.add_store_flags(parser)
+    logging.basicConfig(level=logging.INFO)
+    asyncio.run(lead(flags.store_of(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from controlplane.api import stored
 from controlplane.api.errors import conflict
 from controlplane.api.resource import Object, Resource
 from controlplane.api.stored import Identity
+from controlplane.codec import Codec
 from controlplane.controller import (
     Controller,
     Lister,
@@ -254,7 +255,7 @@ class _LateWatch(ObjectWatch):
 class _LateStore(ObjectStore):
     def watch(self, resource: Resource, namespace: str = "", revision: int = 0) -> ObjectWatch:
         prefix = stored.prefix_of(resource, namespace)
-        return _LateWatch(self.client, resource, prefix, revision, Identity())
+        return _LateWatch(self.client, resource, prefix, revision, Codec(Identity()))
 
 
 def test_reconcile_sees_its_own_writes() -> None:

@@ -135,6 +135,7 @@ async def test_watch_leaves_it_out_and_goes_on(
             await client.put(_place(namespace), value)
             await store.create(WIDGETS, widget(namespace, "c"))
             (told,) = await _until_told(watch, "c")
+            assert (await store.list(WIDGETS, namespace)).unreadable
         assert told.key == _place(namespace, "c").encode()
         assert len(caplog.messages) == 1
         assert _place(namespace) in caplog.messages[0]
