@@ -122,7 +122,7 @@ class Watches:
         watch = Watch(self, options)
         self._multiplexer.add(watch.watcher)
         self._wake.set()
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="kvstore.client watches")
             self._task.add_done_callback(self._on_done)
         return watch
@@ -169,9 +169,12 @@ class Watches:
                 await self._connection.clock.sleep(self._backoff.next_delay())
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
-        """A bug of ours must not leave consumers waiting for ever."""
-        if not task.cancelled() and task.exception() is not None:
-            self._multiplexer.fail(UnavailableError(f"the watch task broke: {task.exception()!r}"))
+        """A bug of ours must not leave consumers waiting for ever; the next watch begins anew.
+
+        A cancellation is one as well, unless it is ours: of `close`, which leaves no watch.
+        """
+        error = None if task.cancelled() else task.exception()
+        self._multiplexer.fail(UnavailableError(f"the watch task broke: {error!r}"))
 
     def _on_failure(self, endpoint: str, failure: RpcFailure) -> None:
         if self._multiplexer.is_empty:
