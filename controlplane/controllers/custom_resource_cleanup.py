@@ -11,12 +11,12 @@ from controlplane.controller import Controller, Lister
 from controlplane.controllers.conditions import with_conditions
 from controlplane.controllers.context import Context, custom_resource
 from controlplane.controllers.parallel import each
+from controlplane.controllers.patience import again_seconds
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
 WORKERS = 5
 PAGE_OBJECTS = 500
-AGAIN_SECONDS = 2.0  # while objects wait for their own finalizers
 
 
 def controller(context: Context) -> Controller:
@@ -41,7 +41,7 @@ def controller(context: Context) -> Controller:
             uid=definition["metadata"]["uid"],
             known=definition,
         )
-        return AGAIN_SECONDS if left else None
+        return again_seconds(definition, now) if left else None
 
     return Controller("custom resource cleanup", definitions, reconcile, workers=WORKERS)
 

@@ -9,7 +9,6 @@ kube-behaviour 3.1. Pods first: feature OrderedNamespaceDeletion of 1.33.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import msgspec
 
@@ -20,13 +19,12 @@ from controlplane.controller import Controller, Lister
 from controlplane.controllers.conditions import Said, with_conditions
 from controlplane.controllers.context import Context, custom_resources
 from controlplane.controllers.parallel import each
+from controlplane.controllers.patience import again_seconds
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
 WORKERS = 10  # kube-controller-manager's --concurrent-namespace-syncs
 PAGE_OBJECTS = 500
-AGAIN_SECONDS_MIN, AGAIN_SECONDS_MAX = 1.0, 30.0
-_PATIENCE = 4  # a namespace that waited so many times longer is looked at a while later
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -91,12 +89,6 @@ def plan(namespace: Object, content: Content, now: float) -> Object:
         kept = [one for one in spec.get("finalizers") or () if one != FINALIZER]
         spec = {**spec, "finalizers": kept}
     return {**namespace, "spec": spec, "status": status}
-
-
-def again_seconds(namespace: Object, now: float) -> float:
-    """When to look again: soon at first, seldom at what has waited for long. Pure."""
-    deleted = datetime.fromisoformat(namespace["metadata"]["deletionTimestamp"]).timestamp()
-    return min(max((now - deleted) / _PATIENCE, AGAIN_SECONDS_MIN), AGAIN_SECONDS_MAX)
 
 
 def _conditions(content: Content) -> list[Said]:

@@ -5,7 +5,8 @@ import pytest
 from controlplane.api.resource import Object
 from controlplane.controllers import namespaces
 from controlplane.controllers.context import custom_resource
-from controlplane.controllers.namespaces import Content, again_seconds, plan
+from controlplane.controllers.namespaces import Content, plan
+from controlplane.controllers.patience import again_seconds
 from controlplane.objects import DeleteOptions, ObjectStore
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import NOW, config_map, definition
