@@ -96,13 +96,14 @@ class Assembly:
             audit=Audit(_audit_writer(settings.audit_log), time.time),
             metrics=self.metrics,
         )
+        self.http = HttpServer(self.server.serve, _tls(settings), self.metrics)
 
     # ------------------------------------------------------------------ running
 
     async def run(self, announce: Callable[[str], None]) -> None:
         """Serve until cancelled; `announce` is told the URL once all is ready."""
         settings = self._settings
-        http = HttpServer(self.server.serve, _tls(settings))
+        http = self.http
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cacher.run())
             await self.cacher.is_ready.wait()

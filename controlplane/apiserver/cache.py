@@ -5,75 +5,39 @@ is consistent as soon as the cache has come to the revision that the store has n
 watches a resource reads the same changes, each encoded once for each form.
 """
 
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
 from sortedcontainers import SortedDict
 
-from controlplane.api.errors import ApiError
+from controlplane.api.errors import UnreadableError
+from controlplane.apiserver.recent import Change, Entry, Recent
 from controlplane.objects import splice
 
-RECENT_BYTES_MAX = 32 * 1024 * 1024  # of a resource's changes, for watches that resume
-RECENT_COUNT_MAX = 100_000
+_LAST = "\U0010ffff"
+"""Behind all that a key may go on with."""
 
 Index = Callable[[Mapping[str, Any]], Mapping[str, str]]
+Value = bytes | UnreadableError | None
+"""What is stored at a key, why it cannot be read, or that nothing is there any more."""
 
 
-class UnreadableError(Exception):
-    """What is stored is no object."""
+class Unreadable:
+    """What is stored at a key and cannot be read. last: what was readable there, and was told."""
 
+    __slots__ = ("error", "last")
 
-class Entry:
-    """An object: its key, the revision of its last change, its bytes, what selectors look at."""
-
-    __slots__ = ("fields", "key", "labels", "raw", "revision")
-
-    def __init__(
-        self,
-        key: str,
-        raw: bytes,
-        revision: int,
-        labels: Mapping[str, str],
-        fields: Mapping[str, str],
-    ) -> None:
-        self.key = key
-        self.raw = raw
-        self.revision = revision
-        self.labels = labels
-        self.fields = fields
-
-    def at(self, revision: int) -> "Entry":
-        """The same content, as what is told of a later revision."""
-        before, after = (b'"resourceVersion":"%d"' % r for r in (self.revision, revision))
-        raw = self.raw.replace(before, after, 1)
-        return Entry(self.key, raw, revision, self.labels, self.fields)
-
-
-class Change:
-    """One event of one object. `old` is what was there before; of a deletion `new` is that, with
-    the revision of the deletion.
-
-    encoded: (form, type) -> the bytes that every watcher of that form gets.
-    """
-
-    __slots__ = ("encoded", "is_deletion", "new", "old")
-
-    def __init__(self, new: Entry, old: Entry | None, *, is_deletion: bool) -> None:
-        self.new = new
-        self.old = old
-        self.is_deletion = is_deletion
-        self.encoded: dict[tuple[str, str], bytes] = {}
-
-    @property
-    def revision(self) -> int:
-        """When."""
-        return self.new.revision
+    def __init__(self, error: UnreadableError, last: Entry | None) -> None:
+        self.error = error
+        self.last = last
 
 
 Subscriber = Callable[[Sequence[Change], int], None]
-"""Takes the changes of a resource, and the revision up to which these are all."""
+"""Takes the changes of a resource, and the revision up to which these are all. No changes at all:
+the cache is retired, there will be none."""
 
 
 class ResourceCache:
@@ -85,26 +49,61 @@ class ResourceCache:
     def __init__(self, index: Index, revision: int) -> None:
         self._index = index
         self._entries: SortedDict[str, Entry] = SortedDict()
-        self._recent: deque[Change] = deque()
-        self._recent_bytes = 0
+        self._unreadable: SortedDict[str, Unreadable] = SortedDict()
+        self._recent = Recent(revision)
+        self._snapshot: tuple[Entry, ...] | None = None
         self._subscribers: dict[int, Subscriber] = {}
         self._subscriber_count = 0
         self.changes = 0
         """Counts what has happened to it."""
-        self.first_revision = revision
-        """Of all changes after it nothing is missing."""
+        self.is_retired = False
+        """Whether it is followed no more, since there is a newer one."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def first_revision(self) -> int:
+        """Of all changes after it nothing is missing."""
+        return self._recent.first_revision
+
+    @property
+    def recent_bytes(self) -> int:
+        """How much its changes hold."""
+        return self._recent.held.bytes
+
+    @property
+    def unreadable_count(self) -> int:
+        """How many objects there are that cannot be read."""
+        return len(self._unreadable)
+
     def get(self, key: str) -> Entry | None:
-        """The object at a key."""
+        """The object at a key, if there is one that can be read."""
         return self._entries.get(key)
+
+    def why_unreadable(self, key: str) -> UnreadableError | None:
+        """Why what is at a key cannot be read; None: it can, or nothing is there."""
+        found = self._unreadable.get(key)
+        return None if found is None else found.error
+
+    def unreadable(self, prefix: str) -> Iterator[tuple[str, UnreadableError]]:
+        """What cannot be read, of the keys that begin with `prefix`, in order."""
+        for key in self._unreadable.irange(prefix, prefix + _LAST):
+            yield key, self._unreadable[key].error
+
+    def snapshot(self, prefix: str) -> Iterator[Entry]:
+        """What `scan` finds now, whatever changes meanwhile; all who begin before the next change
+        share it."""
+        if self._snapshot is None:
+            self._snapshot = tuple(self._entries.values())
+        start = bisect_left(self._snapshot, prefix, key=lambda entry: entry.key)
+        end = bisect_left(self._snapshot, prefix + _LAST, key=lambda entry: entry.key)
+        return islice(self._snapshot, start, end)
 
     def scan(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Objects whose key begins with `prefix`, in order, behind the key `after`."""
         start = max(prefix, after)
-        for key in self._entries.irange(start, prefix + "\U0010ffff"):
+        for key in self._entries.irange(start, prefix + _LAST):
             if key != after:
                 yield self._entries[key]
 
@@ -120,17 +119,12 @@ class ResourceCache:
             self._index(found),
         )
 
-    def since(self, revision: int) -> list[Change] | None:
-        """Changes after a revision; None: they are no longer all known."""
-        if revision < self.first_revision:
-            return None
-        found: list[Change] = []
-        for change in reversed(self._recent):
-            if change.revision <= revision:
-                break
-            found.append(change)
-        found.reverse()
-        return found
+    def since(self, revision: int, count_max: int | None = None) -> Sequence[Change] | None:
+        """Changes after a revision; None: they are no longer all known.
+
+        count_max  so many will do, but all of a revision
+        """
+        return self._recent.since(revision, count_max)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell a subscriber of every change from now on; what is returned ends it."""
@@ -143,27 +137,49 @@ class ResourceCache:
 
         return end
 
-    def load(self, key: str, value: bytes, revision: int) -> None:
-        """An object that was there before the first change."""
-        self._entries[key] = self._entry(key, value, revision)
+    def load(self, key: str, value: bytes | UnreadableError, revision: int) -> None:
+        """What was there before the first change. Raises UnreadableError once it is noted."""
+        try:
+            self._entries[key] = self._entry(key, value, revision)
+        except UnreadableError as error:
+            self._unreadable[key] = Unreadable(error, None)
+            raise
 
-    def put(self, key: str, value: bytes, revision: int) -> Change:
-        """An object was written."""
-        change = Change(
-            self._entry(key, value, revision), self._entries.get(key), is_deletion=False
-        )
-        self._entries[key] = change.new
-        self._remember(change)
+    def loaded(self, revision: int) -> None:
+        """The first list was complete at a revision."""
+        self._recent = Recent(revision)
+
+    def put(self, key: str, value: bytes | UnreadableError, revision: int) -> Change:
+        """An object was written. Raises UnreadableError once it is noted: then nobody is told, and
+        what was told before stays the last that is known of it.
+        """
+        self.changes += 1
+        self._snapshot = None
+        try:
+            entry = self._entry(key, value, revision)
+        except UnreadableError as error:
+            self._unreadable[key] = Unreadable(error, self._taken(key))
+            raise
+        change = Change(entry, self._taken(key), is_deletion=False)
+        self._entries[key] = entry
+        self._recent.add(change)
         return change
 
     def delete(self, key: str, revision: int) -> Change | None:
         """An object was deleted; None: nobody knew it."""
-        old = self._entries.pop(key, None)
+        self.changes += 1
+        self._snapshot = None
+        old = self._taken(key)
         if old is None:
             return None
         change = Change(old.at(revision), old, is_deletion=True)
-        self._remember(change)
+        self._recent.add(change)
         return change
+
+    def _taken(self, key: str) -> Entry | None:
+        """What was last known at a key; nothing is there now."""
+        broken = self._unreadable.pop(key, None)
+        return self._entries.pop(key, None) if broken is None else broken.last
 
     def reindex(self, index: Index) -> None:
         """Look at all objects again."""
@@ -176,39 +192,39 @@ class ResourceCache:
         for subscriber in tuple(self._subscribers.values()):
             subscriber(changes, revision)
 
-    def _entry(self, key: str, value: bytes, revision: int) -> Entry:
+    def retire(self) -> None:
+        """There is a newer cache: whoever subscribes hears so."""
+        self.is_retired = True
+        self.tell((), self.first_revision)
+
+    def _entry(self, key: str, value: bytes | UnreadableError, revision: int) -> Entry:
         """Raises UnreadableError."""
+        if isinstance(value, UnreadableError):
+            raise value
         try:
             found = orjson.loads(value)
             labels = dict(found["metadata"].get("labels") or {})
-            raw = splice(value, revision)
-        except (ValueError, TypeError, KeyError, AttributeError, ApiError) as error:
-            raise UnreadableError(str(error)) from None
-        return Entry(key, raw, revision, labels, self._index(found))
-
-    def _remember(self, change: Change) -> None:
-        self.changes += 1
-        self._recent.append(change)
-        self._recent_bytes += len(change.new.raw)
-        while self._recent_bytes > RECENT_BYTES_MAX or len(self._recent) > RECENT_COUNT_MAX:
-            forgotten = self._recent.popleft()
-            self._recent_bytes -= len(forgotten.new.raw)
-            self.first_revision = forgotten.revision
+            return Entry(key, splice(value, revision), revision, labels, self._index(found))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            why = f"it is no object ({type(error).__name__})"
+            raise UnreadableError(why, key) from None
+        except UnreadableError as error:
+            raise error.at(key.encode()) from None
 
 
 class ObjectCache:
     """The caches of all resources: `apply` is the one way in.
 
     index_of       (group or `core`, plural) -> index for its objects
-    on_unreadable  is told the key of what is no object, and why; for everybody else it is not
-                   there, so that it harms nothing but itself
+    on_unreadable  is told, once for each revision, of what cannot be read: it is noted, and harms
+                   nothing but itself and lists that should have it
     """
 
     def __init__(
         self,
         index_of: Callable[[str, str], Index],
         prefix: str,
-        on_unreadable: Callable[[str, str], None] = lambda key, why: None,
+        on_unreadable: Callable[[UnreadableError], None] = lambda error: None,
     ) -> None:
         self._index_of = index_of
         self._prefix = prefix
@@ -227,25 +243,35 @@ class ObjectCache:
             self._caches[place] = found
         return found
 
-    def load(self, key: str, value: bytes, revision: int) -> None:
-        """An object of the first list."""
+    def load(self, key: str, value: bytes | UnreadableError, revision: int) -> None:
+        """What the first list has at a key."""
         cache = self._cache_of(key)
         if cache is None:
             return
         try:
             cache.load(key, value, revision)
         except UnreadableError as error:
-            self._on_unreadable(key, str(error))
+            self._on_unreadable(error)
 
     def loaded(self, revision: int) -> None:
         """The first list was complete at a revision."""
         self.revision = self.first_revision = revision
         for cache in self._caches.values():
-            cache.first_revision = revision
+            cache.loaded(revision)
 
-    def apply(self, changes: Sequence[tuple[str, bytes | None, int]], revision: int) -> None:
-        """Changes in their order, (key, value or None for a deletion, revision), all up to a
-        revision. Subscribers hear of it once all of them are in."""
+    def retire(self) -> None:
+        """There is a newer cache."""
+        for cache in self._caches.values():
+            cache.retire()
+
+    def each(self) -> Iterator[tuple[str, str, ResourceCache]]:
+        """(group or `core`, plural, cache)."""
+        for (group, plural), cache in self._caches.items():
+            yield group, plural, cache
+
+    def apply(self, changes: Sequence[tuple[str, Value, int]], revision: int) -> None:
+        """Changes in their order, (key, what is there now, revision), all up to a revision.
+        Subscribers hear of it once all of them are in."""
         told: dict[int, tuple[ResourceCache, list[Change]]] = {}
         for key, value, at in changes:
             cache = self._cache_of(key)
@@ -258,15 +284,14 @@ class ObjectCache:
         for cache, of_cache in told.values():
             cache.tell(of_cache, self.revision)
 
-    def _change(
-        self, cache: ResourceCache, key: str, value: bytes | None, revision: int
-    ) -> Change | None:
-        if value is not None:
-            try:
-                return cache.put(key, value, revision)
-            except UnreadableError as error:
-                self._on_unreadable(key, str(error))
-        return cache.delete(key, revision)
+    def _change(self, cache: ResourceCache, key: str, value: Value, revision: int) -> Change | None:
+        if value is None:
+            return cache.delete(key, revision)
+        try:
+            return cache.put(key, value, revision)
+        except UnreadableError as error:
+            self._on_unreadable(error)
+            return None
 
     def reindex(self, group: str, plural: str) -> None:
         """What field selectors may ask of a resource has changed.

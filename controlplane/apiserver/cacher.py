@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 
 from controlplane.api import errors
+from controlplane.api.errors import UnreadableError
 from controlplane.api.registry import Registry
 from controlplane.api.stored import Transform
-from controlplane.apiserver.cache import Index, ObjectCache
+from controlplane.apiserver.cache import Index, ObjectCache, Value
 from controlplane.apiserver.selection import index_of
 from controlplane.store_errors import as_api_errors
 from kvstore.client import Client, Event, EventType
@@ -44,8 +45,6 @@ class Cacher:
         self.claims: set[str] = set()
         """Keys of addresses that are taken."""
         self.is_ready = asyncio.Event()
-        self.replaced = asyncio.Event()
-        """Set once this cache is followed no more, since there is a newer one."""
         self.generation = 0
         """Counts the lists; who watches the cache of an older one has missed something."""
 
@@ -141,16 +140,15 @@ class Cacher:
                 key = kv.key.decode(errors="replace")
                 if key.startswith(CLAIMS_PREFIX):
                     claims.add(key)
-                elif (value := self._plain(key, kv.value)) is not None:
-                    cache.load(key, value, kv.mod_revision)
+                else:
+                    cache.load(key, self._plain(key, kv.value), kv.mod_revision)
             if not answer.more:
                 break
             start = answer.kvs[-1].key + b"\0"
         cache.loaded(revision)
-        self.cache, self.claims = cache, claims
+        retired, self.cache, self.claims = self.cache, cache, claims
         self.generation += 1
-        self.replaced.set()
-        self.replaced = asyncio.Event()
+        retired.retire()
         self._tell()
         self.is_ready.set()
         return revision
@@ -168,7 +166,7 @@ class Cacher:
                 self.cache.apply(told, batch.revision)
                 self._tell()
 
-    def _told(self, event: Event) -> tuple[str, bytes | None, int] | None:
+    def _told(self, event: Event) -> tuple[str, Value, int] | None:
         """What the cache is told; None: it is about no object."""
         key = event.kv.key.decode(errors="replace")
         is_put = event.type is EventType.PUT
@@ -180,8 +178,8 @@ class Cacher:
         value = self._plain(key, event.kv.value) if is_put else None
         return key, value, event.kv.mod_revision
 
-    def _plain(self, key: str, value: bytes) -> bytes | None:
-        """What was encoded; None: it cannot be read, so for us it is not there."""
+    def _plain(self, key: str, value: bytes) -> bytes | UnreadableError:
+        """What was encoded, or why it cannot be read."""
         parts = key.removeprefix(PREFIX).split("/", 2)
         resource = None
         if len(parts) == 3:
@@ -190,9 +188,8 @@ class Cacher:
             return value
         try:
             return self._transform.decode(resource, key.encode(), value)
-        except errors.ApiError as error:
-            _unreadable(key, error.message)
-            return None
+        except UnreadableError as error:
+            return error.at(key.encode())
 
     def on_advance(self, listener: Callable[[], None]) -> None:
         """Call a function after every step of the cache."""
@@ -210,8 +207,9 @@ class Cacher:
         return ObjectCache(index, PREFIX, _unreadable)
 
 
-def _unreadable(key: str, why: str) -> None:
-    _log.error("what is stored at %s is left out: %s", key, why)
+def _unreadable(error: UnreadableError) -> None:
+    """Never the content: it may be a Secret's."""
+    _log.error("what is stored at %s cannot be read: %s", error.key, error.why)
 
 
 def _too_large(revision: int, current: int) -> errors.ApiError:

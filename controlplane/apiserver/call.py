@@ -30,18 +30,22 @@ class Call(msgspec.Struct, kw_only=True):
         return form_of(self.incoming)
 
 
+class StalledError(Exception):
+    """A client has taken nothing of a stream for too long."""
+
+
 class Sink(Protocol):
     """Where a stream goes."""
 
-    def write(self, chunk: bytes) -> None:
-        """Send a framed chunk; nothing once it is closed."""
+    def write(self, chunks: bytes) -> None:
+        """Send framed chunks; nothing once it is closed."""
 
     @property
-    def buffered(self) -> int:
-        """Bytes that the client has not taken yet."""
+    def is_writable(self) -> bool:
+        """Whether its client keeps up; if not, whoever has something to write waits."""
 
-    def abort(self) -> None:
-        """Close it at once, whatever is buffered."""
+    async def drained(self) -> None:
+        """Wait until it is writable; others have a turn. Raises StalledError."""
 
     @property
     def is_closed(self) -> bool:
@@ -56,6 +60,8 @@ class Streaming(msgspec.Struct):
 
 
 Outgoing = Answer | Streaming
+Deliver = Callable[[Answer], Awaitable[None]]
+"""Returns when the client has an answer, or is gone."""
 
 
 def answer(call: Call, found: Object, *, code: int = 200) -> Answer:

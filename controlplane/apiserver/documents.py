@@ -30,6 +30,8 @@ VERSION = {
 }
 _OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _AGGREGATED = "g=apidiscovery.k8s.io"
+_NOT_THIS_METHOD = "the server does not allow this method on the requested resource"
+_ROOTS = frozenset(("version", "healthz", "livez", "readyz", "metrics", "api", "apis", "openapi"))
 
 Check = Callable[[], Awaitable[str]]
 """Why something is not well; empty: it is."""
@@ -54,9 +56,9 @@ class Documents:
 
     async def answer(self, incoming: Incoming, user: User) -> Answer:
         """Raises ApiError 404 and 405."""
-        if incoming.method not in ("GET", "HEAD"):
-            raise errors.no_such_path()
         parts = [part for part in incoming.path.split("/") if part]
+        if incoming.method not in ("GET", "HEAD"):
+            raise _refused(parts)
         match parts:
             case ["version"]:
                 return Answer(body=orjson.dumps(VERSION))
@@ -207,6 +209,13 @@ class Documents:
                 versions = self._registry.versions(group)
                 found += [f"/apis/{group}", *(f"/apis/{group}/{one}" for one in versions)]
         return [*found, "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+
+
+def _refused(parts: Sequence[str]) -> errors.ApiError:
+    """Of another method than what documents are read by."""
+    if parts and parts[0] not in _ROOTS:
+        return errors.no_such_path()
+    return errors.ApiError(405, "MethodNotAllowed", _NOT_THIS_METHOD)
 
 
 def _aggregated_form(accept: str) -> Literal["v2", "v2beta1"] | None:

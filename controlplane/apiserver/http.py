@@ -1,25 +1,30 @@
-"""aiohttp: the only module that knows it. Requests come in, answers and streams go out.
+"""The HTTP front: requests come in, answers and streams go out.
 
-A watch writes chunks that are framed already straight to the transport, so an event is framed once
-for all watchers; aiohttp's own encoder would do it for each.
+Beside `connections` and `delivery` the only module that knows aiohttp. A request is served when
+its head has come; its body is read when whoever serves it asks for it.
 """
 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDictProxy
 
 from controlplane.api import errors
-from controlplane.apiserver.call import Outgoing, Streaming
-from controlplane.apiserver.incoming import BODY_BYTES_MAX, Answer, Incoming, Query
+from controlplane.apiserver.call import Deliver, Outgoing, Streaming
+from controlplane.apiserver.connections import Connections
+from controlplane.apiserver.delivery import Delivery
+from controlplane.apiserver.incoming import BODY_BYTES_MAX, Answer, Incoming, Query, Receive
+from controlplane.apiserver.metrics import Metrics
 
-Serve = Callable[[Incoming], Awaitable[Outgoing]]
+Serve = Callable[[Incoming, Deliver], Awaitable[Outgoing]]
 
+BODY_SECONDS_MAX = 60.0  # 2.23: for a whole body to come
 _BODY_METHODS = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _SHORT_NAMES = {"commonName": "CN", "organizationName": "O"}
-_LAST_CHUNK = b"0\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STALLED = "apiserver_stalled_clients_total"
 
 
 class HttpServer:
@@ -28,24 +33,23 @@ class HttpServer:
     tls: None serves plain HTTP, where nobody can show who he is.
     """
 
-    def __init__(self, serve: Serve, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, serve: Serve, tls: ssl.SSLContext | None, metrics: Metrics) -> None:
         self._serve = serve
         self._tls = tls
+        self._metrics = metrics
         self._runner: web.ServerRunner | None = None
-        self._sites: list[web.TCPSite] = []
+        self._connections: Connections | None = None
         self._streams: set[asyncio.Task[object]] = set()
         self._serving: set[asyncio.Future[Outgoing]] = set()
+        self._note_stalled(0)
 
     async def listen(self, host: str, port: int) -> int:
         """Begin to serve; the port, which the kernel chose if it was 0."""
-        server = web.Server(
-            self._handle, access_log=None, keepalive_timeout=300.0, handler_cancellation=True
-        )
-        self._runner = web.ServerRunner(server, shutdown_timeout=5.0)
+        self._connections = Connections(self._handle)
+        self._measure(self._connections)
+        self._runner = web.ServerRunner(self._connections, shutdown_timeout=5.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=self._tls)
-        await site.start()
-        self._sites.append(site)
+        await web.TCPSite(self._runner, host, port, ssl_context=self._tls).start()
         return int(self._runner.addresses[0][1])
 
     async def close(self) -> None:
@@ -58,105 +62,102 @@ class HttpServer:
             serving.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            incoming = await _incoming(request)
-        except errors.ApiError as error:
-            return _refusal(error)
-        # A stream ends with its client; a write that is under way goes on without it.
-        serving = asyncio.ensure_future(self._serve(incoming))
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
-        outgoing = await asyncio.shield(serving)
-        if isinstance(outgoing, Streaming):
-            return await self._stream(request, outgoing)
-        response = web.Response(
-            status=outgoing.code, body=outgoing.body, content_type=outgoing.content_type
+    def _measure(self, connections: Connections) -> None:
+        gauge = self._metrics.gauge
+        gauge("apiserver_connections", "Connections of clients.", lambda: {(): len(connections)})
+        gauge(
+            "apiserver_refused_connections",
+            "Connections that were too many, so far.",
+            lambda: {(): connections.refused},
         )
-        for name, value in outgoing.headers:
-            response.headers.add(name, value)
-        return response
+        gauge(
+            "apiserver_unsent_bytes",
+            "Bytes that were written and not taken by their clients yet.",
+            lambda: {(): connections.buffered_bytes},
+        )
+        gauge(
+            "apiserver_longrunning_requests",
+            "Watches under way.",
+            lambda: {(("verb", "WATCH"),): len(self._streams)},
+        )
 
-    async def _stream(self, request: web.BaseRequest, streaming: Streaming) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": streaming.content_type})
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        sink = _TransportSink(request)
+    def _note_stalled(self, by: int = 1) -> None:
+        told = "Clients that were cut since they took nothing of an answer or a watch for too long."
+        self._metrics.count(_STALLED, told, by)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        delivery = Delivery(request, self._note_stalled)
+        try:
+            incoming = _incoming(request)
+        except errors.ApiError as error:
+            await delivery.send(Answer.of_error(error))
+        else:
+            # A stream ends with its client; a write that is under way goes on without it.
+            serving = asyncio.ensure_future(self._serve(incoming, delivery.send))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
+            outgoing = await asyncio.shield(serving)
+            if isinstance(outgoing, Streaming):
+                await self._stream(delivery, outgoing)
+        assert delivery.response is not None, "whatever is served is answered"
+        return delivery.response
+
+    async def _stream(self, delivery: Delivery, streaming: Streaming) -> None:
         stream = asyncio.current_task()
         assert stream is not None
         self._streams.add(stream)
         try:
-            await streaming.run(sink)
+            await delivery.stream(streaming)
         finally:
             self._streams.discard(stream)
-            sink.finish()
-        return response
 
 
-class _TransportSink:
-    """Writes chunks past aiohttp's encoder. Who has gone is noticed by the transport."""
-
-    def __init__(self, request: web.BaseRequest) -> None:
-        self._transport = request.transport
-        self._protocol = request.protocol
-        self._is_finished = False
-
-    def write(self, chunk: bytes) -> None:
-        """Send a framed chunk."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(chunk)
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that the client has not taken yet."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
-
-    def abort(self) -> None:
-        """Close it at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the connection is lost; whoever runs the stream is cancelled then."""
-        return self._transport is None or self._transport.is_closing()
-
-    def finish(self) -> None:
-        """The end of a stream that came to its end."""
-        if not self._is_finished:
-            self._is_finished = True
-            self.write(_LAST_CHUNK)
-            if self._transport is not None:
-                self._transport.close()
-
-
-async def _incoming(request: web.BaseRequest) -> Incoming:
-    body = b""
-    if request.method in _BODY_METHODS:
-        body = await _body(request)
+def _incoming(request: web.BaseRequest) -> Incoming:
+    has_body = request.method in _BODY_METHODS and request.body_exists
     return Incoming(
         method=request.method,
         path=request.rel_url.raw_path,
         query=Query(request.rel_url.raw_query_string),
         headers=_headers(request.headers),
-        body=body,
+        receive=_receiver(request) if has_body else None,
         certificate=_subject(request),
         remote=request.remote or "",
     )
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    length = request.content_length
-    if length is not None and length > BODY_BYTES_MAX:
-        raise _too_large()
+def _receiver(request: web.BaseRequest) -> Receive:
+    async def receive(take: Callable[[int], None]) -> bytes:
+        if (request.content_length or 0) > BODY_BYTES_MAX:
+            raise _too_large()
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            _go_on(request)
+        try:
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                return await _body(request, take)
+        except TimeoutError:
+            raise errors.timeout("the request's body did not come in time") from None
+        except (ConnectionError, web.RequestPayloadError) as error:
+            raise errors.bad_request(f"the request's body cannot be read: {error}") from None
+
+    return receive
+
+
+async def _body(request: web.BaseRequest, take: Callable[[int], None]) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in request.content.iter_any():
         size += len(part)
         if size > BODY_BYTES_MAX:
             raise _too_large()
+        take(len(part))
         parts.append(part)
     return b"".join(parts)
+
+
+def _go_on(request: web.BaseRequest) -> None:
+    """Who waits to hear whether the body is wanted at all is told so (RFC 9110, 10.1.1)."""
+    if request.version >= HttpVersion11 and request.transport is not None:
+        request.transport.write(_CONTINUE)
 
 
 def _too_large() -> errors.ApiError:
@@ -188,8 +189,3 @@ def _subject(request: web.BaseRequest) -> Sequence[tuple[str, str]]:
         for part in certificate.get("subject", ())
         for name, value in part
     ]
-
-
-def _refusal(error: errors.ApiError) -> web.Response:
-    answer = Answer.of_error(error)
-    return web.Response(status=answer.code, body=answer.body, content_type=answer.content_type)

@@ -4,7 +4,7 @@ Source: Kubernetes' API concepts ("API terminology", "Resource URIs"): verbs com
 the path and `watch`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -72,10 +72,16 @@ class Query:
         return int(text)
 
 
+Receive = Callable[[Callable[[int], None]], Awaitable[bytes]]
+"""Reads a body; the function that it is given is told the size of each part, and may refuse it."""
+
+
 class Incoming(msgspec.Struct, kw_only=True):
     """One request.
 
     headers      names in lower case
+    body         empty until it is received: only for whoever may make the request
+    receive      None: there is no body to come
     certificate  subject of the verified client certificate, as pairs (attribute, value)
     """
 
@@ -84,6 +90,7 @@ class Incoming(msgspec.Struct, kw_only=True):
     query: Query
     headers: Mapping[str, str]
     body: bytes = b""
+    receive: Receive | None = None
     certificate: Sequence[tuple[str, str]] = ()
     remote: str = ""
 
@@ -138,16 +145,20 @@ def _target(
 
 def _verb(method: str, query: Query, *, has_name: bool) -> str:
     verb = "delete" if method == "DELETE" else _VERBS.get(method, "")
-    if verb == "get" and query.flag("watch"):
+    if method == "GET" and query.flag("watch"):
         return "watch"
     return verb if has_name else _LISTS.get(verb, verb)
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """A whole answer."""
+    """A whole answer.
+
+    rest  what follows the body, made as its client takes it; None: nothing
+    """
 
     code: int = 200
     body: bytes = b""
+    rest: Iterator[bytes] | None = None
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
 

@@ -1,7 +1,7 @@
-"""Counts of what was asked and how long it took, in the text format of Prometheus. PURE."""
+"""What was asked and how long it took, and what is held now, in Prometheus' text format. PURE."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 
 from controlplane.apiserver.incoming import Target
@@ -9,6 +9,9 @@ from controlplane.apiserver.incoming import Target
 _BOUNDS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+Readings = Mapping[tuple[tuple[str, str], ...], float]
+"""(label, value) pairs -> what is measured now."""
 
 Labels = tuple[str, str, str, str, str]  # verb, group, version, resource, scope
 
@@ -20,6 +23,17 @@ class Metrics:
         self._requests: Counter[tuple[Labels, int]] = Counter()
         self._buckets: dict[Labels, list[int]] = {}
         self._seconds: dict[Labels, float] = {}
+        self._gauges: dict[str, tuple[str, Callable[[], Readings]]] = {}
+        self._counts: dict[str, tuple[str, int]] = {}
+
+    def gauge(self, name: str, help_: str, read: Callable[[], Readings]) -> None:
+        """Show what `read` says at the moment when it is asked for."""
+        self._gauges[name] = (help_, read)
+
+    def count(self, name: str, help_: str, by: int = 1) -> None:
+        """Something has happened, `by` times; 0 makes it known that it may."""
+        _, before = self._counts.get(name, ("", 0))
+        self._counts[name] = (help_, before + by)
 
     def observe(self, method: str, target: Target | None, code: int, seconds: float) -> None:
         """A request has been answered. target: None unless it is of a resource that is served."""
@@ -44,7 +58,7 @@ class Metrics:
         for (labels, code), count in sorted(self._requests.items()):
             yield f'{name}{{{_told(labels)},code="{code}"}} {count}'
         name = "apiserver_request_duration_seconds"
-        yield f"# HELP {name} Seconds until the answer (of a watch: until it began)."
+        yield f"# HELP {name} Seconds until it was answered (of a watch: until it began)."
         yield f"# TYPE {name} histogram"
         for labels, buckets in sorted(self._buckets.items()):
             bounds = [*map(str, _BOUNDS_SECONDS), "+Inf"]
@@ -52,6 +66,19 @@ class Metrics:
                 yield f'{name}_bucket{{{_told(labels)},le="{bound}"}} {count}'
             yield f"{name}_sum{{{_told(labels)}}} {self._seconds[labels]:.6f}"
             yield f"{name}_count{{{_told(labels)}}} {sum(buckets)}"
+        for name, (help_, count) in sorted(self._counts.items()):
+            yield f"# HELP {name} {help_}"
+            yield f"# TYPE {name} counter"
+            yield f"{name} {count}"
+        yield from self._gauge_lines()
+
+    def _gauge_lines(self) -> Iterator[str]:
+        for name, (help_, read) in sorted(self._gauges.items()):
+            yield f"# HELP {name} {help_}"
+            yield f"# TYPE {name} gauge"
+            for labels, value in sorted(read().items()):
+                told = ",".join(f'{label}="{text}"' for label, text in labels)
+                yield f"{name}{{{told}}} {value:.0f}" if told else f"{name} {value:.0f}"
 
 
 def _labels(method: str, target: Target | None) -> Labels:

@@ -1,6 +1,7 @@
-"""Options of requests that write, as their query (and a delete's body) has them. PURE.
+"""Options of requests, as their query (and a delete's body) has them. PURE.
 
-Source: Kubernetes' API reference: CreateOptions, UpdateOptions, PatchOptions, DeleteOptions.
+Also what may be said of reads. Source: Kubernetes' API reference: CreateOptions, UpdateOptions,
+PatchOptions, DeleteOptions, ListOptions.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import msgspec
 from controlplane.api import errors
 from controlplane.api.errors import Cause
 from controlplane.api.lifecycle import DeleteOptions
-from controlplane.apiserver.incoming import Incoming
+from controlplane.apiserver.incoming import Incoming, Query
 
 _T = TypeVar("_T")
 _VALIDATIONS = ("Ignore", "Warn", "Strict")
@@ -151,3 +152,59 @@ def _grace(incoming: Incoming, body: Mapping[str, Any]) -> int | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise errors.bad_request("gracePeriodSeconds: a number of seconds, please")
     return max(seconds, 0) if seconds >= 0 else 1
+
+
+_EXACT, _NOT_OLDER = "Exact", "NotOlderThan"
+
+
+def list_options(query: Query) -> str:
+    """The resourceVersionMatch of a list; empty: none. Raises ApiError 422."""
+    match, version = query.text("resourceVersionMatch"), query.text("resourceVersion")
+    causes: list[Cause] = []
+    if match:
+        field = "resourceVersionMatch"
+        if not version:
+            causes.append(
+                _forbidden(field, f"{field} is forbidden unless resourceVersion is provided")
+            )
+        if query.text("continue"):
+            causes.append(_forbidden(field, f"{field} is forbidden when continue is provided"))
+        if match not in (_EXACT, _NOT_OLDER):
+            causes.append(_unsupported(field, match, (_EXACT, _NOT_OLDER, "")))
+        if match == _EXACT and version == "0":
+            told = f'{field} "exact" is forbidden for resourceVersion "0"'
+            causes.append(_forbidden(field, told))
+    if query.text("sendInitialEvents"):
+        told = "sendInitialEvents is forbidden for list"
+        causes.append(_forbidden("sendInitialEvents", told))
+    _require_none(causes)
+    return match
+
+
+def watch_options(query: Query) -> bool:
+    """Whether a watch begins with a streaming list (2.6). Raises ApiError 422."""
+    match, field = query.text("resourceVersionMatch"), "resourceVersionMatch"
+    is_said = bool(query.text("sendInitialEvents"))
+    causes: list[Cause] = []
+    if is_said and match != _NOT_OLDER:
+        told = f"sendInitialEvents requires setting {field} to {_NOT_OLDER}"
+        causes.append(_forbidden(field, told))
+    if match:
+        if not is_said:
+            told = f"{field} is forbidden for watch unless sendInitialEvents is provided"
+            causes.append(_forbidden(field, told))
+        if match != _NOT_OLDER:
+            causes.append(_unsupported(field, match, (_NOT_OLDER,)))
+        if query.text("continue"):
+            causes.append(_forbidden(field, f"{field} is forbidden when continue is provided"))
+    _require_none(causes)
+    return query.flag("sendInitialEvents")
+
+
+def _forbidden(field: str, told: str) -> Cause:
+    return Cause("FieldValueForbidden", f"Forbidden: {told}", field)
+
+
+def _require_none(causes: list[Cause]) -> None:
+    if causes:
+        raise errors.invalid("ListOptions", "meta.k8s.io", "", causes)

@@ -7,8 +7,8 @@ import msgspec
 from controlplane.api import errors, selectors
 from controlplane.api.resource import Resource
 from controlplane.api.selectors import FieldSelector, LabelSelector
-from controlplane.apiserver.cache import Entry
 from controlplane.apiserver.incoming import Incoming, Target
+from controlplane.apiserver.recent import Entry
 
 JSON, TABLE, METADATA = "json", "table", "metadata"
 _ALWAYS = ("metadata.name", "metadata.namespace")
@@ -48,6 +48,11 @@ class Selection:
         if self._labels is not None and not self._labels.matches(entry.labels):
             return False
         return self._fields is None or self._fields.matches(lambda path: entry.fields.get(path, ""))
+
+    def may_match(self, key: str) -> bool:
+        """Tell whether it may be about an object of which only the key is known."""
+        name = None if self._fields is None else self._fields.exact("metadata.name")
+        return name is None or key.rpartition("/")[2] == name
 
 
 def selection_of(resource: Resource, target: Target, incoming: Incoming) -> Selection:

@@ -1,7 +1,7 @@
 """The chain that every request goes through, and who handles it in the end.
 
-authentication → audit → impersonation → limits → authorisation → handler. A handler is a function
-of a `Call`; which one is said by the verb and the sub-resource.
+authentication → impersonation → authorisation → its body → its turn → handler → its client has the
+answer. A handler is a function of a `Call`; which one is said by the verb and the sub-resource.
 """
 
 import asyncio
@@ -17,19 +17,24 @@ from controlplane.apiserver import authentication
 from controlplane.apiserver.audit import Audit
 from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
-from controlplane.apiserver.call import Call, Outgoing
+from controlplane.apiserver.call import Call, Deliver, Outgoing
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.incoming import Answer, Incoming, Target, target_of
 from controlplane.apiserver.metrics import Metrics
 from controlplane.apiserver.rbac import Attributes
+from controlplane.apiserver.uploads import Uploads
 from controlplane.apiserver.users import User
 
-REQUEST_SECONDS_MAX = 60.0  # 2.23; a watch lasts as long as it says
+REQUEST_SECONDS_MAX = 60.0  # 2.23: to be handled; a watch lasts as long as it says
 
 Handler = Callable[[Call], Awaitable[Outgoing]]
 
 _log = logging.getLogger(__name__)
+
+
+async def _kept(answer: Answer) -> None:
+    """Whoever asks in this process has the answer at once."""
 
 
 class ApiServer:
@@ -60,23 +65,50 @@ class ApiServer:
         self._audit = audit
         self._metrics = metrics
         self._now = now
+        self._uploads = Uploads()
+        self._measure()
 
-    async def serve(self, incoming: Incoming) -> Outgoing:
-        """Answer a request; an error becomes its `Status`."""
+    def _measure(self) -> None:
+        gauge, flow = self._metrics.gauge, self._flow_control
+        gauge(
+            "apiserver_current_inflight_requests",
+            "Requests that have a seat.",
+            lambda: flow.readings(waiting=False),
+        )
+        gauge(
+            "apiserver_current_inqueue_requests",
+            "Requests that wait for one.",
+            lambda: flow.readings(waiting=True),
+        )
+        gauge(
+            "apiserver_held_body_bytes",
+            "Bytes of bodies that have come, of requests that are not answered yet.",
+            lambda: {(): self._uploads.held_bytes},
+        )
+
+    async def serve(self, incoming: Incoming, deliver: Deliver = _kept) -> Outgoing:
+        """Answer a request; an error becomes its `Status`.
+
+        An `Answer` has been delivered when it is returned: it keeps its seat until its client has
+        it. A `Streaming` is the caller's to run.
+        """
         target = target_of(incoming.method, incoming.path, incoming.query)
         begun = time.monotonic()
         user = None
+        outgoing: Outgoing
         try:
             user = self._authenticator.identify(incoming)
             actor = self._acting_for(incoming, user)
-            outgoing = await self._answer(incoming, target, actor)
+            outgoing = await self._answer(incoming, target, actor, deliver)
         except ApiError as error:
             outgoing = Answer.of_error(error)
+            await deliver(outgoing)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - one bad request must not end the server
             _log.exception("%s %s", incoming.method, incoming.path)
             outgoing = Answer.of_error(errors.internal(type(error).__name__))
+            await deliver(outgoing)
         code = outgoing.code if isinstance(outgoing, Answer) else 200
         seconds = time.monotonic() - begun
         self._metrics.observe(incoming.method, self._served(target), code, seconds)
@@ -100,13 +132,18 @@ class ApiServer:
             self._authorizer.require(user, asked)
         return acted
 
-    async def _answer(self, incoming: Incoming, target: Target | None, user: User) -> Outgoing:
-        if target is None or not target.verb:
-            self._authorizer.require(
-                user, Attributes(verb=incoming.method.lower(), path=incoming.path)
-            )
-            return await self._documents.answer(incoming, user)
-        self._authorizer.require(user, _attributes(target, incoming))
+    async def _answer(
+        self, incoming: Incoming, target: Target | None, user: User, deliver: Deliver
+    ) -> Outgoing:
+        asked = _attributes(target, incoming)
+        self._authorizer.require(user, asked)
+        if target is None:
+            async with self._flow_control.seat(user, asked):
+                document = await self._documents.answer(incoming, user)
+                await deliver(document)
+            return document
+        if not target.verb:
+            raise errors.method_not_allowed(target.plural, target.group, incoming.method)
         resource = self._registry.find(target.group, target.version, target.plural)
         if resource is None or _is_out_of_place(target, is_namespaced=resource.is_namespaced):
             raise errors.no_such_path()
@@ -123,16 +160,11 @@ class ApiServer:
             now=self._now(),
             warnings=[],
         )
-        if target.verb == "watch":
-            return await handler(call)
-        async with self._flow_control.seat(user, is_write=target.verb not in _READS):
-            try:
-                async with asyncio.timeout(REQUEST_SECONDS_MAX):
-                    return await handler(call)
-            except TimeoutError:
-                raise errors.timeout(
-                    "the request timed out: what became of it is not known"
-                ) from None
+        with self._uploads.room(user.name) as take:
+            if incoming.receive is not None:
+                incoming.body = await incoming.receive(take)
+            async with self._flow_control.seat(user, asked):
+                return await _handled(call, handler, deliver)
 
     def _handler(
         self, target: Target, verbs: tuple[str, ...], subresources: tuple[str, ...]
@@ -153,7 +185,6 @@ class ApiServer:
 
 
 _HAS_NAME = {"create": False, "update": True, "patch": True}
-_READS = frozenset(("get", "list", "watch"))
 _OF_ONE_NAME = frozenset(("list", "watch", "deletecollection"))
 _ACROSS = frozenset(("list", "watch"))  # of all namespaces together
 
@@ -164,10 +195,24 @@ def _is_out_of_place(target: Target, *, is_namespaced: bool) -> bool:
     return bool(target.namespace) and not is_namespaced and not is_namespace
 
 
-def _attributes(target: Target, incoming: Incoming) -> Attributes:
+async def _handled(call: Call, handler: Handler, deliver: Deliver) -> Outgoing:
+    """Raises ApiError 504 when it takes too long."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS_MAX):
+            outgoing = await handler(call)
+    except TimeoutError:
+        raise errors.timeout("the request timed out: what became of it is not known") from None
+    if isinstance(outgoing, Answer):
+        await deliver(outgoing)
+    return outgoing
+
+
+def _attributes(target: Target | None, incoming: Incoming) -> Attributes:
     """A list or watch of one name by a field selector is about this name, as documented for rules
-    with resourceNames.
+    with resourceNames. What is no request for a resource is one for a path.
     """
+    if target is None or not target.verb:
+        return Attributes(verb=incoming.method.lower(), path=incoming.path)
     name = target.name
     fields = incoming.query.text("fieldSelector")
     if not name and fields and target.verb in _OF_ONE_NAME:

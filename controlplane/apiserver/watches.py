@@ -3,14 +3,14 @@
 Source: Kubernetes' API concepts, "Efficient detection of changes"; kube-behaviour 2.4 to 2.7.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from controlplane.api import stored, tables
 from controlplane.api.resource import Resource
-from controlplane.apiserver.cache import Change, Entry
+from controlplane.apiserver.recent import Change, Entry
 from controlplane.apiserver.selection import METADATA, TABLE, Form, Selection
 
 ADDED, MODIFIED, DELETED, BOOKMARK, ERROR = "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"
@@ -40,12 +40,16 @@ class Watcher:
         self.revision = revision
         """Everything up to it was sent, or is nothing for this watch."""
 
-    def initial(self, entries: Sequence[Entry]) -> bytes:
-        """What is there already, as ADDED."""
-        return b"".join(self._line(ADDED, entry, None) for entry in entries)
+    def initial(self, entries: Iterable[Entry]) -> Iterator[bytes]:
+        """What is there already, as ADDED: a line for each that it is about."""
+        for entry in entries:
+            if self._selection.matches(entry):
+                yield self._line(ADDED, entry, None)
 
-    def step(self, changes: Sequence[Change], revision: int) -> bytes:
-        """Lines for those of the changes that it is about and has not sent."""
+    def step(self, changes: Iterable[Change], revision: int) -> bytes:
+        """Lines for those of the changes that it is about and has not sent; up to `revision` that
+        is all.
+        """
         lines = []
         for change in changes:
             if change.revision > self.revision:
@@ -92,14 +96,12 @@ class Watcher:
         return self._line(DELETED, change.old.at(change.revision), change)
 
     def _line(self, type_: str, entry: Entry, change: Change | None) -> bytes:
-        is_shared = change is not None and (self._form.name != TABLE or self._has_columns)
-        key = (f"{self._resource.api_version}/{self._form.key}", type_)
-        if is_shared and change is not None and key in change.encoded:
-            return change.encoded[key]
-        line = framed(b'{"type":"%b","object":%b}\n' % (type_.encode(), self._object(entry)))
-        if is_shared and change is not None:
-            change.encoded[key] = line
-        return line
+        def encode() -> bytes:
+            return framed(b'{"type":"%b","object":%b}\n' % (type_.encode(), self._object(entry)))
+
+        if change is None or (self._form.name == TABLE and not self._has_columns):
+            return encode()  # nobody else gets the same
+        return change.encoded((f"{self._resource.api_version}/{self._form.key}", type_), encode)
 
     def _object(self, entry: Entry) -> bytes:
         if self._form.name == TABLE:

@@ -57,7 +57,7 @@ class Answered:
     def __init__(self, answer: Answer) -> None:
         self.code = answer.code
         self.headers = answer.headers
-        self.raw = answer.body
+        self.raw = answer.body + b"".join(answer.rest or ())
 
     @property
     def body(self) -> Any:

@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import selectors
+from controlplane.api.errors import UnreadableError
 from controlplane.apiserver import cache as cache_module
-from controlplane.apiserver.cache import Change, ObjectCache, ResourceCache
+from controlplane.apiserver import recent
+from controlplane.apiserver.cache import ObjectCache, ResourceCache
 from controlplane.apiserver.incoming import target_of
+from controlplane.apiserver.recent import Change
 from controlplane.apiserver.selection import Form, Selection, index_of, selection_of
 from controlplane.apiserver.watches import Watcher
 from tests.controlplane.apiserver.asked import incoming
@@ -179,7 +182,7 @@ def test_who_begins_with_what_there_is_ends_with_what_there_is(
     feed(made, batches[:begun])
     of_widgets, chosen = made.of("example.com", "widgets"), selection(_query(colors))
     watching = watcher(chosen, made.revision)
-    got = [watching.initial([one for one in of_widgets.scan(PREFIX) if chosen.matches(one)])]
+    got = list(watching.initial(of_widgets.snapshot(PREFIX)))
     of_widgets.subscribe(lambda changes, at: got.append(watching.step(changes, at)))
     feed(made, batches[begun:])
     state: dict[tuple[str, str], Any] = {}
@@ -215,7 +218,7 @@ def test_the_cache_has_what_was_written_last(batches: list[list[Step]]) -> None:
 def test_forgotten_changes_are_never_taken_for_none(batches: list[list[Step]], kept: int) -> None:
     """2.7. `since` gives all or says that it cannot."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache_module, "RECENT_COUNT_MAX", kept)
+        patch.setattr(recent, "RECENT_COUNT_MAX", kept)
         made = new_cache()
         feed(made, batches)
     of_widgets = made.of("example.com", "widgets")
@@ -340,10 +343,10 @@ def test_what_was_there_first_is_no_change() -> None:
         *(b'{"metadata":5}', b'{"metadata":{"labels":7}}', b'{"kind":"x"}', b'{"metadata": {}}'),
     ],
 )
-def test_what_is_no_object_is_left_out_and_told(value: bytes) -> None:
+def test_what_is_no_object_is_noted_and_told_to_nobody(value: bytes) -> None:
     told: list[str] = []
     made = ObjectCache(
-        lambda group, plural: index_of(None), "/registry/", lambda key, why: told.append(key)
+        lambda group, plural: index_of(None), "/registry/", lambda error: told.append(error.key)
     )
     key, good = f"{PREFIX}a/x", f"{PREFIX}a/y"
     made.load(key, value, 40)
@@ -355,11 +358,43 @@ def test_what_is_no_object_is_left_out_and_told(value: bytes) -> None:
     )
     whole = orjson.dumps(widget(Step("a", "x", "red")))
     made.apply([(key, value, 101), (good, whole, 102)], 102)
+    assert of_widgets.why_unreadable(key) is not None
+    assert [found for found, _ in of_widgets.unreadable(PREFIX)] == [key]
+    assert list(of_widgets.unreadable(f"{PREFIX}b/")) == []
     made.apply([(key, whole, 103)], 103)
-    made.apply([(key, value, 104)], 104)  # what was readable is gone for us
-    assert seen == [(good, False), (key, False), (key, True)]
+    assert of_widgets.why_unreadable(key) is None
+    made.apply([(key, value, 104)], 104)
+    assert seen == [(good, False), (key, False)], "what cannot be read is no event"
     assert told == [key, key, key]
     assert [entry.key for entry in of_widgets.scan("")] == [good]
+
+
+def test_who_watches_keeps_the_last_that_was_readable_until_it_is_again_or_is_gone() -> None:
+    """2.4. It is not deleted because nobody can read it."""
+    made = new_cache()
+    watching, got = watcher(selection(), START), list[bytes]()
+    made.of("example.com", "widgets").subscribe(
+        lambda changes, at: got.append(watching.step(changes, at))
+    )
+    keys = [f"{PREFIX}a/{name}" for name in ("x", "y", "z")]
+    for revision, key in enumerate(keys[:2], START + 1):
+        value = orjson.dumps(widget(Step("a", key[-1], "red", revision)))
+        made.apply([(key, value, revision)], revision)
+    for revision, key in enumerate(keys, START + 3):
+        broken = UnreadableError("no key", key)
+        made.apply([(key, broken, revision)], revision)
+    made.apply([(keys[0], orjson.dumps(widget(Step("a", "x", "red", 9))), START + 6)], START + 6)
+    for revision, key in enumerate(keys[1:], START + 7):  # nobody ever knew z
+        made.apply([(key, None, revision)], revision)
+    found = events(b"".join(got))
+    assert [(one["type"], one["object"]["metadata"]["name"]) for one in found] == [
+        ("ADDED", "x"),
+        ("ADDED", "y"),
+        ("MODIFIED", "x"),
+        ("DELETED", "y"),
+    ]
+    assert found[3]["object"]["spec"] == {"size": START + 2}, "its last known state"
+    assert made.of("example.com", "widgets").unreadable_count == 0
 
 
 @pytest.mark.parametrize("key", ["/registry/x", "/registry/", "/other/a/b/c", "", "/registry/a/b"])
@@ -388,15 +423,58 @@ def test_selectors_follow_a_new_index() -> None:
     made.reindex("example.com", "unknown")
 
 
-def test_memory_for_changes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "RECENT_BYTES_MAX", 2_000)
+@pytest.mark.parametrize("size", [10, 5_000])
+def test_memory_for_changes_is_bounded_by_all_that_they_hold(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Old states, and what was encoded in each form for those who watch, count as well."""
+    monkeypatch.setattr(recent, "RECENT_BYTES_MAX", 100_000)
     made = new_cache()
-    feed(made, [[Step("a", "x", "red", size)] for size in range(100)])
-    kept = made.of("example.com", "widgets").since(START + 99)
-    assert kept is not None
-    first = made.of("example.com", "widgets").first_revision
-    remembered = made.of("example.com", "widgets").since(first) or ()
-    assert 0 < sum(len(change.new.raw) for change in remembered) <= 2_000
+    of_widgets = made.of("example.com", "widgets")
+    watching = [watcher(selection(), START, form) for form in ("json", "metadata", "table")]
+
+    def hear(changes: Sequence[Change], revision: int) -> None:
+        for one in watching:
+            one.step(changes, revision)
+
+    of_widgets.subscribe(hear)
+    found = widget(Step("a", "x", "red"))
+    for number in range(300):
+        found["spec"] = {"text": "x" * size, "size": number}
+        made.apply([(f"{PREFIX}a/x", orjson.dumps(found), START + 1 + number)], START + 1 + number)
+    kept = of_widgets.since(of_widgets.first_revision)
+    assert kept
+    held = {
+        id(raw): len(raw) for one in kept for raw in (one.new.raw, (one.old and one.old.raw) or b"")
+    }
+    held |= {id(line): len(line) for one in kept for line in one._encoded.values()}
+    encoded_last = sum(map(len, kept[-1]._encoded.values()))
+    assert len(kept[-1]._encoded) >= 2
+    assert sum(held.values()) <= of_widgets.recent_bytes <= 100_000 + encoded_last
+    # Each is counted once as it comes and once as it goes.
+    for change in kept:
+        change.forgotten()
+    assert of_widgets.recent_bytes == 0
+
+
+@given(_BATCHES, st.integers(1, 4))
+def test_changes_can_be_had_some_at_a_time_but_all_of_a_revision(
+    batches: list[list[Step]], count_max: int
+) -> None:
+    made = new_cache()
+    revision = START
+    for batch in batches:  # a batch is one Txn: all of it has one revision
+        revision += 1
+        values = {s.key: None if s.color is None else orjson.dumps(widget(s)) for s in batch}
+        made.apply([(key, value, revision) for key, value in values.items()], revision)
+    of_widgets = made.of("example.com", "widgets")
+    whole, at_once = of_widgets.since(START), list[Change]()
+    position = START
+    while some := of_widgets.since(position, count_max):
+        assert {one.revision for one in at_once}.isdisjoint(one.revision for one in some)
+        at_once += some
+        position = some[-1].revision
+    assert at_once == whole
 
 
 def test_an_object_that_is_not_in_the_cache_can_be_looked_at() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from controlplane.api.errors import ApiError
 from controlplane.apiserver.flow_control import WAITING_MAX, FlowControl
+from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.users import User
 from tests.controlplane.apiserver.asked import MASTER, turns
 
@@ -30,7 +31,7 @@ class Requests:
         return name
 
     async def _run(self, name: str, user: User, is_write: bool) -> None:
-        async with self._flow.seat(user, is_write=is_write):
+        async with self._flow.seat(user, Attributes(verb="create" if is_write else "get")):
             self.begun.append(name)
             await self._ends[name].wait()
 
@@ -149,7 +150,7 @@ async def test_no_seat_is_lost_by_errors_and_cancelled_requests(flow: FlowContro
 
     for _ in range(5):
         with failing():
-            async with flow.seat(User(name="a"), is_write=True):
+            async with flow.seat(User(name="a"), Attributes(verb="update", resource="pods")):
                 raise ValueError("x")
     requests = Requests(flow)
     await requests.begin("a", 1, is_write=True)

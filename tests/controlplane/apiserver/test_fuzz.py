@@ -49,13 +49,13 @@ class Kept:
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
         self.is_closed = False
-        self.buffered = 0
+        self.is_writable = True
 
-    def write(self, chunk: bytes) -> None:
-        self.chunks.append(chunk)
+    def write(self, chunks: bytes) -> None:
+        self.chunks.append(chunks)
 
-    def abort(self) -> None:
-        self.is_closed = True
+    async def drained(self) -> None:
+        await asyncio.sleep(0)
 
 
 async def prepare(api: Api) -> None:

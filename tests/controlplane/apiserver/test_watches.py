@@ -108,10 +108,10 @@ def test_an_event_is_encoded_once_for_all_of_one_form() -> None:
     assert changes is not None
     (change,) = changes
     first = watcher(selection(), START).step([change], START + 1)
-    (kept,) = change.encoded.values()
+    (kept,) = change._encoded.values()
     assert first == kept
     assert watcher(selection(RED), START).step([change], START + 1) == kept
-    assert len(change.encoded) == 1
+    assert len(change._encoded) == 1
 
 
 # ------------------------------------------------------------------- bookmarks, 2.5
