@@ -3,6 +3,20 @@
 Source: Kubernetes' documentation, "Encrypting Confidential Data at Rest" (provider aesgcm): bytes
 begin with `k8s:enc:aesgcm:v1:NAME:`, the nonce follows. The key under which an object is kept is
 authenticated with it, so its bytes cannot be put in another's place.
+
+Keys are rotated in this order, or there is a moment at which somebody cannot read what another has
+just written; "everywhere" is every API server and every process of controllers, restarted:
+
+1. the new key as the second one, everywhere: all can read what will be written under it;
+2. the new key as the first one, everywhere: it encrypts from now on;
+3. every Secret is written again (`kubectl get secrets -A -o json | kubectl replace -f -`): an
+   equal one is written, too, since its key is not the newest (`is_stale`);
+4. only then the old key goes, everywhere.
+
+A Secret whose key is gone is not lost while anybody has that key: with it back in the list the
+object is readable again, and whoever watches goes on from where he was. Until then a get of it and
+each list that should have it are answered 500. For a key that is lost for good there is
+`ignoreStoreReadErrorWithClusterBreakingPotential` (`apiserver/unsafe_deletion.py`).
 """
 
 import contextlib

@@ -38,6 +38,7 @@ from controlplane.apiserver.scale import Scales
 from controlplane.apiserver.server import ApiServer, Handler
 from controlplane.apiserver.service_accounts import ServiceAccounts
 from controlplane.apiserver.settings import Settings
+from controlplane.apiserver.unsafe_deletion import UnsafeDeletion
 from controlplane.apiserver.writes import Writes
 from controlplane.encryption import Encryption
 from controlplane.objects import ObjectStore
@@ -67,6 +68,7 @@ class Assembly:
         )
         self.lister = Lister(get=self._get, list=self._list)
         self.metrics = Metrics()
+        self.cacher.measure(self.metrics)
         self.authorizer = Authorizer(self.cacher)
         self.authenticator = Authenticator(
             self.tokens,
@@ -153,6 +155,7 @@ class Assembly:
         scales = Scales(reads, writes)
         pods = Pods(self.store, writes, self.registry, self.lister)
         accounts = ServiceAccounts(reads, self.tokens, self.lister)
+        unsafe = UnsafeDeletion(self.store.client, self.cacher, self.authorizer, writes.delete)
 
         async def delete_collection(call: Call) -> Outgoing:
             return await writes.delete_each(call, await reads.matching(call))
@@ -164,7 +167,7 @@ class Assembly:
             ("create", ""): self._creator(writes),
             ("update", ""): writes.update,
             ("patch", ""): writes.patch,
-            ("delete", ""): writes.delete,
+            ("delete", ""): unsafe.delete,
             ("deletecollection", ""): delete_collection,
             ("get", "scale"): scales.get,
             ("update", "scale"): scales.update,

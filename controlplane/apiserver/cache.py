@@ -26,12 +26,16 @@ Value = bytes | UnreadableError | None
 
 
 class Unreadable:
-    """What is stored at a key and cannot be read. last: what was readable there, and was told."""
+    """What is stored at a key and cannot be read.
 
-    __slots__ = ("error", "last")
+    last  what was readable there before, and was told; None: nothing
+    """
 
-    def __init__(self, error: UnreadableError, last: Entry | None) -> None:
+    __slots__ = ("error", "last", "revision")
+
+    def __init__(self, error: UnreadableError, revision: int, last: Entry | None) -> None:
         self.error = error
+        self.revision = revision
         self.last = last
 
 
@@ -81,10 +85,9 @@ class ResourceCache:
         """The object at a key, if there is one that can be read."""
         return self._entries.get(key)
 
-    def why_unreadable(self, key: str) -> UnreadableError | None:
-        """Why what is at a key cannot be read; None: it can, or nothing is there."""
-        found = self._unreadable.get(key)
-        return None if found is None else found.error
+    def broken(self, key: str) -> Unreadable | None:
+        """What is at a key and cannot be read; None: it can, or nothing is there."""
+        return self._unreadable.get(key)
 
     def unreadable(self, prefix: str) -> Iterator[tuple[str, UnreadableError]]:
         """What cannot be read, of the keys that begin with `prefix`, in order."""
@@ -142,7 +145,7 @@ class ResourceCache:
         try:
             self._entries[key] = self._entry(key, value, revision)
         except UnreadableError as error:
-            self._unreadable[key] = Unreadable(error, None)
+            self._unreadable[key] = Unreadable(error, revision, None)
             raise
 
     def loaded(self, revision: int) -> None:
@@ -158,7 +161,7 @@ class ResourceCache:
         try:
             entry = self._entry(key, value, revision)
         except UnreadableError as error:
-            self._unreadable[key] = Unreadable(error, self._taken(key))
+            self._unreadable[key] = Unreadable(error, revision, self._taken(key))
             raise
         change = Change(entry, self._taken(key), is_deletion=False)
         self._entries[key] = entry

@@ -10,7 +10,8 @@ from controlplane.api import errors
 from controlplane.api.errors import UnreadableError
 from controlplane.api.registry import Registry
 from controlplane.api.stored import Transform
-from controlplane.apiserver.cache import Index, ObjectCache, Value
+from controlplane.apiserver.cache import Index, ObjectCache, ResourceCache, Value
+from controlplane.apiserver.metrics import Metrics, Readings
 from controlplane.apiserver.selection import index_of
 from controlplane.store_errors import as_api_errors
 from kvstore.client import Client, Event, EventType
@@ -194,6 +195,27 @@ class Cacher:
     def on_advance(self, listener: Callable[[], None]) -> None:
         """Call a function after every step of the cache."""
         self._listeners.append(listener)
+
+    def measure(self, metrics: Metrics) -> None:
+        """Let it be seen what the cache holds."""
+
+        def of_each(what: Callable[[ResourceCache], int]) -> Readings:
+            return {
+                (("group", group), ("resource", plural)): what(cache)
+                for group, plural, cache in self.cache.each()
+                if len(cache) or what(cache)
+            }
+
+        metrics.gauge(
+            "apiserver_unreadable_objects",
+            "Objects in the store that are none, or cannot be decrypted.",
+            lambda: of_each(lambda cache: cache.unreadable_count),
+        )
+        metrics.gauge(
+            "apiserver_watch_cache_recent_bytes",
+            "What is remembered of changes, for watches that resume or lag.",
+            lambda: of_each(lambda cache: cache.recent_bytes),
+        )
 
     def _tell(self) -> None:
         self._advanced.set()

@@ -4,7 +4,7 @@ Also what may be said of reads. Source: Kubernetes' API reference: CreateOptions
 PatchOptions, DeleteOptions, ListOptions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ _T = TypeVar("_T")
 _VALIDATIONS = ("Ignore", "Warn", "Strict")
 _POLICIES = ("Orphan", "Background", "Foreground")
 _MANAGER_BYTES_MAX = 128
+IGNORE_READ_ERRORS = "ignoreStoreReadErrorWithClusterBreakingPotential"
 
 
 class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,13 +87,17 @@ def _unsupported(field: str, value: str, supported: tuple[str, ...]) -> Cause:
 
 
 class DeleteWish(msgspec.Struct, frozen=True, kw_only=True):
-    """DeleteOptions. None: not said."""
+    """DeleteOptions. None: not said.
+
+    ignores_read_errors  what cannot be read is removed as it is
+    """
 
     is_dry_run: bool = False
     grace_seconds: int | None = None
     policy: str = ""
     uid: str = ""
     resource_version: str = ""
+    ignores_read_errors: bool = False
 
     def options(self) -> DeleteOptions:
         """For the store."""
@@ -119,6 +124,12 @@ def delete_wish(incoming: Incoming, body: Mapping[str, Any]) -> DeleteWish:
         causes.append(_unsupported("dryRun", str(dry_run[0]), ("All",)))
     if policy and policy not in _POLICIES:
         causes.append(_unsupported("propagationPolicy", str(policy), (*_POLICIES, "nil")))
+    ignores = _said(body, IGNORE_READ_ERRORS, bool, "true or false") or query.flag(
+        IGNORE_READ_ERRORS
+    )
+    if ignores:
+        rest = (dry_run, policy, orphans is not None, _grace(incoming, body) is not None)
+        causes += _alone((*rest, preconditions))
     if policy and orphans is not None:
         told = "Invalid value: orphanDependents and deletionPropagation cannot be both set"
         causes.append(Cause("FieldValueInvalid", told, "propagationPolicy"))
@@ -132,7 +143,22 @@ def delete_wish(incoming: Incoming, body: Mapping[str, Any]) -> DeleteWish:
         policy=policy,
         uid=str(preconditions.get("uid") or ""),
         resource_version=str(preconditions.get("resourceVersion") or ""),
+        ignores_read_errors=ignores,
     )
+
+
+def _alone(others: Sequence[object]) -> list[Cause]:
+    """What nobody can judge of an object that cannot be read may not be asked for (KEP-3926)."""
+    names = ("dryRun", "propagationPolicy", "orphanDependents", "gracePeriodSeconds")
+    return [
+        Cause(
+            "FieldValueInvalid",
+            f"Invalid value: true: cannot be set together with .{name}",
+            IGNORE_READ_ERRORS,
+        )
+        for name, other in zip((*names, "preconditions"), others, strict=True)
+        if other
+    ]
 
 
 def _said(body: Mapping[str, Any], field: str, type_: type[_T], wanted: str) -> _T | None:

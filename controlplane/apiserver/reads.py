@@ -52,9 +52,10 @@ class Reads:
         entry = cache.get(key)
         if entry is not None:
             return entry.raw
-        raise cache.why_unreadable(key) or errors.not_found(
-            resource.plural, resource.group, target.name
-        )
+        broken = cache.broken(key)
+        if broken is not None:
+            raise broken.error
+        raise errors.not_found(resource.plural, resource.group, target.name)
 
     async def list(self, call: Call) -> Answer:
         """A page of objects, or all."""
@@ -123,8 +124,8 @@ class Reads:
             )
             last = _take(raws, page, limit, selection, cache)
             until = "" if last is None else page.keys[last].decode()
-            broken = [key.decode(errors="replace") for key in page.unreadable]
-            _refuse(call, selection, ((key, cache.why_unreadable(key)) for key in broken), until)
+            keys = [key.decode(errors="replace") for key in page.unreadable]
+            _refuse(call, selection, [(key, _why(cache, key)) for key in keys], until)
             token, revision = page.continue_token, 0
             if last is not None and last < len(page.keys) - 1:
                 start = page.keys[last].decode().removeprefix(selection.prefix) + "\0"
@@ -198,7 +199,7 @@ def _take(
 def _refuse(
     call: Call,
     selection: Selection,
-    unreadable: Iterable[tuple[str, UnreadableError | None]],
+    unreadable: Iterable[tuple[str, UnreadableError]],
     until: str,
 ) -> None:
     """Raises ApiError 500: who gets less than there is would take the rest for deleted.
@@ -206,9 +207,15 @@ def _refuse(
     until  the last key that the list comes to; empty: all
     """
     found = [
-        (key, error or UnreadableError("it was no object then", key))
+        (key, error)
         for key, error in unreadable
         if selection.may_match(key) and (not until or key <= until)
     ]
     if found:
         raise lists.unreadable(call.resource, selection.prefix, found)
+
+
+def _why(cache: ResourceCache, key: str) -> UnreadableError:
+    """Of what was so at a revision, what is known of it now."""
+    broken = cache.broken(key)
+    return UnreadableError("it could not be read then", key) if broken is None else broken.error

@@ -358,11 +358,11 @@ def test_what_is_no_object_is_noted_and_told_to_nobody(value: bytes) -> None:
     )
     whole = orjson.dumps(widget(Step("a", "x", "red")))
     made.apply([(key, value, 101), (good, whole, 102)], 102)
-    assert of_widgets.why_unreadable(key) is not None
+    assert of_widgets.broken(key) is not None
     assert [found for found, _ in of_widgets.unreadable(PREFIX)] == [key]
     assert list(of_widgets.unreadable(f"{PREFIX}b/")) == []
     made.apply([(key, whole, 103)], 103)
-    assert of_widgets.why_unreadable(key) is None
+    assert of_widgets.broken(key) is None
     made.apply([(key, value, 104)], 104)
     assert seen == [(good, False), (key, False)], "what cannot be read is no event"
     assert told == [key, key, key]
