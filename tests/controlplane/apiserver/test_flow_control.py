@@ -22,16 +22,30 @@ class Requests:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.begun: list[str] = []
 
-    async def begin(self, user: str, number: int = 1, *, is_write: bool = False) -> str:
+    @property
+    def open(self) -> set[str]:
+        """Those that wait or are handled."""
+        return {name for name, task in self.tasks.items() if not task.done()}
+
+    async def begin(
+        self,
+        user: str,
+        number: int = 1,
+        *,
+        is_write: bool = False,
+        who: User | None = None,
+        asked: Attributes | None = None,
+    ) -> str:
         name = f"{user}{number}"
         self._ends[name] = asyncio.Event()
-        who = MASTER if user == "admin" else User(name=user)
-        self.tasks[name] = asyncio.create_task(self._run(name, who, is_write))
+        who = who or (MASTER if user == "admin" else User(name=user))
+        asked = asked or Attributes(verb="create" if is_write else "get")
+        self.tasks[name] = asyncio.create_task(self._run(name, who, asked))
         await turns()
         return name
 
-    async def _run(self, name: str, user: User, is_write: bool) -> None:
-        async with self._flow.seat(user, Attributes(verb="create" if is_write else "get")):
+    async def _run(self, name: str, user: User, asked: Attributes) -> None:
+        async with self._flow.seat(user, asked):
             self.begun.append(name)
             await self._ends[name].wait()
 
@@ -55,6 +69,7 @@ def flow() -> FlowControl:
 
 
 async def test_so_many_and_no_more_are_handled_at_once(flow: FlowControl) -> None:
+    """2.23."""
     requests = Requests(flow)
     for number in (1, 2, 3):
         await requests.begin("a", number)
@@ -74,6 +89,7 @@ async def test_writes_and_reads_do_not_wait_for_each_other(flow: FlowControl) ->
 
 
 async def test_a_busy_user_does_not_starve_others(flow: FlowControl) -> None:
+    """11.9."""
     requests = Requests(flow)
     for number in range(1, 7):
         await requests.begin("a", number)
@@ -87,6 +103,7 @@ async def test_a_busy_user_does_not_starve_others(flow: FlowControl) -> None:
 
 
 async def test_who_has_too_many_waiting_is_told_to_come_again(flow: FlowControl) -> None:
+    """11.9: 429 with Retry-After 1; a queue takes 50."""
     requests = Requests(flow)
     for number in range(2 + WAITING_MAX):
         await requests.begin("a", number)
