@@ -57,6 +57,15 @@ def load(body: bytes, *, depth_max: int) -> tuple[Any, tuple[str, ...]]:
     return builder.root, tuple(builder.duplicates)
 
 
+def is_text(plain: str) -> bool:
+    """Whether a scalar without quotes is taken for just these characters."""
+    try:
+        found = _resolved(plain)
+    except ValueError:
+        return False
+    return isinstance(found, str) and found is not _MERGE and found == plain
+
+
 class _MergeKey(str):
     """`<<` without quotes; where it is no key, the same text."""
 

@@ -1,14 +1,16 @@
 """One request on its way through the server: who asks, for what, and what it may use."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 import orjson
 
-from controlplane.api import tables
+from controlplane.api import tables, yaml_text
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.incoming import Answer, Incoming, Target
+from controlplane.apiserver.negotiation import JSON, YAML
 from controlplane.apiserver.selection import METADATA, TABLE, Form, form_of
 from controlplane.apiserver.users import User
 from controlplane.apiserver.watches import partial
@@ -26,8 +28,8 @@ class Call(msgspec.Struct, kw_only=True):
 
     @property
     def form(self) -> Form:
-        """In which form objects are wanted. Raises ApiError 400."""
-        return form_of(self.incoming)
+        """In which form objects are wanted. Raises ApiError 400 and 406."""
+        return form_of(self.incoming, is_stream=self.target.verb == "watch")
 
 
 class StalledError(Exception):
@@ -79,6 +81,15 @@ def answer(call: Call, found: Object, *, code: int = 200) -> Answer:
     elif form.name == METADATA:
         body = partial(found)
     return Answer(code=code, body=orjson.dumps(body), headers=warned(call))
+
+
+async def rendered(form: Form, made: Answer) -> Answer:
+    """An answer in JSON, as the text that is wanted."""
+    if not form.is_yaml or made.content_type != JSON or made.rest is not None:
+        return made
+    # A large one takes a while, in which others have their turns.
+    body = await asyncio.to_thread(yaml_text.dump, orjson.loads(made.body))
+    return msgspec.structs.replace(made, body=body, content_type=YAML)
 
 
 def plain(found: Mapping[str, Any], *, code: int = 200) -> Answer:

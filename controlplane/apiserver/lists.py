@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 import orjson
 
-from controlplane.api import errors, stored, tables
+from controlplane.api import errors, stored, tables, yaml_text
 from controlplane.api.errors import ApiError, Cause, UnreadableError
 from controlplane.api.resource import Resource
 from controlplane.apiserver.call import Call, warned
 from controlplane.apiserver.incoming import Answer
-from controlplane.apiserver.selection import METADATA, TABLE
+from controlplane.apiserver.selection import METADATA, TABLE, Form
 from controlplane.apiserver.watches import partial
 
 WHOLE_BYTES_MAX = 256 * 1024
@@ -46,60 +46,82 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 def answer(call: Call, page: Page) -> Answer:
     """The list that a call asks for. Raises UnreadableError."""
-    parts = _table(call, page) if call.form.name == TABLE else _list(call, page)
-    if call.resource.strategy.from_storage is not None:
+    form, resource = call.form, call.resource
+    if form.name == TABLE:
+        head, field, items = _table(call, form, page)
+    else:
+        head, field, items = _list(resource, form, page)
+    parts = _yaml(head, field, items) if form.is_yaml else _json(head, field, items)
+    if resource.strategy.from_storage is not None:
         parts = iter(list(parts))  # it may fail, which can be told only before the first byte
+    made = Answer(headers=warned(call), content_type=form.media_type, rest=parts)
     if sum(map(len, page.raws)) <= WHOLE_BYTES_MAX:
-        return Answer(body=b"".join(parts), headers=warned(call))
-    return Answer(rest=parts, headers=warned(call))
+        made.body, made.rest = b"".join(parts), None
+    return made
 
 
-def _list(call: Call, page: Page) -> Iterator[bytes]:
-    resource = call.resource
-    kind, version = resource.list_kind or f"{resource.kind}List", resource.api_version
-    if call.form.name == METADATA:
-        kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
-    head = orjson.dumps({"kind": kind, "apiVersion": version, "metadata": page.metadata})
-    yield b'%b,"items":[' % head[:-1]
+def _json(head: Mapping[str, Any], field: str, items: Iterator[bytes]) -> Iterator[bytes]:
+    yield b'%b,"%b":[' % (orjson.dumps(head)[:-1], field.encode())
     comma = b""
-    for item in _items(call, page.raws):
+    for item in items:
         yield comma + item
         comma = b","
     yield b"]}"
 
 
-def _items(call: Call, raws: Sequence[bytes]) -> Iterator[bytes]:
-    for raw in raws:
-        if call.form.name == METADATA:
-            yield orjson.dumps(partial(orjson.loads(raw)))
-        else:
-            yield stored.served(call.resource, raw)
+def _yaml(head: Mapping[str, Any], field: str, items: Iterator[bytes]) -> Iterator[bytes]:
+    """The keys are sorted, the list's among them."""
+    before = {key: value for key, value in head.items() if key < field}
+    after = {key: value for key, value in head.items() if key > field}
+    yield yaml_text.dump(before)
+    is_empty = True
+    for item in items:
+        if is_empty:
+            yield field.encode() + b":\n"
+            is_empty = False
+        yield yaml_text.item(orjson.loads(item))
+    if is_empty:
+        yield field.encode() + b": []\n"
+    if after:
+        yield yaml_text.dump(after)
 
 
-def _table(call: Call, page: Page) -> Iterator[bytes]:
+Parts = tuple[Mapping[str, Any], str, Iterator[bytes]]
+"""What a list says of itself, the field that holds it, and each of it in JSON."""
+
+
+def _list(resource: Resource, form: Form, page: Page) -> Parts:
+    kind, version = resource.list_kind or f"{resource.kind}List", resource.api_version
+    items = (stored.served(resource, raw) for raw in page.raws)
+    if form.name == METADATA:
+        kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
+        items = (orjson.dumps(partial(orjson.loads(raw))) for raw in page.raws)
+    return {"kind": kind, "apiVersion": version, "metadata": page.metadata}, "items", items
+
+
+def _table(call: Call, form: Form, page: Page) -> Parts:
     """Some rows at a time: all of them at once would be much to walk for the collector."""
-    head = dict(_rows(call, page, ()))
+
+    def made(raws: Sequence[bytes]) -> dict[str, Any]:
+        table = tables.table(
+            call.resource,
+            (stored.loads(call.resource, raw) for raw in raws),
+            now=call.now,
+            resource_version=str(page.revision),
+            continue_token=page.token,
+            remaining=page.remaining,
+            include_object=form.include_object,
+            has_columns=not raws,
+        )
+        return dict(table)
+
+    def rows() -> Iterator[bytes]:
+        for start in range(0, len(page.raws), _ROWS):
+            yield from map(orjson.dumps, made(page.raws[start : start + _ROWS])["rows"])
+
+    head = made(())
     del head["rows"]
-    yield b'%b,"rows":[' % orjson.dumps(head)[:-1]
-    comma = b""
-    for start in range(0, len(page.raws), _ROWS):
-        rows = orjson.dumps(_rows(call, page, page.raws[start : start + _ROWS])["rows"])
-        yield comma + rows[1:-1]
-        comma = b","
-    yield b"]}"
-
-
-def _rows(call: Call, page: Page, raws: Sequence[bytes]) -> Mapping[str, Any]:
-    return tables.table(
-        call.resource,
-        (stored.loads(call.resource, raw) for raw in raws),
-        now=call.now,
-        resource_version=str(page.revision),
-        continue_token=page.token,
-        remaining=page.remaining,
-        include_object=call.form.include_object,
-        has_columns=not raws,
-    )
+    return head, "rows", rows()
 
 
 def unreadable(

@@ -7,21 +7,32 @@ import msgspec
 from controlplane.api import errors, selectors
 from controlplane.api.resource import Resource
 from controlplane.api.selectors import FieldSelector, LabelSelector
+from controlplane.apiserver import negotiation
 from controlplane.apiserver.incoming import Incoming, Target
 from controlplane.apiserver.recent import Entry
 
 JSON, TABLE, METADATA = "json", "table", "metadata"
 _ALWAYS = ("metadata.name", "metadata.namespace")
-_TABLE_WORDS = "as=Table"
 _ZEROS = {"integer": "0", "boolean": "false"}
-_METADATA_WORDS = ("as=PartialObjectMetadata", "as=PartialObjectMetadataList")
+_FORMS = {
+    "": JSON,
+    "Table": TABLE,
+    "PartialObjectMetadata": METADATA,
+    "PartialObjectMetadataList": METADATA,
+}
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How objects are wanted: as they are, as a Table, or their metadata only."""
+    """How objects are wanted: as they are, as a Table, or their metadata only; in which text."""
 
     name: str
     include_object: str = "Metadata"
+    media_type: str = negotiation.JSON
+
+    @property
+    def is_yaml(self) -> bool:
+        """Whether it is not JSON."""
+        return self.media_type == negotiation.YAML
 
     @property
     def key(self) -> str:
@@ -109,17 +120,23 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def form_of(incoming: Incoming) -> Form:
-    """The first form of `Accept` that we have; plain JSON if it names none."""
-    for part in incoming.header("accept").split(","):
-        if _TABLE_WORDS in part:
-            include = incoming.query.text("includeObject") or "Metadata"
-            if include not in ("None", "Metadata", "Object"):
-                raise errors.bad_request(f'unrecognized includeObject value: "{include[:40]}"')
-            return Form(TABLE, include)
-        if any(words in part for words in _METADATA_WORDS):
-            return Form(METADATA)
-        kind = part.split(";", 1)[0].strip()
-        if kind in ("application/json", "*/*", "application/*"):
-            break
-    return Form(JSON)
+def form_of(incoming: Incoming, *, is_stream: bool = False) -> Form:
+    """The first form of `Accept` that we have; plain JSON if it says nothing.
+
+    is_stream  a watch is JSON only
+
+    Raises ApiError 406 where there is none, 400 for rows that carry nothing we know.
+    """
+    media_types = negotiation.MEDIA_TYPES[:1] if is_stream else negotiation.MEDIA_TYPES
+    for clause in negotiation.clauses(incoming.header("accept")):
+        name = _FORMS.get(clause.parameters.get("as", ""))
+        media_type = next((one for one in media_types if clause.is_for(one)), None)
+        if name is None or media_type is None:
+            continue
+        if name != TABLE:
+            return Form(name, media_type=media_type)
+        include = incoming.query.text("includeObject") or "Metadata"
+        if include not in ("None", "Metadata", "Object"):
+            raise errors.bad_request(f'unrecognized includeObject value: "{include[:40]}"')
+        return Form(name, include, media_type)
+    raise negotiation.not_acceptable(media_types)

@@ -17,12 +17,13 @@ from controlplane.apiserver import authentication
 from controlplane.apiserver.audit import Audit
 from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
-from controlplane.apiserver.call import Call, Deliver, Outgoing
+from controlplane.apiserver.call import Call, Deliver, Outgoing, rendered
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.incoming import Answer, Incoming, Target, target_of
 from controlplane.apiserver.metrics import Metrics
 from controlplane.apiserver.rbac import Attributes
+from controlplane.apiserver.selection import form_of
 from controlplane.apiserver.uploads import Uploads
 from controlplane.apiserver.users import User
 
@@ -101,7 +102,7 @@ class ApiServer:
             actor = self._acting_for(incoming, user)
             outgoing = await self._answer(incoming, target, actor, deliver)
         except ApiError as error:
-            outgoing = Answer.of_error(error)
+            outgoing = await _told(incoming, error)
             await deliver(outgoing)
         except asyncio.CancelledError:
             raise
@@ -195,11 +196,23 @@ def _is_out_of_place(target: Target, *, is_namespaced: bool) -> bool:
     return bool(target.namespace) and not is_namespaced and not is_namespace
 
 
+async def _told(incoming: Incoming, error: ApiError) -> Answer:
+    """In the text that is wanted; in JSON if there is none."""
+    answer = Answer.of_error(error)
+    try:
+        return await rendered(form_of(incoming), answer)
+    except ApiError:
+        return answer
+
+
 async def _handled(call: Call, handler: Handler, deliver: Deliver) -> Outgoing:
-    """Raises ApiError 504 when it takes too long."""
+    """Raises ApiError 406 before anything is done, 504 when it takes too long."""
+    form = call.form
     try:
         async with asyncio.timeout(REQUEST_SECONDS_MAX):
             outgoing = await handler(call)
+            if isinstance(outgoing, Answer):
+                outgoing = await rendered(form, outgoing)
     except TimeoutError:
         raise errors.timeout("the request timed out: what became of it is not known") from None
     if isinstance(outgoing, Answer):

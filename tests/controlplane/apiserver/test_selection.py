@@ -120,15 +120,51 @@ def test_an_index_takes_objects_as_they_are() -> None:
         ("application/json, application/json;as=Table;v=v1;g=meta.k8s.io", Form("json")),
         ("application/vnd.kubernetes.protobuf,application/json", Form("json")),
         (
-            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList,application/json",
+            "application/vnd.kubernetes.protobuf;as=Table,application/json;as=PartialObjectMetadata",
             Form("metadata"),
         ),
         ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", Form("metadata")),
-        ("garbage;;;,,", Form("json")),
+        ("application/json;as=Unheard,application/json", Form("json")),
+        ("garbage;;;,,*/*;q=0.1", Form("json")),
+        ("application/yaml", Form("json", media_type="application/yaml")),
+        (
+            "text/html, application/yaml;q=0.9, */*;q=0.8",
+            Form("json", media_type="application/yaml"),
+        ),
+        ("application/yaml;q=0.5,application/json", Form("json")),
+        ("application/yaml;as=Table;v=v1", Form("table", media_type="application/yaml")),
+        ("application/*", Form("json")),
     ],
 )
 def test_the_first_form_that_is_served_is_taken(accept: str, form: Form) -> None:
     assert form_of(incoming(accept=accept)) == form
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/vnd.kubernetes.protobuf",
+        "application/cbor",
+        "text/html",
+        "application/json;as=Unheard",
+        "application/json;q=0",
+        "garbage;;;,,",
+    ],
+)
+def test_who_accepts_nothing_that_we_have_is_told_what_there_is(accept: str) -> None:
+    """2.18, 2.21: protobuf is read and not written."""
+    with pytest.raises(ApiError, match="application/json, application/yaml") as caught:
+        form_of(incoming(accept=accept))
+    assert (caught.value.code, caught.value.reason) == (406, "NotAcceptable")
+
+
+def test_a_watch_is_json_only() -> None:
+    """2.21: documents of YAML in a row are no stream that any client of Kubernetes reads."""
+    both = incoming(accept="application/yaml,application/json")
+    assert form_of(both, is_stream=True) == Form("json")
+    with pytest.raises(ApiError) as caught:
+        form_of(incoming(accept="application/yaml"), is_stream=True)
+    assert caught.value.code == 406
 
 
 def test_rows_carry_what_is_asked_for() -> None:
