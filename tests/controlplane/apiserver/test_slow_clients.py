@@ -156,6 +156,17 @@ async def test_a_watch_whose_client_takes_nothing_for_too_long_is_cut(
         assert not (await silent.rest()).endswith(b"0\r\n\r\n")
 
 
+async def test_a_watch_may_ask_for_any_time(api: Api, session: aiohttp.ClientSession) -> None:
+    """2.4."""
+    space = await api.new_namespace()
+    path = f"{api.url}/api/v1/namespaces/{space}/configmaps?watch=1&timeoutSeconds={'9' * 18}"
+    async with session.get(path) as response:
+        await until(lambda: watchers(api) == 1)
+        await put(api, space, "a")
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            assert json.loads(await response.content.readline())["type"] == "ADDED"
+
+
 async def test_who_speaks_http_1_0_may_watch(api: Api) -> None:
     """1.12. It knows no chunks: the end of the connection is the end of the watch."""
     space = await api.new_namespace()
