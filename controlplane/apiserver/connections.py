@@ -69,7 +69,7 @@ class Connections(web.Server):
             read_bufsize=READ_BYTES_MAX,
             auto_decompress=False,  # a small body could be a large one
         )
-        self._connections_max = min(connections_max, _files_max() - RESERVED_FILES)
+        self._connections_max = max(1, min(connections_max, _files_max() - RESERVED_FILES))
         self._transports: dict[RequestHandler, asyncio.Transport] = {}
         self.refused = 0
         """So many were too many."""
@@ -94,7 +94,9 @@ class Connections(web.Server):
         super().connection_lost(handler, exc)
         self._transports.pop(handler, None)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many there are."""
         return len(self._transports)
 
     @property

@@ -64,7 +64,7 @@ class HttpServer:
 
     def _measure(self, connections: Connections) -> None:
         gauge = self._metrics.gauge
-        gauge("apiserver_connections", "Connections of clients.", lambda: {(): len(connections)})
+        gauge("apiserver_connections", "Connections of clients.", lambda: {(): connections.count})
         gauge(
             "apiserver_refused_connections",
             "Connections that were too many, so far.",
