@@ -20,9 +20,14 @@ from controlplane.apiserver.users import User
 READS_MAX = 400
 WRITES_MAX = 200
 WAITING_MAX = 50  # of one user
+WAITING_SECONDS_MAX = 15.0  # a quarter of what a request has; who waits longer has given up
 LEVEL_WAITING_MAX = 64 * WAITING_MAX  # of all users of a level, as many as APF's queues take
 _READS = frozenset(("get", "list", "watch", "head"))
 _SHARES = sum(level.shares for level in LEVELS)
+
+
+def _too_many() -> errors.ApiError:
+    return errors.too_many_requests("Too many requests, please try again later.")
 
 
 class _Queue:
@@ -45,7 +50,7 @@ class _Queue:
         """Raises ApiError 429 when too many wait already."""
         own = self._users.get(who, ())
         if len(own) >= WAITING_MAX or self.waiting >= LEVEL_WAITING_MAX:
-            raise errors.too_many_requests("Too many requests, please try again later.")
+            raise _too_many()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._users.setdefault(who, deque()).append(turn)
         self.waiting += 1
@@ -90,7 +95,7 @@ class _Seats:
         return {name: queue.waiting for name, queue in self._queues.items()}
 
     async def take(self, level: Level, who: str) -> None:
-        """Raises ApiError 429 when too many of this user wait already."""
+        """Raises ApiError 429 when too many of this user wait already, or none comes free."""
         queue = self._queues[level.name]
         if not queue.waiting and self._is_free_for(queue):
             self._free -= 1
@@ -98,12 +103,19 @@ class _Seats:
             return
         turn = queue.join(who)
         try:
+            async with asyncio.timeout(WAITING_SECONDS_MAX):
+                await self._turn(level, who, turn)
+        except TimeoutError:
+            raise _too_many() from None
+
+    async def _turn(self, level: Level, who: str, turn: "asyncio.Future[None]") -> None:
+        try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.give(level)  # the turn came, and nobody takes it
             else:
-                queue.leave(who, turn)
+                self._queues[level.name].leave(who, turn)
             raise
 
     def give(self, level: Level) -> None:
