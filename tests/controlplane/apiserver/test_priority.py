@@ -70,6 +70,22 @@ def test_levels_have_the_shares_of_kubernetes() -> None:
     assert (READS_MAX, WRITES_MAX) == (400, 200)
 
 
+async def test_400_reads_and_200_writes_are_handled_at_once() -> None:
+    """2.23. However they are spread over the levels, if all of them want more than their share."""
+    requests = Requests(FlowControl())
+    users = (NODE, POD, ADDON, MANAGER, ALICE, anonymous(), User(name="unheard-of"))
+    for number in range(60):
+        for who in users:
+            for verb in ("get", "create"):
+                lease = Attributes(verb=verb, group=LEASE.group, resource="leases")
+                pods = Attributes(verb=verb, resource="pods")
+                await requests.begin(f"{verb} pods {who.name}", number, who=who, asked=pods)
+                await requests.begin(f"{verb} lease {who.name}", number, who=who, asked=lease)
+    begun = [name.split()[0] for name in requests.begun]
+    assert (begun.count("get"), begun.count("create")) == (400, 200)
+    await requests.finish()
+
+
 async def test_who_floods_leaves_to_others_what_is_never_lent() -> None:
     """11.9. Pods take all that is free, and nodes and elections have theirs still."""
     flow = FlowControl(reads=400, writes=0)
