@@ -250,7 +250,7 @@ async def test_an_answer_keeps_its_seat_until_its_client_has_it(
     flow = api.assembly.server._flow_control
     space = await api.new_namespace()
     await fill(api, space, 20, 900_000)
-    await grant_bob(api)
+    await let_bob_view(api, space)
 
     def used() -> float:
         return sum(flow.readings(waiting=False).values())
@@ -272,14 +272,14 @@ async def test_an_answer_keeps_its_seat_until_its_client_has_it(
     await until(lambda: used() == 0)
 
 
-async def grant_bob(api: Api) -> None:
+async def let_bob_view(api: Api, space: str) -> None:
     group = "rbac.authorization.k8s.io"
     body = {
         "metadata": {"name": "bob-views"},
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "view"},
         "subjects": [{"apiGroup": group, "kind": "User", "name": "bob"}],
     }
-    await api.ask("POST", f"/apis/{group}/v1/clusterrolebindings", body)
+    await api.good("POST", f"/apis/{group}/v1/namespaces/{space}/rolebindings", body)
     await api.assembly.cacher.current()
 
 
