@@ -13,6 +13,9 @@ _FIRST_CLIENT_PORT = 2379
 _LAST_PORT = 32767  # above it the kernel hands out ephemeral ports
 _FIRST_API_PORT = 6443  # Kubernetes' own
 _LAST_API_PORT = 29_999  # node ports follow
+# A control plane writes for ever; the history that its clients may ask for is five minutes long.
+# The API server compacts, too: here the store does it also while there is none.
+_COMPACTION = ("--auto-compaction-mode=periodic", "--auto-compaction-retention=5m")
 
 
 class MemberSpec(msgspec.Struct, frozen=True):
@@ -162,6 +165,8 @@ def store_arguments(cluster: ClusterFile, member: MemberSpec, tls: TlsFiles | No
         f"--initial-cluster-token={cluster.token}",
         f"--initial-cluster-state={'existing' if member.has_joined else 'new'}",
     ]
+    if cluster.api_port:
+        arguments += _COMPACTION
     if tls is not None:
         for prefix in ("", "peer-"):
             arguments += [

@@ -5,6 +5,7 @@ PURE but for reading the files that flags name.
 
 import argparse
 import base64
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import yaml
 
 from controlplane.tokens import Key
 from kvstore.client import Client, Tls, connect
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)", re.ASCII)
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class SettingsError(Exception):
@@ -58,6 +62,14 @@ def store_of(options: argparse.Namespace) -> StoreSettings:
 
 def _endpoint(text: str) -> str:
     return text.strip().removeprefix("https://").removeprefix("http://")
+
+
+def duration_seconds(flag: str, text: str) -> float:
+    """A duration as Kubernetes' flags have it (`1h30m`, `5m0s`, `0`). Raises SettingsError."""
+    parts = _DURATION_PART.findall(text)
+    if text != "0" and ("".join(map("".join, parts)) != text or not parts):
+        raise SettingsError(f"{flag}: {text!r} is not a duration like 5m, 90s or 1h30m")
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
 def read(path: str) -> bytes:

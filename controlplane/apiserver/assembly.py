@@ -24,6 +24,7 @@ from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.bootstrap import Bootstrap
 from controlplane.apiserver.cacher import Cacher
 from controlplane.apiserver.call import Call, Outgoing
+from controlplane.apiserver.compaction import Compaction
 from controlplane.apiserver.definitions import Definitions
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.escalation import Escalation
@@ -56,6 +57,7 @@ class Assembly:
         self.cacher = Cacher(client, self.registry, transform)
         definitions = Definitions(self.registry, lambda: self.cacher.cache)
         self.cacher.on_advance(definitions.step)
+        self._compaction = Compaction(client, interval_seconds=settings.compaction_seconds)
         self.store = ObjectStore(client, transform=transform, releases=addresses.releases)
         self.allocator = Allocator(
             settings.service_range,
@@ -113,6 +115,7 @@ class Assembly:
             try:
                 await self._bootstrap(port)
                 scheme = "https" if settings.certificate else "http"
+                tasks.create_task(self._compaction.run())
                 announce(f"{scheme}://{settings.advertise_address}:{port}")
                 await asyncio.Event().wait()
             finally:

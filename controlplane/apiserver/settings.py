@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     encryption_keys: tuple[tuple[str, bytes], ...]
     allows_anonymous: bool
     audit_log: str
+    compaction_seconds: float = 0.0  # between compactions of the store; 0: it is left to others
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--api-audiences", default="", metavar="NAME[,NAME…]")
     add("--token-auth-file", default="", metavar="FILE", help='CSV: token,user,uid,"group,group"')
     add("--anonymous-auth", choices=("true", "false"), default="true")
+    add(
+        "--etcd-compaction-interval",
+        default="5m0s",
+        metavar="DURATION",
+        help="how often the store is compacted, like 5m or 90s; 0: never (default %(default)s)",
+    )
     add("--audit-log-path", default="", metavar="FILE", help="-: standard output")
 
 
@@ -84,6 +91,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
         encryption_keys=flags.encryption_keys(options.encryption_provider_config),
         allows_anonymous=options.anonymous_auth == "true",
         audit_log=options.audit_log_path,
+        compaction_seconds=flags.duration_seconds(
+            "--etcd-compaction-interval", options.etcd_compaction_interval
+        ),
     )
 
 

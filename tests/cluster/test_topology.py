@@ -1,3 +1,5 @@
+import msgspec
+
 from cluster import topology
 from cluster.topology import ClusterFile, TlsFiles
 
@@ -23,6 +25,16 @@ def test_every_member_knows_all_peers() -> None:
         arguments = topology.store_arguments(cluster, member, None)
         (initial,) = [a for a in arguments if a.startswith("--initial-cluster=")]
         assert all(f"{m.name}=http://127.0.0.1:{m.peer_port}" in initial for m in cluster.members)
+
+
+def test_the_store_of_a_control_plane_forgets_what_is_older_than_five_minutes() -> None:
+    """A store alone keeps what a person has written, as etcd does."""
+    flags = {"--auto-compaction-mode=periodic", "--auto-compaction-retention=5m"}
+    alone = a_cluster()
+    assert not flags & set(topology.store_arguments(alone, alone.members[0], None))
+    with_api = msgspec.structs.replace(alone, api_port=6443)
+    for member in with_api.members:
+        assert flags <= set(topology.store_arguments(with_api, member, None))
 
 
 def test_certificates_make_every_url_https() -> None:

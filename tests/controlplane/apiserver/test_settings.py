@@ -47,6 +47,19 @@ def test_what_is_not_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5m0s", 300.0), ("0", 0.0), ("0s", 0.0), ("1h30m", 5400.0), ("1.5s", 1.5), ("20ms", 0.02)],
+)
+def test_a_duration_is_spelled_as_in_kubernetes(tmp_path: Path, text: str, seconds: float) -> None:
+    found = settings(tmp_path, f"--etcd-compaction-interval={text}")
+    assert found.compaction_seconds == pytest.approx(seconds)
+
+
+def test_the_store_is_compacted_every_five_minutes_as_kube_apiserver_does(tmp_path: Path) -> None:
+    assert settings(tmp_path).compaction_seconds == 300.0
+
+
+@pytest.mark.parametrize(
     ("flag", "word"),
     [
         ("--service-cluster-ip-range=x", "--service-cluster-ip-range"),
@@ -56,6 +69,10 @@ def test_what_is_not_said(tmp_path: Path) -> None:
         ("--service-node-port-range=32767-30000", "30000-32767"),
         ("--service-node-port-range=30000-70000", "30000-32767"),
         ("--service-node-port-range=³-⁴", "30000-32767"),
+        ("--etcd-compaction-interval=5", "5m, 90s or 1h30m"),
+        ("--etcd-compaction-interval=", "5m, 90s or 1h30m"),
+        ("--etcd-compaction-interval=-5m", "5m, 90s or 1h30m"),
+        ("--etcd-compaction-interval=5m!", "5m, 90s or 1h30m"),
         ("--store-cafile=x", "go together"),
         ("--tls-cert-file=x", "go together"),
         ("--token-auth-file=/nowhere/at/all", "cannot read /nowhere/at/all"),
