@@ -89,8 +89,14 @@ def _path_matches(pattern: str, path: str) -> bool:
     return pattern == path
 
 
+Subject = tuple[str, str]
+"""(`User`, name) or (`Group`, name)."""
+Place = tuple[str, str]
+"""Namespace (empty: of the whole cluster) and name."""
+
+
 class Policy:
-    """All roles and bindings as of one moment, as its user's look-ups want them."""
+    """All roles and bindings, as its users' look-ups want them: by subject, then by namespace."""
 
     def __init__(
         self,
@@ -100,33 +106,55 @@ class Policy:
         role_bindings: Iterable[Object] = (),
         cluster_role_bindings: Iterable[Object] = (),
     ) -> None:
-        self._rules: dict[tuple[str, str], tuple[Rule, ...]] = {}
+        self._rules: dict[Place, tuple[Rule, ...]] = {}
+        self._subjects_of: dict[Place, tuple[Subject, ...]] = {}
+        # subject -> namespace that it holds in (empty: everywhere) -> binding -> role
+        self._bound: dict[Subject, dict[str, dict[Place, Place]]] = {}
         for role in (*roles, *cluster_roles):
-            metadata = role["metadata"]
-            place = (metadata.get("namespace", ""), metadata["name"])
-            self._rules[place] = tuple(map(rule_of, role.get("rules") or ()))
-        # subject -> (namespace of the binding or empty: everywhere, the role's place)
-        self._bound: dict[tuple[str, str], list[tuple[str, tuple[str, str]]]] = {}
+            self.put_role(_place(role), role)
         for binding in (*cluster_role_bindings, *role_bindings):
-            self._bind(binding)
+            self.put_binding(_place(binding), binding)
 
-    def _bind(self, binding: Object) -> None:
-        namespace = binding["metadata"].get("namespace", "")
-        role = role_place(binding)
-        for subject in binding.get("subjects") or ():
-            whom = subject_key(subject, namespace)
-            if whom is not None:
-                self._bound.setdefault(whom, []).append((namespace, role))
+    def put_role(self, place: Place, role: Object) -> None:
+        """A role was written."""
+        self._rules[place] = tuple(map(rule_of, role.get("rules") or ()))
 
-    def rules_at(self, role: tuple[str, str]) -> tuple[Rule, ...] | None:
+    def drop_role(self, place: Place) -> None:
+        """There is no such role any more; what binds it gives nothing."""
+        self._rules.pop(place, None)
+
+    def put_binding(self, place: Place, binding: Object) -> None:
+        """A binding was written."""
+        namespace, role = place[0], role_place(binding)
+        keys = (subject_key(one, namespace) for one in binding.get("subjects") or ())
+        subjects = tuple(key for key in keys if key is not None)
+        self.drop_binding(place)
+        self._subjects_of[place] = subjects
+        for subject in subjects:
+            self._bound.setdefault(subject, {}).setdefault(namespace, {})[place] = role
+
+    def drop_binding(self, place: Place) -> None:
+        """There is no such binding any more."""
+        for subject in set(self._subjects_of.pop(place, ())):
+            spaces = self._bound[subject]
+            del spaces[place[0]][place]
+            if not spaces[place[0]]:
+                del spaces[place[0]]
+            if not spaces:
+                del self._bound[subject]
+
+    def rules_at(self, role: Place) -> tuple[Rule, ...] | None:
         """The rules of a role; None: there is no such role."""
         return self._rules.get(role)
 
     def rules_for(self, user: User, namespace: str) -> Iterator[Rule]:
         """All that holds for a user in a namespace (empty: cluster-wide only)."""
         for subject in _subjects(user):
-            for where, role in self._bound.get(subject, ()):
-                if where in ("", namespace):
+            spaces = self._bound.get(subject)
+            if spaces is None:
+                continue
+            for where in ("", namespace) if namespace else ("",):
+                for role in spaces.get(where, {}).values():
                     yield from self._rules.get(role, ())
 
     def allows(self, user: User, asked: Attributes) -> bool:
@@ -143,7 +171,12 @@ class Policy:
         return [part for rule in wanted for part in _parts(rule) if not _covers(own, part)]
 
 
-def role_place(binding: Object) -> tuple[str, str]:
+def _place(found: Object) -> Place:
+    metadata = found["metadata"]
+    return (metadata.get("namespace", ""), metadata["name"])
+
+
+def role_place(binding: Object) -> Place:
     """Where the role of a binding is."""
     reference = binding.get("roleRef") or {}
     namespace = binding["metadata"].get("namespace", "")
@@ -151,7 +184,7 @@ def role_place(binding: Object) -> tuple[str, str]:
     return (namespace if is_local else "", str(reference.get("name", "")))
 
 
-def subject_key(subject: Object, namespace: str) -> tuple[str, str] | None:
+def subject_key(subject: Object, namespace: str) -> Subject | None:
     """(`User`, name) or (`Group`, name); None: of no kind that there is."""
     kind, name = subject.get("kind"), str(subject.get("name", ""))
     if kind == "ServiceAccount":
@@ -159,7 +192,7 @@ def subject_key(subject: Object, namespace: str) -> tuple[str, str] | None:
     return (str(kind), name) if kind in ("User", "Group") else None
 
 
-def _subjects(user: User) -> Iterator[tuple[str, str]]:
+def _subjects(user: User) -> Iterator[Subject]:
     yield ("User", user.name)
     for group in user.groups:
         yield ("Group", group)
