@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -19,6 +18,7 @@ from controlplane.api.resource import Object
 from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
+from controlplane.apiserver.audit_log import AuditLog
 from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.bootstrap import Bootstrap
@@ -42,6 +42,7 @@ from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.unsafe_deletion import UnsafeDeletion
 from controlplane.apiserver.writes import Writes
 from controlplane.encryption import Encryption
+from controlplane.flags import SettingsError
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
 from kvstore.client import Client
@@ -97,7 +98,7 @@ class Assembly:
             documents=Documents(self.registry, self.tokens, self.metrics, self._checks()),
             handlers=self._handlers(reads, writes),
             flow_control=FlowControl(),
-            audit=Audit(_audit_writer(settings.audit_log), time.time),
+            audit=_audit(settings),
             metrics=self.metrics,
         )
         self.http = HttpServer(self.server.serve, _tls(settings), self.metrics)
@@ -227,9 +228,25 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _audit_writer(path: str) -> Callable[[bytes], Any] | None:
-    if not path:
-        return None
+def _audit(settings: Settings) -> Audit:
+    path = settings.audit_log
+    write: Callable[[bytes], object] | None = None
     if path == "-":
-        return sys.stdout.buffer.write
-    return Path(path).open("ab", buffering=0).write
+        write = _print
+    elif path:
+        try:
+            write = AuditLog(
+                Path(path),
+                bytes_max=settings.audit_megabytes_max * 1024 * 1024,
+                backups_max=settings.audit_backups_max,
+                now=time.time,
+            ).write
+        except OSError as error:
+            told = f"--audit-log-path: cannot write {path}: {error.strerror}"
+            raise SettingsError(told) from None
+    return Audit(write, time.time, settings.audit_policy)
+
+
+def _print(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()

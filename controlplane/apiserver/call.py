@@ -59,6 +59,7 @@ class Streaming(msgspec.Struct):
 
     run: Callable[[Sink], Awaitable[None]]
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Outgoing = Answer | Streaming

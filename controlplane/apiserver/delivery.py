@@ -46,7 +46,7 @@ class Delivery:
 
     async def stream(self, streaming: Streaming) -> None:
         """Until it ends, its client is gone, or has taken nothing for too long."""
-        self.response = web.StreamResponse(headers={"Content-Type": streaming.content_type})
+        self.response = _with_headers(web.StreamResponse(), streaming)
         sink = _TransportSink(self._request)
         try:
             await self.response.prepare(self._request)
@@ -84,8 +84,9 @@ class Delivery:
             self._request.transport.abort()
 
 
-def _with_headers(response: web.StreamResponse, answer: Answer) -> web.StreamResponse:
-    response.set_status(answer.code)
+def _with_headers(response: web.StreamResponse, answer: Answer | Streaming) -> web.StreamResponse:
+    if isinstance(answer, Answer):
+        response.set_status(answer.code)
     response.headers["Content-Type"] = answer.content_type
     for name, value in answer.headers:
         response.headers.add(name, value)

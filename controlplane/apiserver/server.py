@@ -9,15 +9,18 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
 
 from controlplane.api import errors, selectors
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.apiserver import authentication
-from controlplane.apiserver.audit import Audit
+from controlplane.apiserver.audit import ID_HEADER, Audit, Audited
 from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
-from controlplane.apiserver.call import Call, Deliver, Outgoing, rendered
+from controlplane.apiserver.call import Call, Deliver, Outgoing, Sink, Streaming, rendered
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.incoming import Answer, Incoming, Target, target_of
@@ -95,25 +98,35 @@ class ApiServer:
         """
         target = target_of(incoming.method, incoming.path, incoming.query)
         begun = time.monotonic()
-        user = None
+        audited = self._audit.begin(incoming, target)
         outgoing: Outgoing
+
+        async def answer(found: Answer) -> None:
+            await deliver(_identified(found, audited))
+
         try:
             user = self._authenticator.identify(incoming)
+            audited.identified(user)
             actor = self._acting_for(incoming, user)
-            outgoing = await self._answer(incoming, target, actor, deliver)
+            if actor is not user:
+                audited.acts_for(actor)
+            outgoing = await self._answer(incoming, target, actor, audited, answer)
         except ApiError as error:
             outgoing = await _told(incoming, error)
-            await deliver(outgoing)
+            await answer(outgoing)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - one bad request must not end the server
             _log.exception("%s %s", incoming.method, incoming.path)
+            audited.panicked()
             outgoing = Answer.of_error(errors.internal(type(error).__name__))
-            await deliver(outgoing)
+            await answer(outgoing)
         code = outgoing.code if isinstance(outgoing, Answer) else 200
         seconds = time.monotonic() - begun
         self._metrics.observe(incoming.method, self._served(target), code, seconds)
-        self._audit.note(incoming, target, user, code)
+        if isinstance(outgoing, Streaming):
+            return _audited_to_its_end(outgoing, audited)
+        audited.answered(outgoing)
         return outgoing
 
     def _served(self, target: Target | None) -> Target | None:
@@ -134,10 +147,17 @@ class ApiServer:
         return acted
 
     async def _answer(
-        self, incoming: Incoming, target: Target | None, user: User, deliver: Deliver
+        self,
+        incoming: Incoming,
+        target: Target | None,
+        user: User,
+        audited: Audited,
+        deliver: Deliver,
     ) -> Outgoing:
         asked = _attributes(target, incoming)
+        audited.decision = "forbid"
         self._authorizer.require(user, asked)
+        audited.decision = "allow"
         if target is None:
             async with self._flow_control.seat(user, asked):
                 document = await self._documents.answer(incoming, user)
@@ -183,6 +203,28 @@ class ApiServer:
         if handler is None:
             raise errors.method_not_allowed(target.plural, target.group, target.verb)
         return handler
+
+
+_O = TypeVar("_O", Answer, Streaming)
+
+
+def _identified(outgoing: _O, audited: Audited) -> _O:
+    """The same, with its audit's id."""
+    headers = (*outgoing.headers, (ID_HEADER, audited.audit_id))
+    return msgspec.structs.replace(outgoing, headers=headers)
+
+
+def _audited_to_its_end(streaming: Streaming, audited: Audited) -> Streaming:
+    run = streaming.run
+
+    async def audited_run(sink: Sink) -> None:
+        audited.stream_began()
+        try:
+            await run(sink)
+        finally:
+            audited.stream_ended()
+
+    return msgspec.structs.replace(_identified(streaming, audited), run=audited_run)
 
 
 _HAS_NAME = {"create": False, "update": True, "patch": True}

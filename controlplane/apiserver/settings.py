@@ -10,6 +10,7 @@ import ipaddress
 import msgspec
 
 from controlplane import flags
+from controlplane.apiserver.audit_policy import EVERYTHING, Policy, policy_of
 from controlplane.apiserver.users import User
 from controlplane.flags import SettingsError, StoreSettings
 from controlplane.tokens import Key
@@ -34,7 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     static_tokens: dict[str, User]
     encryption_keys: tuple[tuple[str, bytes], ...]
     allows_anonymous: bool
-    audit_log: str
+    audit_log: str  # a file, - for standard output, or empty: nothing is audited
+    audit_policy: Policy = EVERYTHING
+    audit_megabytes_max: int = 0  # of a file before it is put aside; 0: it never is
+    audit_backups_max: int = 0  # files that are put aside and kept; 0: all
     compaction_seconds: float = 0.0  # between compactions of the store; 0: it is left to others
 
 
@@ -65,6 +69,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="how often the store is compacted, like 5m or 90s; 0: never (default %(default)s)",
     )
     add("--audit-log-path", default="", metavar="FILE", help="-: standard output")
+    add("--audit-policy-file", default="", metavar="FILE", help="default: Metadata of everything")
+    add(
+        "--audit-log-maxsize",
+        type=int,
+        default=100,
+        metavar="MEGABYTES",
+        help="a larger log is put aside and a new one begun; 0: never (default %(default)s)",
+    )
+    add(
+        "--audit-log-maxbackup",
+        type=int,
+        default=0,
+        metavar="COUNT",
+        help="logs put aside that are kept; 0: all (default %(default)s)",
+    )
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -91,10 +110,28 @@ def settings_of(options: argparse.Namespace) -> Settings:
         encryption_keys=flags.encryption_keys(options.encryption_provider_config),
         allows_anonymous=options.anonymous_auth == "true",
         audit_log=options.audit_log_path,
+        audit_policy=_audit_policy(options.audit_policy_file),
+        audit_megabytes_max=_count("--audit-log-maxsize", options.audit_log_maxsize),
+        audit_backups_max=_count("--audit-log-maxbackup", options.audit_log_maxbackup),
         compaction_seconds=flags.duration_seconds(
             "--etcd-compaction-interval", options.etcd_compaction_interval
         ),
     )
+
+
+def _count(flag: str, number: int) -> int:
+    if number < 0:
+        raise SettingsError(f"{flag}: {number} is less than 0")
+    return number
+
+
+def _audit_policy(path: str) -> Policy:
+    if not path:
+        return EVERYTHING
+    try:
+        return policy_of(flags.read(path))
+    except ValueError as error:
+        raise SettingsError(f"--audit-policy-file {path} is no audit policy: {error}") from None
 
 
 def _network(text: str) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from controlplane.apiserver.audit_policy import EVERYTHING
 from controlplane.apiserver.settings import Settings, add_flags, settings_of
 from controlplane.apiserver.users import User
 from controlplane.flags import SettingsError
+from tests.controlplane.apiserver.test_audit_policy import policy
 from tests.controlplane.test_tokens import pair, private_pem, public_pem
 
 
@@ -73,6 +75,9 @@ def test_the_store_is_compacted_every_five_minutes_as_kube_apiserver_does(tmp_pa
         ("--etcd-compaction-interval=", "5m, 90s or 1h30m"),
         ("--etcd-compaction-interval=-5m", "5m, 90s or 1h30m"),
         ("--etcd-compaction-interval=5m!", "5m, 90s or 1h30m"),
+        ("--audit-log-maxsize=-1", "--audit-log-maxsize: -1 is less than 0"),
+        ("--audit-log-maxbackup=-1", "--audit-log-maxbackup: -1"),
+        ("--audit-policy-file=/nowhere", "cannot read /nowhere"),
         ("--store-cafile=x", "go together"),
         ("--tls-cert-file=x", "go together"),
         ("--token-auth-file=/nowhere/at/all", "cannot read /nowhere/at/all"),
@@ -81,6 +86,21 @@ def test_the_store_is_compacted_every_five_minutes_as_kube_apiserver_does(tmp_pa
 )
 def test_what_cannot_be_used_is_told(tmp_path: Path, flag: str, word: str) -> None:
     assert word in fault(tmp_path, flag)
+
+
+def test_an_audit_policy_is_read_and_logs_are_put_aside_at_100_megabytes(tmp_path: Path) -> None:
+    """Row 11.10."""
+    found = settings(tmp_path)
+    assert found.audit_policy == EVERYTHING
+    assert (found.audit_megabytes_max, found.audit_backups_max) == (100, 0)
+    path = file(tmp_path, policy({"level": "Request"}))
+    flags = ("--audit-log-maxsize=5", "--audit-log-maxbackup=3", f"--audit-policy-file={path}")
+    found = settings(tmp_path, *flags)
+    assert [rule.level for rule in found.audit_policy.rules] == ["Request"]
+    assert (found.audit_megabytes_max, found.audit_backups_max) == (5, 3)
+    bad = file(tmp_path, policy({"level": "Everything"}))
+    told = fault(tmp_path, f"--audit-policy-file={bad}")
+    assert f"--audit-policy-file {bad} is no audit policy: rules[0].level" in told
 
 
 # ---------------------------------------------------------------------------- keys
