@@ -22,10 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "up":
             return _up(options)
-        return asyncio.run(_ask(options))
-    except (data_folder.LaunchError, control.NotRunningError) as error:
+        status = asyncio.run(_ask(options))
+        if options.command == "down" and status == 0:
+            data_folder.wait_until_free(options.data)  # so that `up` may follow
+    except (data_folder.LaunchError, control.NotRunningError, OSError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +65,7 @@ def _member_count(text: str) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     with data_folder.exclusive(options.data), Ports() as ports:
-        cluster, certificates = data_folder.load_or_create(
+        loaded = data_folder.load_or_create(
             options.data,
             options.members,
             ports,
@@ -71,9 +74,7 @@ def _up(options: argparse.Namespace) -> int:
         )
 
         async def run() -> None:
-            running = Launcher(
-                options.data, cluster, certificates, ports, is_store_only=options.store_only
-            ).run()
+            running = Launcher(options.data, loaded, ports).run()
             task = asyncio.ensure_future(running)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -93,7 +94,7 @@ async def _ask(options: argparse.Namespace) -> int:
         print(f"cluster: {answer['error']}", file=sys.stderr)
         return 1
     if options.command != "status":
-        print(answer["done"])
+        print(answer["done"], flush=True)
     elif options.json:
         print(json.dumps([*answer["members"], *answer["components"]], indent=2))
     else:

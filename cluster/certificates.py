@@ -3,6 +3,9 @@
 Made once per data folder; keys never leave it (mode 0600). There are two authorities, for the store
 takes every certificate of its own as one that may read and write all keys: who may ask the API
 server must not thereby be one of the store's clients.
+
+They are valid for ten years; what has less than one left is renewed when the cluster is brought up
+again. An authority keeps its key and name then: whoever trusted it still knows what it has signed.
 """
 
 import datetime
@@ -20,6 +23,7 @@ from cluster import private_files
 from cluster.topology import Certificates, TlsFiles
 
 _VALID = datetime.timedelta(days=3650)
+_RENEWED_BEFORE_END = datetime.timedelta(days=365)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # How pods reach the API server: the service `kubernetes`, first address of the default range.
 _API_SERVICE = (
@@ -57,11 +61,20 @@ _IDENTITIES = {
 _SERVICE_ACCOUNT_KEY = "service-account.key"
 
 
-def ensure(folder: Path) -> Certificates:
-    """The certificates in `folder`; what is missing is made."""
+class UnreadableError(Exception):
+    """A file is no certificate or no key; the message says what to do."""
+
+
+def ensure(folder: Path, now: datetime.datetime | None = None) -> Certificates:
+    """The certificates in `folder`; what is missing is made, what is near its end renewed.
+
+    Raises UnreadableError, OSError.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for authority, identities in _IDENTITIES.items():
-        _ensure_authority(folder, authority, identities)
+        _ensure_authority(folder, authority, now)
+        _ensure_identities(folder, authority, identities, now)
     key = folder / _SERVICE_ACCOUNT_KEY
     if not key.exists():
         private_files.write(key, _pem(ec.generate_private_key(ec.SECP256R1())))
@@ -84,32 +97,72 @@ def ensure(folder: Path) -> Certificates:
     )
 
 
-def _ensure_authority(folder: Path, name: str, identities: Sequence[_Identity]) -> None:
+def _ensure_authority(folder: Path, name: str, now: datetime.datetime) -> None:
     """Keys are written before their certificates: where the certificate is, all is."""
     certificate_path, key_path = folder / f"{name}.crt", folder / f"{name}.key"
-    if not (certificate_path.exists() and key_path.exists()):
-        for identity in identities:  # of an authority that is gone
+    if not key_path.exists() or not certificate_path.exists():
+        for identity in _IDENTITIES[name]:  # of an authority that is gone
             (folder / f"{identity.file}.crt").unlink(missing_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         private_files.write(key_path, _pem(key))
-        private_files.write(certificate_path, _encoded(_authority(f"keelson {name}", key)))
-    missing = [one for one in identities if not (folder / f"{one.file}.crt").exists()]
-    if not missing:
+    elif _lasts(certificate_path, now):
         return
-    issuer = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-    issuer_key = serialization.load_pem_private_key(key_path.read_bytes(), None)
-    assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
-    for identity in missing:
+    else:
+        key = _key(key_path)
+    authority = _authority(f"keelson {name}", key, now)
+    private_files.write(certificate_path, _encoded(authority))
+
+
+def _ensure_identities(
+    folder: Path, authority: str, identities: Sequence[_Identity], now: datetime.datetime
+) -> None:
+    for identity in identities:
+        path, key_path = folder / f"{identity.file}.crt", folder / f"{identity.file}.key"
+        if path.exists() and key_path.exists() and _lasts(path, now):
+            continue
+        path.unlink(missing_ok=True)  # or a crash would leave it beside a key that is not its own
+        issuer, issuer_key = (
+            _certificate(folder / f"{authority}.crt"),
+            _key(folder / f"{authority}.key"),
+        )
         key = ec.generate_private_key(ec.SECP256R1())
-        private_files.write(folder / f"{identity.file}.key", _pem(key))
-        issued = _issued(identity, key.public_key(), issuer, issuer_key)
-        private_files.write(folder / f"{identity.file}.crt", _encoded(issued))
+        private_files.write(key_path, _pem(key))
+        issued = _issued(identity, key.public_key(), issuer, issuer_key, now)
+        private_files.write(path, _encoded(issued))
+
+
+def _lasts(path: Path, now: datetime.datetime) -> bool:
+    return now < _certificate(path).not_valid_after_utc - _RENEWED_BEFORE_END
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError:
+        raise UnreadableError(
+            f"{path} is no certificate: delete it, and `cluster up` makes a new one"
+        ) from None
+
+
+def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise UnreadableError(
+            f"{path} is no key of an authority of ours: delete it, and `cluster up` makes a new "
+            "authority with all its certificates"
+        )
+    return key
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    now: datetime.datetime,
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -122,10 +175,12 @@ def _builder(
     )
 
 
-def _authority(common_name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def _authority(
+    common_name: str, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     return (
-        _builder(name, name, key.public_key())
+        _builder(name, name, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(is_authority=True), critical=True)
         .sign(key, hashes.SHA256())
@@ -137,6 +192,7 @@ def _issued(
     key: ec.EllipticCurvePublicKey,
     issuer: x509.Certificate,
     issuer_key: ec.EllipticCurvePrivateKey,
+    now: datetime.datetime,
 ) -> x509.Certificate:
     parts = [x509.NameAttribute(NameOID.COMMON_NAME, identity.common_name)]
     if identity.organization:
@@ -147,7 +203,7 @@ def _issued(
     # Python 3.13's default verification wants the identifiers of both keys.
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     builder = (
-        _builder(x509.Name(parts), issuer.subject, key)
+        _builder(x509.Name(parts), issuer.subject, key, now)
         .add_extension(authority, critical=False)
         .add_extension(_usage(is_authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)

@@ -8,9 +8,11 @@ import shlex
 import msgspec
 
 from cluster import topology
+from cluster.policies import Policies
 from cluster.topology import Certificates, ClusterFile, TlsFiles
 
 APISERVER, CONTROLLERS = "apiserver", "controllers"
+_AUDIT_MEGABYTES, _AUDIT_BACKUPS = 100, 10  # a gigabyte of the audit log is kept
 
 
 class Component(msgspec.Struct, frozen=True):
@@ -27,23 +29,28 @@ class Component(msgspec.Struct, frozen=True):
     lease: str = ""
 
 
-def components(cluster: ClusterFile, certificates: Certificates) -> tuple[Component, ...]:
+def components(
+    cluster: ClusterFile, certificates: Certificates, policies: Policies
+) -> tuple[Component, ...]:
     """What runs beside the members; the first one is started first and stopped last."""
     return (
         Component(
             APISERVER,
-            ("-m", "controlplane", "apiserver", *_apiserver(cluster, certificates)),
+            ("-m", "controlplane", "apiserver", *_apiserver(cluster, certificates, policies)),
             address=topology.api_url(cluster),
         ),
         Component(
             CONTROLLERS,
-            ("-m", "controlplane", "controllers", *_controllers(cluster, certificates)),
+            (
+                *("-m", "controlplane", "controllers"),
+                *_controllers(cluster, certificates, policies),
+            ),
             lease="kube-controller-manager",
         ),
     )
 
 
-def _apiserver(cluster: ClusterFile, certificates: Certificates) -> list[str]:
+def _apiserver(cluster: ClusterFile, certificates: Certificates, policies: Policies) -> list[str]:
     serving = certificates.apiserver
     return [
         *_store_flags(cluster, certificates.apiserver_store),
@@ -53,14 +60,20 @@ def _apiserver(cluster: ClusterFile, certificates: Certificates) -> list[str]:
         f"--tls-private-key-file={serving.key}",
         f"--client-ca-file={serving.authority}",
         f"--service-account-signing-key-file={certificates.service_account_key}",
+        f"--encryption-provider-config={policies.encryption}",
+        f"--audit-log-path={policies.audit_log}",
+        f"--audit-policy-file={policies.audit}",
+        f"--audit-log-maxsize={_AUDIT_MEGABYTES}",
+        f"--audit-log-maxbackup={_AUDIT_BACKUPS}",
     ]
 
 
-def _controllers(cluster: ClusterFile, certificates: Certificates) -> list[str]:
+def _controllers(cluster: ClusterFile, certificates: Certificates, policies: Policies) -> list[str]:
     return [
         *_store_flags(cluster, certificates.controllers),
         f"--root-ca-file={certificates.apiserver.authority}",
         f"--service-account-private-key-file={certificates.service_account_key}",
+        f"--encryption-provider-config={policies.encryption}",
         # The same in each life: the Lease of one that was killed need not run out first.
         f"--identity={CONTROLLERS}",
     ]

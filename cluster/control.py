@@ -34,11 +34,12 @@ async def serve(folder: Path, handle: Handler) -> AsyncIterator[None]:
     """Answer requests until the context ends."""
 
     async def on_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, ValueError):
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, ValueError):
             request = json.loads(await reader.readline())
+            if not isinstance(request, dict):
+                return
             writer.write(json.dumps(await handle(request)).encode() + b"\n")
             await writer.drain()
-        writer.close()
 
     (folder / SOCKET_NAME).unlink(missing_ok=True)
     with _short_path(folder) as path:

@@ -3,30 +3,51 @@
 import contextlib
 import fcntl
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from cluster import certificates, topology
+from cluster import certificates, policies, private_files, topology
+from cluster.policies import Policies
 from cluster.ports import Ports
 from cluster.topology import Certificates, ClusterFile, MemberSpec
 
 _FILE_NAME = "cluster.json"
+# Of a launcher that was killed the members go at once, but not in no time.
+_PORT_SECONDS_MAX = 5.0
+_LOOK_SECONDS = 0.1
 
 
 class LaunchError(Exception):
     """The cluster cannot be started as asked; the message says what to do."""
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """What a data folder has for a launcher.
+
+    certificates  None: a store alone, without any
+    policies      None: a store alone
+    """
+
+    cluster: ClusterFile
+    certificates: Certificates | None
+    policies: Policies | None
+
+
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the data folder: two launchers must not run the same members."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "cluster.lock").open("w") as lock:
+    """Hold the data folder: two launchers must not run the same members. Raises LaunchError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / "cluster.lock").open("w")
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise LaunchError(
                 f"a cluster runs in {folder} already: `cluster status --data {folder}` shows it, "
                 f"`cluster down --data {folder}` stops it"
@@ -34,13 +55,18 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
+def wait_until_free(folder: Path) -> None:
+    """Return once no launcher holds the data folder; it blocks."""
+    with contextlib.suppress(FileNotFoundError), (folder / "cluster.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+
 def load_or_create(
     folder: Path, count: int | None, ports: Ports, *, is_store_only: bool, is_tls: bool
-) -> tuple[ClusterFile, Certificates | None]:
+) -> Loaded:
     """The cluster of a data folder; a new one gets free ports and remembers them.
 
-    The store of a control plane has certificates from the start. None: nothing here needs any.
-    Raises LaunchError.
+    The store of a control plane has certificates from the start. Raises LaunchError.
     """
     path = folder / _FILE_NAME
     if path.exists():
@@ -53,9 +79,31 @@ def load_or_create(
         cluster = ClusterFile(secrets.token_hex(8), members, is_tls or not is_store_only)
     if not is_store_only and cluster.api_port == 0:
         cluster = msgspec.structs.replace(cluster, api_port=_free_api_port(ports))
-    save(folder, cluster)
+    try:
+        return _ensured(folder, cluster, is_store_only=is_store_only)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    except (policies.KeyLostError, certificates.UnreadableError) as error:
+        raise LaunchError(str(error)) from error
+
+
+def _ensured(folder: Path, cluster: ClusterFile, *, is_store_only: bool) -> Loaded:
+    """With all files. The key of Secrets is there before it is said that it must be."""
     needs_any = cluster.is_tls or not is_store_only
-    return cluster, certificates.ensure(folder / "certificates") if needs_any else None
+    identities = certificates.ensure(folder / "certificates") if needs_any else None
+    if is_store_only:
+        save(folder, cluster)
+        return Loaded(cluster, identities, None)
+    chosen = policies.ensure(folder, is_encrypted=cluster.is_encrypted)
+    cluster = msgspec.structs.replace(cluster, is_encrypted=True)
+    save(folder, cluster)
+    return Loaded(cluster, identities, chosen)
+
+
+def _unusable(folder: Path, error: OSError) -> LaunchError:
+    return LaunchError(
+        f"cannot write in {folder}: {error.strerror or error}: make room, or take another --data"
+    )
 
 
 def _load(path: Path, count: int | None, *, is_tls: bool) -> ClusterFile:
@@ -63,6 +111,8 @@ def _load(path: Path, count: int | None, *, is_tls: bool) -> ClusterFile:
         cluster = msgspec.json.decode(path.read_bytes(), type=ClusterFile)
     except msgspec.MsgspecError as error:
         raise LaunchError(f"{path} is damaged ({error}): use another --data") from error
+    except OSError as error:
+        raise LaunchError(f"cannot read {path}: {error.strerror}") from error
     if count is not None and count != len(cluster.members):
         raise LaunchError(
             f"the cluster in {path.parent} has {len(cluster.members)} members, not {count}: "
@@ -73,35 +123,45 @@ def _load(path: Path, count: int | None, *, is_tls: bool) -> ClusterFile:
             f"the store in {path.parent} was made without certificates, which its members' "
             "addresses tell: leave --tls out, or use another --data"
         )
-    return cluster
+    return topology.moved(cluster, str(path.parent))
 
 
 def save(folder: Path, cluster: ClusterFile) -> None:
-    """Remember the cluster."""
-    path = folder / _FILE_NAME
-    partial = path.with_suffix(".tmp")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(cluster)) + b"\n")
-    partial.replace(path)
+    """Remember the cluster. Raises OSError."""
+    text = msgspec.json.format(msgspec.json.encode(cluster))
+    private_files.write(folder / _FILE_NAME, text + b"\n")
 
 
 def free_ports(ports: Ports, members: Sequence[MemberSpec] = ()) -> tuple[int, int]:
-    """Client and peer port for one more member, which none of those has or ever had."""
+    """Client and peer port for one more member, which none of those has or ever had.
+
+    Raises LaunchError.
+    """
     known = {member.client_port for member in members}
     pairs = topology.port_pairs(topology.MEMBERS_MAX)
-    return next(pair for pair in pairs if pair[0] not in known and ports.take(*pair))
+    for pair in pairs:
+        if pair[0] not in known and ports.take(*pair):
+            return pair
+    raise LaunchError("no port is free for a member: stop something that listens")
 
 
 def _free_api_port(ports: Ports) -> int:
-    return next(port for port in topology.api_ports() if ports.take(port))
+    for port in topology.api_ports():
+        if ports.take(port):
+            return port
+    raise LaunchError("no port is free for the API server: stop something that listens")
 
 
 def _take_known_ports(cluster: ClusterFile, ports: Ports, *, has_apiserver: bool) -> None:
     used = [(m.name, port) for m in cluster.members for port in (m.client_port, m.peer_port)]
     if has_apiserver:
         used.append(("the API server", cluster.api_port))
+    deadline = time.monotonic() + _PORT_SECONDS_MAX
     for name, port in used:
-        if not ports.take(port):
-            raise LaunchError(
-                f"port {port} of {name} is in use by another program: stop it, "
-                "or start a new cluster with another --data"
-            )
+        while not ports.take(port):
+            if time.monotonic() > deadline:
+                raise LaunchError(
+                    f"port {port} of {name} is in use by another program: stop it, "
+                    "or start a new cluster with another --data"
+                )
+            time.sleep(_LOOK_SECONDS)

@@ -5,6 +5,7 @@ Everything about processes is `supervisor`'s, everything about shapes `topology`
 """
 
 import asyncio
+import contextlib
 import shutil
 import sys
 import time
@@ -14,43 +15,42 @@ from typing import Any
 
 import msgspec
 
-from cluster import components, control, data_folder, kubeconfig, output, private_files, topology
+from cluster import (
+    components,
+    control,
+    data_folder,
+    kubeconfig,
+    logs,
+    output,
+    private_files,
+    topology,
+)
 from cluster.components import Component
-from cluster.data_folder import LaunchError
+from cluster.data_folder import LaunchError, Loaded
 from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
 from cluster.ports import Ports
 from cluster.probe import ApiProbe, ComponentStatus, MemberStatus, probe
 from cluster.supervisor import Supervisor
-from cluster.topology import Certificates, ClusterFile, MemberSpec, TlsFiles
+from cluster.topology import ClusterFile, MemberSpec, TlsFiles
 from kvstore import client
 from kvstore.errors import KvError
 
 _PROBE_SECONDS = 0.25
 _PATIENCE_SECONDS = 15.0
+_LOGS_SECONDS = 60.0
 
 
 class Launcher:
-    """One local cluster in one data folder.
+    """One local cluster in one data folder."""
 
-    certificates  None: a store alone, without any
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        cluster: ClusterFile,
-        certificates: Certificates | None,
-        ports: Ports,
-        *,
-        is_store_only: bool,
-    ) -> None:
+    def __init__(self, folder: Path, loaded: Loaded, ports: Ports) -> None:
         self.folder = folder
-        self.cluster = cluster
-        self._certificates = certificates
+        self.cluster = loaded.cluster
+        self._certificates = loaded.certificates
+        self._policies = loaded.policies
         self._ports = ports
-        self._has_control_plane = not is_store_only
         self._down = asyncio.Event()
-        self._supervisors = {member.name: self._supervisor(member) for member in cluster.members}
+        self._supervisors = {one.name: self._supervisor(one) for one in self.cluster.members}
         self._supervisors |= {one.name: self._component_supervisor(one) for one in self._components}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup
@@ -62,22 +62,22 @@ class Launcher:
             self.cluster, member, None if certificates is None else certificates.member
         )
         command = [sys.executable, "-m", "kvstore", *arguments]
-        return Supervisor(lambda: command, self.folder / f"{member.name}.log")
+        return Supervisor(lambda: command, self.folder / f"{member.name}.log", _say)
 
     def _component_supervisor(self, component: Component) -> Supervisor:
         def command() -> list[str]:
             [current] = [one for one in self._components if one.name == component.name]
             return [sys.executable, *current.arguments]
 
-        return Supervisor(command, self._log_of(component))
+        return Supervisor(command, self._log_of(component), _say)
 
     @property
     def _components(self) -> tuple[Component, ...]:
         """The control plane, as it is to be started now."""
-        if not self._has_control_plane:
+        if self._policies is None:
             return ()
         assert self._certificates is not None
-        return components.components(self.cluster, self._certificates)
+        return components.components(self.cluster, self._certificates, self._policies)
 
     @property
     def _admin_tls(self) -> TlsFiles | None:
@@ -96,11 +96,13 @@ class Launcher:
         async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as self._tasks:
             for name in self._supervisors:
                 self._supervise(name)
-            announcing = self._tasks.create_task(self._announce())
+            others = [self._announce(), self._keep_logs_short()]
+            beside = [self._tasks.create_task(one) for one in others]
             try:
                 await self._down.wait()
             finally:
-                announcing.cancel()
+                for task in beside:
+                    task.cancel()
                 await self._stop()
 
     async def _stop(self) -> None:
@@ -110,6 +112,13 @@ class Launcher:
             await asyncio.wait([self._running[component.name]])
         for task in self._running.values():
             task.cancel()
+
+    async def _keep_logs_short(self) -> None:
+        while True:
+            await asyncio.sleep(_LOGS_SECONDS)
+            for name in self._supervisors:
+                with contextlib.suppress(OSError):
+                    logs.trim(self.folder / f"{name}.log")
 
     def _supervise(self, name: str) -> None:
         self._running[name] = self._tasks.create_task(self._supervisors[name].run())
@@ -165,7 +174,7 @@ class Launcher:
         lines = self._paste_lines()
         members, control_plane = await self._until_healthy()
         print(output.tables(members, control_plane))
-        if self._has_control_plane and not self.cluster.is_tls:
+        if self._policies is not None and not self.cluster.is_tls:
             print("\nThe store serves plain HTTP, as this data folder was made.")
         print("", *lines, "", "healthy", sep="\n", flush=True)
 
@@ -187,13 +196,16 @@ class Launcher:
     def _paste_lines(self) -> list[str]:
         """What works once all is healthy; with the kubeconfig that the lines name."""
         lines = topology.paste_lines(self.cluster, self._admin_tls, _program("kvctl"))
-        if not self._has_control_plane:
+        if self._policies is None:
             return lines
         assert self._certificates is not None
         path = self.folder / "kubeconfig"
         text = kubeconfig.text(topology.api_url(self.cluster), self._certificates.admin)
-        if not (path.exists() and kubeconfig.is_current(path.read_text(), text)):
-            private_files.write(path, text.encode())
+        try:
+            if not (path.exists() and kubeconfig.is_current(path.read_text(), text)):
+                private_files.write(path, text.encode())
+        except (OSError, ValueError) as error:
+            _say(f"{path} stays as it is: {error}")
         return [*components.paste_lines(str(path), _program("cpctl")), "", *lines]
 
     async def _on_request(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -230,6 +242,8 @@ class Launcher:
                 return {"done": await change(store)}
         except OutcomeUnknownError as error:
             return {"error": str(error)}
+        except OSError as error:
+            return {"error": f"cannot remember it in {self.folder}: {error}"}
         except (KvError, LaunchError) as error:
             return {"error": f"the membership stays as it is: {error}"}
 
@@ -287,8 +301,8 @@ class Launcher:
         return f"removed {name}; delete its data folder {spec.folder} once the others serve"
 
     def _save(self, cluster: ClusterFile) -> None:
+        data_folder.save(self.folder, cluster)  # what cannot be remembered has not happened
         self.cluster = cluster
-        data_folder.save(self.folder, cluster)
 
 
 def _signal(supervisor: Supervisor, action: str, name: str) -> dict[str, Any]:
@@ -306,6 +320,10 @@ def _signal(supervisor: Supervisor, action: str, name: str) -> dict[str, Any]:
         case _:
             return {"error": f"unknown request: {action}"}
     return {"done": f"{action} {name}"}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _program(name: str) -> str:

@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cluster import logs
+
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MAX_SECONDS = 10.0
 # A process that lived this long has recovered: its next restart is quick again.
 _STABLE_SECONDS = 30.0
 _STOP_SECONDS = 15.0
-_LOG_BYTES_MAX = 16 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
 
@@ -22,11 +24,18 @@ class Supervisor:
     """One child process.
 
     `kill` and `stop` mean "until `start`"; a death by anything else is healed after a back-off.
-    The command is asked for at each start: what it names may have changed.
+    The command is asked for at each start: what it names may have changed. `warn` is told why the
+    process cannot be started; it is tried again.
     """
 
-    def __init__(self, command: Callable[[], Sequence[str]], log_path: Path) -> None:
+    def __init__(
+        self,
+        command: Callable[[], Sequence[str]],
+        log_path: Path,
+        warn: Callable[[str], None],
+    ) -> None:
         self._command = command
+        self._warn = warn
         self._log_path = log_path
         self._process: asyncio.subprocess.Process | None = None
         self._is_wanted = True
@@ -64,7 +73,10 @@ class Supervisor:
                     backoff = BACKOFF_FIRST_SECONDS
                 started = time.monotonic()
                 self._is_renewed = False
-                await self._run_once()
+                try:
+                    await self._run_once()
+                except OSError as error:  # a full disk, no more processes: others run on
+                    self._warn(f"{self._log_path.stem} cannot be started: {error}")
                 if not self._is_wanted or self._is_renewed:
                     continue
                 if time.monotonic() - started > _STABLE_SECONDS:
@@ -106,8 +118,7 @@ class Supervisor:
             os.kill(self.pid, number)
 
     async def _run_once(self) -> None:
-        if self._log_path.exists() and self._log_path.stat().st_size > _LOG_BYTES_MAX:
-            self._log_path.replace(self._log_path.with_suffix(".log.old"))
+        logs.trim(self._log_path)
         with self._log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(),
@@ -115,7 +126,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is ours: members stop one after the other
-                preexec_fn=_die_with_parent,
+                preexec_fn=functools.partial(_die_with, os.getpid()),
             )
         self.is_paused = False
         if not self._is_wanted:
@@ -126,18 +137,24 @@ class Supervisor:
         process = self._process
         if process is None or process.returncode is not None:
             return
-        if self.is_paused:
-            self.resume()
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
+            self.resume()  # also if somebody else has stopped it: it would not hear of its end
             try:
                 await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            except asyncio.CancelledError:
+                process.kill()  # a second Ctrl-C: at once
+                raise
             except TimeoutError:
                 process.kill()
                 await process.wait()
 
 
-def _die_with_parent() -> None:
-    """In the child: a launcher that is killed must not leave members behind (Linux)."""
+def _die_with(parent: int) -> None:
+    """In the child: a launcher that is killed must not leave members behind (Linux), whatever
+    they are at. A process that is stopped would hear of nothing milder.
+    """
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed just before
+        os._exit(1)

@@ -40,6 +40,7 @@ class ClusterFile(msgspec.Struct, frozen=True):
     all_members: tuple[MemberSpec, ...] = msgspec.field(name="members")
     is_tls: bool = False  # of the store; the control plane always is
     api_port: int = 0  # 0 = it never had a control plane
+    is_encrypted: bool = False  # Secrets in the store are; the key is one of `policies`
 
     @property
     def members(self) -> tuple[MemberSpec, ...]:
@@ -114,6 +115,15 @@ def members(count: int, pairs: list[tuple[int, int]], folder: str) -> tuple[Memb
         MemberSpec(f"m{number}", client, peer, f"{folder}/m{number}")
         for number, (client, peer) in zip(range(1, count + 1), pairs, strict=False)
     )
+
+
+def moved(cluster: ClusterFile, folder: str) -> ClusterFile:
+    """The cluster whose data folder lies there now: where it lay, members would begin anew."""
+    known = tuple(
+        msgspec.structs.replace(member, folder=f"{folder}/{member.name}")
+        for member in cluster.all_members
+    )
+    return msgspec.structs.replace(cluster, all_members=known)
 
 
 def next_member(cluster: ClusterFile, ports: tuple[int, int], folder: str) -> MemberSpec:

@@ -1,10 +1,12 @@
 """Who can show what to whom."""
 
+import datetime
 import stat
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster import certificates
@@ -113,3 +115,77 @@ def test_a_folder_without_the_authoritys_key_gets_new_certificates(tmp_path: Pat
     for name in STORE:
         certificate = loaded(getattr(made, name).certificate)
         certificate.verify_directly_issued_by(loaded(made.member.authority))
+
+
+# ---------------------------------------------------------------------------- renewal
+
+START = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
+
+
+def after(**time: float) -> datetime.datetime:
+    return START + datetime.timedelta(**time)
+
+
+def test_what_has_less_than_a_year_left_is_renewed(tmp_path: Path) -> None:
+    """`cluster up` again is all that it takes."""
+    made = certificates.ensure(tmp_path, START)
+    before = contents(tmp_path)
+    assert certificates.ensure(tmp_path, after(days=3650 - 366)) == made
+    assert contents(tmp_path) == before
+    late = after(days=3650 - 364)
+    certificates.ensure(tmp_path, late)
+    for name in STORE + API:
+        files: TlsFiles = getattr(made, name)
+        for path in (files.certificate, files.authority):
+            assert loaded(path).not_valid_after_utc > late + datetime.timedelta(days=3600), path
+        assert Path(files.key).read_bytes() != before[Path(files.key).name]
+        loaded(files.certificate).verify_directly_issued_by(loaded(files.authority))
+
+
+def test_who_trusted_an_authority_trusts_what_it_signs_when_it_was_renewed(tmp_path: Path) -> None:
+    """The members are started one after the other, and kubeconfigs were copied."""
+    made = certificates.ensure(tmp_path, START)
+    old = {name: loaded(getattr(made, name).authority) for name in STORE + API}
+    earlier = {name: loaded(getattr(made, name).certificate) for name in STORE + API}
+    certificates.ensure(tmp_path, after(days=3650 - 1))
+    for name in STORE + API:
+        files: TlsFiles = getattr(made, name)
+        loaded(files.certificate).verify_directly_issued_by(old[name])
+        earlier[name].verify_directly_issued_by(loaded(files.authority))
+
+
+def test_the_key_of_tokens_stays_when_certificates_are_renewed(tmp_path: Path) -> None:
+    """Tokens of pods would be worth nothing otherwise."""
+    made = certificates.ensure(tmp_path, START)
+    before = Path(made.service_account_key).read_bytes()
+    certificates.ensure(tmp_path, after(days=3650))
+    assert Path(made.service_account_key).read_bytes() == before
+
+
+def test_a_certificate_whose_key_is_gone_is_made_again(made: Certificates) -> None:
+    """A crash between the two would leave one that its key does not fit."""
+    Path(made.admin.key).unlink()
+    certificates.ensure(Path(made.admin.key).parent)
+    key = serialization.load_pem_private_key(Path(made.admin.key).read_bytes(), None)
+    assert loaded(made.admin.certificate).public_key() == key.public_key()
+
+
+@pytest.mark.parametrize("file", ["admin.crt", "ca.crt", "store-ca.crt"])
+def test_what_is_no_certificate_is_told(made: Certificates, file: str) -> None:
+    folder = Path(made.admin.key).parent
+    (folder / file).write_bytes(b"")
+    with pytest.raises(certificates.UnreadableError, match=rf"{file} is no certificate: delete it"):
+        certificates.ensure(folder)
+    (folder / file).unlink()
+    certificates.ensure(folder)
+    for name in STORE + API:
+        files: TlsFiles = getattr(made, name)
+        loaded(files.certificate).verify_directly_issued_by(loaded(files.authority))
+
+
+def test_what_is_no_key_of_an_authority_is_told(made: Certificates) -> None:
+    folder = Path(made.admin.key).parent
+    (folder / "ca.key").write_text("no key")
+    (folder / "admin.crt").unlink()
+    with pytest.raises(certificates.UnreadableError, match=r"ca\.key is no key"):
+        certificates.ensure(folder)

@@ -1,6 +1,8 @@
 """`cluster up` with its control plane, as a user has it."""
 
+import base64
 import http.client
+import json
 import os
 import shlex
 import shutil
@@ -222,3 +224,76 @@ def test_a_store_that_was_made_alone_gets_a_control_plane_later(tmp_path: Path) 
     third = Up(folder)
     assert set(statuses(folder)) == {"m1"}
     third.interrupt()
+
+
+def test_a_secret_is_no_plain_text_in_the_store_and_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = Up(folder, "--members=1", is_store_only=False)
+    assert stat.S_IMODE((folder / "encryption.json").stat().st_mode) == 0o600
+    plain = "correct horse battery staple"
+    create(folder, "kept", kind="Secret, stringData: {password: " + plain + "}")
+    stored = in_store(folder, "/registry/core/secrets/default/kept")
+    assert stored.startswith(b"k8s:enc:aesgcm:v1:key1:")
+    assert plain.encode() not in stored
+    assert base64.b64encode(plain.encode()) not in stored
+    assert "stopped" in first.interrupt()
+    again = Up(folder, is_store_only=False)
+    told = yaml.safe_load(cpctl(folder, "get", "secret/kept", "-o", "yaml").stdout)
+    assert base64.b64decode(told["data"]["password"]) == plain.encode()
+    events = [json.loads(line) for line in (folder / "audit.log").read_bytes().splitlines()]
+    of_secret = [one for one in events if one.get("objectRef", {}).get("resource") == "secrets"]
+    assert {one["verb"] for one in of_secret} >= {"create", "get"}
+    assert {one["user"]["username"] for one in of_secret} == {"kubernetes-admin"}
+    assert "requestObject" not in str(of_secret)
+    assert not any("/readyz" in one["requestURI"] for one in events)
+    again.interrupt()
+
+
+def in_store(folder: Path, key: str) -> bytes:
+    """What etcdctl, or our own, gets as the store's administrator."""
+    certificates = folder / "certificates"
+    program = ["etcdctl"] if shutil.which("etcdctl") else [sys.executable, "-m", "kvstore.ctl"]
+    return subprocess.run(
+        [
+            *program,
+            f"--endpoints={statuses(folder)['m1']['client_address']}",
+            f"--cacert={certificates / 'store-ca.crt'}",
+            f"--cert={certificates / 'store-admin.crt'}",
+            f"--key={certificates / 'store-admin.key'}",
+            *("get", "--print-value-only", key),
+        ],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "ETCDCTL_API": "3"},
+    ).stdout
+
+
+def test_it_comes_up_again_after_everything_was_killed(tmp_path: Path) -> None:
+    """Also what could not hear: a member that was stopped keeps neither its port nor its data."""
+    folder = tmp_path / "data"
+    first = Up(folder, "--members=3", is_store_only=False)
+    create(folder, "kept")
+    assert cluster(folder, "pause", "m2").returncode == 0
+    pids = [process["pid"] for process in statuses(folder).values()]
+    os.kill(statuses(folder)["m3"]["pid"], signal.SIGSTOP)
+    first.process.kill()
+    first.process.communicate()
+    again = Up(folder, is_store_only=False)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert cpctl(folder, "get", "cm/kept").returncode == 0
+    again.interrupt()
+
+
+def test_down_returns_when_all_is_down_also_with_a_member_that_is_stuck(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = Up(folder, "--members=3", is_store_only=False)
+    pids = [process["pid"] for process in statuses(folder).values()]
+    os.kill(statuses(folder)["m2"]["pid"], signal.SIGSTOP)
+    down = cluster(folder, "down")
+    assert down.returncode == 0, down.stderr
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    again = Up(folder, is_store_only=False)  # at once
+    assert set(statuses(folder)) == {"m1", "m2", "m3", "apiserver", *CONTROLLERS}
+    again.interrupt()
+    first.process.communicate()

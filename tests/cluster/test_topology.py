@@ -90,3 +90,11 @@ def test_who_is_to_be_added_is_remembered_and_no_member_yet() -> None:
     assert given_up.intended is None
     assert given_up.members == cluster.members
     assert topology.next_member(given_up, (4003, 4004), "/data").name == "m5"
+
+
+def test_members_lie_where_the_data_folder_lies_now() -> None:
+    cluster = topology.moved(a_cluster(), "/elsewhere")
+    assert [member.folder for member in cluster.members] == [
+        *("/elsewhere/m1", "/elsewhere/m2", "/elsewhere/m3")
+    ]
+    assert topology.moved(cluster, "/data") == a_cluster()
