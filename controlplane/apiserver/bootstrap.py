@@ -10,14 +10,14 @@ from typing import Any
 
 from controlplane.api import aggregation
 from controlplane.api.errors import ApiError
+from controlplane.api.lifecycle import DeleteOptions
 from controlplane.api.registry import Registry
-from controlplane.api.resource import Object
-from controlplane.apiserver import default_roles, rbac
+from controlplane.api.resource import Object, Resource
+from controlplane.apiserver import default_roles, rbac, reconciliation
 from controlplane.apiserver.admission.priority import SYSTEM_CLASSES
 from controlplane.objects import Claim, ObjectStore
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-_AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 
 
 class Bootstrap:
@@ -46,11 +46,7 @@ class Bootstrap:
             await self._ensure(
                 "scheduling.k8s.io", "v1", "priorityclasses", _priority_class(name, value)
             )
-        roles = list(default_roles.cluster_roles())
-        for role in _filled(roles):
-            await self._ensure_role("clusterroles", role, "rules")
-        for binding in default_roles.cluster_role_bindings():
-            await self._ensure_role("clusterrolebindings", binding, "subjects")
+        await self._ensure_roles()
         await self._ensure_service()
 
     async def _ensure(
@@ -64,25 +60,60 @@ class Bootstrap:
             if error.reason not in ("AlreadyExists", "Conflict"):
                 raise
 
-    async def _ensure_role(self, plural: str, wanted: Object, field: str) -> None:
+    async def _ensure_roles(self) -> None:
+        """Roles before their bindings; each is written only where something is missing."""
+        roles = self._rbac("clusterroles")
+        known = await self._known(roles)
+        for role in _filled(list(default_roles.cluster_roles())):
+            await self._ensure_completed(roles, known, role, reconciliation.completed_role)
+        bindings = self._rbac("clusterrolebindings")
+        known = await self._known(bindings)
+        for binding in default_roles.cluster_role_bindings():
+            name = str(binding["metadata"]["name"])
+            old = known.get(name)
+            if old is not None and reconciliation.is_of_another_role(old, binding):
+                await self._remove(bindings, old)
+                del known[name]
+            await self._ensure_completed(bindings, known, binding, reconciliation.completed_binding)
+
+    async def _ensure_completed(
+        self,
+        resource: Resource,
+        known: Mapping[str, Object],
+        wanted: Object,
+        complete: Callable[[Object, Object], Object],
+    ) -> None:
         """Create it, or add what it lacks."""
-        resource = self._registry.find(rbac.RBAC_GROUP, "v1", plural)
-        assert resource is not None
-        try:
-            await self._store.create(resource, wanted)
+        name = str(wanted["metadata"]["name"])
+        if name not in known:
+            try:
+                await self._store.create(resource, wanted)
+                return
+            except ApiError as error:
+                if error.reason != "AlreadyExists":  # else another server starts, too
+                    raise
+        elif complete(known[name], wanted) == known[name]:
             return
+        await self._store.update(resource, "", name, lambda old: complete(old, wanted))
+
+    async def _known(self, resource: Resource) -> dict[str, Object]:
+        return {
+            str(one["metadata"]["name"]): one for one in (await self._store.list(resource)).items
+        }
+
+    async def _remove(self, resource: Resource, old: Object) -> None:
+        metadata = old["metadata"]
+        try:
+            options = DeleteOptions(uid=str(metadata["uid"]))
+            await self._store.delete(resource, "", str(metadata["name"]), options=options)
         except ApiError as error:
-            if error.reason != "AlreadyExists":
+            if error.reason not in ("NotFound", "Conflict"):  # else another server was faster
                 raise
 
-        def complete(old: Object) -> Object:
-            annotations = old["metadata"].get("annotations") or {}
-            if annotations.get(_AUTOUPDATE) == "false" or "aggregationRule" in wanted:
-                return old
-            known = list(old.get(field) or ())
-            return {**old, field: known + [one for one in wanted[field] if one not in known]}
-
-        await self._store.update(resource, "", str(wanted["metadata"]["name"]), complete)
+    def _rbac(self, plural: str) -> Resource:
+        resource = self._registry.find(rbac.RBAC_GROUP, "v1", plural)
+        assert resource is not None, plural
+        return resource
 
     async def _ensure_service(self) -> None:
         claims = [

@@ -167,8 +167,7 @@ class Policy:
         """What of these rules a user does not have itself, broken down to single rights."""
         if user.is_master:
             return []
-        own = list(self.rules_for(user, namespace))
-        return [part for rule in wanted for part in _parts(rule) if not _covers(own, part)]
+        return uncovered(list(self.rules_for(user, namespace)), wanted)
 
 
 def _place(found: Object) -> Place:
@@ -196,6 +195,11 @@ def _subjects(user: User) -> Iterator[Subject]:
     yield ("User", user.name)
     for group in user.groups:
         yield ("Group", group)
+
+
+def uncovered(own: Sequence[Rule], wanted: Sequence[Rule]) -> list[Rule]:
+    """What some rules do not allow of what others do, broken down to single rights."""
+    return [part for rule in wanted for part in _parts(rule) if not _covers(own, part)]
 
 
 def _parts(rule: Rule) -> Iterator[Rule]:

@@ -213,3 +213,95 @@ def test_rules_of_default_roles_are_read_as_written() -> None:
     for one in ROLES:
         for rule in one["rules"]:
             assert rule_of(rule).told == {key: value for key, value in rule.items() if value}
+
+
+def test_roles_of_components_are_bound_to_them() -> None:
+    """Row 11.3: the defaults, as Kubernetes' documentation lists them."""
+    found = {
+        one["metadata"]["name"]: {(its["kind"], its["name"]) for its in one["subjects"]}
+        for one in BINDINGS
+    }
+    controllers = (
+        *("clusterrole-aggregation-controller", "generic-garbage-collector"),
+        *("namespace-controller", "resourcequota-controller"),
+        *("root-ca-cert-publisher", "service-account-controller"),
+    )
+    assert found == {
+        "cluster-admin": {("Group", "system:masters")},
+        "system:basic-user": {("Group", "system:authenticated")},
+        "system:discovery": {("Group", "system:authenticated")},
+        "system:monitoring": {("Group", "system:monitoring")},
+        "system:public-info-viewer": {
+            ("Group", "system:authenticated"),
+            ("Group", "system:unauthenticated"),
+        },
+        "system:service-account-issuer-discovery": {("Group", "system:serviceaccounts")},
+        "system:kube-controller-manager": {("User", "system:kube-controller-manager")},
+        "system:kube-scheduler": {("User", "system:kube-scheduler")},
+        "system:volume-scheduler": {("User", "system:kube-scheduler")},
+        "system:node-proxier": {("User", "system:kube-proxy")},
+        "system:node": set(),
+        "system:kube-dns": {("ServiceAccount", "kube-dns")},
+        **{f"system:controller:{name}": {("ServiceAccount", name)} for name in controllers},
+    }
+    accounts = [its for one in BINDINGS for its in one["subjects"] if its["kind"][0] == "S"]
+    assert {its["namespace"] for its in accounts} == {"kube-system"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("system:node-bootstrapper", "system:node-problem-detector", "system:kubelet-api-admin"),
+        *("system:auth-delegator", "system:kube-aggregator"),
+        "system:persistent-volume-provisioner",
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+    ],
+)
+def test_other_roles_wait_for_whoever_binds_them(name: str) -> None:
+    assert name in [one["metadata"]["name"] for one in ROLES]
+    assert name not in [one["metadata"]["name"] for one in BINDINGS]
+
+
+@pytest.mark.parametrize(
+    ("user", "verb", "group", "plural", "name", "is_allowed"),
+    [
+        ("system:kube-scheduler", "create", "", "pods/binding", "p", True),
+        ("system:kube-scheduler", "update", "", "pods/status", "p", True),
+        ("system:kube-scheduler", "update", "", "pods", "p", False),
+        ("system:kube-scheduler", "update", "", "persistentvolumes", "v", True),
+        ("system:kube-scheduler", "get", "", "secrets", "s", False),
+        ("system:kube-scheduler", "update", "coordination.k8s.io", "leases", "x", False),
+        (
+            "system:kube-scheduler",
+            *("update", "coordination.k8s.io", "leases", "kube-scheduler", True),
+        ),
+        ("system:kube-controller-manager", "list", "any.example.com", "things", "", True),
+        ("system:kube-controller-manager", "create", "", "serviceaccounts/token", "a", True),
+        ("system:kube-controller-manager", "delete", "", "pods", "p", False),
+        ("system:kube-proxy", "watch", "discovery.k8s.io", "endpointslices", "", True),
+        ("system:kube-proxy", "create", "events.k8s.io", "events", "", True),
+        ("system:kube-proxy", "list", "", "pods", "", False),
+        ("system:serviceaccount:kube-system:kube-dns", "watch", "", "services", "", True),
+        ("system:serviceaccount:default:kube-dns", "watch", "", "services", "", False),
+        (
+            "system:serviceaccount:kube-system:generic-garbage-collector",
+            *("delete", "apps", "replicasets", "r", True),
+        ),
+        (
+            "system:serviceaccount:kube-system:clusterrole-aggregation-controller",
+            *("escalate", RBAC, "clusterroles", "view", True),
+        ),
+        (
+            "system:serviceaccount:kube-system:service-account-controller",
+            *("create", "", "serviceaccounts", "default", True),
+        ),
+        ("system:node:n1", "get", "", "secrets", "s", False),
+    ],
+)
+def test_what_components_may(
+    user: str, verb: str, group: str, plural: str, name: str, *, is_allowed: bool
+) -> None:
+    """Row 11.3."""
+    asked = Attributes(verb=verb, group=group, resource=plural, namespace="x", name=name)
+    assert policy().allows(User(name=user), asked) is is_allowed
