@@ -42,15 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     component = COMPONENTS[options.component]
     try:
-        chosen = component.settings_of(options)
+        work = component.run(component.settings_of(options))
+        return uvloop.run(_until_signal(options.component, work))
     except SettingsError as error:
         print(f"controlplane {options.component}: {error}", file=sys.stderr)
         return 2
-    return uvloop.run(_until_signal(options.component, component.run(chosen)))
 
 
 async def _until_signal(name: str, work: Awaitable[None]) -> int:
-    """Until SIGTERM or SIGINT; the exit status, which is another when it ends without."""
+    """Until SIGTERM or SIGINT; the exit status, which is another when it ends without.
+
+    Raises SettingsError: some settings show only when they are used that they cannot be.
+    """
     running = asyncio.ensure_future(work)
     is_told = asyncio.Event()
 
@@ -67,6 +70,8 @@ async def _until_signal(name: str, work: Awaitable[None]) -> int:
         if is_told.is_set():
             return 0
         logger.critical("%s ends: it was cancelled from within", name, exc_info=True)
+    except SettingsError:
+        raise
     except Exception as error:
         logger.critical("%s ends: %s", name, "; ".join(_causes(error)), exc_info=True)
     else:

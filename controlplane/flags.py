@@ -6,6 +6,8 @@ PURE but for reading the files that flags name.
 import argparse
 import base64
 import re
+import ssl
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import yaml
 from controlplane.tokens import Key
 from kvstore.client import Client, Tls, connect
 
+_LIKE = "URL[,URL…], please, like https://127.0.0.1:2379"
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)", re.ASCII)
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -42,11 +45,17 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """What everyone needs to read and write objects."""
     add = parser.add_argument
-    add("--store-endpoints", "--etcd-servers", required=True, metavar="URL[,URL…]")
-    add("--store-cafile", "--etcd-cafile", default="", metavar="FILE")
-    add("--store-certfile", "--etcd-certfile", default="", metavar="FILE")
-    add("--store-keyfile", "--etcd-keyfile", default="", metavar="FILE")
-    add("--encryption-provider-config", default="", metavar="FILE")
+    told = "client addresses of the store's members"
+    names = ("--store-endpoints", "--etcd-servers")
+    add(*names, required=True, metavar="URL[,URL…]", help=told)
+    told = "authority of the store's certificates, PEM; without it plain HTTP is spoken"
+    add("--store-cafile", "--etcd-cafile", default="", metavar="FILE", help=told)
+    told = "certificate that is shown to the store, PEM"
+    add("--store-certfile", "--etcd-certfile", default="", metavar="FILE", help=told)
+    told = "key of that certificate, PEM"
+    add("--store-keyfile", "--etcd-keyfile", default="", metavar="FILE", help=told)
+    told = "how Secrets are encrypted in the store: an EncryptionConfiguration with aesgcm keys"
+    add("--encryption-provider-config", default="", metavar="FILE", help=told)
 
 
 def store_of(options: argparse.Namespace) -> StoreSettings:
@@ -54,14 +63,22 @@ def store_of(options: argparse.Namespace) -> StoreSettings:
     tls = (options.store_cafile, options.store_certfile, options.store_keyfile)
     if any(tls) and not all(tls):
         raise SettingsError("--store-cafile, --store-certfile and --store-keyfile go together")
-    return StoreSettings(
-        endpoints=tuple(_endpoint(one) for one in options.store_endpoints.split(",") if one),
-        tls=tls if all(tls) else None,
-    )
+    if all(tls):
+        check_authority("--store-cafile", tls[0])
+        check_pair("--store-certfile and --store-keyfile", tls[1], tls[2])
+    endpoints = tuple(_endpoint(one) for one in options.store_endpoints.split(",") if one.strip())
+    if not endpoints:
+        raise SettingsError(f"--store-endpoints: none is named: {_LIKE}")
+    return StoreSettings(endpoints=endpoints, tls=tls if all(tls) else None)
 
 
 def _endpoint(text: str) -> str:
-    return text.strip().removeprefix("https://").removeprefix("http://")
+    place = text.strip().removeprefix("https://").removeprefix("http://").removesuffix("/")
+    host, _, port = place.rpartition(":")
+    is_port = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    if not host or not is_port or set(host) & set("/@ "):
+        raise SettingsError(f"--store-endpoints: {text.strip()!r} is no member's address: {_LIKE}")
+    return place
 
 
 def duration_seconds(flag: str, text: str) -> float:
@@ -80,14 +97,49 @@ def read(path: str) -> bytes:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from None
 
 
+def read_private(path: str) -> bytes:
+    """A file with something secret in it. Raises SettingsError where everybody can read it."""
+    data = read(path)
+    if Path(path).stat().st_mode & stat.S_IROTH:
+        raise SettingsError(f"{path} can be read by everybody on this machine: chmod 600 {path}")
+    return data
+
+
+def check_pair(flag: str, certificate: str, key: str) -> None:
+    """Raises SettingsError unless they are a certificate and its key."""
+    read(certificate)
+    read_private(key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # Whoever starts a server is not there to be asked for a password.
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except ssl.SSLError as error:
+        why = "are not PEM files of a certificate and a key without a password"
+        if error.reason == "KEY_VALUES_MISMATCH":
+            why = "do not belong together: the key is another certificate's"
+        raise SettingsError(f"{flag}: {certificate} and {key} {why}") from None
+
+
+def check_authority(flag: str, path: str) -> None:
+    """Raises SettingsError unless it has certificates in PEM."""
+    read(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise SettingsError(f"{flag}: {path} has no certificate in PEM") from None
+
+
 def token_keys(paths: Sequence[str]) -> tuple[Key, ...]:
     """Of PEM files; the first signs. Raises SettingsError."""
     found = []
     for path in paths:
         try:
-            found.append(Key(read(path)))
+            key = Key(read(path))
         except ValueError as error:
             raise SettingsError(f"{path} is no key: {error}") from None
+        if key.private is not None:
+            read_private(path)
+        found.append(key)
     if found[0].private is None:
         raise SettingsError(f"{paths[0]} is a public key: a private one signs")
     return tuple(found)
@@ -98,7 +150,7 @@ def encryption_keys(path: str) -> tuple[tuple[str, bytes], ...]:
     if not path:
         return ()
     try:
-        tree = yaml.safe_load(read(path))
+        tree = yaml.safe_load(read_private(path))
         keys = [
             (str(key["name"]), base64.b64decode(key["secret"], validate=True))
             for resources in tree["resources"]

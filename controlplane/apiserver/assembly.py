@@ -1,6 +1,7 @@
 """Puts the parts of an API server together, and runs it."""
 
 import asyncio
+import errno
 import random
 import ssl
 import sys
@@ -106,13 +107,28 @@ class Assembly:
     # ------------------------------------------------------------------ running
 
     async def run(self, announce: Callable[[str], None]) -> None:
-        """Serve until cancelled; `announce` is told the URL once all is ready."""
+        """Serve until cancelled; `announce` is told the URL once all is ready.
+
+        Raises SettingsError where nothing can be served.
+        """
+        try:
+            await self._run(announce)
+        except BaseExceptionGroup as group:
+            for error in group.exceptions:
+                if isinstance(error, SettingsError):
+                    raise error from None
+            raise
+
+    async def _run(self, announce: Callable[[str], None]) -> None:
         settings = self._settings
         http = self.http
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cacher.run())
             await self.cacher.is_ready.wait()
-            port = await http.listen(settings.host, settings.port)
+            try:
+                port = await http.listen(settings.host, settings.port)
+            except OSError as error:
+                raise _unservable(settings, error) from None
             try:
                 await self._bootstrap(port)
                 scheme = "https" if settings.certificate else "http"
@@ -214,6 +230,20 @@ class Assembly:
             return ""
 
         return {"etcd": store, "informer-sync": store}
+
+
+def _unservable(settings: Settings, error: OSError) -> SettingsError:
+    place = f"port {settings.port} of {settings.host}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            why = f"--secure-port: {place} is in use by another program: stop it, or name another"
+        case errno.EADDRNOTAVAIL:
+            why = f"--bind-address: this machine has no address {settings.host}"
+        case errno.EACCES:
+            why = f"--secure-port: {place} is for root only: name one from 1024 on"
+        case _:
+            why = f"cannot listen on {place}: {error.strerror}"
+    return SettingsError(why)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -6,6 +6,7 @@ PURE but for reading the files that flags name.
 import argparse
 import csv
 import ipaddress
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +15,8 @@ from controlplane.apiserver.audit_policy import EVERYTHING, Policy, policy_of
 from controlplane.apiserver.users import User
 from controlplane.flags import SettingsError, StoreSettings
 from controlplane.tokens import Key
+
+_SERVICES_MAX = 1 << 20  # addresses, as kube-apiserver's
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,58 +48,74 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The command line of `controlplane apiserver`."""
     flags.add_store_flags(parser)
+    _add_serving_flags(parser)
+    _add_identity_flags(parser)
     add = parser.add_argument
-    add("--bind-address", default="127.0.0.1", metavar="ADDRESS")
-    add(
-        "--secure-port", type=int, default=6443, metavar="PORT", help="0: any (default %(default)s)"
-    )
-    add("--advertise-address", default="", metavar="ADDRESS")
-    add("--tls-cert-file", default="", metavar="FILE", help="without it plain HTTP is served")
-    add("--tls-private-key-file", default="", metavar="FILE")
-    add("--client-ca-file", default="", metavar="FILE")
-    add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR")
-    add("--service-node-port-range", default="30000-32767", metavar="FIRST-LAST")
-    add("--service-account-issuer", default="https://kubernetes.default.svc", metavar="URL")
-    add("--service-account-signing-key-file", required=True, metavar="FILE")
-    add("--service-account-key-file", action="append", default=[], metavar="FILE")
-    add("--api-audiences", default="", metavar="NAME[,NAME…]")
-    add("--token-auth-file", default="", metavar="FILE", help='CSV: token,user,uid,"group,group"')
-    add("--anonymous-auth", choices=("true", "false"), default="true")
-    add(
-        "--etcd-compaction-interval",
-        default="5m0s",
-        metavar="DURATION",
-        help="how often the store is compacted, like 5m or 90s; 0: never (default %(default)s)",
-    )
-    add("--audit-log-path", default="", metavar="FILE", help="-: standard output")
-    add("--audit-policy-file", default="", metavar="FILE", help="default: Metadata of everything")
-    add(
-        "--audit-log-maxsize",
-        type=int,
-        default=100,
-        metavar="MEGABYTES",
-        help="a larger log is put aside and a new one begun; 0: never (default %(default)s)",
-    )
-    add(
-        "--audit-log-maxbackup",
-        type=int,
-        default=0,
-        metavar="COUNT",
-        help="logs put aside that are kept; 0: all (default %(default)s)",
-    )
+    shown = "(default %(default)s)"
+    told = f"addresses of services {shown}"
+    add("--service-cluster-ip-range", default="10.96.0.0/12", metavar="CIDR", help=told)
+    told = f"ports of services on every node {shown}"
+    add("--service-node-port-range", default="30000-32767", metavar="FIRST-LAST", help=told)
+    told = f"how often the store is compacted, like 5m or 90s; 0: never {shown}"
+    add("--etcd-compaction-interval", default="5m0s", metavar="DURATION", help=told)
+    told = "where the audit log is written; -: standard output; default: nowhere"
+    add("--audit-log-path", default="", metavar="FILE", help=told)
+    told = "what is audited, and how much of it; default: everything, at Metadata"
+    add("--audit-policy-file", default="", metavar="FILE", help=told)
+    told = f"a larger audit log is put aside and a new one begun; 0: never {shown}"
+    add("--audit-log-maxsize", type=int, default=100, metavar="MEGABYTES", help=told)
+    told = f"audit logs put aside that are kept; 0: all {shown}"
+    add("--audit-log-maxbackup", type=int, default=0, metavar="COUNT", help=told)
+
+
+def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    told = "address to listen on; 0.0.0.0: all (default %(default)s)"
+    add("--bind-address", default="127.0.0.1", metavar="ADDRESS", help=told)
+    told = "port to listen on; 0: any (default %(default)s)"
+    add("--secure-port", type=int, default=6443, metavar="PORT", help=told)
+    told = "where pods and other servers reach this one; default: --bind-address"
+    add("--advertise-address", default="", metavar="ADDRESS", help=told)
+    told = "certificate of this server, PEM; without it plain HTTP is served"
+    add("--tls-cert-file", default="", metavar="FILE", help=told)
+    add("--tls-private-key-file", default="", metavar="FILE", help="key of that certificate, PEM")
+
+
+def _add_identity_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    told = "authority whose certificates name users (CN) and groups (O), PEM"
+    add("--client-ca-file", default="", metavar="FILE", help=told)
+    told = "who issues tokens of service accounts (default %(default)s)"
+    issuer = "https://kubernetes.default.svc"
+    add("--service-account-issuer", default=issuer, metavar="URL", help=told)
+    told = "private key that signs tokens of service accounts, PEM"
+    add("--service-account-signing-key-file", required=True, metavar="FILE", help=told)
+    told = "a further key by which such tokens are known, PEM; may be given again"
+    add("--service-account-key-file", action="append", default=[], metavar="FILE", help=told)
+    told = "for whom such tokens are; default: the issuer"
+    add("--api-audiences", default="", metavar="NAME[,NAME…]", help=told)
+    told = 'users by their tokens, CSV: token,user,uid,"group,group"'
+    add("--token-auth-file", default="", metavar="FILE", help=told)
+    told = "whether who shows nothing is system:anonymous, or 401 (default %(default)s)"
+    add("--anonymous-auth", choices=("true", "false"), default="true", help=told)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Raises SettingsError."""
     if bool(options.tls_cert_file) != bool(options.tls_private_key_file):
         raise SettingsError("--tls-cert-file and --tls-private-key-file go together")
-    issuer = options.service_account_issuer
+    if options.tls_cert_file:
+        pair = (options.tls_cert_file, options.tls_private_key_file)
+        flags.check_pair("--tls-cert-file and --tls-private-key-file", *pair)
+    if options.client_ca_file:
+        flags.check_authority("--client-ca-file", options.client_ca_file)
+    issuer = _issuer(options.service_account_issuer)
     key_files = [options.service_account_signing_key_file, *options.service_account_key_file]
     return Settings(
         store=flags.store_of(options),
-        host=options.bind_address,
-        port=options.secure_port,
-        advertise_address=options.advertise_address or options.bind_address,
+        host=_address("--bind-address", options.bind_address),
+        port=_port(options.secure_port),
+        advertise_address=_advertised(options.advertise_address, options.bind_address),
         certificate=options.tls_cert_file,
         key=options.tls_private_key_file,
         client_authority=options.client_ca_file,
@@ -134,6 +153,38 @@ def _audit_policy(path: str) -> Policy:
         raise SettingsError(f"--audit-policy-file {path} is no audit policy: {error}") from None
 
 
+def _address(flag: str, text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise SettingsError(f"{flag}: {text!r} is no IP address") from None
+
+
+def _advertised(text: str, bound: str) -> str:
+    address = _address("--advertise-address" if text else "--bind-address", text or bound)
+    if ipaddress.ip_address(address).is_unspecified:
+        raise SettingsError(
+            f"--advertise-address: {address} is no place that pods can reach: name the address of "
+            "this machine that they are to use"
+        )
+    return address
+
+
+def _port(number: int) -> int:
+    if not 0 <= number < 65536:
+        raise SettingsError(f"--secure-port: {number} is no port: 1 to 65535, or 0 for any")
+    return number
+
+
+def _issuer(text: str) -> str:
+    """As Kubernetes: a name without a colon is any, with one it is a URL."""
+    if not text or (":" in text and not urlsplit(text).netloc):
+        raise SettingsError(
+            f"--service-account-issuer: {text!r} is no URL like https://kubernetes.default.svc"
+        )
+    return text
+
+
 def _network(text: str) -> str:
     try:
         network = ipaddress.ip_network(text)
@@ -141,6 +192,9 @@ def _network(text: str) -> str:
         raise SettingsError(f"--service-cluster-ip-range: {error}") from None
     if network.num_addresses < 8:
         raise SettingsError("--service-cluster-ip-range: it needs 8 addresses at least")
+    if network.num_addresses > _SERVICES_MAX:
+        widest = network.max_prefixlen - 20
+        raise SettingsError(f"--service-cluster-ip-range: {text} is too large: /{widest} at most")
     return str(network)
 
 
@@ -155,7 +209,7 @@ def _tokens(path: str) -> dict[str, User]:
     if not path:
         return {}
     try:
-        rows = list(csv.reader(flags.read(path).decode().splitlines()))
+        rows = list(csv.reader(flags.read_private(path).decode().splitlines()))
     except (ValueError, csv.Error) as error:
         raise SettingsError(f"{path} is no CSV file: {error}") from None
     users: dict[str, User] = {}

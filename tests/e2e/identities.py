@@ -53,12 +53,14 @@ class Authority:
         )
         identity = Identity(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         identity.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        identity.key.touch(mode=0o600)
         identity.key.write_bytes(_pem(key))
         return identity
 
 
 def new_key(path: Path) -> Path:
     """A private key of its own, for signing tokens."""
+    path.touch(mode=0o600)
     path.write_bytes(_pem(ec.generate_private_key(ec.SECP256R1())))
     return path
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster import certificates
 from controlplane.apiserver.audit_policy import EVERYTHING
 from controlplane.apiserver.settings import Settings, add_flags, settings_of
 from controlplane.apiserver.users import User
@@ -18,6 +19,7 @@ from tests.controlplane.test_tokens import pair, private_pem, public_pem
 
 def settings(folder: Path, *flags: str, key: bytes = b"") -> Settings:
     signing = folder / "sa.key"
+    signing.touch(mode=0o600)
     signing.write_bytes(key or private_pem(pair("p256")))
     parser = argparse.ArgumentParser()
     add_flags(parser)
@@ -28,6 +30,7 @@ def settings(folder: Path, *flags: str, key: bytes = b"") -> Settings:
 
 def file(folder: Path, content: bytes | str) -> str:
     path = folder / "file"
+    path.touch(mode=0o600)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return str(path)
 
@@ -46,6 +49,14 @@ def test_what_is_not_said(tmp_path: Path) -> None:
     assert found.audiences == (found.issuer,)
     assert found.allows_anonymous
     assert found.store.tls is None
+
+
+def test_help_says_of_each_flag_what_it_is_for() -> None:
+    parser = argparse.ArgumentParser(prog="controlplane apiserver")
+    add_flags(parser)
+    flags = {action.option_strings[0]: action for action in parser._actions}
+    assert [name for name, action in flags.items() if not action.help] == []
+    assert "default 6443" in " ".join(parser.format_help().split())
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,23 @@ def test_the_store_is_compacted_every_five_minutes_as_kube_apiserver_does(tmp_pa
         ("--audit-log-maxsize=-1", "--audit-log-maxsize: -1 is less than 0"),
         ("--audit-log-maxbackup=-1", "--audit-log-maxbackup: -1"),
         ("--audit-policy-file=/nowhere", "cannot read /nowhere"),
+        ("--bind-address=x", "--bind-address: 'x' is no IP address"),
+        ("--bind-address=300.0.0.1", "no IP address"),
+        ("--bind-address=0.0.0.0", "--advertise-address: 0.0.0.0 is no place that pods can reach"),
+        ("--advertise-address=pods.local", "--advertise-address: 'pods.local' is no IP address"),
+        ("--secure-port=-1", "--secure-port: -1 is no port"),
+        ("--secure-port=65536", "1 to 65535, or 0 for any"),
+        ("--service-account-issuer=", "is no URL like https://kubernetes.default.svc"),
+        ("--service-account-issuer=https:x", "is no URL like"),
+        ("--service-cluster-ip-range=10.0.0.0/11", "10.0.0.0/11 is too large: /12 at most"),
+        ("--service-cluster-ip-range=fd00::/107", "/108 at most"),
+        ("--client-ca-file=/nowhere", "cannot read /nowhere"),
+        ("--store-endpoints=", "--store-endpoints: none is named"),
+        ("--store-endpoints=http://,", "'http://' is no member's address"),
+        ("--store-endpoints=127.0.0.1", "like https://127.0.0.1:2379"),
+        ("--store-endpoints=127.0.0.1:x", "like https://127.0.0.1:2379"),
+        ("--store-endpoints=127.0.0.1:99999", "like https://127.0.0.1:2379"),
+        ("--store-endpoints=http://a:1/b:2", "like https://127.0.0.1:2379"),
         ("--store-cafile=x", "go together"),
         ("--tls-cert-file=x", "go together"),
         ("--token-auth-file=/nowhere/at/all", "cannot read /nowhere/at/all"),
@@ -86,6 +114,61 @@ def test_the_store_is_compacted_every_five_minutes_as_kube_apiserver_does(tmp_pa
 )
 def test_what_cannot_be_used_is_told(tmp_path: Path, flag: str, word: str) -> None:
     assert word in fault(tmp_path, flag)
+
+
+def test_who_listens_on_all_addresses_says_which_one_others_use(tmp_path: Path) -> None:
+    found = settings(tmp_path, "--bind-address=0.0.0.0", "--advertise-address=192.0.2.1")
+    assert (found.host, found.advertise_address) == ("0.0.0.0", "192.0.2.1")
+
+
+def test_several_members_are_named_in_any_spelling(tmp_path: Path) -> None:
+    found = settings(tmp_path, "--store-endpoints=http://a:1, https://[::1]:2/,c:3,")
+    assert found.store.endpoints == ("a:1", "[::1]:2", "c:3")
+
+
+def test_certificates_are_looked_at_before_anything_is_served(tmp_path: Path) -> None:
+    made, other = (certificates.ensure(tmp_path / name) for name in ("a", "b"))
+    good, key = made.apiserver, other.apiserver.key
+    serving = ("--tls-cert-file={}", "--tls-private-key-file={}")
+    to_store = ("--store-certfile={}", "--store-keyfile={}", f"--store-cafile={good.authority}")
+    for flags in (serving, to_store):
+        for paths, word in (
+            ((good.certificate, key), "the key is another certificate's"),
+            ((good.authority, key), "the key is another certificate's"),
+            ((key, key), "not PEM files of a certificate and a key"),
+            ((good.certificate, good.certificate), "not PEM files of a certificate and a key"),
+            ((good.certificate, "/nowhere"), "cannot read /nowhere"),
+            (("/nowhere", key), "cannot read /nowhere"),
+        ):
+            given = zip(flags[:2], paths, strict=True)
+            filled = [flag.format(path) for flag, path in given]
+            assert word in fault(tmp_path, *filled, *flags[2:])
+    sealed = file(tmp_path, private_pem(pair("p256"), password=b"secret"))
+    filled = [serving[0].format(good.certificate), serving[1].format(sealed)]
+    assert "without a password" in fault(tmp_path, *filled)
+    assert "has no certificate in PEM" in fault(tmp_path, f"--client-ca-file={key}")
+    whole = [serving[0].format(good.certificate), serving[1].format(good.key)]
+    found = settings(tmp_path, *whole, f"--client-ca-file={good.authority}")
+    assert found.certificate == good.certificate
+
+
+def test_what_is_secret_is_for_nobody_else_to_read(tmp_path: Path) -> None:
+    made = certificates.ensure(tmp_path)
+    files = {
+        "--encryption-provider-config": file(tmp_path, configuration(key())),
+        "--token-auth-file": file(tmp_path, "t1,bob,7"),
+        "--service-account-key-file": made.service_account_key,
+        f"--tls-cert-file={made.apiserver.certificate} --tls-private-key-file": made.apiserver.key,
+    }
+    for flag, path in files.items():
+        Path(path).chmod(0o644)
+        assert f"everybody on this machine: chmod 600 {path}" in fault(
+            tmp_path, *f"{flag}={path}".split()
+        )
+        Path(path).chmod(0o640)  # a group is somebody's choice
+    shown = Path(made.apiserver.authority)
+    shown.chmod(0o644)
+    settings(tmp_path, f"--client-ca-file={shown}")
 
 
 def test_an_audit_policy_is_read_and_logs_are_put_aside_at_100_megabytes(tmp_path: Path) -> None:

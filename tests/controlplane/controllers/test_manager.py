@@ -177,7 +177,7 @@ def test_command_line_that_cannot_be_used_is_refused(
         (f"--service-account-private-key-file={tmp_path / 'empty'}", "is no key"),
         ("--store-cafile=x", "go together"),
     ):
-        assert main(["controllers", "--store-endpoints=x", flag]) == 2
+        assert main(["controllers", "--store-endpoints=x:1", flag]) == 2
         assert told in capsys.readouterr().err
 
 
