@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 SOCKET_NAME = "control.sock"
+ANSWER_SECONDS_MAX = 120.0  # a change of the membership may wait for the store
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -29,6 +30,16 @@ def _short_path(folder: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def _for_owner_only() -> Iterator[None]:
+    """What is made meanwhile is never anybody else's, also where the folder is open to all."""
+    earlier = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(earlier)
+
+
 @contextlib.asynccontextmanager
 async def serve(folder: Path, handle: Handler) -> AsyncIterator[None]:
     """Answer requests until the context ends."""
@@ -42,9 +53,8 @@ async def serve(folder: Path, handle: Handler) -> AsyncIterator[None]:
             await writer.drain()
 
     (folder / SOCKET_NAME).unlink(missing_ok=True)
-    with _short_path(folder) as path:
+    with _short_path(folder) as path, _for_owner_only():
         server = await asyncio.start_unix_server(on_client, path)
-    os.chmod(folder / SOCKET_NAME, 0o600)  # noqa: PTH101
     try:
         yield
     finally:
@@ -53,7 +63,9 @@ async def serve(folder: Path, handle: Handler) -> AsyncIterator[None]:
 
 
 async def request(folder: Path, message: dict[str, Any]) -> dict[str, Any]:
-    """Ask the cluster that runs in `folder`. Raises NotRunningError."""
+    """Ask the cluster that runs in `folder`. Raises NotRunningError, also when nothing comes back
+    within ANSWER_SECONDS_MAX.
+    """
     try:
         with _short_path(folder) as path:
             reader, writer = await asyncio.open_unix_connection(path)
@@ -62,9 +74,14 @@ async def request(folder: Path, message: dict[str, Any]) -> dict[str, Any]:
             f"no cluster runs in {folder}: start one with `cluster up --data {folder}`"
         ) from error
     try:
-        writer.write(json.dumps(message).encode() + b"\n")
-        await writer.drain()
-        line = await reader.readline()
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            writer.write(json.dumps(message).encode() + b"\n")
+            await writer.drain()
+            line = await reader.readline()
+    except TimeoutError:
+        raise NotRunningError(
+            f"the launcher in {folder} does not answer: is it stopped? (kill -CONT)"
+        ) from None
     finally:
         writer.close()
     if not line:

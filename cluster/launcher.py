@@ -170,13 +170,13 @@ class Launcher:
         if self.cluster.intended is not None:
             # It may count for the quorum already: then nothing works before it runs.
             answer = await self._change(self._add_member)
-            print(answer.get("done") or answer.get("error"), flush=True)
+            _say(answer.get("done") or answer["error"])
         lines = self._paste_lines()
         members, control_plane = await self._until_healthy()
-        print(output.tables(members, control_plane))
+        _say(output.tables(members, control_plane))
         if self._policies is not None and not self.cluster.is_tls:
-            print("\nThe store serves plain HTTP, as this data folder was made.")
-        print("", *lines, "", "healthy", sep="\n", flush=True)
+            _say("\nThe store serves plain HTTP, as this data folder was made.")
+        _say("\n".join(("", *lines, "", "healthy")))
 
     async def _until_healthy(self) -> tuple[list[MemberStatus], list[ComponentStatus]]:
         """Wait for everyone; who takes long is named, and where it says why."""
@@ -189,8 +189,8 @@ class Launcher:
                 return members, control_plane
             if time.monotonic() - told_at > _PATIENCE_SECONDS:
                 told_at = time.monotonic()
-                logs = ", ".join(str(self.folder / f"{name}.log") for name in late)
-                print(f"waiting for {', '.join(late)}: see {logs}", flush=True)
+                places = ", ".join(str(self.folder / f"{name}.log") for name in late)
+                _say(f"waiting for {', '.join(late)}: see {places}")
             await asyncio.sleep(_PROBE_SECONDS)
 
     def _paste_lines(self) -> list[str]:
@@ -243,7 +243,7 @@ class Launcher:
         except OutcomeUnknownError as error:
             return {"error": str(error)}
         except OSError as error:
-            return {"error": f"cannot remember it in {self.folder}: {error}"}
+            return {"error": f"the launcher lacks a file: {error}"}
         except (KvError, LaunchError) as error:
             return {"error": f"the membership stays as it is: {error}"}
 
@@ -323,7 +323,9 @@ def _signal(supervisor: Supervisor, action: str, name: str) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    """Tell whoever started it. If nobody listens any more, what runs goes on."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def _program(name: str) -> str:

@@ -67,7 +67,10 @@ class ApiProbe:
         body = await self._get(path)
         if body is None:
             return False
-        spec = msgspec.json.decode(body, type=_Lease).spec
+        try:
+            spec = msgspec.json.decode(body, type=_Lease).spec
+        except msgspec.MsgspecError:  # somebody has written something else there
+            return False
         if not spec.holder or spec.renewed_at is None:
             return False
         return now < spec.renewed_at.timestamp() + spec.duration_seconds
@@ -76,19 +79,19 @@ class ApiProbe:
         return await asyncio.to_thread(self._get_blocking, path)
 
     def _get_blocking(self, path: str) -> bytes | None:
-        """The body of a good answer."""
-        context = ssl.create_default_context(cafile=self._admin.authority)
-        context.load_cert_chain(self._admin.certificate, self._admin.key)
-        connection = http.client.HTTPSConnection(
-            self._address, timeout=_TIMEOUT_SECONDS, context=context
-        )
-        with contextlib.closing(connection):
-            try:
+        """The body of a good answer; None: there is none, or our certificate is gone."""
+        try:
+            context = ssl.create_default_context(cafile=self._admin.authority)
+            context.load_cert_chain(self._admin.certificate, self._admin.key)
+            connection = http.client.HTTPSConnection(
+                self._address, timeout=_TIMEOUT_SECONDS, context=context
+            )
+            with contextlib.closing(connection):
                 connection.request("GET", path)
                 response = connection.getresponse()
                 body = response.read()
-            except (OSError, http.client.HTTPException):
-                return None
+        except (OSError, http.client.HTTPException):
+            return None
         return body if response.status == http.HTTPStatus.OK else None
 
 
