@@ -23,6 +23,7 @@ class Authorizer:
         self._cacher = cacher
         self._policy = Policy()
         self._seen = (-1, 0)  # generation of the cache, and its revision
+        self._counts: dict[str, int] = {}  # plural -> changes of its cache
 
     @property
     def policy(self) -> Policy:
@@ -39,17 +40,24 @@ class Authorizer:
     def _build(self) -> None:
         self._policy = Policy()
         for plural in (*_ROLES, *_BINDINGS):
-            for entry in self._cacher.cache.of(RBAC_GROUP, plural).scan(""):
+            of_plural = self._cacher.cache.of(RBAC_GROUP, plural)
+            self._counts[plural] = of_plural.changes
+            for entry in of_plural.scan(""):
                 self._take(plural, entry)
 
     def _follow(self, revision: int) -> bool:
-        """Take up what came after a revision; False: not all of it is known any more."""
+        """Take up what came after a revision; False: not all of it is known any more, or told.
+
+        Nobody is told of what cannot be read, and rights that it gave before must not stay.
+        """
         changes: list[tuple[str, Change]] = []
         for plural in (*_ROLES, *_BINDINGS):
-            of_plural = self._cacher.cache.of(RBAC_GROUP, plural).since(revision)
-            if of_plural is None:
+            of_plural = self._cacher.cache.of(RBAC_GROUP, plural)
+            told = of_plural.since(revision)
+            if told is None or self._counts[plural] + len(told) != of_plural.changes:
                 return False
-            changes.extend((plural, change) for change in of_plural)
+            self._counts[plural] = of_plural.changes
+            changes.extend((plural, change) for change in told)
         for plural, change in changes:
             if change.is_deletion:
                 self._drop(plural, _place(change.new))

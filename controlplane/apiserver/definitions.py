@@ -12,7 +12,7 @@ import orjson
 
 from controlplane.api import customresources
 from controlplane.api.registry import Registry
-from controlplane.apiserver.cache import ObjectCache
+from controlplane.apiserver.cache import Entry, ObjectCache
 
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 
@@ -20,36 +20,52 @@ _log = logging.getLogger(__name__)
 
 
 class Definitions:
-    """`step` after every change of the cache; cheap when no definition changed."""
+    """`step` after every change of the cache: it looks at the definitions that have changed."""
 
     def __init__(self, registry: Registry, cache: Callable[[], ObjectCache]) -> None:
         self._registry = registry
         self._cache = cache
-        self._seen: tuple[int, int] = (-1, -1)
+        self._followed: ObjectCache | None = None
+        self._revision = 0
+        self._places: dict[str, tuple[str, str]] = {}  # key of a definition -> what it defines
         self._served: dict[tuple[str, str], bytes] = {}
 
     def step(self) -> None:
         """Serve what the definitions say now."""
         cache = self._cache()
         of_definitions = cache.of(GROUP, PLURAL)
-        seen = (id(cache), of_definitions.changes)
-        if seen == self._seen:
+        changes = of_definitions.since(self._revision) if cache is self._followed else None
+        self._followed, self._revision = cache, cache.revision
+        if changes is None:
+            entries = {entry.key: entry for entry in of_definitions.scan("")}
+            for key in self._places.keys() - entries.keys():
+                self._forget(key)
+            for entry in entries.values():
+                self._take(entry)
             return
-        self._seen = seen
-        wanted: dict[tuple[str, str], tuple[bytes, Any]] = {}
-        for entry in of_definitions.scan(""):
-            definition = orjson.loads(entry.raw)
-            place = self._place(definition)
-            if place is not None:
-                # Only what is said of it counts: its status changes with every look at it.
-                told = orjson.dumps(definition["spec"], option=orjson.OPT_SORT_KEYS)
-                wanted[place] = (told, definition)
-        for place in self._served.keys() - wanted.keys():
+        for change in changes:
+            if change.is_deletion:
+                self._forget(change.new.key)
+            else:
+                self._take(change.new)
+
+    def _take(self, entry: Entry) -> None:
+        definition = orjson.loads(entry.raw)
+        place = self._place(definition)
+        if place != self._places.get(entry.key):
+            self._forget(entry.key)
+        if place is None:
+            return
+        self._places[entry.key] = place
+        # Only what is said of it counts: its status changes with every look at it.
+        told = orjson.dumps(definition["spec"], option=orjson.OPT_SORT_KEYS)
+        if self._served.get(place) != told:
+            self._serve(place, told, definition)
+
+    def _forget(self, key: str) -> None:
+        place = self._places.pop(key, None)
+        if place is not None and self._served.pop(place, None) is not None:
             self._registry.remove(*place)
-            del self._served[place]
-        for place, (told, definition) in wanted.items():
-            if self._served.get(place) != told:
-                self._serve(place, told, definition)
 
     def _place(self, definition: Any) -> tuple[str, str] | None:
         """Group and plural of what it defines; None: it is not served.

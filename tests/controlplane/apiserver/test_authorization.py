@@ -186,6 +186,19 @@ def test_what_says_nothing_valid_gives_no_rights_and_takes_none_of_others(
         assert one.may("get", "a")
 
 
+@pytest.mark.parametrize("plural", ["clusterroles", "clusterrolebindings"])
+def test_what_cannot_be_read_gives_no_rights_any_more(plural: str) -> None:
+    with world() as one:
+        one.write("clusterroles", role("x", READ_PODS), at="x")
+        one.write("clusterrolebindings", binding("x", subject("User", "bob")), at="x")
+        assert one.may("get", "a")
+        good = one.stored[f"{plural}/x"]
+        one.write(plural, b"{", at="x")
+        assert not one.may("get", "a")
+        one.write(plural, good, at="x")
+        assert one.may("get", "a")
+
+
 async def test_a_broken_role_in_the_store_stops_nobody(api: Api, client: Client) -> None:
     resource = registry().find(RBAC_GROUP, "v1", "clusterroles")
     assert resource is not None

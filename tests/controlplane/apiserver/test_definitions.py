@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from controlplane.api.registry import Registry
 from controlplane.apiserver.cache import ObjectCache
@@ -172,3 +174,43 @@ def test_a_new_cache_is_looked_at_though_it_counts_from_zero() -> None:
     served.cache = ObjectCache(lambda group, plural: index_of(None), "/registry/")
     served.definitions.step()
     assert not served.is_served()
+
+
+steps = st.tuples(
+    st.sampled_from(["widgets", "gadgets"]),
+    st.sampled_from(["gone", "waiting", "v1", "v2"]),
+)
+
+
+@settings(max_examples=30)
+@given(st.lists(steps, max_size=8))
+def test_what_is_served_is_what_the_definitions_say_however_they_came(
+    sequence: list[tuple[str, str]],
+) -> None:
+    """Each change is looked at by itself: all of them together were read at each one before."""
+    followed, newest = Served(), dict[str, str]()
+    for plural, state in sequence:
+        newest[plural] = state
+        found = definition(plural, name=state)
+        if state == "gone":
+            followed.forget(f"{plural}.{GROUP}")
+        else:
+            followed.define({**found, "status": {}} if state == "waiting" else found)
+    for plural in ("widgets", "gadgets"):
+        for version in ("v1", "v2"):
+            is_wanted = newest.get(plural) == version
+            assert followed.is_served(plural, version) is is_wanted
+
+
+def test_a_newer_cache_is_looked_at_as_a_whole() -> None:
+    """The first one was read at another time; what went between the two was told by nobody."""
+    served = Served()
+    served.define(definition("widgets"))
+    first, served.cache = served.cache, Served().cache
+    served.define(definition("gadgets"))
+    assert not served.is_served("widgets")
+    assert served.is_served("gadgets")
+    served.cache = first
+    served.definitions.step()
+    assert served.is_served("widgets")
+    assert not served.is_served("gadgets")
