@@ -127,9 +127,10 @@ def _load(path: Path, count: int | None, *, is_tls: bool) -> ClusterFile:
 
 
 def save(folder: Path, cluster: ClusterFile) -> None:
-    """Remember the cluster. Raises OSError."""
-    text = msgspec.json.format(msgspec.json.encode(cluster))
-    private_files.write(folder / _FILE_NAME, text + b"\n")
+    """Remember the cluster. Raises OSError; what is remembered already needs no room."""
+    path, text = folder / _FILE_NAME, msgspec.json.format(msgspec.json.encode(cluster)) + b"\n"
+    if not (path.exists() and path.read_bytes() == text):
+        private_files.write(path, text)
 
 
 def free_ports(ports: Ports, members: Sequence[MemberSpec] = ()) -> tuple[int, int]:

@@ -45,6 +45,20 @@ def test_what_is_loaded_again_is_what_was_made(tmp_path: Path) -> None:
     assert load(tmp_path / "data") == load(tmp_path / "data")
 
 
+def test_to_come_up_again_nothing_is_written(tmp_path: Path) -> None:
+    """A disk may have no room left."""
+    load(tmp_path)
+    before = files_of(tmp_path)
+    load(tmp_path)
+    assert files_of(tmp_path) == before
+
+
+def files_of(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Each file that was replaced is another inode."""
+    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+
+
 def test_a_folder_that_was_moved_has_its_members_with_it(tmp_path: Path) -> None:
     """Where it lay, they would begin anew, as if nothing had ever been written."""
     made = load(tmp_path / "data")
@@ -114,8 +128,9 @@ def test_a_damaged_certificate_is_told(tmp_path: Path) -> None:
 def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     made = load(tmp_path)
     (tmp_path / "cluster.json.partial").write_text("half of it")
-    data_folder.save(tmp_path, made.cluster)
-    assert load(tmp_path) == made
+    changed = msgspec.structs.replace(made.cluster, token="another")
+    data_folder.save(tmp_path, changed)
+    assert load(tmp_path).cluster == changed
     assert not (tmp_path / "cluster.json.partial").exists()
 
 
