@@ -171,5 +171,5 @@ async def test_the_fuzzer_notices_a_failure(api: Api, monkeypatch: pytest.Monkey
         raise KeyError("a bug")
 
     monkeypatch.setattr(Documents, "answer", fail)
-    with pytest.raises(AssertionError, match="InternalError"):
+    with pytest.raises(AssertionError, match="where 500 = Answer"):
         await fuzz(api, 500, 1)
