@@ -59,7 +59,6 @@ class Assembly:
         self.cacher = Cacher(client, self.registry, transform)
         definitions = Definitions(self.registry, lambda: self.cacher.cache)
         self.cacher.on_advance(definitions.step)
-        self._compaction = Compaction(client, interval_seconds=settings.compaction_seconds)
         self.store = ObjectStore(client, transform=transform, releases=addresses.releases)
         self.allocator = Allocator(
             settings.service_range,
@@ -132,7 +131,10 @@ class Assembly:
             try:
                 await self._bootstrap(port)
                 scheme = "https" if settings.certificate else "http"
-                tasks.create_task(self._compaction.run())
+                compaction = Compaction(
+                    self.store.client, interval_seconds=settings.compaction_seconds
+                )
+                tasks.create_task(compaction.run())
                 announce(f"{scheme}://{settings.advertise_address}:{port}")
                 await asyncio.Event().wait()
             finally:

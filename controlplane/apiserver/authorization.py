@@ -5,9 +5,9 @@ import logging
 import orjson
 
 from controlplane.api import errors
-from controlplane.apiserver.cache import Change, Entry
 from controlplane.apiserver.cacher import Cacher
 from controlplane.apiserver.rbac import RBAC_GROUP, Attributes, Place, Policy, refusal
+from controlplane.apiserver.recent import Change, Entry
 from controlplane.apiserver.users import User
 
 _ROLES = ("roles", "clusterroles")

@@ -12,7 +12,8 @@ import orjson
 
 from controlplane.api import customresources
 from controlplane.api.registry import Registry
-from controlplane.apiserver.cache import Entry, ObjectCache
+from controlplane.apiserver.cache import ObjectCache
+from controlplane.apiserver.recent import Entry
 
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 

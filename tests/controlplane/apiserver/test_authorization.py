@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.apiserver import cache as caches
+from controlplane.apiserver import recent
 from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.cacher import PREFIX, Cacher
 from controlplane.apiserver.rbac import RBAC_GROUP, Attributes, Policy
@@ -136,7 +136,7 @@ def test_a_change_of_one_role_leaves_the_others_as_they_were_parsed() -> None:
 
 
 def forget_changes(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caches, "RECENT_COUNT_MAX", 0)
+    monkeypatch.setattr(recent, "RECENT_COUNT_MAX", 0)
 
 
 def list_again(one: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ SPACE = "memory"
 def server(member: ClusterProcesses, tmp_path: Path) -> Iterator[Component]:
     """`controlplane apiserver` without TLS, whose administrator shows the token `admin`."""
     tokens, key = tmp_path / "tokens.csv", tmp_path / "tokens.key"
+    for secret in (tokens, key):
+        secret.touch(mode=0o600)
     tokens.write_text('admin,admin,1,"system:masters"\n')
     key.write_bytes(private_pem(pair("p256")))
     flags = [
