@@ -216,3 +216,29 @@ def test_a_path_that_is_none_leaves_its_cell_empty() -> None:
     made = msgspec.structs.replace(resource("crontabs"), columns=columns)
     rows = tables.table(made, [{"metadata": {"name": "a"}}], now=NOW)["rows"]
     assert rows[0]["cells"] == ["a", None]
+
+
+@pytest.mark.parametrize("plural", ["pods", "crontabs", "deployments"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_page_of_bytes_is_the_table_of_its_objects(plural: str, count: int) -> None:
+    """1.2: the same rows, and the same words about the page."""
+    kind = resource(plural)
+    found = [
+        {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": f"a{number}", "labels": {"é": '"}]'}},
+            "spec": {"replicas": number, "nodeName": "n"},
+        }
+        for number in range(count)
+    ]
+    made = tables.table(kind, found, now=NOW, resource_version="9", continue_token="c", remaining=4)
+    encoded = tables.encoded(
+        kind,
+        map(orjson.dumps, found),
+        now=NOW,
+        resource_version="9",
+        continue_token="c",
+        remaining=4,
+    )
+    assert orjson.loads(encoded) == made
