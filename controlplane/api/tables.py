@@ -104,15 +104,13 @@ def _rows(
         obj, metadata = glance(resource, raw)
         match include_object:
             case "Metadata":
-                carried = b"%b%b}" % (_METADATA_ONLY, metadata)
+                carried = stored.partial_of(metadata)
             case "Object":
                 carried = stored.served(resource, raw)
             case _:
                 carried = b"null"
         yield b'{"cells":%b,"object":%b}' % (orjson.dumps([it(obj, now) for it in cells]), carried)
 
-
-_METADATA_ONLY = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":'
 
 _Glance = Callable[[Resource, bytes], tuple[Object, bytes | msgspec.Raw]]
 """Of the bytes of an object: what its cells need, and the bytes of its metadata."""
@@ -138,7 +136,7 @@ def _glancing(seen: tuple[type, type] | None) -> _Glance:
             obj = whole.decode(raw)
             of_metadata: msgspec.Raw = obj["metadata"]
             obj["metadata"] = metadata.decode(of_metadata)
-        except (msgspec.ValidationError, KeyError):
+        except (msgspec.DecodeError, KeyError):
             # Stored by somebody who asks for no types: as much of it is told as can be.
             return _look(resource, raw)
         return obj, of_metadata

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import tables
-from controlplane.api.errors import ApiError
+from controlplane.api.errors import ApiError, UnreadableError
+from controlplane.api.registry import Registry
 from controlplane.api.resource import Column, Strategy
 from controlplane.api.subresources import resource_for
 from tests.controlplane.api.served import resource
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
+PODS = next(one for one in Registry.builtin().all() if one.plural == "pods")
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 
 
@@ -242,3 +244,13 @@ def test_a_page_of_bytes_is_the_table_of_its_objects(plural: str, count: int) ->
         remaining=4,
     )
     assert orjson.loads(encoded) == made
+
+
+def test_what_is_no_object_has_no_row() -> None:
+    for raw in (
+        b'{"apiVersion":"v1",',
+        b'{"apiVersion":"v1"}',
+        b'{"apiVersion":"v1","metadata":7}',
+    ):
+        with pytest.raises(UnreadableError):
+            tables.encoded(PODS, [raw], now=NOW)
