@@ -66,43 +66,18 @@ def table(
     }
 
 
-def encoded(
-    resource: Resource,
-    raws: Iterable[bytes],
-    *,
-    now: float,
-    resource_version: str = "",
-    continue_token: str = "",
-    remaining: int | None = None,
-    include_object: str = "Metadata",
-) -> bytes:
-    """The JSON of the same Table of objects as they are kept, which are not decoded as a whole.
-
-    raws  as `stored.loads` takes them
-    """
-    shell = orjson.dumps(
-        table(
-            resource,
-            (),
-            now=now,
-            resource_version=resource_version,
-            continue_token=continue_token,
-            remaining=remaining,
-            include_object=include_object,
-        )
-    )
-    rows = _rows(resource, raws, now, include_object or "Metadata")
-    return b"%b[%b]}" % (shell.removesuffix(b"[]}"), b",".join(rows))
-
-
-def _rows(
-    resource: Resource, raws: Iterable[bytes], now: float, include_object: str
+def rows(
+    resource: Resource, raws: Iterable[bytes], *, now: float, include_object: str = "Metadata"
 ) -> Iterator[bytes]:
+    """The JSON of the same rows, of objects as they are kept, which are not decoded as a whole.
+
+    raws  as `stored.loads` takes them. Raises UnreadableError.
+    """
     cells = [_cell(column, resource) for column in columns_of(resource)]
     glance = _glancing(resource.strategy.glance)
     for raw in raws:
         obj, metadata = glance(resource, raw)
-        match include_object:
+        match include_object or "Metadata":
             case "Metadata":
                 carried = stored.partial_of(metadata)
             case "Object":

@@ -221,9 +221,8 @@ def test_a_path_that_is_none_leaves_its_cell_empty() -> None:
 
 
 @pytest.mark.parametrize("plural", ["pods", "crontabs", "deployments"])
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_a_page_of_bytes_is_the_table_of_its_objects(plural: str, count: int) -> None:
-    """1.2: the same rows, and the same words about the page."""
+def test_rows_of_bytes_are_those_of_their_objects(plural: str) -> None:
+    """1.2."""
     kind = resource(plural)
     found = [
         {
@@ -232,18 +231,10 @@ def test_a_page_of_bytes_is_the_table_of_its_objects(plural: str, count: int) ->
             "metadata": {"name": f"a{number}", "labels": {"é": '"}]'}},
             "spec": {"replicas": number, "nodeName": "n"},
         }
-        for number in range(count)
+        for number in range(3)
     ]
-    made = tables.table(kind, found, now=NOW, resource_version="9", continue_token="c", remaining=4)
-    encoded = tables.encoded(
-        kind,
-        map(orjson.dumps, found),
-        now=NOW,
-        resource_version="9",
-        continue_token="c",
-        remaining=4,
-    )
-    assert orjson.loads(encoded) == made
+    told = tables.rows(kind, map(orjson.dumps, found), now=NOW)
+    assert [orjson.loads(row) for row in told] == tables.table(kind, found, now=NOW)["rows"]
 
 
 def test_what_is_no_object_has_no_row() -> None:
@@ -253,4 +244,4 @@ def test_what_is_no_object_has_no_row() -> None:
         b'{"apiVersion":"v1","metadata":7}',
     ):
         with pytest.raises(UnreadableError):
-            tables.encoded(PODS, [raw], now=NOW)
+            list(tables.rows(PODS, [raw], now=NOW))
