@@ -15,7 +15,7 @@ import msgspec
 import yaml
 
 from controlplane.tokens import Key
-from kvstore.client import Client, Tls, connect
+from kvstore.client import Client, Tls, connect, open_http2_channel
 
 _LIKE = "URL[,URL…], please, like https://127.0.0.1:2379"
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)", re.ASCII)
@@ -39,7 +39,12 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     def connect(self) -> Client:
         """A client; the caller closes it."""
         tls = None if self.tls is None else Tls.from_files(*self.tls)
-        return connect(self.endpoints, tls=tls)
+        return connect(
+            self.endpoints,
+            tls=tls,
+            # Every request costs a call at least, and grpc.aio's cost more than all the rest of it.
+            open_channel=lambda endpoint: open_http2_channel(endpoint, tls),
+        )
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:

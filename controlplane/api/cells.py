@@ -20,7 +20,7 @@ def at(obj: Object, *path: str) -> Any:
     """What is at a path; None: nothing."""
     found: Any = obj
     for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
+        found = found.get(name) if isinstance(found, dict) else None
     return found
 
 

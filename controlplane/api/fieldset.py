@@ -9,6 +9,7 @@ Source: Kubernetes' API reference of ManagedFieldsEntry and FieldsV1.
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -122,8 +123,21 @@ def literal(value: object) -> str:
 
 def step_of_keys(keys: Mapping[str, object]) -> str:
     """An element of a list by its keys: `k:{"name":"a"}`, sorted by name."""
+    if len(keys) == 1:
+        ((name, value),) = keys.items()
+        if isinstance(value, str) and len(value) <= _REMEMBERED_CHARS_MAX:
+            return _step_of_key(name, value)
     told = ",".join(f"{encode_basestring(name)}:{literal(keys[name])}" for name in sorted(keys))
     return f"k:{{{told}}}"
+
+
+# Names of containers, volumes and conditions come again and again.
+_REMEMBERED_CHARS_MAX = 63
+
+
+@lru_cache(maxsize=4096)
+def _step_of_key(name: str, value: str) -> str:
+    return f"k:{{{encode_basestring(name)}:{encode_basestring(value)}}}"
 
 
 def step_of_value(value: object) -> str:

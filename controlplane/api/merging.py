@@ -20,6 +20,7 @@ Difference = tuple[Fields | None, Fields | None]
 """(what is new or another value, what is gone); None: nothing."""
 
 _SAME: Difference = (None, None)
+_PARTED = (dict, list)
 
 
 def fields_of(shape: Shape, value: Any, faults: list[str], path: str = "") -> Fields:
@@ -161,10 +162,10 @@ def _whole(shape: Shape, value: Any) -> Fields:
             return MEMBER
         children: dict[str, Any] = {SELF: MEMBER}
         for name, part in value.items():
-            child = shape.field(name) or ANY
-            if part is not None or child.is_nullable:
-                is_parted = isinstance(part, dict | list)
-                children[f"f:{name}"] = _whole(child, part) if is_parted else MEMBER
+            if isinstance(part, _PARTED):
+                children[f"f:{name}"] = _whole(shape.field(name) or ANY, part)
+            elif part is not None or _keeps_null(shape, name):
+                children[f"f:{name}"] = MEMBER
         return children
     if isinstance(value, list) and value and shape.form in (Form.LIST_MAP, Form.SET):
         items = shape.items

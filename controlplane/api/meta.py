@@ -317,4 +317,4 @@ def _restore(made: dict[str, Any], source: Mapping[str, Any], field: str) -> Non
 def rfc3339(seconds: float) -> str:
     """A time since 1970 as `2026-11-29T08:00:00Z`: whole seconds, UTC."""
     moment = datetime.fromtimestamp(int(seconds), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.isoformat().removesuffix("+00:00") + "Z"

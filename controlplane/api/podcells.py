@@ -4,7 +4,7 @@ Source: what kubectl 1.33 shows in each state of a pod (kube-behaviour 10.1-10.4
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -184,3 +184,31 @@ CELLS: Mapping[str, Cell] = {
     "nominated_node": cells.text("status", "nominatedNodeName", otherwise=NONE),
     "readiness_gates": _readiness_gates,
 }
+
+
+class _Container(TypedDict, total=False):
+    name: Any
+    restartPolicy: Any
+
+
+class _Spec(TypedDict, total=False):
+    containers: list[_Container]
+    initContainers: list[_Container]
+    nodeName: Any
+    readinessGates: Any
+
+
+class _Pod(TypedDict, total=False):
+    metadata: msgspec.Raw
+    spec: _Spec
+    status: Any
+
+
+class _Metadata(TypedDict, total=False):
+    name: Any
+    creationTimestamp: Any
+    deletionTimestamp: Any
+
+
+GLANCE = (_Pod, _Metadata)
+"""All that a pod's columns look at."""

@@ -96,9 +96,11 @@ def _without_factor(number: int, factor: int, power_max: int) -> tuple[int, int]
 
 
 def _text(text: Text) -> str:
-    if isinstance(text, bool) or not isinstance(text, str | int | float):
+    if isinstance(text, str):
+        return text
+    if isinstance(text, bool) or not isinstance(text, int | float):
         raise ValueError(WRONG_FORMAT)
-    return text if isinstance(text, str) else repr(text)
+    return repr(text)
 
 
 @lru_cache(CACHED_MAX)

@@ -6,6 +6,7 @@ Extended Resources for a Node".
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from controlplane.api import quantity, syntaxes
@@ -15,6 +16,7 @@ from controlplane.api.resource import Object
 
 _NATIVE = frozenset(("cpu", "memory", "ephemeral-storage"))
 _HUGE_PAGES = "hugepages-"
+_KNOWN_CHARS_MAX = 128
 
 
 def amount(value: Any) -> Fraction | None:
@@ -35,11 +37,22 @@ def validate(resources: Object | None, path: str, claims: frozenset[str]) -> Ite
     requests: Mapping[str, Any] = resources.get("requests") or {}
     for kind, wanted in (("limits", limits), ("requests", requests)):
         for name, value in wanted.items():
-            yield from _entry(name, value, f"{path}.{kind}[{name}]")
+            if not (isinstance(value, str) and _is_known(name, value)):
+                yield from _entry(name, value, f"{path}.{kind}[{name}]")
     for name, value in requests.items():
         yield from _against_limit(name, value, limits.get(name), f"{path}.requests")
     yield from _without_request(limits, requests, path)
     yield from _claims(resources, path, claims)
+
+
+def _is_known(name: str, text: str) -> bool:
+    """Whether nothing is wrong with an amount; most containers ask for the same few."""
+    return len(name) + len(text) <= _KNOWN_CHARS_MAX and _is_right(name, text)
+
+
+@lru_cache(quantity.CACHED_MAX)
+def _is_right(name: str, text: str) -> bool:
+    return next(_entry(name, text, ""), None) is None
 
 
 def _entry(name: str, value: Any, path: str) -> Iterator[Cause]:

@@ -43,6 +43,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     validate         all that is wrong with an object
     validate_update  (new, old): what may not change
     cells            name of a cell -> function of (object, now in seconds since 1970)
+    glance           what its columns look at, where a list is long and its objects are large: a
+                     TypedDict of the object, whose metadata is Raw, and one of its metadata
     name_rule        which names its objects may have: a key of `names.RULES`
     to_storage       of a version that is not the stored one: an object as it is stored
     from_storage     the way back; where neither is given only apiVersion differs
@@ -61,6 +63,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     validate: Callable[[Object], Sequence[Cause]] | None = None
     validate_update: Callable[[Object, Object], Sequence[Cause]] | None = None
     cells: Mapping[str, Callable[[Object, float], object]] = {}
+    glance: tuple[type, type] | None = None
     name_rule: str = "subdomain"
     to_storage: Callable[[Object], Object] | None = None
     from_storage: Callable[[Object], Object] | None = None

@@ -20,6 +20,9 @@ KEY_DEFAULTS: Mapping[str, object] = {"protocol": "TCP"}
 """What a key is where an element leaves it out: ports of containers and services."""
 
 
+_PARTED = (dict, list)
+
+
 class Form(Enum):
     """How a value falls into parts."""
 
@@ -94,7 +97,7 @@ class Shape:
     def step(self, item: Any) -> str | None:
         """What tells an element of a LIST_MAP or SET apart; None where it has nothing of it."""
         if self.form is Form.SET:
-            return None if isinstance(item, dict | list) else step_of_value(item)
+            return None if isinstance(item, _PARTED) else step_of_value(item)
         if not isinstance(item, dict):
             return None
         keys: dict[str, object] = {}
@@ -102,7 +105,7 @@ class Shape:
             value = item.get(name)
             if value is None:
                 value = KEY_DEFAULTS.get(name)
-            if isinstance(value, dict | list):
+            if isinstance(value, _PARTED):
                 return None
             if value is not None:
                 keys[name] = value

@@ -8,6 +8,7 @@ that without decoding them, because `encode` always begins with apiVersion, kind
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 
 from controlplane.api.errors import UnreadableError, bad_request
@@ -154,6 +155,31 @@ def is_served(resource: Resource, raw: bytes) -> bool:
 def served(resource: Resource, raw: bytes) -> bytes:
     """Spliced bytes as clients of this version get them. Raises UnreadableError."""
     return raw if is_served(resource, raw) else orjson.dumps(loads(resource, raw))
+
+
+class _Whole(msgspec.Struct):
+    metadata: msgspec.Raw
+
+
+_WHOLE = msgspec.json.Decoder(_Whole)
+
+
+def partial(raw: bytes) -> bytes:
+    """PartialObjectMetadata of spliced bytes, which are not decoded. Raises UnreadableError."""
+    try:
+        metadata = bytes(_WHOLE.decode(raw).metadata)
+    except msgspec.DecodeError:
+        raise UnreadableError(_NO_OBJECT) from None
+    if not metadata.startswith(b"{"):
+        raise UnreadableError(_NO_OBJECT)
+    return partial_of(metadata)
+
+
+def partial_of(metadata: bytes | msgspec.Raw) -> bytes:
+    """PartialObjectMetadata with the bytes of an object's metadata."""
+    return (
+        b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":%b}' % metadata
+    )
 
 
 def _as_served(resource: Resource, obj: dict[str, Any]) -> Object:

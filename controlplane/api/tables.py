@@ -3,14 +3,15 @@
 Source: Kubernetes API conventions, "Receiving resources as Tables"; kubectl-needs.md, "Table".
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import orjson
 
-from controlplane.api import jsonpath
+from controlplane.api import jsonpath, stored
 from controlplane.api.errors import bad_request
 from controlplane.api.resource import Column, Object, Resource
 
@@ -63,6 +64,59 @@ def table(
             {"cells": [cell(obj, now) for cell in cells], "object": wrap(obj)} for obj in objects
         ],
     }
+
+
+def rows(
+    resource: Resource, raws: Iterable[bytes], *, now: float, include_object: str = "Metadata"
+) -> Iterator[bytes]:
+    """The JSON of the same rows, of objects as they are kept, which are not decoded as a whole.
+
+    raws  as `stored.loads` takes them. Raises UnreadableError.
+    """
+    cells = [_cell(column, resource) for column in columns_of(resource)]
+    glance = _glancing(resource.strategy.glance)
+    for raw in raws:
+        obj, metadata = glance(resource, raw)
+        match include_object or "Metadata":
+            case "Metadata":
+                carried = stored.partial_of(metadata)
+            case "Object":
+                carried = stored.served(resource, raw)
+            case _:
+                carried = b"null"
+        yield b'{"cells":%b,"object":%b}' % (orjson.dumps([it(obj, now) for it in cells]), carried)
+
+
+_Glance = Callable[[Resource, bytes], tuple[Object, bytes | msgspec.Raw]]
+"""Of the bytes of an object: what its cells need, and the bytes of its metadata."""
+
+
+def _look(resource: Resource, raw: bytes) -> tuple[Object, bytes]:
+    """Of a kind that does not say what its cells need."""
+    obj = stored.loads(resource, raw)
+    return obj, orjson.dumps(obj.get("metadata", {}))
+
+
+@lru_cache(maxsize=64)
+def _glancing(seen: tuple[type, type] | None) -> _Glance:
+    if seen is None:
+        return _look
+    whole = msgspec.json.Decoder[dict[str, Any]](seen[0])
+    metadata = msgspec.json.Decoder[dict[str, Any]](seen[1])
+
+    def glance(resource: Resource, raw: bytes) -> tuple[Object, bytes | msgspec.Raw]:
+        if not stored.is_served(resource, raw):
+            return _look(resource, raw)
+        try:
+            obj = whole.decode(raw)
+            of_metadata: msgspec.Raw = obj["metadata"]
+            obj["metadata"] = metadata.decode(of_metadata)
+        except (msgspec.DecodeError, KeyError):
+            # Stored by somebody who asks for no types: as much of it is told as can be.
+            return _look(resource, raw)
+        return obj, of_metadata
+
+    return glance
 
 
 def columns_of(resource: Resource) -> tuple[Column, ...]:

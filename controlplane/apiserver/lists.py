@@ -12,11 +12,9 @@ from controlplane.api.resource import Resource
 from controlplane.apiserver.call import Call, warned
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.selection import METADATA, TABLE, Form
-from controlplane.apiserver.watches import partial
 
 WHOLE_BYTES_MAX = 256 * 1024
 """Of objects: a shorter list is one piece."""
-_ROWS = 50  # of a Table, made at a time
 _CAUSES_MAX = 100  # of what cannot be read, as Kubernetes tells
 
 
@@ -95,33 +93,25 @@ def _list(resource: Resource, form: Form, page: Page) -> Parts:
     items = (stored.served(resource, raw) for raw in page.raws)
     if form.name == METADATA:
         kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
-        items = (orjson.dumps(partial(orjson.loads(raw))) for raw in page.raws)
+        items = (stored.partial(raw) for raw in page.raws)
     return {"kind": kind, "apiVersion": version, "metadata": page.metadata}, "items", items
 
 
 def _table(call: Call, form: Form, page: Page) -> Parts:
-    """Some rows at a time: all of them at once would be much to walk for the collector."""
-
-    def made(raws: Sequence[bytes]) -> dict[str, Any]:
-        table = tables.table(
+    head = dict(
+        tables.table(
             call.resource,
-            (stored.loads(call.resource, raw) for raw in raws),
+            (),
             now=call.now,
             resource_version=str(page.revision),
             continue_token=page.token,
             remaining=page.remaining,
             include_object=form.include_object,
-            has_columns=not raws,
         )
-        return dict(table)
-
-    def rows() -> Iterator[bytes]:
-        for start in range(0, len(page.raws), _ROWS):
-            yield from map(orjson.dumps, made(page.raws[start : start + _ROWS])["rows"])
-
-    head = made(())
+    )
     del head["rows"]
-    return head, "rows", rows()
+    rows = tables.rows(call.resource, page.raws, now=call.now, include_object=form.include_object)
+    return head, "rows", rows
 
 
 def unreadable(

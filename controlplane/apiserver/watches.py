@@ -111,7 +111,7 @@ class Watcher:
             self._has_columns = True
             return orjson.dumps(table)
         if self._form.name == METADATA:
-            return orjson.dumps(partial(orjson.loads(entry.raw)))
+            return stored.partial(entry.raw)
         return stored.served(self._resource, entry.raw)
 
     def _table(self, found: Sequence[Any]) -> Any:

@@ -15,6 +15,7 @@ program needs to talk to a cluster. What never enters: the server's modules. Err
 """
 
 from kvstore.client.client import Client, connect
+from kvstore.client.http2_channel import open_http2_channel
 from kvstore.client.lease import Lease
 from kvstore.client.maintenance import SnapshotCorruptError
 from kvstore.client.operations import (
@@ -74,6 +75,7 @@ __all__ = [
     "connect",
     "delete",
     "get",
+    "open_http2_channel",
     "prefix_end",
     "put",
 ]

@@ -39,9 +39,9 @@ def headers(stream_id: int, block: bytes, *, ends_stream: bool) -> bytes:
     return frame(HEADERS, flags, stream_id, block)
 
 
-def data_header(stream_id: int, size: int) -> bytes:
-    """What stands before a part of a body; streams of ours end with trailers."""
-    return _HEADER.pack(size >> 8, size & 0xFF, DATA, 0, stream_id)
+def data_header(stream_id: int, size: int, *, ends_stream: bool = False) -> bytes:
+    """What stands before a part of a body; a server's streams end with trailers."""
+    return _HEADER.pack(size >> 8, size & 0xFF, DATA, END_STREAM if ends_stream else 0, stream_id)
 
 
 def reset(stream_id: int, code: ErrorCode) -> bytes:

@@ -1,11 +1,12 @@
-"""gRPC over HTTP/2: what a request's fields say, how an answer looks. Pure.
+"""gRPC over HTTP/2: how requests and answers look, and what their fields say. Pure.
 
 Follows PROTOCOL-HTTP2 of gRPC; rules of RFC 9113 are named by their section.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -154,6 +155,30 @@ def _status(code: str, text: str) -> list[Field]:
     if text:
         fields.append((b"grpc-message", percent_encoded(text[:_TEXT_CHARACTERS_MAX])))
     return fields
+
+
+def status_of(fields: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """Code and text of trailers, as a client reads them."""
+    number = fields.get(b"grpc-status", b"")
+    text = unquote_to_bytes(fields.get(b"grpc-message", b"")).decode(errors="replace")
+    is_known = number.isdigit() and int(number) < len(CODES)
+    return (CODES[int(number)], text) if is_known else ("UNKNOWN", text or "no status")
+
+
+def request_headers(
+    path: str, authority: str, scheme: str, metadata: Sequence[tuple[str, str]]
+) -> bytes:
+    """The header block that begins a call."""
+    fields = [
+        (":method", "POST"),
+        (":scheme", scheme),
+        (":path", path),
+        (":authority", authority),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        *metadata,
+    ]
+    return hpack.encode([(name.encode("ascii"), value.encode("ascii")) for name, value in fields])
 
 
 def percent_encoded(text: str) -> bytes:

@@ -185,4 +185,5 @@ STRATEGY = Strategy(
     },
     grace_seconds=pod_grace_seconds,
     cells=podcells.CELLS,
+    glance=podcells.GLANCE,
 )

@@ -142,3 +142,22 @@ def test_what_has_a_way_back_from_the_store_goes_it() -> None:
     asked = msgspec.structs.replace(WIDGETS, strategy=strategy)
     raw = stored.splice(stored.encode(WIDGETS, {"metadata": {"name": "a"}}), 7)
     assert orjson.loads(stored.served(asked, raw))["is"] == "back"
+
+
+@given(obj=OBJECTS, revision=st.integers(1, 2**63 - 1))
+def test_metadata_alone_is_that_of_the_object(obj: Object, revision: int) -> None:
+    """PartialObjectMetadata of Kubernetes' API concepts."""
+    raw = stored.splice(stored.encode(WIDGETS, obj), revision)
+    assert orjson.loads(stored.partial(raw)) == {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {**obj["metadata"], "resourceVersion": str(revision)},
+    }
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b'{"kind":"Pod"}', b"\xff", b'{"metadata":7}', b'{"metadata":{"a":}}']
+)
+def test_what_is_no_object_has_no_metadata(raw: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        stored.partial(raw)

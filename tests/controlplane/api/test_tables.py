@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import tables
-from controlplane.api.errors import ApiError
+from controlplane.api.errors import ApiError, UnreadableError
+from controlplane.api.registry import Registry
 from controlplane.api.resource import Column, Strategy
 from controlplane.api.subresources import resource_for
 from tests.controlplane.api.served import resource
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
+PODS = next(one for one in Registry.builtin().all() if one.plural == "pods")
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 
 
@@ -216,3 +218,30 @@ def test_a_path_that_is_none_leaves_its_cell_empty() -> None:
     made = msgspec.structs.replace(resource("crontabs"), columns=columns)
     rows = tables.table(made, [{"metadata": {"name": "a"}}], now=NOW)["rows"]
     assert rows[0]["cells"] == ["a", None]
+
+
+@pytest.mark.parametrize("plural", ["pods", "crontabs", "deployments"])
+def test_rows_of_bytes_are_those_of_their_objects(plural: str) -> None:
+    """1.2."""
+    kind = resource(plural)
+    found = [
+        {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": f"a{number}", "labels": {"é": '"}]'}},
+            "spec": {"replicas": number, "nodeName": "n"},
+        }
+        for number in range(3)
+    ]
+    told = tables.rows(kind, map(orjson.dumps, found), now=NOW)
+    assert [orjson.loads(row) for row in told] == tables.table(kind, found, now=NOW)["rows"]
+
+
+def test_what_is_no_object_has_no_row() -> None:
+    for raw in (
+        b'{"apiVersion":"v1",',
+        b'{"apiVersion":"v1"}',
+        b'{"apiVersion":"v1","metadata":7}',
+    ):
+        with pytest.raises(UnreadableError):
+            list(tables.rows(PODS, [raw], now=NOW))

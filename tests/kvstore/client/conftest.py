@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kvstore.client import Client, connect
+from kvstore.client import Client
 from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
+from tests.kvstore.client.channels import CHANNELS, chosen, connect
 
 _PROGRAMS = {"etcd": ETCD, "keelson": KEELSON}
 _FLAGS = ("--experimental-watch-progress-notify-interval=1s",)
@@ -49,8 +50,15 @@ def three() -> Iterator[ClusterProcesses]:
     yield from _members(3, *_FLAGS, *_PATIENCE)
 
 
+@pytest.fixture(params=sorted(CHANNELS))
+def channel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What the test's `connect` opens."""
+    with chosen(request.param):
+        yield request.param
+
+
 @pytest.fixture
-async def client(single: ClusterProcesses) -> AsyncIterator[Client]:
+async def client(single: ClusterProcesses, channel: str) -> AsyncIterator[Client]:
     async with connect(single.endpoints) as connected:
         yield connected
 

@@ -4,12 +4,16 @@ import asyncio
 
 import pytest
 
-from kvstore.client import Client, Version, Watch, connect, put
+from kvstore.client import Client, Version, Watch, put
 from kvstore.errors import UnavailableError
 from kvstore.testing.processes import ClusterProcesses, MemberProcess
+from tests.kvstore.client.channels import connect
 from tests.kvstore.client.proxy import Proxy
 
-pytestmark = pytest.mark.timeout(400)  # elections and dead connections, on a crowded machine
+pytestmark = [
+    pytest.mark.timeout(400),  # elections and dead connections, on a crowded machine
+    pytest.mark.usefixtures("channel"),
+]
 SECONDS_MAX = 150
 
 

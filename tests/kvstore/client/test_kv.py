@@ -11,7 +11,6 @@ from kvstore.client import (
     SortTarget,
     Value,
     Version,
-    connect,
     delete,
     get,
     put,
@@ -29,6 +28,9 @@ from kvstore.errors import (
     ValueProvidedError,
 )
 from kvstore.testing.processes import ClusterProcesses
+from tests.kvstore.client.channels import connect
+
+pytestmark = pytest.mark.usefixtures("channel")
 
 
 async def test_what_was_put_is_got(client: Client, key: str) -> None:

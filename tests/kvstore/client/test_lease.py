@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
-from kvstore.client import Client, connect
+from kvstore.client import Client
 from kvstore.errors import LeaseExistsError, LeaseNotFoundError, LeaseTtlTooLargeError
 from kvstore.testing.processes import ClusterProcesses
+from tests.kvstore.client.channels import connect
 from tests.kvstore.client.proxy import Proxy
+
+pytestmark = pytest.mark.usefixtures("channel")
 
 
 async def test_a_lease_is_granted_listed_and_revoked_with_its_keys(

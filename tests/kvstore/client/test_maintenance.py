@@ -4,12 +4,15 @@ import hashlib
 
 import pytest
 
-from kvstore.client import Client, SnapshotCorruptError, connect
+from kvstore.client import Client, SnapshotCorruptError
 from kvstore.client.maintenance import Maintenance
 from kvstore.errors import BadLeaderTransfereeError, UnavailableError
 from kvstore.pb import rpc_pb2
 from kvstore.seams import RpcFailure
 from kvstore.testing.processes import ClusterProcesses
+from tests.kvstore.client.channels import connect
+
+pytestmark = pytest.mark.usefixtures("channel")
 
 
 async def test_status_tells_of_the_member(single: ClusterProcesses, client: Client) -> None:

@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
-from kvstore.client import Client, EventType, Filter, Watch, connect, watch_state
+from kvstore.client import Client, EventType, Filter, Watch, watch_state
 from kvstore.errors import CompactedError, UnavailableError, WatchCanceledError
 from kvstore.testing.processes import ClusterProcesses
+from tests.kvstore.client.channels import connect
 from tests.kvstore.client.proxy import Proxy
+
+pytestmark = pytest.mark.usefixtures("channel")
 
 
 async def values(watch: Watch, last: bytes) -> list[bytes]:

@@ -3,9 +3,10 @@
 from functools import cache
 from typing import Any
 
-from controlplane.api import names, tables
+from controlplane.api import names
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
+from tests.controlplane.api.kinds.served import both_tables
 
 NOW = 1_700_000_000.0
 """2023-11-14T22:13:20Z."""
@@ -46,7 +47,7 @@ def faults_of_update(kind: Resource, new: Object, old: Object) -> list[str]:
 
 def printed(kind: Resource, obj: Object, *, wide: bool = False) -> dict[str, Any]:
     """Name of a column -> cell, as kubectl shows it."""
-    table = tables.table(kind, [obj], now=NOW)
+    table = both_tables(kind, obj)
     cells = table["rows"][0]["cells"]
     columns = table["columnDefinitions"]
     shown = zip(columns, cells, strict=True)

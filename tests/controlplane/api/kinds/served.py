@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from controlplane.api import tables
+import orjson
+
+from controlplane.api import stored, tables
 from controlplane.api.defaulting import apply_defaults
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
@@ -50,9 +52,20 @@ def update_faults(new: Object, old: Object) -> list[str]:
     return [f"{cause.field}: {cause.message}" for cause in causes]
 
 
+def both_tables(kind: Resource, obj: Object) -> Object:
+    """Its Table, which is the same whether its bytes are decoded as a whole or glanced at."""
+    to_storage = kind.strategy.to_storage or (lambda it: it)
+    raw = orjson.dumps({**to_storage(obj), "apiVersion": kind.api_version})
+    for carried in ("Metadata", "Object", "None"):
+        whole = tables.table(kind, [stored.loads(kind, raw)], now=NOW, include_object=carried)
+        (glanced,) = tables.rows(kind, [raw], now=NOW, include_object=carried)
+        assert [orjson.loads(glanced)] == orjson.loads(orjson.dumps(whole["rows"]))
+    return tables.table(kind, [obj], now=NOW)
+
+
 def row(obj: Object) -> dict[str, Any]:
     """Cells of its row by the column's name, wide ones too."""
-    table = tables.table(resource(obj), [obj], now=NOW)
+    table = both_tables(resource(obj), obj)
     names = [column["name"] for column in table["columnDefinitions"]]
     return dict(zip(names, table["rows"][0]["cells"], strict=True))
 

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controlplane.api import tables
 from controlplane.api.defaulting import apply_defaults
 from controlplane.api.errors import Cause
 from controlplane.api.pruning import prune
 from controlplane.api.resource import Object, Resource
 from controlplane.api.schema import Schema
 from controlplane.api.validation import validate
-from tests.controlplane.api.kinds.served import NOW, REGISTRY, resource, row
+from tests.controlplane.api.kinds.served import REGISTRY, both_tables, resource, row
 
 OURS = (
     "Pod",
@@ -206,8 +205,8 @@ def admitted(kind: Resource, tree: Object) -> Iterator[Cause]:
     yield from strategy.validate(obj) if strategy.validate else ()
     # What the server fills in fits the schema.
     assert set(validate(kind.schema, obj, with_required=False)) <= set(wrong)
-    tables.table(kind, [obj], now=NOW)
-    tables.table(kind, [{**obj, "status": status}], now=NOW)
+    both_tables(kind, obj)
+    both_tables(kind, {**obj, "status": status})
     minimal: Object = {**obj, "spec": {}, "status": {}}
     if strategy.validate_create is not None:
         yield from strategy.validate_create(obj)
