@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 HEAD_BYTES_MAX = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
+_END_OF_LINE = b"\r\n"
 _LENGTH = b"content-length:"
 
 
@@ -31,33 +32,67 @@ class HttpAnswer(NamedTuple):
 
 
 class AnswerReader:
-    """Answers whose length is said; a server that streams is read by `MarkCounter`."""
+    """Answers whose length is said, or which come in chunks (RFC 9112, section 7.1)."""
 
     def __init__(self) -> None:
-        self._head = b""
+        self._rest = b""  # what cannot be read before more of it is here
         self._code = 0
         self._parts: list[bytes] = []
-        self._missing = -1  # bytes of the body; negative: the head is not whole
+        self._missing = -1  # bytes of the body, or of the chunk; negative: its length is not known
+        self._is_chunked = False
 
     def receive(self, data: bytes) -> HttpAnswer | None:
         """The answer that these bytes complete. Raises BadAnswerError."""
-        if self._missing < 0:
-            head, mark, data = (self._head + data).partition(_END_OF_HEAD)
+        if self._missing < 0 and not self._is_chunked:
+            head, mark, data = (self._rest + data).partition(_END_OF_HEAD)
             if not mark:
                 if len(head) > HEAD_BYTES_MAX:
                     raise BadAnswerError(f"a head of more than {HEAD_BYTES_MAX} bytes")
-                self._head = head
+                self._rest = head
                 return None
-            self._head = b""
-            self._code, self._missing = _code_of(head), _length_of(head)
+            self._rest = b""
+            self._code, length = _code_of(head), _length_of(head)
+            self._is_chunked = length is None
+            self._missing = -1 if length is None else length
+        if self._is_chunked:
+            return self._receive_chunks(data)
         self._parts.append(data)
         self._missing -= len(data)
         if self._missing > 0:
             return None
         if self._missing < 0:
             raise BadAnswerError("more bytes than were announced")
+        return self._answer()
+
+    def _receive_chunks(self, data: bytes) -> HttpAnswer | None:
+        data, self._rest = self._rest + data, b""
+        while True:
+            if self._missing > len(data):
+                self._parts.append(data)
+                self._missing -= len(data)
+                return None
+            if self._missing > 0:
+                self._parts.append(data[: self._missing])
+                data, self._missing = data[self._missing :], -2  # its end of line is to come
+            line, mark, rest = data.partition(_END_OF_LINE)
+            if not mark:
+                self._rest = data
+                return None
+            data = rest
+            if self._missing == -2:
+                self._missing = -1
+                if line:
+                    raise BadAnswerError(f"a chunk is longer than was announced: {line[:40]!r}")
+            elif self._missing == 0:  # that was the last chunk; trailers, of which there are none
+                if line or data:
+                    raise BadAnswerError(f"more than the last chunk: {(line or data)[:40]!r}")
+                return self._answer()
+            else:
+                self._missing = _chunk_bytes(line)
+
+    def _answer(self) -> HttpAnswer:
         body = b"".join(self._parts)
-        self._parts, self._missing = [], -1
+        self._parts, self._missing, self._is_chunked = [], -1, False
         return HttpAnswer(self._code, body)
 
 
@@ -68,13 +103,26 @@ def _code_of(head: bytes) -> int:
     return int(words[1])
 
 
-def _length_of(head: bytes) -> int:
+def _length_of(head: bytes) -> int | None:
+    """None: it comes in chunks."""
     small = head.lower()
+    if b"\r\ntransfer-encoding: chunked" in small:
+        return None
     at = small.find(_LENGTH)
     length = small[at + len(_LENGTH) :].split(b"\r\n", 1)[0].strip() if at >= 0 else b""
     if not length.isdigit():
         raise BadAnswerError(f"no Content-Length: {head[:200]!r}")
     return int(length)
+
+
+def _chunk_bytes(line: bytes) -> int:
+    try:
+        size = int(line.split(b";", 1)[0], 16)
+    except ValueError:
+        raise BadAnswerError(f"no length of a chunk: {line[:40]!r}") from None
+    if size < 0:
+        raise BadAnswerError(f"no length of a chunk: {line[:40]!r}")
+    return size
 
 
 class MarkCounter:

@@ -22,6 +22,18 @@ def test_an_answer_is_the_same_wherever_it_is_cut(body: bytes, code: int, size: 
         assert answers[-1] == (code, body)
 
 
+@given(st.lists(st.binary(min_size=1, max_size=200), max_size=5), st.integers(1, 50))
+def test_chunks_make_one_body_wherever_they_are_cut(chunks: list[bytes], size: int) -> None:
+    coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + coded + b"0\r\n\r\n"
+    reader = AnswerReader()
+    for _ in range(2):
+        parts = [wire[at : at + size] for at in range(0, len(wire), size)]
+        answers = [reader.receive(part) for part in parts]
+        assert answers[:-1] == [None] * (len(parts) - 1)
+        assert answers[-1] == (200, b"".join(chunks))
+
+
 def test_only_2xx_is_a_success() -> None:
     codes = (200, 201, 299, 199, 304, 409)
     answers = [AnswerReader().receive(_wire(b"x", code)) for code in codes]
@@ -35,7 +47,10 @@ def test_only_2xx_is_a_success() -> None:
     [
         b"SSH-2.0-x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nmore",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab",
         b"x" * 70_000,
     ],
