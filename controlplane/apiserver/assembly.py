@@ -40,6 +40,7 @@ from controlplane.apiserver.scale import Scales
 from controlplane.apiserver.server import ApiServer, Handler
 from controlplane.apiserver.service_accounts import ServiceAccounts
 from controlplane.apiserver.settings import Settings
+from controlplane.apiserver.turns import Turns
 from controlplane.apiserver.unsafe_deletion import UnsafeDeletion
 from controlplane.apiserver.writes import Writes
 from controlplane.encryption import Encryption
@@ -81,27 +82,31 @@ class Assembly:
             now=time.time,
         )
         reads = Reads(self.cacher, self.store, time.time)
-        quotas = self.registry.find("", "v1", "resourcequotas")
-        assert quotas is not None, "a built-in kind"
-        writes = Writes(
-            self.store,
-            Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
-            self.lister,
-            self.cacher.current,
-            Escalation(self.authorizer),
-            quotas,
-        )
+        self.turns = Turns(self.cacher.current, random.Random())
         self.server = ApiServer(
             registry=self.registry,
             authenticator=self.authenticator,
             authorizer=self.authorizer,
             documents=Documents(self.registry, self.tokens, self.metrics, self._checks()),
-            handlers=self._handlers(reads, writes),
+            handlers=self._handlers(reads, self._writes()),
             flow_control=FlowControl(),
             audit=_audit(settings),
             metrics=self.metrics,
         )
         self.http = HttpServer(self.server.serve, _tls(settings), self.metrics)
+
+    def _writes(self) -> Writes:
+        quotas = self.registry.find("", "v1", "resourcequotas")
+        assert quotas is not None, "a built-in kind"
+        return Writes(
+            self.store,
+            Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
+            self.lister,
+            self.cacher.current,
+            self.turns,
+            Escalation(self.authorizer),
+            quotas,
+        )
 
     # ------------------------------------------------------------------ running
 
@@ -175,7 +180,7 @@ class Assembly:
 
     def _handlers(self, reads: Reads, writes: Writes) -> dict[tuple[str, str], Handler]:
         scales = Scales(reads, writes)
-        pods = Pods(self.store, writes, self.registry, self.lister)
+        pods = Pods(self.store, writes, self.turns, self.registry, self.lister)
         accounts = ServiceAccounts(reads, self.tokens, self.lister)
         unsafe = UnsafeDeletion(self.store.client, self.cacher, self.authorizer, writes.delete)
 

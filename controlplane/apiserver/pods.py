@@ -17,6 +17,7 @@ from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.options import WriteOptions, delete_wish
+from controlplane.apiserver.turns import Turns
 from controlplane.apiserver.writes import Writes
 from controlplane.objects import ObjectStore
 
@@ -29,10 +30,16 @@ class Pods:
     """Their sub-resources that are actions."""
 
     def __init__(
-        self, store: ObjectStore, writes: Writes, registry: Registry, lister: Lister
+        self,
+        store: ObjectStore,
+        writes: Writes,
+        turns: Turns,
+        registry: Registry,
+        lister: Lister,
     ) -> None:
         self._store = store
         self._writes = writes
+        self._turns = turns
         self._lister = lister
         self._registry = registry
 
@@ -85,14 +92,18 @@ class Pods:
         """Take one disruption off a budget; a compare of its revision, so never two for one."""
         resource = self._registry.find("policy", "v1", "poddisruptionbudgets")
         assert resource is not None
-        metadata = budget["metadata"]
-        await self._store.update(
-            resource,
-            str(metadata["namespace"]),
-            str(metadata["name"]),
-            lambda current: _spent(current, pod, call.now),
-            dry_run=is_dry_run,
-        )
+        namespace, name = (str(budget["metadata"][field]) for field in ("namespace", "name"))
+
+        async def attempt() -> Object:
+            return await self._store.update(
+                resource,
+                namespace,
+                name,
+                lambda current: _spent(current, pod, call.now),
+                dry_run=is_dry_run,
+            )
+
+        await self._turns.run([resource.key(namespace, name).encode()], attempt)
 
 
 def _meant(call: Call, binding: Object, pod: Object) -> Object:

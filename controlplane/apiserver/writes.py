@@ -11,15 +11,16 @@ from controlplane.api import apply, decoding, errors, patch, strategic
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import admission, bodies, pod_accounts
+from controlplane.apiserver.admission import resource_quota
 from controlplane.apiserver.admission.review import CREATE, DELETE, UPDATE, Lister, Review
 from controlplane.apiserver.call import Call, answer, plain
 from controlplane.apiserver.escalation import Escalation
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.options import WriteOptions, delete_wish, write_options
 from controlplane.apiserver.pipeline import Pipeline
-from controlplane.objects import ClaimLostError, ObjectStore
+from controlplane.apiserver.turns import Turns
+from controlplane.objects import DeleteOptions, Deletion, ObjectStore
 
-ATTEMPTS_MAX = 8  # … when others take what this write has claimed
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -32,6 +33,7 @@ Step = Callable[[Object], Object]
 class Writes:
     """lister: what admission looks things up in. fresh: waits until the cache has all writes.
 
+    turns: of those who want the same key
     quotas: the resource of ResourceQuota, which admission charges
     """
 
@@ -41,6 +43,7 @@ class Writes:
         pipeline: Pipeline,
         lister: Lister,
         fresh: Callable[[], Awaitable[None]],
+        turns: Turns,
         escalation: Escalation,
         quotas: Resource,
     ) -> None:
@@ -48,6 +51,7 @@ class Writes:
         self._pipeline = pipeline
         self._lister = lister
         self._fresh = fresh
+        self._turns = turns
         self._escalation = escalation
         self._quotas = quotas
 
@@ -89,13 +93,7 @@ class Writes:
         resource, target = call.resource, call.target
         wish = delete_wish(call.incoming, _delete_body(call))
         admission.mutate(self._review(call, DELETE, is_dry_run=wish.is_dry_run), {})
-        deletion = await self._store.delete(
-            resource,
-            target.namespace,
-            target.name,
-            options=wish.options(),
-            known=self._known(resource, target.namespace, target.name),
-        )
+        deletion = await self._deleted(resource, target.namespace, target.name, wish.options())
         if not deletion.is_gone:
             return answer(call, deletion.object)
         metadata = deletion.object["metadata"]
@@ -112,15 +110,22 @@ class Writes:
             review.name = str(metadata["name"])
             admission.mutate(review, one)
             try:
-                await self._store.delete(
-                    resource, review.namespace, review.name, options=wish.options()
-                )
+                await self._deleted(resource, review.namespace, review.name, wish.options())
             except ApiError as error:
                 if error.reason != "NotFound":  # somebody else has deleted it
                     raise
         kind = resource.list_kind or f"{resource.kind}List"
         listed = {"kind": kind, "apiVersion": resource.api_version, "metadata": {}}
         return plain({**listed, "items": list(found)})
+
+    async def _deleted(
+        self, resource: Resource, namespace: str, name: str, options: DeleteOptions
+    ) -> Deletion:
+        async def attempt() -> Deletion:
+            known = self._known(resource, namespace, name)
+            return await self._store.delete(resource, namespace, name, options=options, known=known)
+
+        return await self._turns.run([resource.key(namespace, name).encode()], attempt)
 
     # ------------------------------------------------------------------- create
 
@@ -138,6 +143,7 @@ class Writes:
         await pod_accounts.until_known(review, found, self._fresh)
 
         async def attempt() -> Object:
+            review.claims.clear()
             ready = self._pipeline.created(review, found, call.now)
             self._escalation.require(call.user, resource, ready, None)
             if not is_apply:
@@ -148,24 +154,13 @@ class Writes:
                 resource, ready, also=review.claims, dry_run=options.is_dry_run
             )
 
-        return await self._claimed(review, attempt)
+        return await self._turns.run(resource_quota.counters(review), attempt)
 
     async def _know_namespace(self, call: Call) -> None:
         """A namespace that was made just now may not have come to the cache yet."""
         namespace = call.target.namespace
         if call.resource.is_namespaced and not self._lister.get("", "namespaces", "", namespace):
             await self._fresh()
-
-    async def _claimed(self, review: Review, attempt: Callable[[], Awaitable[Object]]) -> Object:
-        """Try again, on a cache that has the news, when others took what was to be claimed."""
-        for _ in range(ATTEMPTS_MAX - 1):
-            review.claims.clear()
-            try:
-                return await attempt()
-            except ClaimLostError:
-                await self._fresh()
-        review.claims.clear()
-        return await attempt()
 
     # ------------------------------------------------------------------- update
 
@@ -201,7 +196,9 @@ class Writes:
                 known=self._known(resource, target.namespace, target.name),
             )
 
-        return await self._claimed(review, attempt)
+        return await self._turns.run(
+            [resource.key(target.namespace, target.name).encode()], attempt
+        )
 
     def _known(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """What the cache has: the store is asked only where that is not what it has itself."""
@@ -238,17 +235,21 @@ class Writes:
             self._escalation.require(call.user, call.resource, new, old)
             return _owned_as(new, wanted)
 
-        resource = call.resource
-        try:
-            return answer(call, await self._changed(call, options, change))
-        except ApiError as error:
-            is_absent = error.reason == "NotFound" and error.name == call.target.name
-            if not is_absent or error.kind != resource.plural or call.target.subresource:
-                raise
-        # Who may patch what is there may not thereby make what is not.
-        self._escalation.require_create(call.user, call.target)
-        created = await self._created(call, options, merged(None), is_apply=True)
-        return answer(call, created, code=201)
+        while True:
+            try:
+                return answer(call, await self._changed(call, options, change))
+            except ApiError as error:
+                if not _is_about(call, error, "NotFound") or call.target.subresource:
+                    raise
+            # Who may patch what is there may not thereby make what is not.
+            self._escalation.require_create(call.user, call.target)
+            try:
+                created = await self._created(call, options, merged(None), is_apply=True)
+            except ApiError as error:
+                if not _is_about(call, error, "AlreadyExists"):
+                    raise
+                continue  # somebody else has made it meanwhile
+            return answer(call, created, code=201)
 
     def _review(self, call: Call, operation: str, *, is_dry_run: bool) -> Review:
         return Review(
@@ -280,6 +281,12 @@ def _stepped(call: Call, step: Step, old: Object) -> Object:
                 f"({before})"
             )
     return new
+
+
+def _is_about(call: Call, error: ApiError, reason: str) -> bool:
+    """Whether a refusal is for this reason, and about the very object that was asked for."""
+    place = (call.resource.plural, call.target.name)
+    return error.reason == reason and (error.kind, error.name) == place
 
 
 def _require_version(call: Call, metadata: Mapping[str, Any], old: Object) -> None:

@@ -9,12 +9,24 @@ from fractions import Fraction
 from typing import Any
 
 from controlplane.api import errors, quantity, stored, usage
-from controlplane.api.resource import Object
+from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.admission.review import CREATE, UPDATE, Review
 from controlplane.objects import Claim
 
 _UPDATED = frozenset(("pods", "services", "persistentvolumeclaims"))
 """What may use more after an update than before."""
+
+
+def counters(review: Review) -> list[bytes]:
+    """Keys of the quotas that a new object may be charged to."""
+    resource = review.resource
+    if not resource.is_namespaced:
+        return []
+    return [
+        _key(review, quota)
+        for quota in review.lister.list("", "resourcequotas", review.namespace)
+        if any(usage.is_of(resource, name) for name in _hard(quota))
+    ]
 
 
 def validate(review: Review, found: Object) -> None:
@@ -44,7 +56,7 @@ def _wanted(review: Review, found: Object, quota: Object) -> dict[str, Fraction]
 
 
 def _charge(review: Review, found: Object, quota: Object, wanted: Mapping[str, Fraction]) -> None:
-    hard = (quota.get("spec") or {}).get("hard") or {}
+    hard = _hard(quota)
     name = str(quota["metadata"]["name"])
     if review.is_of("pods", "", CREATE):
         missing = usage.missing_of_pod(found, sorted(hard))
@@ -79,15 +91,27 @@ def _told(amount: Fraction, like: Any) -> str:
 
 
 def _claim(review: Review, quota: Object, used: Mapping[str, str]) -> Claim:
-    resource = review.quota_resource
-    assert resource is not None, "there are quotas, so there is their resource"
-    metadata = quota["metadata"]
     changed = {**quota, "status": {**(quota.get("status") or {}), "used": dict(used)}}
     return Claim(
-        key=resource.key(str(metadata["namespace"]), str(metadata["name"])).encode(),
-        value=stored.encode(resource, changed),
-        expected=int(metadata["resourceVersion"]),
+        key=_key(review, quota),
+        value=stored.encode(_resource(review), changed),
+        expected=int(quota["metadata"]["resourceVersion"]),
     )
+
+
+def _hard(quota: Object) -> Mapping[str, Any]:
+    return (quota.get("spec") or {}).get("hard") or {}
+
+
+def _key(review: Review, quota: Object) -> bytes:
+    metadata = quota["metadata"]
+    return _resource(review).key(str(metadata["namespace"]), str(metadata["name"])).encode()
+
+
+def _resource(review: Review) -> Resource:
+    resource = review.quota_resource
+    assert resource is not None, "there are quotas, so there is their resource"
+    return resource
 
 
 def _refused(review: Review, why: str) -> errors.ApiError:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,15 +127,33 @@ async def client(member: ClusterProcesses) -> AsyncIterator[Client]:
         yield connected
 
 
-@pytest.fixture
-async def api(client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
+@asynccontextmanager
+async def started(client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
+    """An API server, until the end of the block."""
     assembly = Assembly(settings(tuple(member.endpoints)), client)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(assembly.run(url.set_result))
     running.add_done_callback(lambda _: url.done() or url.cancel())
     try:
-        yield Api(assembly, await url, running)
+        announced = await url
     except asyncio.CancelledError:
         await running  # why it did not begin
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+        raise
+    try:
+        yield Api(assembly, announced, running)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+async def api(client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
+    async with started(client, member) as serving:
+        yield serving
+
+
+@pytest.fixture
+async def other_api(api: Api, client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
+    """A second one over the same store."""
+    async with started(client, member) as serving:
+        yield serving
