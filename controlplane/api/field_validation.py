@@ -37,11 +37,17 @@ def check_decodes(resource: Resource, obj: Object) -> None:
 
     ApiError: 400 with the first field that it could not.
     """
+    fault = decoding_fault(resource, obj)
+    if fault:
+        raise cannot_be_handled(resource, fault)
+
+
+def decoding_fault(resource: Resource, obj: Object) -> str:
+    """The first field that Go could not read into the kind's type; empty: it could read all."""
     # Validation is made for speed, and finds at least what Go does.
-    if validate(resource.schema, obj, with_required=False):
-        fault = unmarshal_fault(resource.schema, obj)
-        if fault:
-            raise cannot_be_handled(resource, fault)
+    if not validate(resource.schema, obj, with_required=False):
+        return ""
+    return unmarshal_fault(resource.schema, obj)
 
 
 def cannot_be_handled(resource: Resource, why: str) -> ApiError:
@@ -57,12 +63,10 @@ def strict_faults(unknown: Sequence[str], duplicates: Sequence[str]) -> list[str
     return told[:TOLD_MAX]
 
 
-def strict_error(
-    resource: Resource, unknown: Sequence[str], duplicates: Sequence[str]
-) -> ApiError | None:
-    """400 of `fieldValidation=Strict`; None: there is nothing to complain about."""
+def strict_fault(unknown: Sequence[str], duplicates: Sequence[str]) -> str:
+    """What `fieldValidation=Strict` refuses; empty: there is nothing to complain about."""
     told = ", ".join(strict_faults(unknown, duplicates))
-    return cannot_be_handled(resource, f"strict decoding error: {told}") if told else None
+    return f"strict decoding error: {told}" if told else ""
 
 
 def unmarshal_fault(schema: Schema, obj: Object) -> str:

@@ -3,10 +3,12 @@
 Source: kube-behaviour 2.11, 2.12, 2.21; texts of the API server.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controlplane.api import decoding, errors, field_validation, protobuf, pruning
+import orjson
+
+from controlplane.api import causes, decoding, errors, field_validation, protobuf, pruning
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.options import WriteOptions
@@ -19,7 +21,9 @@ def object_of(call: Call, options: WriteOptions) -> Object:
     decoded = decoding.decode(call.incoming.body, call.incoming.header("content-type"))
     found = _typed(call.resource, decoded.object)
     judge_fields(call, options, found, decoded.duplicates)
-    return _placed(call, found)
+    if call.target.name:
+        require_name(call, found.get("metadata") or {})
+    return with_owners_once(call, _placed(call, found))
 
 
 def applied_of(call: Call, options: WriteOptions) -> Object:
@@ -49,18 +53,80 @@ def judge_fields(
     call: Call, options: WriteOptions, found: Object, duplicates: Sequence[str]
 ) -> None:
     """Fields of a wrong type, unknown ones and repeated ones. Raises ApiError 400."""
+    fault = _fault(call, options, found, duplicates)
+    if fault:
+        raise field_validation.cannot_be_handled(call.resource, fault)
+
+
+def judge_patched(call: Call, options: WriteOptions, found: Object) -> None:
+    """The same of what a patch has made: who patches sends no object, so it is ApiError 422."""
+    fault = _fault(call, options, found, ())
+    if fault:
+        told = orjson.dumps(found).decode()
+        raise errors.invalid("", "", "", [causes.invalid("patch", told, fault)])
+
+
+def _fault(call: Call, options: WriteOptions, found: Object, duplicates: Sequence[str]) -> str:
+    """What is refused; what is only warned of is noted."""
     resource = call.resource
-    field_validation.check_decodes(resource, found)
-    if options.strict == "Ignore":
-        return
+    fault = field_validation.decoding_fault(resource, found)
+    if fault or options.strict == "Ignore":
+        return fault
     unknown = pruning.unknown_fields(resource.schema, found)
-    if not unknown and not duplicates:
-        return
     if options.strict == "Strict":
-        error = field_validation.strict_error(resource, unknown, duplicates)
-        assert error is not None
-        raise error
+        return field_validation.strict_fault(unknown, duplicates)
     call.warnings.extend(field_validation.strict_faults(unknown, duplicates))
+    return ""
+
+
+def require_name(call: Call, metadata: Mapping[str, Any]) -> None:
+    """Raises ApiError 400 where what is written is not what the path names."""
+    wanted, name = call.target.name, metadata.get("name")
+    if not name:
+        raise errors.bad_request(
+            f"the name of the object ({wanted} based on URL) was undeterminable: name must be "
+            "provided"
+        )
+    if name != wanted:
+        raise errors.bad_request(
+            f"the name of the object ({name}) does not match the name on the URL ({wanted})"
+        )
+
+
+def placed_in(call: Call, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """With the namespace of the path. Raises ApiError 400 where it says another one."""
+    rest = {key: value for key, value in metadata.items() if key != "namespace"}
+    if not call.resource.is_namespaced:
+        return rest  # whatever it says: commands set the namespace they work in
+    namespace = metadata.get("namespace") or call.target.namespace
+    if namespace != call.target.namespace:
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    return {**rest, "namespace": namespace}
+
+
+def with_owners_once(call: Call, found: Object) -> Object:
+    """With each owner once, and a warning where one was told twice."""
+    metadata = found.get("metadata") or {}
+    owners = metadata.get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return found
+    kept: list[Any] = []
+    repeated: list[str] = []
+    for owner in owners:
+        if owner in kept:
+            repeated.append(str(owner.get("uid", "")))
+        else:
+            kept.append(owner)
+    if not repeated:
+        return found
+    call.warnings.append(
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references "
+        "in 1.20+, and may reject such requests as early as 1.24; please fix your requests; "
+        f"duplicate UID(s) observed: {', '.join(repeated)}"
+    )
+    return {**found, "metadata": {**metadata, "ownerReferences": kept}}
 
 
 def _typed(resource: Resource, found: Object) -> Object:
@@ -82,22 +148,8 @@ def _typed(resource: Resource, found: Object) -> Object:
 
 def _placed(call: Call, found: Object) -> Object:
     """With the namespace and name of the path. Raises ApiError 400 where it says others."""
-    resource, target = call.resource, call.target
-    metadata = dict(found.get("metadata") or {})
-    if resource.is_namespaced:
-        namespace = metadata.get("namespace") or target.namespace
-        if namespace != target.namespace:
-            raise errors.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the "
-                "request"
-            )
-        metadata["namespace"] = namespace
-    if target.name:
-        name = metadata.get("name") or target.name
-        if name != target.name:
-            raise errors.bad_request(
-                f"the name of the object ({name}) does not match the name on the URL "
-                f"({target.name})"
-            )
-        metadata["name"] = name
+    metadata = placed_in(call, found.get("metadata") or {})
+    if call.target.name:
+        metadata.setdefault("name", call.target.name)
+        require_name(call, metadata)
     return {**found, "metadata": metadata}

@@ -36,29 +36,28 @@ class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_options(incoming: Incoming, kind: str, *, is_apply: bool = False) -> WriteOptions:
-    """Raises ApiError 422, or 400 where an apply does not name its manager."""
+    """Raises ApiError 422, also where an apply does not name its manager (2.15)."""
     query = incoming.query
     causes = []
-    dry_run = query.texts("dryRun")
-    if dry_run and any(value != "All" for value in dry_run):
-        causes.append(_unsupported("dryRun", dry_run[0], ("All",)))
-    strict = query.text("fieldValidation") or "Warn"
-    if strict not in _VALIDATIONS:
-        causes.append(_unsupported("fieldValidation", strict, _VALIDATIONS))
-    manager = query.text("fieldManager")
+    manager, is_forced = query.text("fieldManager"), query.flag("force")
+    if is_apply and not manager:
+        told = "Required value: is required for apply patch"
+        causes.append(Cause("FieldValueRequired", told, "fieldManager"))
+    if is_forced and not is_apply:
+        told = "Forbidden: may not be specified for non-apply patch"
+        causes.append(Cause("FieldValueForbidden", told, "force"))
     if len(manager.encode()) > _MANAGER_BYTES_MAX:
         told = f"may not be more than {_MANAGER_BYTES_MAX} bytes"
         causes.append(Cause("FieldValueTooLong", f"Too long: {told}", "fieldManager"))
     elif not manager.isprintable():
         told = f'Invalid value: "{manager[:40]!r}": should only contain printable characters'
         causes.append(Cause("FieldValueInvalid", told, "fieldManager"))
-    if is_apply and not manager:
-        told = "Required value: is required for apply patch"
-        causes.append(Cause("FieldValueRequired", told, "fieldManager"))
-    is_forced = query.flag("force")
-    if is_forced and not is_apply:
-        told = "Forbidden: may not be specified for non-apply patch"
-        causes.append(Cause("FieldValueForbidden", told, "force"))
+    dry_run = query.texts("dryRun")
+    if dry_run and any(value != "All" for value in dry_run):
+        causes.append(_unsupported("dryRun", dry_run[0], ("All",)))
+    strict = query.text("fieldValidation") or "Warn"
+    if strict not in _VALIDATIONS:
+        causes.append(_unsupported("fieldValidation", strict, _VALIDATIONS))
     if causes:
         raise errors.invalid(kind, "meta.k8s.io", "", causes)
     return WriteOptions(

@@ -23,6 +23,10 @@ from controlplane.objects import ObjectStore
 
 _SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 _TOLD = "Cannot evict pod as it would violate the pod's disruption budget."
+_TOO_MANY = (
+    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
+    "support."
+)
 _RETRY_SECONDS = 10
 
 
@@ -46,6 +50,7 @@ class Pods:
     async def bind(self, call: Call) -> Answer:
         """Set the node of a pod, once. Raises ApiError 409 when it has one."""
         binding = bodies.posted(call, subresources.resource_for(call.resource, "binding"))
+        _require_named(call, binding, "Binding")
         target = binding.get("target") or {}
         node = str(target.get("name") or "")
         if not node or target.get("kind", "Node") not in ("", "Node"):
@@ -61,11 +66,12 @@ class Pods:
     async def evict(self, call: Call) -> Answer:
         """Delete a pod if its disruption budgets allow. Raises ApiError 429 and 500."""
         eviction = bodies.posted(call, subresources.resource_for(call.resource, "eviction"))
+        _require_named(call, eviction, "Eviction")
         wish = delete_wish(call.incoming, eviction.get("deleteOptions") or {})
         pod = await self._store.get(call.resource, call.target.namespace, call.target.name)
         claimed = () if _needs_no_budget(pod) else self._budgets(pod)
         if len(claimed) > 1:
-            raise errors.internal("this pod has more than one PodDisruptionBudget")
+            raise ApiError(500, "InternalError", _TOO_MANY)
         for budget in claimed:
             await self._spend(call, budget, pod, is_dry_run=wish.is_dry_run)
         await self._store.delete(
@@ -104,6 +110,11 @@ class Pods:
             )
 
         await self._turns.run([resource.key(namespace, name).encode()], attempt)
+
+
+def _require_named(call: Call, action: Object, kind: str) -> None:
+    if (action.get("metadata") or {}).get("name") != call.target.name:
+        raise errors.bad_request(f"name in URL does not match name in {kind} object")
 
 
 def _meant(call: Call, binding: Object, pod: Object) -> Object:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from controlplane.api import errors, patch, selectors, subresources
+from controlplane.api import errors, lifecycle, patch, selectors, subresources
 from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import bodies
@@ -35,7 +35,13 @@ class Scales:
     async def update(self, call: Call) -> Answer:
         """The Scale is replaced."""
         scale = bodies.posted(call, subresources.resource_for(call.resource, "scale"))
-        return await self._write(call, lambda _: scale)
+        uid = str((scale.get("metadata") or {}).get("uid") or "")
+
+        def replaced(old: Object) -> Object:
+            lifecycle.require_uid(call.resource, old["metadata"], uid)
+            return scale
+
+        return await self._write(call, replaced)
 
     async def patch(self, call: Call) -> Answer:
         """The Scale is patched; as if it were an object of its own."""
@@ -55,6 +61,10 @@ class Scales:
 
         def step(old: Object) -> Object:
             new = change(scale_of(resource, old))
+            metadata = new.get("metadata")
+            metadata = metadata if isinstance(metadata, Mapping) else {}
+            bodies.require_name(call, metadata)
+            bodies.placed_in(call, metadata)
             return with_replicas(resource, old, _replicas(call, new), _version(new))
 
         updated = await self._writes.updated(call, options, step)

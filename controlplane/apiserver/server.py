@@ -163,11 +163,11 @@ class ApiServer:
                 document = await self._documents.answer(incoming, user)
                 await deliver(document)
             return document
-        if not target.verb:
-            raise errors.method_not_allowed(target.plural, target.group, incoming.method)
         resource = self._registry.find(target.group, target.version, target.plural)
         if resource is None or _is_out_of_place(target, is_namespaced=resource.is_namespaced):
             raise errors.no_such_path()
+        if not target.verb:
+            raise errors.method_not_allowed(target.plural, target.group, incoming.method)
         handler = self._handler(target, resource.verbs, resource.subresources)
         if resource.is_namespaced and not target.namespace and target.verb not in _ACROSS:
             if target.name:

@@ -7,7 +7,7 @@ and what is answered. A dry run does all of it but the Txn (kube-behaviour 2.10)
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from controlplane.api import apply, decoding, errors, patch, strategic
+from controlplane.api import apply, decoding, errors, lifecycle, patch, strategic
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import admission, bodies, pod_accounts
@@ -68,8 +68,13 @@ class Writes:
         """An object is replaced by a body."""
         options = write_options(call.incoming, "UpdateOptions")
         found = bodies.object_of(call, options)
-        updated = await self.updated(call, options, lambda old: found)
-        return answer(call, updated)
+
+        def step(old: Object) -> Object:
+            uid = str(found["metadata"].get("uid") or "")
+            lifecycle.require_uid(call.resource, old["metadata"], uid)
+            return found
+
+        return answer(call, await self.updated(call, options, step))
 
     async def patch(self, call: Call) -> Answer:
         """An object is changed by a patch; by an apply it may be created."""
@@ -83,8 +88,8 @@ class Writes:
         def step(old: Object) -> Object:
             call.warnings.clear()  # of an attempt before
             new = changed(old)
-            bodies.judge_fields(call, options, new, ())
-            return new
+            bodies.judge_patched(call, options, new)
+            return bodies.with_owners_once(call, new)
 
         return answer(call, await self.updated(call, options, step))
 
@@ -241,6 +246,7 @@ class Writes:
             except ApiError as error:
                 if not _is_about(call, error, "NotFound") or call.target.subresource:
                     raise
+            _require_no_uid(call, applied["metadata"])
             # Who may patch what is there may not thereby make what is not.
             self._escalation.require_create(call.user, call.target)
             try:
@@ -271,16 +277,13 @@ def _stepped(call: Call, step: Step, old: Object) -> Object:
     another revision (2.3), even if nothing would change.
     """
     new = step(old)
+    if new is old:
+        return old
     metadata = new.get("metadata") or {}
+    bodies.require_name(call, metadata)
+    placed = {**new, "metadata": bodies.placed_in(call, metadata)}
     _require_version(call, metadata, old)
-    for field in ("name", "namespace"):
-        before, after = old["metadata"].get(field), metadata.get(field)
-        if after and after != before:
-            raise errors.bad_request(
-                f"the {field} of the object ({after}) does not match the {field} on the URL "
-                f"({before})"
-            )
-    return new
+    return placed
 
 
 def _is_about(call: Call, error: ApiError, reason: str) -> bool:
@@ -294,6 +297,16 @@ def _require_version(call: Call, metadata: Mapping[str, Any], old: Object) -> No
     version = metadata.get("resourceVersion")
     if version not in (None, "", "0", old["metadata"]["resourceVersion"]):
         raise errors.conflict(call.resource.plural, call.resource.group, call.target.name)
+
+
+def _require_no_uid(call: Call, metadata: Mapping[str, Any]) -> None:
+    """Raises ApiError 409: who names a uid means an object that was there."""
+    uid = metadata.get("uid")
+    if uid:
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was "
+        raise errors.conflict(
+            call.resource.plural, call.resource.group, call.target.name, why + "found"
+        )
 
 
 def _patched(call: Call, kind: str) -> Step:

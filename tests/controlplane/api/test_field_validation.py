@@ -217,16 +217,16 @@ def test_numbers_of_any_kind_are_floats() -> None:
     )
 
 
-def test_strict_error_names_every_field() -> None:
+def test_a_strict_fault_names_every_field() -> None:
     """As kubectl-needs.md, section 1, "Validation errors"."""
-    error = field_validation.strict_error(DEPLOYMENTS, ["spec.foo", "bar"], ["spec.replicas"])
-    assert error is not None
+    fault = field_validation.strict_fault(["spec.foo", "bar"], ["spec.replicas"])
+    error = field_validation.cannot_be_handled(DEPLOYMENTS, fault)
     assert error.code == 400
     assert error.message == (
         'Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: '
         'duplicate field "spec.replicas", unknown field "spec.foo", unknown field "bar"'
     )
-    assert field_validation.strict_error(DEPLOYMENTS, [], []) is None
+    assert field_validation.strict_fault([], []) == ""
 
 
 def test_strict_faults_are_bounded() -> None:

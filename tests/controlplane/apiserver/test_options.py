@@ -60,7 +60,7 @@ def test_what_does_not_fit(query: str, field: str, reason: str) -> None:
 
 
 def test_an_apply_names_its_manager() -> None:
-    """2.15."""
+    """2.15: 422, as every fault of PatchOptions."""
     assert causes(options, is_apply=True, agent="kubectl/v1") == [
         ("fieldManager", "FieldValueRequired")
     ]
@@ -68,7 +68,7 @@ def test_an_apply_names_its_manager() -> None:
 
 def test_all_faults_are_told_at_once() -> None:
     found = causes(options, "dryRun=x&fieldValidation=y&force=1")
-    assert [field for field, _ in found] == ["dryRun", "fieldValidation", "force"]
+    assert [field for field, _ in found] == ["force", "dryRun", "fieldValidation"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,244 @@
+"""Which code a write is refused with, and why (kube-behaviour 2.1, 2.3, 2.11, 2.12, 2.14, 2.18)."""
+
+from typing import Any
+
+import pytest
+
+from tests.controlplane.apiserver.conftest import Answered, Api
+
+MERGE = "application/merge-patch+json"
+JSON = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+class Maps:
+    """ConfigMaps of a namespace."""
+
+    def __init__(self, api: Api, space: str) -> None:
+        self.api = api
+        self.space = space
+        self.path = f"/api/v1/namespaces/{space}/configmaps"
+
+    async def new(self, name: str = "c") -> Any:
+        return await self.api.good("POST", self.path, {"metadata": {"name": name}})
+
+    async def put(self, **metadata: Any) -> Answered:
+        return await self.api.ask("PUT", f"{self.path}/c", {"metadata": metadata})
+
+    async def patch(self, kind: str, body: object, query: str = "") -> Answered:
+        return await self.api.ask("PATCH", f"{self.path}/c{query}", body, content_type=kind)
+
+
+@pytest.fixture
+async def maps(api: Api) -> Maps:
+    return Maps(api, await api.new_namespace())
+
+
+def told(answered: Answered) -> tuple[int, str, str]:
+    body = answered.body
+    return answered.code, body["reason"], body["message"]
+
+
+# ------------------------------------------------------------------------- whom it is about
+
+
+async def test_an_update_of_another_uid_is_a_conflict(maps: Maps) -> None:
+    """2.3: the uid of a body that replaces an object is a precondition."""
+    made = await maps.new()
+    uid = made["metadata"]["uid"]
+    code, reason, message = told(await maps.put(name="c", uid="another"))
+    assert (code, reason) == (409, "Conflict")
+    assert message.startswith('Operation cannot be fulfilled on configmaps "c": ')
+    assert "UID in precondition: another, UID in object meta: " + uid in message
+    assert (await maps.api.ask("PUT", f"{maps.path}/c", made)).code == 200
+
+
+async def test_a_patch_of_the_uid_is_invalid(maps: Maps) -> None:
+    """2.12: it is no precondition there, but a field that is immutable."""
+    await maps.new()
+    code, reason, message = told(await maps.patch(MERGE, {"metadata": {"uid": "another"}}))
+    assert (code, reason) == (422, "Invalid")
+    assert "metadata.uid: Invalid value" in message
+
+
+async def test_an_apply_of_a_uid_makes_no_new_object(maps: Maps) -> None:
+    """2.15: whoever names a uid means an object that there is."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "uid": "u"}}
+    code, reason, message = told(await maps.patch(APPLY, body, "?fieldManager=m"))
+    assert (code, reason) == (409, "Conflict")
+    assert "uid mismatch: the provided object specified uid u" in message
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ({}, "the name of the object (c based on URL) was undeterminable: name must be provided"),
+        ({"name": "d"}, "the name of the object (d) does not match the name on the URL (c)"),
+        (
+            {"name": "c", "namespace": "other"},
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+    ],
+)
+async def test_a_body_is_of_the_object_of_its_url(maps: Maps, metadata: Any, why: str) -> None:
+    """2.1."""
+    await maps.new()
+    assert told(await maps.put(**metadata)) == (400, "BadRequest", why)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"name": "d"}, {"name": None}, {"namespace": "other"}], ids=str
+)
+async def test_a_patch_moves_no_object(maps: Maps, metadata: Any) -> None:
+    """2.12: name and namespace are immutable."""
+    await maps.new()
+    answered = await maps.patch(MERGE, {"metadata": metadata})
+    assert told(answered)[:2] == (400, "BadRequest")
+
+
+async def test_the_namespace_of_what_is_in_none_is_dropped(api: Api) -> None:
+    """2.1: `kubectl -n x apply` of a file with metadata.namespace works for every kind."""
+    path, metadata = "/api/v1/nodes", {"name": "in-none", "namespace": "default"}
+    made = await api.good("POST", path, {"metadata": metadata})
+    assert "namespace" not in made["metadata"]
+    whole = {**made, "metadata": {**made["metadata"], "namespace": "default"}}
+    assert "namespace" not in (await api.good("PUT", f"{path}/in-none", whole))["metadata"]
+
+
+# ----------------------------------------------------------------------------------- scales
+
+
+async def scaled(api: Api) -> str:
+    space = await api.new_namespace()
+    path = f"/apis/apps/v1/namespaces/{space}/deployments"
+    labels = {"app": "web"}
+    containers = [{"name": "c", "image": "nginx"}]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    await api.good("POST", path, {"metadata": {"name": "web"}, "spec": spec})
+    return f"{path}/web/scale"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ({"name": "other"}, 400),
+        ({"name": "web", "namespace": "other"}, 400),
+        ({}, 400),
+        ({"name": "web", "uid": "another"}, 409),
+        ({"name": "web"}, 200),
+    ],
+)
+async def test_a_scale_is_of_the_object_of_its_url(api: Api, metadata: Any, code: int) -> None:
+    """2.13: a Scale is checked as any other body."""
+    path = await scaled(api)
+    body = {"metadata": metadata, "spec": {"replicas": 2}}
+    assert (await api.ask("PUT", path, body)).code == code
+
+
+async def test_a_patch_of_a_scale_renames_nothing(api: Api) -> None:
+    """2.13."""
+    path = await scaled(api)
+    patch = {"metadata": {"name": "other"}, "spec": {"replicas": 2}}
+    assert (await api.ask("PATCH", path, patch, content_type=MERGE)).code == 400
+
+
+@pytest.mark.parametrize("name", ["other", ""])
+async def test_actions_on_a_pod_name_it(api: Api, name: str) -> None:
+    """7.2, 8.1."""
+    space = await api.new_namespace()
+    path = f"/api/v1/namespaces/{space}/pods"
+    spec = {"containers": [{"name": "c", "image": "nginx"}]}
+    await api.good("POST", path, {"metadata": {"name": "a"}, "spec": spec})
+    binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": "n"}}
+    status = await api.fault("POST", f"{path}/a/binding", binding)
+    assert (status["code"], status["message"]) == (
+        400,
+        "name in URL does not match name in Binding object",
+    )
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    status = await api.fault("POST", f"{path}/a/eviction", eviction)
+    assert (status["code"], status["message"]) == (
+        400,
+        "name in URL does not match name in Eviction object",
+    )
+
+
+# ---------------------------------------------------------------------------------- methods
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("BREW", "/api/v1/namespaces/default/configmaps", 405),
+        ("OPTIONS", "/api/v1/namespaces/default/configmaps/a", 405),
+        ("BREW", "/api/v1/namespaces/default/nothings", 404),
+        ("BREW", "/api/v7/configmaps", 404),
+        ("POST", "/version", 405),
+        ("PUT", "/apis", 405),
+        ("DELETE", "/openapi/v3", 405),
+        ("POST", "/nothing", 404),
+    ],
+)
+async def test_a_method_that_there_is_not_is_405_where_there_is_something(
+    api: Api, method: str, path: str, code: int
+) -> None:
+    """2.1, 2.18."""
+    status = await api.fault(method, path)
+    reason = "MethodNotAllowed" if code == 405 else "NotFound"
+    assert (status["code"], status["reason"]) == (code, reason)
+
+
+# ---------------------------------------------------------------------------------- patches
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        (MERGE, {"data": [1]}),
+        (STRATEGIC, {"data": {"a": 1}}),
+        (JSON, [{"op": "add", "path": "/data", "value": "x"}]),
+    ],
+)
+async def test_a_patch_to_what_cannot_be_decoded_is_invalid(
+    maps: Maps, kind: str, patch: Any
+) -> None:
+    """2.14: 422, where a whole object of such a field is 400."""
+    await maps.new()
+    answered = await maps.patch(kind, patch)
+    code, reason, message = told(answered)
+    assert (code, reason) == (422, "Invalid")
+    assert message.startswith(' "" is invalid: patch: Invalid value: ')
+    assert "json: cannot unmarshal" in message
+    assert [cause["field"] for cause in answered.body["details"]["causes"]] == ["patch"]
+    assert (await maps.api.ask("PUT", f"{maps.path}/c", {"data": [1]})).code == 400
+
+
+async def test_a_strict_patch_of_an_unknown_field_is_invalid(maps: Maps) -> None:
+    """2.11, 2.14."""
+    await maps.new()
+    patch = {"nothing": 1}
+    code, reason, message = told(await maps.patch(MERGE, patch, "?fieldValidation=Strict"))
+    assert (code, reason) == (422, "Invalid")
+    assert 'strict decoding error: unknown field "nothing"' in message
+    warned = await maps.patch(MERGE, patch)
+    assert warned.code == 200
+    assert ("Warning", '299 - "unknown field \\"nothing\\""') in warned.headers
+
+
+# ----------------------------------------------------------------------------------- owners
+
+
+async def test_an_owner_is_named_once(maps: Maps) -> None:
+    """2.12: what is told twice is kept once, with a warning."""
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u-1"}
+    metadata = {"name": "c", "ownerReferences": [owner, {**owner, "name": "p"}, owner]}
+    created = await maps.api.ask("POST", maps.path, {"metadata": metadata})
+    patched = await maps.patch(MERGE, {"metadata": metadata})
+    for answered in (created, patched):
+        assert answered.code < 300, answered
+        assert answered.body["metadata"]["ownerReferences"] == [owner, {**owner, "name": "p"}]
+        (warning,) = [value for name, value in answered.headers if name == "Warning"]
+        assert ".metadata.ownerReferences contains duplicate entries" in warning
+        assert "duplicate UID(s) observed: u-1" in warning
