@@ -67,6 +67,7 @@ def _resource(spec: Node, version: Node, stored: str) -> Resource:
             one["jsonPath"].removeprefix(".") for one in version.get("selectableFields") or ()
         ),
         has_generation=True,
+        is_overwritable=False,
         is_custom=True,
     )
 
@@ -97,7 +98,11 @@ def default_definition(crd: Object) -> Object:
     names = {
         "singular": kind.lower(),
         "listKind": f"{kind}List" if kind else "",
-        **{name: value for name, value in _mapping(spec, "names").items() if value != ""},
+        **{
+            name: value
+            for name, value in _mapping(spec, "names").items()
+            if value not in ("", None)
+        },
     }
     filled = {name: value for name, value in names.items() if value}
     conversion = spec.get("conversion") or {"strategy": "None"}

@@ -160,6 +160,8 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     include: dict[str, str | list[str]] = {}
     defaults: dict[str, Any] = {}
     has_generation: bool = False
+    is_overwritable: bool = True
+    is_put_new: bool = False
     strategy: str = ""
 
 
@@ -204,6 +206,8 @@ def load_kind(
         field_labels = ["status.phase"]    # default: none
         immutable = ["spec.selector"]      # default: none
         has_generation = true              # default false
+        is_overwritable = false            # default true
+        is_put_new = true                  # default false
         strategy = "deployment"            # name of a kinds/<name>.py; default: as this file
         include = { "spec.template" = "pod_template" }   # default: nothing
 
@@ -294,6 +298,8 @@ def _resource(
         immutable=immutable,
         defaults=defaults,
         has_generation=kind.has_generation,
+        is_overwritable=kind.is_overwritable,
+        is_put_new=kind.is_put_new,
         strategy=strategy,
     )
 

@@ -84,6 +84,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     immutable        paths that may not change once they are set
     defaults         path -> value, where `[]` in a path means each element of a list
     has_generation   metadata.generation counts changes of its spec
+    is_overwritable  an update need not say which resourceVersion it replaces (2.3)
+    is_put_new       an update of what is not there creates it
     """
 
     group: str
@@ -105,6 +107,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     immutable: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = {}
     has_generation: bool = False
+    is_overwritable: bool = True
+    is_put_new: bool = False
     is_custom: bool = False
     strategy: Strategy = Strategy()
 

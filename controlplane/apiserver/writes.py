@@ -70,11 +70,19 @@ class Writes:
         found = bodies.object_of(call, options)
 
         def step(old: Object) -> Object:
-            uid = str(found["metadata"].get("uid") or "")
-            lifecycle.require_uid(call.resource, old["metadata"], uid)
+            lifecycle.require_uid(call.resource, old["metadata"], _uid(found))
             return found
 
-        return answer(call, await self.updated(call, options, step))
+        async def update() -> Object:
+            return await self.updated(call, options, step)
+
+        async def create() -> Object:
+            lifecycle.require_uid(call.resource, {"name": call.target.name}, _uid(found))
+            return await self._created(call, options, found, is_apply=False)
+
+        if call.resource.is_put_new:
+            return await self._updated_or_created(call, update, create)
+        return answer(call, await update())
 
     async def patch(self, call: Call) -> Answer:
         """An object is changed by a patch; by an apply it may be created."""
@@ -240,22 +248,35 @@ class Writes:
             self._escalation.require(call.user, call.resource, new, old)
             return _owned_as(new, wanted)
 
+        async def update() -> Object:
+            return await self._changed(call, options, change)
+
+        async def create() -> Object:
+            _require_no_uid(call, applied["metadata"])
+            return await self._created(call, options, merged(None), is_apply=True)
+
+        return await self._updated_or_created(call, update, create)
+
+    async def _updated_or_created(
+        self,
+        call: Call,
+        update: Callable[[], Awaitable[Object]],
+        create: Callable[[], Awaitable[Object]],
+    ) -> Answer:
+        """Create what is not there, update what is: also while others create and delete it."""
         while True:
             try:
-                return answer(call, await self._changed(call, options, change))
+                return answer(call, await update())
             except ApiError as error:
                 if not _is_about(call, error, "NotFound") or call.target.subresource:
                     raise
-            _require_no_uid(call, applied["metadata"])
-            # Who may patch what is there may not thereby make what is not.
+            # Who may change what is there may not thereby make what is not.
             self._escalation.require_create(call.user, call.target)
             try:
-                created = await self._created(call, options, merged(None), is_apply=True)
+                return answer(call, await create(), code=201)
             except ApiError as error:
                 if not _is_about(call, error, "AlreadyExists"):
                     raise
-                continue  # somebody else has made it meanwhile
-            return answer(call, created, code=201)
 
     def _review(self, call: Call, operation: str, *, is_dry_run: bool) -> Review:
         return Review(
@@ -282,8 +303,25 @@ def _stepped(call: Call, step: Step, old: Object) -> Object:
     metadata = new.get("metadata") or {}
     bodies.require_name(call, metadata)
     placed = {**new, "metadata": bodies.placed_in(call, metadata)}
+    if not call.resource.is_overwritable and metadata.get("resourceVersion") in _NO_VERSION:
+        raise _unversioned(call)
     _require_version(call, metadata, old)
     return placed
+
+
+_NO_VERSION = (None, "", "0")
+
+
+def _unversioned(call: Call) -> ApiError:
+    """422, about the resource and with the number as Go shows it, as Kubernetes has it."""
+    told = "Invalid value: 0x0: must be specified for an update"
+    cause = Cause("FieldValueInvalid", told, "metadata.resourceVersion")
+    resource = call.resource
+    return errors.invalid(resource.plural, resource.group, call.target.name, [cause])
+
+
+def _uid(found: Object) -> str:
+    return str(found["metadata"].get("uid") or "")
 
 
 def _is_about(call: Call, error: ApiError, reason: str) -> bool:
@@ -295,7 +333,7 @@ def _is_about(call: Call, error: ApiError, reason: str) -> bool:
 def _require_version(call: Call, metadata: Mapping[str, Any], old: Object) -> None:
     """Here, since what is stored has no resourceVersion: the pipeline takes it away."""
     version = metadata.get("resourceVersion")
-    if version not in (None, "", "0", old["metadata"]["resourceVersion"]):
+    if version not in (*_NO_VERSION, old["metadata"]["resourceVersion"]):
         raise errors.conflict(call.resource.plural, call.resource.group, call.target.name)
 
 

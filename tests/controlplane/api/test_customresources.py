@@ -131,8 +131,9 @@ def test_null_may_be_a_default() -> None:
     }
 
 
-def test_names_that_follow_from_others_are_filled_in() -> None:
-    names = {"plural": "crontabs", "kind": "CronTab", "listKind": ""}
+@pytest.mark.parametrize("left_out", ["", None])
+def test_names_that_follow_from_others_are_filled_in(left_out: str | None) -> None:
+    names = {"plural": "crontabs", "kind": "CronTab", "listKind": left_out}
     filled = customresources.default_definition(definition(names=names))
     assert filled["spec"]["names"] == {
         "plural": "crontabs",

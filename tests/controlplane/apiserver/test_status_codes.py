@@ -242,3 +242,139 @@ async def test_an_owner_is_named_once(maps: Maps) -> None:
         (warning,) = [value for name, value in answered.headers if name == "Warning"]
         assert ".metadata.ownerReferences contains duplicate entries" in warning
         assert "duplicate UID(s) observed: u-1" in warning
+
+
+# --------------------------------------------------------------- updates without a revision
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces"
+DEFINITION: dict[str, Any] = {
+    "metadata": {"name": "gauges.put.example"},
+    "spec": {
+        "group": "put.example",
+        "scope": "Namespaced",
+        "names": {"plural": "gauges", "singular": "gauge", "kind": "Gauge"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {"size": {"type": "integer"}},
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+async def require_versioned(api: Api, path: str, whole: Any, whom: str) -> None:
+    """A PUT must say what it replaces; a patch need not."""
+    bare = {key: value for key, value in whole["metadata"].items() if key != "resourceVersion"}
+    for metadata in (bare, {**bare, "resourceVersion": "0"}):
+        status = await api.fault("PUT", path, {**whole, "metadata": metadata})
+        assert (status["code"], status["reason"]) == (422, "Invalid")
+        assert status["message"] == (
+            f"{whom} is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified "
+            "for an update"
+        )
+    patch = {"metadata": {"labels": {"a": "b"}}}
+    await api.good("PATCH", path, patch, content_type=MERGE)
+    assert (await api.fault("PUT", path, whole))["code"] == 409
+    await api.good("PUT", path, await api.good("GET", path))
+
+
+async def test_a_lease_is_not_overwritten_blindly(api: Api) -> None:
+    """2.3."""
+    path = f"{LEASES}/{await api.new_namespace()}/leases"
+    made = await api.good("POST", path, {"metadata": {"name": "a"}, "spec": {}})
+    await require_versioned(api, f"{path}/a", made, 'leases.coordination.k8s.io "a"')
+
+
+async def test_a_disruption_budget_is_not_overwritten_blindly(api: Api) -> None:
+    """2.3: neither is what its status says."""
+    space = await api.new_namespace()
+    path = f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets"
+    made = await api.good("POST", path, {"metadata": {"name": "a"}, "spec": {"minAvailable": 1}})
+    await require_versioned(api, f"{path}/a", made, 'poddisruptionbudgets.policy "a"')
+    bare = {**made, "metadata": {"name": "a"}}
+    assert (await api.fault("PUT", f"{path}/a/status", bare))["code"] == 422
+
+
+async def test_custom_resources_and_definitions_are_not_overwritten_blindly(api: Api) -> None:
+    """2.3, 11.7."""
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    made = await api.good("POST", definitions, DEFINITION)
+    name = "gauges.put.example"
+    whom = f'customresourcedefinitions.apiextensions.k8s.io "{name}"'
+    await require_versioned(api, f"{definitions}/{name}", made, whom)
+    established = {
+        "conditions": [
+            {"type": kind, "status": "True", "reason": "r", "lastTransitionTime": None}
+            for kind in ("NamesAccepted", "Established")
+        ],
+        "acceptedNames": DEFINITION["spec"]["names"],
+        "storedVersions": ["v1"],
+    }
+    patch = {"status": established}
+    await api.good("PATCH", f"{definitions}/{name}/status", patch, content_type=MERGE)
+    await api.assembly.cacher.current()
+    space = await api.new_namespace()
+    path = f"/apis/put.example/v1/namespaces/{space}/gauges"
+    gauge = await api.good("POST", path, {"metadata": {"name": "a"}, "size": 1})
+    await require_versioned(api, f"{path}/a", gauge, 'gauges.put.example "a"')
+    await api.good("DELETE", f"{definitions}/{name}")
+
+
+async def test_most_kinds_are_overwritten_blindly(maps: Maps) -> None:
+    """2.3."""
+    await maps.new()
+    body = {"metadata": {"name": "c"}, "data": {"a": "b"}}
+    assert (await maps.api.ask("PUT", f"{maps.path}/c", body)).code == 200
+
+
+@pytest.mark.parametrize(
+    ("place", "plural", "body"),
+    [
+        ("/apis/coordination.k8s.io/v1", "leases", {"spec": {}}),
+        ("/api/v1", "endpoints", {}),
+        ("/api/v1", "services", {"spec": {"ports": [{"port": 80}]}}),
+        ("/api/v1", "limitranges", {"spec": {"limits": []}}),
+        ("/apis/rbac.authorization.k8s.io/v1", "roles", {"rules": []}),
+    ],
+)
+async def test_an_update_creates_what_is_not_there_of_some_kinds(
+    api: Api, place: str, plural: str, body: Any
+) -> None:
+    """2.1: 201, as of a create; a uid means one that was there."""
+    path = f"{place}/namespaces/{await api.new_namespace()}/{plural}/a"
+    meant = {"metadata": {"name": "a", "uid": "u"}, **body}
+    assert (await api.fault("PUT", path, meant))["code"] == 409
+    assert (await api.ask("PUT", path, {"metadata": {"name": "a"}, **body})).code == 201
+    found = await api.good("GET", path)
+    assert (await api.ask("PUT", path, found)).code == 200
+
+
+async def test_an_update_creates_nothing_of_other_kinds(maps: Maps) -> None:
+    """2.1."""
+    assert told(await maps.put(name="c"))[:2] == (404, "NotFound")
+
+
+async def test_who_may_update_may_not_thereby_create(api: Api) -> None:
+    """11.3."""
+    space = await api.new_namespace()
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{space}"
+    rule = {"apiGroups": [""], "resources": ["endpoints"], "verbs": ["update"]}
+    await api.good("POST", f"{rbac}/roles", {"metadata": {"name": "r"}, "rules": [rule]})
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": "r"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "r"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "bob"}],
+    }
+    await api.good("POST", f"{rbac}/rolebindings", binding)
+    await api.assembly.cacher.current()
+    path = f"/api/v1/namespaces/{space}/endpoints/a"
+    assert (await api.fault("PUT", path, {"metadata": {"name": "a"}}, user="bob"))["code"] == 403
