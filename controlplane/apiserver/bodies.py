@@ -8,7 +8,15 @@ from typing import Any
 
 import orjson
 
-from controlplane.api import causes, decoding, errors, field_validation, protobuf, pruning
+from controlplane.api import (
+    causes,
+    decoding,
+    errors,
+    field_validation,
+    protobuf,
+    pruning,
+    quantities,
+)
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.options import WriteOptions
@@ -33,6 +41,9 @@ def applied_of(call: Call, options: WriteOptions) -> Object:
     judge_fields(call, options, found, decoded.duplicates)
     if (found.get("metadata") or {}).get("managedFields"):
         raise errors.bad_request("metadata.managedFields must be nil")
+    if not call.resource.is_custom:
+        # As it is stored: an equal number that is spelled otherwise is no conflict.
+        found = quantities.canonical(call.resource.schema, found)
     return _placed(call, found)
 
 

@@ -13,6 +13,7 @@ from controlplane.api import (
     immutables,
     meta,
     pruning,
+    quantities,
     validation,
 )
 from controlplane.api.errors import Cause
@@ -95,6 +96,7 @@ def _defaulted(resource: Resource, found: Object) -> Object:
     found = pruning.prune(resource.schema, found)
     if resource.is_custom:
         return defaulting.apply_schema_defaults(resource.schema, found)
+    found = quantities.canonical(resource.schema, found)
     if "spec" not in found and "spec" in resource.schema.properties:
         found = {**found, "spec": {}}  # where defaults go, and what checks look into
     found = defaulting.apply_defaults(resource.defaults, found)

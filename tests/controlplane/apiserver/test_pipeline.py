@@ -296,3 +296,28 @@ def test_who_wrote_which_fields_is_recorded() -> None:
 def test_immutable_paths(old: Any, new: Any, paths: list[str]) -> None:
     kind = msgspec.structs.replace(WIDGETS, immutable=("a.b",))
     assert [cause.field for cause in immutables.changed(kind, new, old)] == paths
+
+
+# ------------------------------------------------------------------------ quantities
+
+
+def test_quantities_are_stored_in_one_form() -> None:
+    """2.12: who reads them back reads what Kubernetes would have written."""
+    demand = {"requests": {"cpu": "1000m"}, "limits": {"cpu": 1}}
+    old = stored(created(pod(container(resources=demand))))
+    assert old["spec"]["containers"][0]["resources"] == {
+        "requests": {"cpu": "1"},
+        "limits": {"cpu": "1"},
+    }
+    (kept,) = old["spec"]["containers"]
+    again = {**old, "spec": {**old["spec"], "containers": [{**kept, "resources": demand}]}}
+    assert updated(again, old)["spec"] == old["spec"]
+
+
+def test_custom_resources_have_no_quantities() -> None:
+    """11.7."""
+    spec = {"type": "object", "properties": {"cpu": {"type": "string", "format": "quantity"}}}
+    tree = {"type": "object", "properties": {"spec": spec}}
+    kind = msgspec.structs.replace(WIDGETS, is_custom=True, schema=Schema(tree, {}))
+    body = {"metadata": {"name": "a", "namespace": "shop"}, "spec": {"cpu": "1000m"}}
+    assert created(body, kind)["spec"] == {"cpu": "1000m"}
