@@ -17,7 +17,6 @@ from kvstore.seams import Clock
 EVENT_SECONDS = 3600  # kube-behaviour.md 3.5: events are kept for an hour
 TTL_SECONDS: Mapping[str, int] = {
     "/registry/core/events/": EVENT_SECONDS,
-    "/registry/events.k8s.io/events/": EVENT_SECONDS,
 }
 """How long objects live, by the prefix of their keys; others live until they are deleted."""
 

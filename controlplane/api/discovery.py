@@ -152,5 +152,5 @@ def storage_version_hash(resource: Resource) -> str:
 
     Source: API reference, APIResource.storageVersionHash; opaque, equal to Kubernetes' own.
     """
-    stored = f"{resource.group}/{resource.storage_version}/{resource.kind}"
+    stored = f"{resource.place[0]}/{resource.storage_version}/{resource.kind}"
     return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()

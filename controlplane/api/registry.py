@@ -148,6 +148,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     group: str = ""
     singular: str = ""
     storage_version: str = ""
+    storage_group: str | None = None
     list_kind: str = ""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -162,6 +163,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     has_generation: bool = False
     is_overwritable: bool = True
     is_put_new: bool = False
+    deprecation: str = ""
     strategy: str = ""
 
 
@@ -197,6 +199,7 @@ def load_kind(
         is_namespaced = true
         versions = ["v1"]                  # served; the first is stored, unless …
         storage_version = "v1"             # … this says otherwise
+        storage_group = ""                 # default: its own; "": the core group
         list_kind = "DeploymentList"       # default: kind + "List"
         short_names = ["deploy"]           # default: none
         categories = ["all"]               # default: none
@@ -208,6 +211,7 @@ def load_kind(
         has_generation = true              # default false
         is_overwritable = false            # default true
         is_put_new = true                  # default false
+        deprecation = "… is deprecated …"  # default: it is not
         strategy = "deployment"            # name of a kinds/<name>.py; default: as this file
         include = { "spec.template" = "pod_template" }   # default: nothing
 
@@ -287,6 +291,7 @@ def _resource(
         is_namespaced=kind.is_namespaced,
         schema=_schema(kind.group, version, kind.kind, schema_of),
         storage_version=kind.storage_version or kind.versions[0],
+        storage_group=kind.storage_group,
         list_kind=kind.list_kind or f"{kind.kind}List",
         short_names=kind.short_names,
         categories=kind.categories,
@@ -300,6 +305,7 @@ def _resource(
         has_generation=kind.has_generation,
         is_overwritable=kind.is_overwritable,
         is_put_new=kind.is_put_new,
+        deprecation=kind.deprecation,
         strategy=strategy,
     )
 

@@ -48,6 +48,9 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     name_rule        which names its objects may have: a key of `names.RULES`
     to_storage       of a version that is not the stored one: an object as it is stored
     from_storage     the way back; where neither is given only apiVersion differs
+    stored_labels    of such a version: a field that selectors name -> its name in what is stored
+    field_values     of what is stored: a field that selectors name -> its value, where it is more
+                     than what stands at its path
     grace_seconds    (object, seconds asked for or None) -> how long its deletion waits for who runs
                      it; without the hook a deletion waits for finalizers only
     prepare_delete   of an object that is marked as deleted and stays for now
@@ -67,6 +70,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     name_rule: str = "subdomain"
     to_storage: Callable[[Object], Object] | None = None
     from_storage: Callable[[Object], Object] | None = None
+    stored_labels: Mapping[str, str] = {}
+    field_values: Mapping[str, Callable[[Object], str]] = {}
     grace_seconds: Callable[[Object, int | None], int] | None = None
     prepare_delete: Callable[[Object], Object] | None = None
     is_held: Callable[[Object], bool] | None = None
@@ -78,6 +83,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """One kind in one served version.
 
     storage_version  the version in which its objects are kept, and which its keys share
+    storage_group    the group in which they are kept, where it is another than its own
     subresources     status, scale, binding, eviction, token, finalize … whatever it has
     scale            paths of a scale sub-resource: spec replicas, status replicas, selector
     field_labels     paths that field selectors may name besides metadata.name and .namespace
@@ -86,6 +92,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     has_generation   metadata.generation counts changes of its spec
     is_overwritable  an update need not say which resourceVersion it replaces (2.3)
     is_put_new       an update of what is not there creates it
+    deprecation      what whoever uses it is warned with
     """
 
     group: str
@@ -96,6 +103,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     is_namespaced: bool
     schema: Schema
     storage_version: str = ""
+    storage_group: str | None = None
     list_kind: str = ""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -109,6 +117,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     has_generation: bool = False
     is_overwritable: bool = True
     is_put_new: bool = False
+    deprecation: str = ""
     is_custom: bool = False
     strategy: Strategy = Strategy()
 
@@ -118,9 +127,20 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Group and plural of those with whom it shares its objects: mostly its own."""
+        return (self.group if self.storage_group is None else self.storage_group), self.plural
+
+    @property
+    def storage_api_version(self) -> str:
+        """apiVersion of its objects in the store."""
+        group, version = self.place[0], self.storage_version or self.version
+        return f"{group}/{version}" if group else version
+
+    @property
     def key_prefix(self) -> str:
         """Where its objects are in the store: `/registry/apps/deployments/`."""
-        return f"/registry/{self.group or 'core'}/{self.plural}/"
+        return f"/registry/{self.place[0] or 'core'}/{self.plural}/"
 
     def key(self, namespace: str, name: str) -> str:
         """The key of an object; `namespace` is empty where there is none."""

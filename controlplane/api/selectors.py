@@ -347,6 +347,17 @@ class FieldSelector(msgspec.Struct, frozen=True):
                 return False
         return True
 
+    def renamed(self, names: Mapping[str, str]) -> "FieldSelector":
+        """The same of objects in which these paths have other names."""
+        if not names:
+            return self
+        return FieldSelector(
+            tuple(
+                msgspec.structs.replace(one, path=names.get(one.path, one.path))
+                for one in self.requirements
+            )
+        )
+
     def exact(self, path: str) -> str | None:
         """The value that `path` must have; None: it is not bound."""
         for one in self.requirements:

@@ -76,12 +76,6 @@ def _bytes(key: str) -> bytes:
         raise bad_request(f"invalid name: {error}") from None
 
 
-def storage_api_version(resource: Resource) -> str:
-    """apiVersion of a resource's objects in the store."""
-    version = resource.storage_version or resource.version
-    return f"{resource.group}/{version}" if resource.group else version
-
-
 def encode(resource: Resource, obj: Object) -> bytes:
     """The bytes to keep of an object. Raises ApiError 400 for what JSON cannot say."""
     if resource.strategy.to_storage is not None:
@@ -90,7 +84,7 @@ def encode(resource: Resource, obj: Object) -> bytes:
     if "resourceVersion" in metadata:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
     ordered = {
-        "apiVersion": storage_api_version(resource),
+        "apiVersion": resource.storage_api_version,
         "kind": resource.kind,
         "metadata": metadata,
     }

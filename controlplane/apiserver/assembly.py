@@ -163,7 +163,7 @@ class Assembly:
         resource = self.registry.storage(group, plural)
         if resource is None:
             return None
-        entry = self.cacher.cache.of(group, plural).get(resource.key(namespace, name))
+        entry = self.cacher.cache.of(*resource.place).get(resource.key(namespace, name))
         return None if entry is None else orjson.loads(entry.raw)
 
     def _list(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
@@ -171,7 +171,7 @@ class Assembly:
         if resource is None:
             return ()
         prefix = f"{resource.key_prefix}{namespace}/" if namespace else resource.key_prefix
-        return [orjson.loads(one.raw) for one in self.cacher.cache.of(group, plural).scan(prefix)]
+        return [orjson.loads(one.raw) for one in self.cacher.cache.of(*resource.place).scan(prefix)]
 
     def _is_claimed(self, key: str) -> bool:
         return key in self.cacher.claims

@@ -100,7 +100,12 @@ def plain(found: Mapping[str, Any], *, code: int = 200) -> Answer:
 
 def warned(call: Call) -> tuple[tuple[str, str], ...]:
     """The headers of its warnings (RFC 7234, 5.5)."""
-    return tuple(("Warning", f'299 - "{_escaped(text)}"') for text in call.warnings)
+    return tuple(map(warning, call.warnings))
+
+
+def warning(text: str) -> tuple[str, str]:
+    """The header of one."""
+    return "Warning", f'299 - "{_escaped(text)}"'
 
 
 def _escaped(text: str) -> str:

@@ -45,7 +45,7 @@ class Following:
         resource = call.resource
         self._wish = wish
         self._cache = cacher.cache
-        self._changes = self._cache.of(resource.group, resource.plural)
+        self._changes = self._cache.of(*resource.place)
         self._watcher = Watcher(
             resource, wish.selection, call.form, now=now, revision=max(wish.revision, 0)
         )

@@ -47,7 +47,7 @@ class Reads:
     async def _raw(self, call: Call) -> bytes:
         await self._fresh(call.incoming.query.text("resourceVersion"))
         resource, target = call.resource, call.target
-        cache = self._cacher.cache.of(resource.group, resource.plural)
+        cache = self._cacher.cache.of(*resource.place)
         key = resource.key(target.namespace, target.name)
         entry = cache.get(key)
         if entry is not None:
@@ -82,14 +82,14 @@ class Reads:
         selection = selection_of(resource, call.target, call.incoming)
         await self._cacher.current()
         self._require_readable(call, selection)
-        entries = self._cacher.cache.of(resource.group, resource.plural).scan(selection.prefix)
+        entries = self._cacher.cache.of(*resource.place).scan(selection.prefix)
         return [stored.loads(resource, entry.raw) for entry in filter(selection.matches, entries)]
 
     def _first_page(self, call: Call, selection: Selection, limit: int) -> lists.Page:
         resource, cache = call.resource, self._cacher.cache
         raws: list[bytes] = []
         last, token, remaining = "", "", None
-        entries = cache.of(resource.group, resource.plural).scan(selection.prefix)
+        entries = cache.of(*resource.place).scan(selection.prefix)
         for entry in entries:
             if limit and len(raws) == limit:
                 start = last.removeprefix(selection.prefix) + "\0"
@@ -104,7 +104,7 @@ class Reads:
 
     def _require_readable(self, call: Call, selection: Selection, until: str = "") -> None:
         """Raises ApiError 500 if something cannot be read, up to the key `until` (empty: all)."""
-        cache = self._cacher.cache.of(call.resource.group, call.resource.plural)
+        cache = self._cacher.cache.of(*call.resource.place)
         _refuse(call, selection, cache.unreadable(selection.prefix), until)
 
     async def _later_page(
@@ -113,7 +113,7 @@ class Reads:
         """What is no longer in the cache: as of an older revision, from the store."""
         resource = call.resource
         raws: list[bytes] = []
-        cache = self._cacher.cache.of(resource.group, resource.plural)
+        cache = self._cacher.cache.of(*resource.place)
         namespace = call.target.namespace if resource.is_namespaced else ""
         while True:
             wanted = max(limit - len(raws), 0)
@@ -160,7 +160,7 @@ class Reads:
         return Streaming(Following(self._cacher, call, wish, self._now).run)
 
     def _require_known(self, call: Call, revision: int) -> None:
-        cache = self._cacher.cache.of(call.resource.group, call.resource.plural)
+        cache = self._cacher.cache.of(*call.resource.place)
         if revision < cache.first_revision:
             raise errors.expired(f"too old resource version: {revision} ({cache.first_revision})")
 

@@ -72,6 +72,7 @@ def selection_of(resource: Resource, target: Target, incoming: Incoming) -> Sele
     for requirement in fields.requirements:
         if requirement.path not in _ALWAYS and requirement.path not in resource.field_labels:
             raise errors.bad_request(_unknown_label(resource, requirement.path))
+    fields = fields.renamed(resource.strategy.stored_labels)
     if target.name:
         fields = selectors.parse_fields(f"metadata.name={target.name}")
     labels = selectors.parse_labels(incoming.query.text("labelSelector"))
@@ -88,7 +89,12 @@ def _unknown_label(resource: Resource, path: str) -> str:
 def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapping[str, str]]:
     """What field selectors may ask of an object of a resource."""
     labels = resource.field_labels if resource else ()
-    paths = {label: (tuple(label.split(".")), _absent(resource, label)) for label in labels}
+    values = resource.strategy.field_values if resource else {}
+    paths = {
+        label: (tuple(label.split(".")), _absent(resource, label))
+        for label in labels
+        if label not in values
+    }
 
     def index(found: Mapping[str, object]) -> Mapping[str, str]:
         metadata = found.get("metadata")
@@ -101,6 +107,8 @@ def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapp
             for part in path:
                 value = value.get(part) if isinstance(value, Mapping) else None
             known[label] = absent if value is None else _text(value)
+        for label, value_of in values.items():
+            known[label] = value_of(found)
         return known
 
     return index

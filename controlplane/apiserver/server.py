@@ -20,7 +20,7 @@ from controlplane.apiserver import authentication
 from controlplane.apiserver.audit import ID_HEADER, Audit, Audited
 from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
-from controlplane.apiserver.call import Call, Deliver, Outgoing, Sink, Streaming, rendered
+from controlplane.apiserver.call import Call, Deliver, Outgoing, Sink, Streaming, rendered, warning
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.incoming import Answer, Incoming, Target, target_of
@@ -100,8 +100,10 @@ class ApiServer:
         begun = time.monotonic()
         audited = self._audit.begin(incoming, target)
         outgoing: Outgoing
+        warnings: list[str] = []
 
         async def answer(found: Answer) -> None:
+            found.headers = (*map(warning, warnings), *found.headers)
             await deliver(_identified(found, audited))
 
         try:
@@ -110,7 +112,9 @@ class ApiServer:
             actor = self._acting_for(incoming, user)
             if actor is not user:
                 audited.acts_for(actor)
-            outgoing = await self._answer(incoming, target, actor, audited, answer)
+            outgoing = await self._answer(incoming, target, actor, audited, answer, warnings)
+            if isinstance(outgoing, Streaming):
+                outgoing.headers = tuple(map(warning, warnings))
         except ApiError as error:
             outgoing = await _told(incoming, error)
             await answer(outgoing)
@@ -153,7 +157,9 @@ class ApiServer:
         user: User,
         audited: Audited,
         deliver: Deliver,
+        warnings: list[str],
     ) -> Outgoing:
+        """`warnings` gets what is told in any case, also of a request that fails."""
         asked = _attributes(target, incoming)
         audited.decision = "forbid"
         self._authorizer.require(user, asked)
@@ -168,6 +174,8 @@ class ApiServer:
             raise errors.no_such_path()
         if not target.verb:
             raise errors.method_not_allowed(target.plural, target.group, incoming.method)
+        if resource.deprecation:
+            warnings.append(resource.deprecation)
         handler = self._handler(target, resource.verbs, resource.subresources)
         if resource.is_namespaced and not target.namespace and target.verb not in _ACROSS:
             if target.name:

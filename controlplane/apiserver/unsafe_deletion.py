@@ -82,7 +82,7 @@ class UnsafeDeletion:
     def _broken(self, call: Call) -> Unreadable:
         """Raises ApiError 404 and 422."""
         resource, target = call.resource, call.target
-        cache = self._cacher.cache.of(resource.group, resource.plural)
+        cache = self._cacher.cache.of(*resource.place)
         key = resource.key(target.namespace, target.name)
         broken = cache.broken(key)
         if broken is not None:

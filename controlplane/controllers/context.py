@@ -31,7 +31,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     def stored(self) -> list[Resource]:
         """All built-in resources of which objects are stored, each once."""
-        places = {(one.group, one.plural) for one in self.registry.all() if "list" in one.verbs}
+        places = {one.place for one in self.registry.all() if "list" in one.verbs}
         return [self.resource(*place) for place in sorted(places)]
 
 

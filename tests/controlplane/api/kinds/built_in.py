@@ -34,6 +34,13 @@ def faults(kind: Resource, obj: Object) -> list[str]:
     return [f"{cause.field}: {cause.message}" for cause in kind.strategy.validate(obj)]
 
 
+def faults_of_new(kind: Resource, obj: Object) -> list[str]:
+    """The same of an object that is created."""
+    assert kind.strategy.validate_create is not None
+    causes = kind.strategy.validate_create(obj)
+    return faults(kind, obj) + [f"{cause.field}: {cause.message}" for cause in causes]
+
+
 def faults_of_name(kind: Resource, name: str) -> list[str]:
     """What is wrong with the name of an object of this kind."""
     return names.faults_of_name(name, kind.strategy.name_rule)

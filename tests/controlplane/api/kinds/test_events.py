@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from tests.controlplane.api.kinds.built_in import faults, faults_of_update, printed, resource
+from controlplane.api.discovery import storage_version_hash
+from controlplane.apiserver.selection import index_of
+from tests.controlplane.api.kinds.built_in import (
+    faults,
+    faults_of_new,
+    faults_of_update,
+    printed,
+    resource,
+)
 
 EVENTS = resource("", "events")
 NEW_EVENTS = resource("events.k8s.io", "events")
@@ -91,7 +99,7 @@ def test_words_and_notes_have_lengths() -> None:  # 3.5
 
 
 def test_new_events_leave_out_what_old_ones_said() -> None:  # 3.5
-    assert faults(NEW_EVENTS, _new(deprecatedCount=2, type="Odd", eventTime=None)) == [
+    assert faults_of_new(NEW_EVENTS, _new(deprecatedCount=2, type="Odd", eventTime=None)) == [
         "eventTime: Required value",
         'type: Invalid value: "": has invalid value: Odd',
         'count: Invalid value: "": needs to be unset',
@@ -99,8 +107,9 @@ def test_new_events_leave_out_what_old_ones_said() -> None:  # 3.5
 
 
 def test_a_series_has_two_events_at_least() -> None:  # 3.5
-    assert faults(NEW_EVENTS, _new(series={"count": 2, "lastObservedTime": AGO_2H})) == []
-    assert faults(NEW_EVENTS, _new(series={"count": 1})) == [
+    series = {"count": 2, "lastObservedTime": AGO_2H}
+    assert faults_of_new(NEW_EVENTS, _new(series=series)) == []
+    assert faults_of_new(NEW_EVENTS, _new(series={"count": 1})) == [
         'series.count: Invalid value: "": should be at least 2',
         "series.lastObservedTime: Required value",
     ]
@@ -108,13 +117,17 @@ def test_a_series_has_two_events_at_least() -> None:  # 3.5
 
 def test_only_the_series_of_a_new_event_goes_on() -> None:  # 3.5
     old = _new()
-    assert faults_of_update(NEW_EVENTS, _new(series={"count": 2}), old) == []
+    series = {"count": 2, "lastObservedTime": AGO_2H}
+    assert faults_of_update(NEW_EVENTS, _new(series=series), old) == []
+    # … also of one that an old client has made, and counts in its own way.
+    counted = _new(deprecatedCount=3, eventTime=None, type="Odd")
+    assert faults_of_update(NEW_EVENTS, {**counted, "series": series}, counted) == []
     assert faults_of_update(NEW_EVENTS, _new(reason="Other", reportingController="x"), old) == [
         'reason: Invalid value: "Other": field is immutable',
         'reportingController: Invalid value: "x": field is immutable',
     ]
     # Old clients count by patching the event itself.
-    assert faults_of_update(EVENTS, _old(count=2, message="x"), _old(count=1)) == []
+    assert EVENTS.strategy.validate_update is None
 
 
 def test_how_events_are_printed() -> None:  # 1.2
@@ -155,3 +168,68 @@ def test_events_are_found_by_what_they_are_about() -> None:  # 2.20
     )
     assert "regarding.uid" in NEW_EVENTS.field_labels
     assert "involvedObject.uid" not in NEW_EVENTS.field_labels
+
+
+# ------------------------------------------------------------------- one object, two kinds
+
+
+def test_both_are_stored_as_one() -> None:  # 3.5
+    assert EVENTS.key("n", "e") == NEW_EVENTS.key("n", "e") == "/registry/core/events/n/e"
+    assert NEW_EVENTS.storage_api_version == "v1"
+    rows = {storage_version_hash(one) for one in (EVENTS, NEW_EVENTS)}
+    assert rows == {"r2yiGXH7wu8="}  # as discovery of Kubernetes tells of both
+
+
+_SAID = {
+    "note": "message",
+    "regarding": "involvedObject",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+    "eventTime": "eventTime",
+    "series": "series",
+    "action": "action",
+    "related": "related",
+    "reason": "reason",
+    "type": "type",
+    "reportingInstance": "reportingInstance",
+}
+"""API reference: field of events.k8s.io/v1 -> the same of core/v1."""
+
+
+def test_every_field_has_its_other_name() -> None:  # 3.5
+    assert _SAID.keys() | {"apiVersion", "kind", "metadata"} == NEW_EVENTS.schema.properties.keys()
+    new = {**{name: name for name in _SAID}, "apiVersion": "events.k8s.io/v1", "kind": "Event"}
+    to_storage, from_storage = NEW_EVENTS.strategy.to_storage, NEW_EVENTS.strategy.from_storage
+    assert to_storage is not None
+    assert from_storage is not None
+    old = to_storage(new)
+    assert old == {
+        **{there: here for here, there in _SAID.items()},
+        "apiVersion": "v1",
+        "kind": "Event",
+    }
+    assert old.keys() <= EVENTS.schema.properties.keys()
+    assert from_storage(old) == new
+
+
+def test_selectors_name_fields_of_what_is_stored() -> None:  # 2.20
+    found = NEW_EVENTS.strategy.stored_labels
+    assert {found.get(label, label) for label in NEW_EVENTS.field_labels} <= set(
+        EVENTS.field_labels
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "source"),
+    [
+        (_old(), "kubelet"),
+        (_old(source=None, reportingComponent="c"), "c"),
+        (_old(source={}, reportingComponent="c"), "c"),
+        (_old(source={"host": "h"}), ""),
+    ],
+)
+def test_a_source_is_a_component(event: Any, source: str) -> None:  # 2.20
+    assert index_of(EVENTS)(event)["source"] == source

@@ -54,7 +54,7 @@ def kind(
         ok(f"label {name} {it} tier=$NS", rf"{name}/{it} labeled", err=warning),
         ok(f"get {name} -l tier=$NS,tier!=two -o name", f"{name}/{it}", err=warning),
         ok(f"delete {name} {it}", deleted(f'{name} "{it}"'), err=warning),
-        fails(f"get {name} {it}", rf'Error from server \(NotFound\): \S+ "{it}" not found'),
+        fails(f"get {name} {it}", (rf'Error from server \(NotFound\): \S+ "{it}" not found',)),
     )
     return scenario(f"kind {name}", f"1.2 2.1 2.18 2.20 {rows}".strip(), *lines)
 
@@ -84,8 +84,8 @@ SCENARIOS = (
         "v1 Endpoints\nsubsets: [{addresses: [{ip: 192.0.2.7}], ports: [{port: 80}]}]",
         "NAME ENDPOINTS AGE",
         rf"192\.0\.2\.7:80 {AGE}",
-        warning=r"(Warning: v1 Endpoints is deprecated in v1\.33\+; "
-        r"use discovery\.k8s\.io/v1 EndpointSlice)?",
+        warning=r"Warning: v1 Endpoints is deprecated in v1\.33\+; "
+        r"use discovery\.k8s\.io/v1 EndpointSlice",
     ),
     kind(
         "endpointslice.discovery.k8s.io",

@@ -340,6 +340,5 @@ SCENARIOS = (
             "get events.events.k8s.io a.1 -o jsonpath='{.note} {.regarding.name} {.deprecatedCount}'",
             "somebody has looked a 3",
         ),
-        needs="events in both groups",
     ),
 )
