@@ -35,11 +35,13 @@ class DeleteOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     grace_period_seconds  None: as the object says; negative: as 1
     propagation_policy    what becomes of dependants; empty: as the object's finalizers say
+    by_kind               … or else as is the custom of its kind
     uid, resource_version preconditions; empty: none
     """
 
     grace_period_seconds: int | None = None
     propagation_policy: str = ""
+    by_kind: bool = False
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
@@ -134,7 +136,7 @@ def deleted(resource: Resource, old: Object, options: DeleteOptions, *, now: flo
             "propagationPolicy", options.propagation_policy, (*POLICIES, "nil")
         )
         raise errors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
-    obj = _with_policy(old, options.propagation_policy)
+    obj = _with_policy(old, _policy(resource, old, options))
     grace = _grace(resource, obj, options)
     if not grace and not _is_held(resource, obj):
         return Doomed(obj, is_gone=True)
@@ -218,6 +220,16 @@ def _marked(obj: Object, grace: int, now: float) -> Object:
         if count is not None:
             mark["generation"] = count
     return {**obj, "metadata": {**metadata, **mark}}
+
+
+def _policy(resource: Resource, old: Object, options: DeleteOptions) -> str:
+    """Empty: the finalizers stay as they are."""
+    if resource.propagation == "Unsupported":
+        return ""
+    if options.propagation_policy or not options.by_kind:
+        return options.propagation_policy
+    finalizers = old["metadata"].get("finalizers") or ()
+    return "" if FOREGROUND in finalizers or ORPHAN in finalizers else resource.propagation
 
 
 def _with_policy(obj: Object, policy: str) -> Object:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -163,6 +163,7 @@ class _Kind(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     has_generation: bool = False
     is_overwritable: bool = True
     is_put_new: bool = False
+    propagation: Literal["", "Orphan", "Unsupported"] = ""
     deprecation: str = ""
     strategy: str = ""
 
@@ -211,6 +212,7 @@ def load_kind(
         has_generation = true              # default false
         is_overwritable = false            # default true
         is_put_new = true                  # default false
+        propagation = "Orphan"             # or "Unsupported"; default: Background
         deprecation = "… is deprecated …"  # default: it is not
         strategy = "deployment"            # name of a kinds/<name>.py; default: as this file
         include = { "spec.template" = "pod_template" }   # default: nothing
@@ -305,6 +307,7 @@ def _resource(
         has_generation=kind.has_generation,
         is_overwritable=kind.is_overwritable,
         is_put_new=kind.is_put_new,
+        propagation=kind.propagation,
         deprecation=kind.deprecation,
         strategy=strategy,
     )

@@ -92,6 +92,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     has_generation   metadata.generation counts changes of its spec
     is_overwritable  an update need not say which resourceVersion it replaces (2.3)
     is_put_new       an update of what is not there creates it
+    propagation      what becomes of dependants where a deletion does not say it: Orphan; or
+                     Unsupported: it has none, whatever a deletion says; empty: Background
     deprecation      what whoever uses it is warned with
     """
 
@@ -117,6 +119,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     has_generation: bool = False
     is_overwritable: bool = True
     is_put_new: bool = False
+    propagation: str = ""
     deprecation: str = ""
     is_custom: bool = False
     strategy: Strategy = Strategy()

@@ -103,6 +103,7 @@ class DeleteWish(msgspec.Struct, frozen=True, kw_only=True):
         return DeleteOptions(
             grace_period_seconds=self.grace_seconds,
             propagation_policy=self.policy,
+            by_kind=True,
             uid=self.uid,
             resource_version=self.resource_version,
             dry_run=self.is_dry_run,

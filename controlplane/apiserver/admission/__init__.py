@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 
 from controlplane.api.resource import Object
 from controlplane.apiserver.admission import (
+    claim_resize,
+    default_classes,
     default_toleration_seconds,
+    definition_lifecycle,
     limit_ranger,
     namespace_lifecycle,
     priority,
@@ -22,15 +25,18 @@ Mutate = Callable[[Review, Object], Object]
 Validate = Callable[[Review, Object], None]
 
 MUTATING: Sequence[Mutate] = (
+    definition_lifecycle.mutate,
     namespace_lifecycle.mutate,
     limit_ranger.mutate,
     service_account.mutate,
     priority.mutate,
     default_toleration_seconds.mutate,
+    default_classes.mutate,
 )
 VALIDATING: Sequence[Validate] = (
     limit_ranger.validate,
     service_account.validate,
+    claim_resize.validate,
     resource_quota.validate,  # last: what it counts must not fail afterwards
 )
 

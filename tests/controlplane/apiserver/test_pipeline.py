@@ -38,8 +38,15 @@ def untouched(asked: Review, found: Object) -> Object:
 PIPELINE = Pipeline(untouched, lambda: "new-uid")
 
 
+DEFINITION = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": f"{WIDGETS.plural}.{WIDGETS.group}", "resourceVersion": "3"},
+}
+
+
 def creation(kind: Any = PODS, *more: Object) -> Review:
-    return review("CREATE", kind, SPACE, ACCOUNT, *more)
+    return review("CREATE", kind, SPACE, ACCOUNT, DEFINITION, *more)
 
 
 def created(found: Object, kind: Any = PODS, *more: Object) -> Any:

@@ -326,6 +326,15 @@ async def test_custom_resources_and_definitions_are_not_overwritten_blindly(api:
     gauge = await api.good("POST", path, {"metadata": {"name": "a"}, "size": 1})
     await require_versioned(api, f"{path}/a", gauge, 'gauges.put.example "a"')
     await api.good("DELETE", f"{definitions}/{name}")
+    await api.assembly.cacher.current()
+    status = await api.fault("POST", path, {"metadata": {"name": "b"}})
+    assert (status["code"], status["message"]) == (
+        405,
+        "create not allowed while custom resource definition is terminating",
+    )
+    labels = {"metadata": {"labels": {"c": "d"}}}
+    await api.good("PATCH", f"{path}/a", labels, content_type=MERGE)
+    await api.good("DELETE", f"{path}/a")
 
 
 async def test_most_kinds_are_overwritten_blindly(maps: Maps) -> None:

@@ -1,6 +1,8 @@
-"""What a write leaves in the store, over a real one (kube-behaviour 2.2, 2.12, 2.15)."""
+"""What a write leaves in the store, over a real one (kube-behaviour 2.2, 2.12, 2.15, 2.17)."""
 
 from typing import Any
+
+import pytest
 
 from tests.controlplane.apiserver.conftest import Api
 
@@ -21,3 +23,64 @@ async def test_an_equal_quantity_is_no_conflict_and_no_change(api: Api) -> None:
     again = await apply("a", "2000m")
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
     assert (await apply("b", "2000m"))["spec"] == first["spec"]
+
+
+# ------------------------------------------------------------------------------ dependants
+
+
+def job() -> Any:
+    containers = [{"name": "c", "image": "busybox"}]
+    template = {"spec": {"containers": containers, "restartPolicy": "Never"}}
+    return {"metadata": {"name": "j"}, "spec": {"template": template}}
+
+
+@pytest.mark.parametrize(
+    ("query", "finalizers"),
+    [
+        ("", ["orphan"]),
+        ("?propagationPolicy=Orphan", ["orphan"]),
+        ("?propagationPolicy=Foreground", ["foregroundDeletion"]),
+        ("?propagationPolicy=Background", None),
+        ("?orphanDependents=false", None),
+    ],
+)
+async def test_a_job_leaves_its_pods_unless_it_is_said_otherwise(
+    api: Api, query: str, finalizers: Any
+) -> None:
+    """2.17: of old, which kubectl overrides by asking for Background."""
+    path = f"/apis/batch/v1/namespaces/{await api.new_namespace()}/jobs"
+    await api.good("POST", path, job())
+    deleted = await api.good("DELETE", f"{path}/j{query}")
+    assert deleted.get("metadata", {}).get("finalizers") == finalizers
+    there = await api.ask("GET", f"{path}/j")
+    assert there.code == (404 if finalizers is None else 200)
+
+
+async def test_what_a_finalizer_says_of_dependants_goes_before_the_custom_of_a_kind(
+    api: Api,
+) -> None:
+    """2.17."""
+    path = f"/apis/batch/v1/namespaces/{await api.new_namespace()}/jobs"
+    body = job()
+    body["metadata"]["finalizers"] = ["foregroundDeletion"]
+    await api.good("POST", path, body)
+    deleted = await api.good("DELETE", f"{path}/j")
+    assert deleted["metadata"]["finalizers"] == ["foregroundDeletion"]
+
+
+async def test_most_kinds_take_their_dependants_along(api: Api) -> None:
+    """2.17."""
+    path = f"/api/v1/namespaces/{await api.new_namespace()}/configmaps"
+    await api.good("POST", path, {"metadata": {"name": "c"}})
+    await api.good("DELETE", f"{path}/c")
+    assert (await api.ask("GET", f"{path}/c")).code == 404
+
+
+async def test_an_event_has_no_dependants(api: Api) -> None:
+    """2.17: whatever is asked for, it goes at once."""
+    space = await api.new_namespace()
+    path = f"/api/v1/namespaces/{space}/events"
+    about = {"kind": "Pod", "name": "p", "namespace": space}
+    await api.good("POST", path, {"metadata": {"name": "e"}, "involvedObject": about})
+    await api.good("DELETE", f"{path}/e?propagationPolicy=Foreground")
+    assert (await api.ask("GET", f"{path}/e")).code == 404
