@@ -20,6 +20,9 @@ ACCESS_MODES: Mapping[str, str] = {
     "ReadWriteOncePod": "RWOP",
 }
 """Mode -> how kubectl prints it, in the order in which it does."""
+CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION = "kubernetes.io/pv-protection"
+"""Finalizers that keep what is in use."""
 VOLUME_MODES = frozenset(("Block", "Filesystem"))
 _CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 

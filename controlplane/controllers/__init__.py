@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from controlplane.controller import Controller
 from controlplane.controllers import (
+    claim_protection,
     clusterrole_aggregation,
     custom_resource_cleanup,
     custom_resource_names,
@@ -18,10 +19,12 @@ from controlplane.controllers import (
     root_ca,
     service_accounts,
     token_secrets,
+    volume_protection,
 )
 from controlplane.controllers.context import Context
 
 CONTROLLERS: Sequence[Callable[[Context], Controller]] = (
+    claim_protection.controller,
     clusterrole_aggregation.controller,
     custom_resource_cleanup.controller,
     custom_resource_names.controller,
@@ -31,5 +34,6 @@ CONTROLLERS: Sequence[Callable[[Context], Controller]] = (
     root_ca.controller,
     service_accounts.controller,
     token_secrets.controller,
+    volume_protection.controller,
 )
 """All that `controlplane controllers` runs."""

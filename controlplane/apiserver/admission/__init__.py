@@ -18,6 +18,7 @@ from controlplane.apiserver.admission import (
     priority,
     resource_quota,
     service_account,
+    storage_protection,
 )
 from controlplane.apiserver.admission.review import Review
 
@@ -32,6 +33,7 @@ MUTATING: Sequence[Mutate] = (
     priority.mutate,
     default_toleration_seconds.mutate,
     default_classes.mutate,
+    storage_protection.mutate,
 )
 VALIDATING: Sequence[Validate] = (
     limit_ranger.validate,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controlplane.api.errors import ApiError
-from controlplane.apiserver.admission import claim_resize, default_classes
+from controlplane.apiserver.admission import claim_resize, default_classes, storage_protection
 from tests.controlplane.apiserver.asked import resource, review
 
 CLAIMS = resource("persistentvolumeclaims")
@@ -126,3 +126,22 @@ def test_only_a_bound_claim_grows() -> None:
 @pytest.mark.parametrize("size", ["1Gi", "1024Mi", "512Mi"])
 def test_what_does_not_grow_is_no_matter_of_classes(size: str) -> None:
     assert resize(claim(size), claim("1Gi", phase="Pending")) == ""
+
+
+# ----------------------------------------------------------------------------- protection
+
+
+@pytest.mark.parametrize(
+    ("plural", "finalizer"),
+    [
+        ("persistentvolumeclaims", "kubernetes.io/pvc-protection"),
+        ("persistentvolumes", "kubernetes.io/pv-protection"),
+    ],
+)
+def test_claims_and_volumes_are_held_from_their_start(plural: str, finalizer: str) -> None:
+    kind, found = resource(plural), {"metadata": {"name": "a", "finalizers": ["x/y"]}}
+    held = storage_protection.mutate(review("CREATE", kind), found)
+    assert held["metadata"]["finalizers"] == ["x/y", finalizer]
+    assert storage_protection.mutate(review("CREATE", kind), held) is held
+    assert storage_protection.mutate(review("UPDATE", kind, old=found), found) is found
+    assert storage_protection.mutate(review("CREATE", resource("pods")), found) is found
