@@ -29,4 +29,5 @@ outside of namespaces are called `$NS-something`, since all scenarios share one 
 
 Every expectation is what Kubernetes documents, or what its source says; none was copied from what
 our server answered. A scenario with `needs=` waits for a part that does not exist yet.
+Those with `since=DEBIAN_MINOR` are run by Debian's kubectl 1.20 as well, all by 1.27 and newer.
 """

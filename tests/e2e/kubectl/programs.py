@@ -1,30 +1,45 @@
-"""Which kubectls there are: the one on PATH, and the oldest of the versions beside it."""
+"""Which kubectls there are: the one on PATH, those beside it, those that scripts/kubectls got."""
 
 import json
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 OLDEST_MINOR = 27
-VERSIONS = ("newest", "oldest")
+"""Of this and newer ones all scenarios are run."""
+DEBIAN_MINOR = 20
+"""Debian's (bookworm), which knows none of the newer flags."""
+FETCHED = Path(sys.prefix) / "kubectl"
+"""Where scripts/kubectls puts those that the machine lacks."""
+
+VERSIONS = ("newest", "oldest", f"1.{DEBIAN_MINOR}")
+"""What is run unless all are asked for: PATH's, the oldest that knows all, and Debian's."""
 
 
 @cache
 def found(which: str) -> Path | None:
-    """The program; None: there is none."""
-    on_path = shutil.which("kubectl")
-    if on_path is None:
-        return None
-    if which == "newest":
-        return Path(on_path)
-    versions = {
-        int(match[1]): path
-        for path in Path(on_path).resolve().parent.iterdir()
-        if (match := re.fullmatch(r"kubectl\.1\.(\d+)", path.name))
-    }
-    return versions.get(min((one for one in versions if one >= OLDEST_MINOR), default=0))
+    """The program of one of VERSIONS or of a version such as 1.28; None: there is none."""
+    versions = _versions()
+    full = [minor for minor in versions if minor >= OLDEST_MINOR]
+    match which:
+        case "newest":
+            on_path = shutil.which("kubectl")
+            if on_path is not None and minor_of(Path(on_path)) >= OLDEST_MINOR:
+                return Path(on_path)
+            return versions.get(max(full, default=0))
+        case "oldest":
+            return versions.get(min(full, default=0))
+        case _:
+            return versions.get(int(which.removeprefix("1.")))
+
+
+def all_versions() -> tuple[str, ...]:
+    """PATH's, each that there is by its number, and Debian's."""
+    numbers = sorted({DEBIAN_MINOR, *(one for one in _versions() if one >= OLDEST_MINOR)})
+    return ("newest", *(f"1.{minor}" for minor in numbers))
 
 
 @cache
@@ -40,3 +55,16 @@ def minor_of(program: Path) -> int:
     match = re.match(r"\d+", version["minor"])
     assert match is not None, version
     return int(match[0])
+
+
+@cache
+def _versions() -> dict[int, Path]:
+    on_path = shutil.which("kubectl")
+    beside = [] if on_path is None else [Path(on_path).resolve().parent]
+    return {
+        int(match[1]): path
+        for folder in (FETCHED, *beside)
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if (match := re.fullmatch(r"kubectl\.1\.(\d+)", path.name))
+    }

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tests.e2e.kubectl.programs import OLDEST_MINOR
+
 Expected = str | tuple[str, ...] | None
 """An expression for the whole output, some that are found in it, or None: anything."""
 
@@ -43,13 +45,14 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """Lines that belong together."""
+    """Lines that belong together; kubectl 1.`since` and newer know all that they say."""
 
     name: str
     rows: str
     lines: tuple[Line, ...]
     files: Mapping[str, str] = field(default_factory=dict)
     needs: Need | None = None
+    since: int = OLDEST_MINOR
 
 
 def scenario(
@@ -58,9 +61,10 @@ def scenario(
     *lines: Line,
     files: Mapping[str, str] | None = None,
     needs: Need | None = None,
+    since: int = OLDEST_MINOR,
 ) -> Scenario:
     """`rows`: numbers of kube-behaviour, separated by blanks."""
-    return Scenario(name=name, rows=rows, lines=lines, files=files or {}, needs=needs)
+    return Scenario(name=name, rows=rows, lines=lines, files=files or {}, needs=needs, since=since)
 
 
 def ok(

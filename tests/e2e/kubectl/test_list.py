@@ -5,10 +5,12 @@ Issue 5, "Must show" 2. Nothing runs here.
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
 from controlplane.api.registry import Registry
+from tests.e2e.kubectl import programs
 from tests.e2e.kubectl.script import Line
 from tests.e2e.kubectl.scripts import SCENARIOS
 
@@ -29,6 +31,8 @@ delete; delete --all; delete -l; wait; events; describe pod; describe node; desc
 describe deployment; run; debug; expose; autoscale; auth can-i; auth can-i --list; auth whoami;
 auth reconcile; cordon; uncordon; drain; taint; top; kustomize; api-resources; api-versions
 """
+
+DEBIANS_VERBS = {"get", "create", "apply", "delete", "scale", "label", "patch", "describe", "set"}
 
 LINES = [line for scenario in SCENARIOS for line in scenario.lines if line.command]
 
@@ -66,6 +70,22 @@ def test_every_command_is_typed(command: str) -> None:
         )
     ]
     assert found
+
+
+def test_debians_kubectl_types_the_verbs_of_every_day() -> None:
+    typed = [
+        line.command
+        for scenario in SCENARIOS
+        for line in scenario.lines
+        if scenario.since <= programs.DEBIAN_MINOR and line.is_for(programs.DEBIAN_MINOR)
+    ]
+    assert {command.split()[0] for command in typed if command} >= DEBIANS_VERBS
+    assert len(set(typed)) >= COMMANDS_MIN
+
+
+def test_what_is_downloaded_is_what_is_looked_for() -> None:
+    script = (Path(__file__).parents[3] / "scripts/kubectls").read_text()
+    assert re.findall(r"^oldest_minor=(\d+)", script, re.MULTILINE) == [str(programs.OLDEST_MINOR)]
 
 
 def test_every_kind_meets_three_verbs() -> None:

@@ -4,6 +4,7 @@ from tests.e2e.kubectl.script import Scenario
 from tests.e2e.kubectl.scripts import (
     access,
     custom,
+    debian,
     describe,
     kinds,
     lifecycle,
@@ -25,4 +26,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     *nodes.SCENARIOS,
     *lifecycle.SCENARIOS,
     *custom.SCENARIOS,
+    *debian.SCENARIOS,
 )

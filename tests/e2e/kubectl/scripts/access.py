@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import Line, fails, ok, scenario
 from tests.e2e.kubectl.scripts.kinds import POD_SPEC
 
@@ -158,6 +159,7 @@ SCENARIOS = (
         ok("auth can-i list pods -A --as=erin", "yes", err=None),
         ok("delete clusterrolebinding $NS-b", ("deleted",)),
         fails("auth can-i list pods -A --as=erin", None, out="no"),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "nobody gives what he has not",
@@ -194,6 +196,7 @@ SCENARIOS = (
             ),
         ),
         files={"r.yaml": _RECONCILED},
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "who am I",
@@ -278,6 +281,7 @@ SCENARIOS = (
             ),
         ),
         ok("get pc -o name", (r"/system-node-critical$",)),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "limit ranges",
@@ -293,6 +297,7 @@ SCENARIOS = (
             """"example.com/c:1","resources":{"limits":{"cpu":"2"}}}]}}'""",
             (r'pods "q" is forbidden: maximum cpu usage per Container is 1, but limit is 2',),
         ),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "quotas refuse what exceeds them",
@@ -359,5 +364,6 @@ SCENARIOS = (
             "get pod p -o jsonpath='{.spec.serviceAccountName} {.spec.volumes[0].name} {.spec.containers[0].volumeMounts[0].mountPath}'",
             r"default kube-api-access-[a-z0-9]{5} /var/run/secrets/kubernetes\.io/serviceaccount",
         ),
+        since=DEBIAN_MINOR,
     ),
 )

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE
 
@@ -138,6 +139,7 @@ SCENARIOS = (
             (r"must have exactly one version marked as storage version",),
             stdin=_DEFINITION.replace("storage: true", "storage: false"),
         ),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "a definition goes with its objects",
@@ -151,5 +153,6 @@ SCENARIOS = (
             r'''error: the server doesn't have a resource type "boats"''',
         ),
         needs="controllers",
+        since=DEBIAN_MINOR,
     ),
 )

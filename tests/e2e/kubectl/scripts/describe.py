@@ -1,5 +1,6 @@
 """describe: it reads objects, what belongs to them and events, and prints what it understands."""
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import fails, ok, scenario
 from tests.e2e.kubectl.scripts.kinds import POD_SPEC
 
@@ -65,6 +66,7 @@ SCENARIOS = (
         ok("describe sa default", (r"^Name: +default$", r"^Tokens: +")),
         ok("create role r --verb=get --resource=pods", "role.rbac.authorization.k8s.io/r created"),
         ok("describe role r", (r"^ +pods +\[\] +\[\] +\[get\]$",)),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "describe workloads and services",

@@ -3,6 +3,7 @@
 The columns are those that `kubectl get` prints for Kubernetes 1.33.
 """
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import Scenario, fails, ok, scenario, table
 
 POD_SPEC = "{containers: [{name: c, image: 'example.com/c:1'}]}"
@@ -56,7 +57,8 @@ def kind(
         ok(f"delete {name} {it}", deleted(f'{name} "{it}"'), err=warning),
         fails(f"get {name} {it}", (rf'Error from server \(NotFound\): \S+ "{it}" not found',)),
     )
-    return scenario(f"kind {name}", f"1.2 2.1 2.18 2.20 {rows}".strip(), *lines)
+    rows = f"1.2 2.1 2.18 2.20 {rows}".strip()
+    return scenario(f"kind {name}", rows, *lines, since=DEBIAN_MINOR)
 
 
 SCENARIOS = (

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import fails, ok, scenario
 from tests.e2e.kubectl.scripts.kinds import deleted
 
@@ -39,6 +40,7 @@ SCENARIOS = (
             "configmap/held patched",
         ),
         fails("get cm held", r'Error from server \(NotFound\): configmaps "held" not found'),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "grace",
@@ -106,6 +108,7 @@ SCENARIOS = (
                 r'The Namespace "Wrong" is invalid: metadata\.name: Invalid value: "Wrong": a lowercase RFC 1123 label',
             ),
         ),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "a namespace that ends takes nothing new",
@@ -141,6 +144,7 @@ SCENARIOS = (
             (r'\(NotFound\): (namespaces "$NS-end"|configmaps "a") not found',),
         ),
         needs="controllers",
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "each namespace has an account",
@@ -148,6 +152,7 @@ SCENARIOS = (
         ok("create ns $NS-new", "namespace/$NS-new created"),
         ok("wait sa/default -n $NS-new --for=create --timeout=60s", None, since=31),
         needs="controllers",
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "dependents go after their owner",
@@ -168,6 +173,7 @@ SCENARIOS = (
         ok("delete cm owner --cascade=foreground --timeout=60s", deleted('configmap "owner"')),
         ok("get cm dependent --ignore-not-found", ""),
         needs="controllers",
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "orphans stay",
@@ -178,6 +184,7 @@ SCENARIOS = (
         ok("delete cm owner --cascade=orphan --timeout=60s", deleted('configmap "owner"')),
         ok("get cm dependent -o jsonpath={.metadata.ownerReferences}", ""),
         needs="controllers",
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "propagation is marked in finalizers, which hold what is deleted",
@@ -193,5 +200,6 @@ SCENARIOS = (
             "get cm owner -o jsonpath='{.metadata.deletionTimestamp} {.metadata.finalizers}'",
             r'20\d\d-.*Z \["example\.com/hold"(,"foregroundDeletion")?\]|20\d\d-.*Z \["foregroundDeletion","example\.com/hold"\]',
         ),
+        since=DEBIAN_MINOR,
     ),
 )

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE
 
@@ -95,6 +96,7 @@ SCENARIOS = (
             "get endpointslices -n default -l kubernetes.io/service-name=kubernetes -o name",
             r"endpointslice\.discovery\.k8s\.io/kubernetes",
         ),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "expose",
@@ -126,6 +128,7 @@ SCENARIOS = (
             "expose deployment web --name=other",
             ("error: couldn't find port via --port flag or introspection",),
         ),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "ingress and storage",
@@ -160,5 +163,6 @@ SCENARIOS = (
             'patch pvc data -p \'{"spec":{"resources":{"requests":{"storage":"a lot"}}}}\'',
             (r"quantities must match the regular expression",),
         ),
+        since=DEBIAN_MINOR,
     ),
 )

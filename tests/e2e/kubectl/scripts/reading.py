@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import background, ends, fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE
 
@@ -61,6 +62,7 @@ SCENARIOS = (
             "top nodes",
             "error: Metrics API not available",
         ),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "discovery",
@@ -219,6 +221,7 @@ SCENARIOS = (
         ok("get pods --field-selector=spec.schedulerName!=default-scheduler -o name", ""),
         ok("get pods --field-selector=spec.nodeName= -o name", "pod/p\npod/q"),
         ok("get pods --field-selector=status.phase=Running", "", err="No resources found.*"),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "a watch tells what changes",
@@ -240,6 +243,7 @@ SCENARIOS = (
             ),
         ),
         ends("json", ("a=1;", "b=2;b=2;", "a=3;")),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "lists and watches as a client of one's own asks for them",
@@ -280,6 +284,7 @@ SCENARIOS = (
             f"get --raw '{_CMS}?watch=true&sendInitialEvents=true'",
             (r"sendInitialEvents",),
         ),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "wait",

@@ -5,6 +5,7 @@ Where a command needs what a controller does, the scenario says so.
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE, TEMPLATE, deleted
 
@@ -109,6 +110,7 @@ SCENARIOS = (
             (r"must be less than or equal to cpu limit( of 200m)?",),
         ),
         ok("delete deployment web", deleted(r'deployment\.apps "web"')),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "scale",

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
+from tests.e2e.kubectl.programs import DEBIAN_MINOR
 from tests.e2e.kubectl.script import fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE, POD_SPEC, deleted
 
@@ -269,6 +270,7 @@ SCENARIOS = (
         ok("edit cm a", "", err="Edit cancelled, no changes made."),
         fails("edit cm absent", r'Error from server \(NotFound\): configmaps "absent" not found'),
         files={"a.yaml": _CONFIG, "changed.yaml": _CHANGED},
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "dry runs",
