@@ -16,7 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-pairs", action="store_true", help="kubectl: every version on every store"
     )
-    parser.addoption("--target", choices=["etcd", "keelson"], help="conformance: only this target")
+    parser.addoption(
+        "--target", choices=["etcd", "keelson"], help="only this store is tested, or used"
+    )
     parser.addoption(
         "--fuzz-requests", type=int, default=1_500, help="API server: how many random requests"
     )

@@ -19,6 +19,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="package", params=list(_PROGRAMS))
 def member(request: pytest.FixtureRequest) -> Iterator[ClusterProcesses]:
     """One member for all tests; each keeps to a namespace of its own."""
+    wanted = request.config.getoption("--target")
+    if wanted not in (None, request.param):
+        pytest.skip(f"only {wanted} is asked for")
     program = _PROGRAMS[request.param]
     if shutil.which(program[0]) is None:
         pytest.skip(f"{program[0]} is not installed (Debian: etcd-server)")

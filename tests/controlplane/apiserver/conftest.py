@@ -1,7 +1,11 @@
-"""A whole API server in this process, over a real member of the store."""
+"""A whole API server in this process, over a real member of a store: ours, or Debian's etcd.
+
+`--target etcd` runs all on etcd; without it that is done only for what is about the store.
+"""
 
 import asyncio
 import itertools
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -19,7 +23,7 @@ from controlplane.apiserver.users import User
 from controlplane.flags import StoreSettings
 from controlplane.tokens import Key
 from kvstore.client import Client, connect
-from kvstore.testing.processes import KEELSON, ClusterProcesses
+from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
 from tests.controlplane.apiserver.asked import incoming
 from tests.controlplane.test_tokens import pair, private_pem
 
@@ -27,7 +31,25 @@ USERS = {
     "admin": User(name="admin", groups=("system:masters",)),
     "bob": User(name="bob", groups=("devs",)),
 }
+STORES = {"keelson": KEELSON, "etcd": ETCD}
+ON_BOTH = {"test_bootstrap", "test_cacher", "test_server", "test_subresources"}
+"""Modules that run on both stores unless one is asked for; what the others are about is above."""
+
 _numbers = itertools.count(1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Which stores a test runs on that has one."""
+    if "program" not in metafunc.fixturenames:
+        return
+    target = metafunc.config.getoption("--target")
+    if target is not None:
+        names = [target]
+    elif metafunc.module.__name__.rpartition(".")[2] in ON_BOTH:
+        names = list(STORES)
+    else:
+        names = ["keelson"]
+    metafunc.parametrize("program", names, indirect=True, scope="package")
 
 
 def settings(endpoints: tuple[str, ...]) -> Settings:
@@ -110,12 +132,21 @@ class Api:
 
 
 @pytest.fixture(scope="package")
-def member() -> Iterator[ClusterProcesses]:
-    """One member of our store for all tests."""
+def program(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What starts a member of the store."""
+    command = STORES[request.param]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed (Debian: etcd-server)")
+    return command
+
+
+@pytest.fixture(scope="package")
+def member(program: tuple[str, ...]) -> Iterator[ClusterProcesses]:
+    """One member of the store for all tests."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with (
         tempfile.TemporaryDirectory(prefix="apiserver-", dir=memory) as folder,
-        ClusterProcesses(KEELSON, Path(folder)) as cluster,
+        ClusterProcesses(program, Path(folder)) as cluster,
     ):
         yield cluster
         cluster.kill()

@@ -20,7 +20,7 @@ from controlplane.api.resource import Resource
 from controlplane.apiserver.call import Streaming
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.incoming import Answer, Incoming, Query
-from kvstore.testing.processes import KEELSON, ClusterProcesses
+from kvstore.testing.processes import ClusterProcesses
 from tests.controlplane.api.served import CRONTABS
 from tests.controlplane.apiserver import fuzz_words as words
 from tests.controlplane.apiserver.conftest import Api
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.timeout(3_600)
 
 
 @pytest.fixture(scope="module")
-def member() -> Iterator[ClusterProcesses]:
+def member(program: tuple[str, ...]) -> Iterator[ClusterProcesses]:
     """A store of its own, for nothing in it stays as it was."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with (
         tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory) as folder,
-        ClusterProcesses(KEELSON, Path(folder)) as cluster,
+        ClusterProcesses(program, Path(folder)) as cluster,
     ):
         yield cluster
         cluster.kill()
