@@ -21,8 +21,16 @@ from controlplane.apiserver.recent import Entry
 from controlplane.apiserver.selection import JSON, Selection, selection_of
 from controlplane.objects import ObjectStore, Page
 
-WATCH_SECONDS_MIN = 1_800.0  # 2.4: without timeoutSeconds it lasts so long, up to twice
+WATCH_SECONDS_MIN = 1_800.0
 PAGE_KEYS_MIN = 500  # of one read of the store, when a selector may match few of them
+
+
+def watch_seconds(asked: int, roll: float) -> float:
+    """How long a watch lasts: as long as is asked for, otherwise half an hour to an hour.
+
+    roll  at least 0, less than 1: so that not all watches end together
+    """
+    return float(asked) or WATCH_SECONDS_MIN * (1 + roll)
 
 
 class Reads:
@@ -149,11 +157,10 @@ class Reads:
         else:
             revision = _revision(version)
             self._require_known(call, revision)
-        seconds = float(query.number("timeoutSeconds"))
         wish = Wish(
             selection=selection,
             revision=revision,
-            seconds=seconds or WATCH_SECONDS_MIN * (1 + random.random()),
+            seconds=watch_seconds(query.number("timeoutSeconds"), random.random()),
             has_bookmarks=query.flag("allowWatchBookmarks"),
             ends_initial=wants_initial,
         )

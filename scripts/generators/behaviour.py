@@ -68,7 +68,7 @@ ROWS = {
 }
 """Own words for the rows of Kubernetes' behaviour that concern the API; their numbers are ours."""
 
-_NUMBER = re.compile(r"(?<![\d.])(\d{1,2}\.\d{1,2})(?![\d.%])")
+_NUMBER = re.compile(r"(?<![\d.])(\d{1,2}\.\d{1,2})(?!\.?\d|%)")
 _COMMENT = re.compile(r"#(.*)$")
 
 

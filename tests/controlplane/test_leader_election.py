@@ -160,6 +160,21 @@ class _Candidate:
     async def until_leading(self) -> None:
         await self._world.until(self._leads)
 
+    async def until_renewed(self) -> float:
+        """At most half a second after it has happened; how long that took."""
+        begun, before = self._world.clock.now(), await self._renew_time()
+
+        async def is_renewed() -> bool:
+            return await self._renew_time() != before
+
+        await self._world.until(is_renewed)
+        return self._world.clock.now() - begun
+
+    async def _renew_time(self) -> object:
+        assert self.store is not None
+        lease = await self.store.get(LEASES, "kube-system", "test")
+        return lease["spec"]["renewTime"]
+
 
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
@@ -204,17 +219,30 @@ def test_leader_that_is_cut_off_stops_before_another_leads() -> None:
         first = one.start()
         await one.until_leading()
         second = two.start()
-        await world.clock.sleep(5)
+        await one.until_renewed()
         assert one.store is not None
         cut = world.clock.now()
         await one.store.client.close()
         await world.until(two._leads)
-        assert 7.9 <= one.ended[0] - cut <= 10.1
-        assert 14.9 - 2.1 <= two.began[0] - cut <= 15.1 + 2 * (2 * 2.2)
+        assert 9.5 <= one.ended[0] - cut <= 10.1
+        assert 14.5 <= two.began[0] - cut <= 15.1 + 2 * (2 * 2.2)
         assert one.ended[0] < two.began[0]
         with pytest.raises(LeadershipLostError):
             await first
         await _end(second)
+
+    _with_two(check)
+
+
+def test_lease_is_renewed_every_two_seconds() -> None:
+    """3.6: 2 s."""
+
+    async def check(world: World, one: _Candidate, two: _Candidate) -> None:
+        first = one.start()
+        await one.until_leading()
+        await one.until_renewed()
+        assert 1.4 <= await one.until_renewed() <= 2.6
+        await _end(first)
 
     _with_two(check)
 

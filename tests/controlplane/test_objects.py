@@ -118,7 +118,7 @@ async def test_generated_names_collide_eight_times_before_it_is_told(
     await store.create(WIDGETS, nameless)
     dice.rolls = 0
     error = await _refused(store.create(WIDGETS, nameless))
-    assert (error.reason, dice.rolls) == ("AlreadyExists", 8 * 5)
+    assert (error.code, error.reason, dice.rolls) == (409, "AlreadyExists", 8 * 5)
 
 
 async def test_dry_run_writes_nothing(store: ObjectStore, namespace: str) -> None:

@@ -218,7 +218,7 @@ def test_numbers_of_any_kind_are_floats() -> None:
 
 
 def test_a_strict_fault_names_every_field() -> None:
-    """As kubectl-needs.md, section 1, "Validation errors"."""
+    """2.11. As kubectl-needs.md, section 1, "Validation errors"."""
     fault = field_validation.strict_fault(["spec.foo", "bar"], ["spec.replicas"])
     error = field_validation.cannot_be_handled(DEPLOYMENTS, fault)
     assert error.code == 400

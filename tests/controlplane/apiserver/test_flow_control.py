@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.api.errors import ApiError
 from controlplane.apiserver import flow_control
-from controlplane.apiserver.flow_control import WAITING_MAX, FlowControl
+from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.users import User
 from tests.controlplane.apiserver.asked import MASTER, turns
@@ -80,6 +80,18 @@ async def test_so_many_and_no_more_are_handled_at_once(flow: FlowControl) -> Non
     await requests.finish()
 
 
+async def test_400_reads_and_200_writes_are_handled_at_once() -> None:
+    """2.23."""
+    requests = Requests(FlowControl())
+    for number in range(40):
+        for who in range(11):
+            await requests.begin(f"r{who}-", number)
+            await requests.begin(f"w{who}-", number, is_write=True)
+    begun = [name[0] for name in requests.begun]
+    assert (begun.count("r"), begun.count("w")) == (400, 200)
+    await requests.finish()
+
+
 async def test_writes_and_reads_do_not_wait_for_each_other(flow: FlowControl) -> None:
     requests = Requests(flow)
     for number in (1, 2):
@@ -106,7 +118,7 @@ async def test_a_busy_user_does_not_starve_others(flow: FlowControl) -> None:
 async def test_who_has_too_many_waiting_is_told_to_come_again(flow: FlowControl) -> None:
     """11.9: 429 with Retry-After 1; a queue takes 50."""
     requests = Requests(flow)
-    for number in range(2 + WAITING_MAX):
+    for number in range(2 + 50):
         await requests.begin("a", number)
     name = await requests.begin("a", 999)
     with pytest.raises(ApiError) as caught:
@@ -151,9 +163,9 @@ async def test_masters_never_wait(flow: FlowControl) -> None:
 
 async def test_who_goes_while_he_waits_leaves_no_trace(flow: FlowControl) -> None:
     requests = Requests(flow)
-    for number in range(2 + WAITING_MAX):
+    for number in range(2 + 50):
         await requests.begin("a", number)
-    for number in range(2, 2 + WAITING_MAX):
+    for number in range(2, 2 + 50):
         await requests.cancel(f"a{number}")
     # His place in the queue is free again …
     name = await requests.begin("a", 999)

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from controlplane.apiserver import following
 from tests.controlplane.apiserver.conftest import Api
 
 ADMIN = {"Authorization": "Bearer admin"}
@@ -184,6 +185,22 @@ async def test_a_watch_ends_after_its_time_with_a_bookmark(
     assert [event["type"] for event in lines] == ["ADDED", "BOOKMARK"]
     version = int(lines[1]["object"]["metadata"]["resourceVersion"])
     assert version >= int(lines[0]["object"]["metadata"]["resourceVersion"])
+
+
+async def test_bookmarks_come_about_each_minute(
+    api: Api, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2.5: also where nothing happens."""
+    assert following.BOOKMARK_SECONDS == 60.0
+    monkeypatch.setattr(following, "BOOKMARK_SECONDS", 0.02)
+    space = await api.new_namespace()
+    path = f"{api.url}/api/v1/namespaces/{space}/configmaps?watch=true&timeoutSeconds=600"
+    async with session.get(f"{path}&allowWatchBookmarks=true") as response:
+        told = [await line_of(response) for _ in range(3)]
+    assert [event["type"] for event in told] == ["BOOKMARK"] * 3
+    assert {frozenset(event["object"]["metadata"]) for event in told} == {
+        frozenset(("resourceVersion",))
+    }
 
 
 async def test_a_streaming_list_is_marked_where_it_ends(

@@ -32,6 +32,7 @@ def rule(*verbs: str, resource: str = "configmaps", **more: Any) -> dict[str, An
 
 
 async def test_who_is_not_known_is_401(api: Api) -> None:
+    """11.1, 2.18."""
     status = await api.fault("GET", "/api/v1/pods", user="nobody")
     assert (status["code"], status["reason"]) == (401, "Unauthorized")
 
@@ -74,9 +75,36 @@ async def test_anonymous_users_see_health_and_version_and_no_more(api: Api) -> N
     ],
 )
 async def test_what_there_is_not(api: Api, method: str, path: str, code: int) -> None:
+    """2.1, 2.18."""
     status = await api.fault(method, path, {})
     assert status["code"] == code
     assert status["status"] == "Failure"
+
+
+async def test_what_is_new_is_201_and_all_else_that_went_well_200(api: Api) -> None:
+    """2.1, 2.15."""
+    space = await api.new_namespace()
+    path = f"/api/v1/namespaces/{space}/configmaps"
+    assert (await api.ask("POST", path, {"metadata": {"name": "a"}})).code == 201
+    found = await api.ask("GET", f"{path}/a")
+    assert found.code == 200
+    assert (await api.ask("PUT", f"{path}/a", found.body)).code == 200
+    assert (await api.ask("GET", path)).code == 200
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}}
+    by_apply: dict[str, Any] = {"content_type": "application/apply-patch+yaml"}
+    for code in (201, 200):
+        made = await api.ask("PATCH", f"{path}/b?fieldManager=me", applied, **by_apply)
+        assert made.code == code
+    assert (await api.ask("DELETE", f"{path}/a")).code == 200
+
+
+async def test_a_patch_of_an_unknown_form_is_415(api: Api) -> None:
+    """2.14."""
+    space = await api.new_namespace()
+    path = f"/api/v1/namespaces/{space}/configmaps/a"
+    unknown: dict[str, Any] = {"content_type": "application/json"}
+    status = await api.fault("PATCH", path, {}, **unknown)
+    assert (status["code"], status["reason"]) == (415, "UnsupportedMediaType")
 
 
 async def test_a_role_for_one_name_lets_list_and_watch_this_name_by_its_field(api: Api) -> None:

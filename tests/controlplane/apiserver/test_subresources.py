@@ -80,10 +80,12 @@ async def space(api: Api) -> Space:
 
 
 async def test_a_budget_allows_so_many_evictions_and_no_more(space: Space) -> None:
+    """8.1."""
     await space.budget(disruptionsAllowed=1)
     for name in ("a", "b"):
         await space.run(name)
-    assert (await space.evict("a")).code == 201
+    evicted = await space.evict("a")
+    assert (evicted.code, evicted.body["status"], evicted.body["code"]) == (201, "Success", 201)
     assert not await space.is_there("a")
     assert await space.allowed() == 0
     refused = await space.evict("b")
@@ -98,6 +100,7 @@ async def test_a_budget_allows_so_many_evictions_and_no_more(space: Space) -> No
 
 
 async def test_parallel_evictions_never_exceed_the_budget(space: Space) -> None:
+    """8.1."""
     await space.budget(disruptionsAllowed=2)
     names = [f"p{number}" for number in range(6)]
     for name in names:
@@ -111,6 +114,7 @@ async def test_parallel_evictions_never_exceed_the_budget(space: Space) -> None:
 
 
 async def test_who_has_ended_or_not_begun_needs_no_budget(space: Space) -> None:
+    """8.1."""
     await space.budget(disruptionsAllowed=0)
     for name, phase in (("a", "Succeeded"), ("b", "Failed"), ("c", "Pending")):
         await space.run(name, phase=phase)
@@ -118,6 +122,7 @@ async def test_who_has_ended_or_not_begun_needs_no_budget(space: Space) -> None:
 
 
 async def test_two_budgets_are_an_error(space: Space) -> None:
+    """8.1."""
     await space.budget("b")
     await space.budget("c")
     await space.run("a")
@@ -127,6 +132,7 @@ async def test_two_budgets_are_an_error(space: Space) -> None:
 
 
 async def test_a_dry_run_takes_nothing_off_the_budget(space: Space) -> None:
+    """8.1."""
     await space.budget()
     await space.run("a")
     assert (await space.evict("a", "?dryRun=All")).code == 201
@@ -135,6 +141,7 @@ async def test_a_dry_run_takes_nothing_off_the_budget(space: Space) -> None:
 
 
 async def test_a_budget_that_nobody_has_looked_at_yet_allows_nothing(space: Space) -> None:
+    """8.1."""
     await space.budget(observedGeneration=0)
     await space.run("a")
     refused = await space.evict("a")
@@ -160,6 +167,7 @@ async def test_a_budget_that_nobody_has_looked_at_yet_allows_nothing(space: Spac
 async def test_unhealthy_pods_go_as_their_policy_says_and_cost_nothing(
     space: Space, policy: str, healthy: int, allowed: int, code: int
 ) -> None:
+    """8.1."""
     spec = {"unhealthyPodEvictionPolicy": policy} if policy else {}
     await space.budget(
         spec=spec, disruptionsAllowed=allowed, currentHealthy=healthy, desiredHealthy=1
@@ -289,6 +297,7 @@ async def test_a_scale_to_no_number_is_refused(api: Api, replicas: Any) -> None:
 
 
 async def test_a_token_of_an_account_says_who_it_is(api: Api) -> None:
+    """11.2."""
     space = await api.new_namespace()
     path = f"/api/v1/namespaces/{space}/serviceaccounts/default/token"
     made = await api.good("POST", path, {"spec": {"expirationSeconds": 600}})
@@ -296,12 +305,15 @@ async def test_a_token_of_an_account_says_who_it_is(api: Api) -> None:
     assert made["spec"]["expirationSeconds"] == 600
     found = jwt.decode(made["status"]["token"], options={"verify_signature": False})
     assert found["exp"] - found["iat"] == 600
+    for_an_hour = await api.good("POST", path, {"spec": {}})
+    assert for_an_hour["spec"]["expirationSeconds"] == 3600
     me = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     who = await api.good("POST", me, {}, user=made["status"]["token"])
     assert who["status"]["userInfo"]["username"] == f"system:serviceaccount:{space}:default"
 
 
 async def test_a_token_ends_with_the_pod_that_it_is_bound_to(api: Api) -> None:
+    """11.2."""
     space = Space(api, await api.new_namespace())
     await api.good("POST", space.pods, pod("a"))
     path = space.pods.replace("/pods", "/serviceaccounts/default/token")
@@ -338,6 +350,7 @@ async def test_a_token_ends_with_the_pod_that_it_is_bound_to(api: Api) -> None:
     ],
 )
 async def test_token_requests_that_are_refused(api: Api, spec: Any, code: int, told: str) -> None:
+    """11.2: 600 s at least."""
     space = await api.new_namespace()
     path = f"/api/v1/namespaces/{space}/serviceaccounts/default/token"
     status = await api.fault("POST", path, {"spec": spec})

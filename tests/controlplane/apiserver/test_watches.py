@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from controlplane.apiserver.cache import ObjectCache
+from controlplane.apiserver.reads import watch_seconds
 from controlplane.apiserver.selection import Form, index_of
 from controlplane.apiserver.watches import Watcher, error_line, framed
 from tests.controlplane.apiserver.asked import resource
@@ -196,6 +197,13 @@ def test_rows_are_made_of_the_version_that_is_watched() -> None:
 
 
 # -------------------------------------------------------------------------- framing
+
+
+def test_a_watch_lasts_as_long_as_is_asked_for_or_half_an_hour_to_an_hour() -> None:
+    """2.4."""
+    assert watch_seconds(7, 0.5) == 7.0
+    assert watch_seconds(0, 0.0) == 30 * 60
+    assert watch_seconds(0, 0.5) == 45 * 60
 
 
 def test_an_error_is_the_last_line() -> None:

@@ -113,6 +113,12 @@ async def _delete(store: ObjectStore, cluster: Cluster, obj: Object, policy: str
     )
 
 
+async def test_twenty_look_after_garbage_at_once(cluster: Cluster) -> None:
+    """3.2: 20 workers, as kube-controller-manager's --concurrent-gc-syncs."""
+    async with cluster.running() as context:
+        assert garbage_collector.controller(context).workers == 20
+
+
 async def test_background_deletes_all_below(
     cluster: Cluster, store: ObjectStore, namespace: str
 ) -> None:

@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import msgspec
+
 from controlplane.api import stored
 from controlplane.api.resource import Object
+from controlplane.controller import Controller, Lister
 from controlplane.controllers import resource_quota
-from controlplane.controllers.context import custom_resource
+from controlplane.controllers.context import Context, custom_resource
 from controlplane.controllers.resource_quota import is_news, plan
+from controlplane.indexer import Key
 from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import config_map, definition
@@ -97,6 +101,33 @@ async def test_quota_follows_what_goes_and_what_ends(
         await until(lambda: uses(pods="1", cpu="1", configmaps="1"))
         await store.delete(cluster.resource("configmaps"), namespace, "m")
         await until(lambda: uses(pods="1", cpu="1", configmaps="0"))
+
+
+async def test_quotas_are_counted_anew_every_five_minutes(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """8.2."""
+    pauses: list[float | None] = []
+
+    def noted(context: Context) -> Controller:
+        made = resource_quota.controller(context)
+
+        async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> float | None:
+            pause = await made.reconcile(key, lister, store)
+            if key.namespace == namespace:
+                pauses.append(pause)
+            return pause
+
+        return msgspec.structs.replace(made, reconcile=reconcile)
+
+    async with cluster.running(noted):
+        await cluster.create("resourcequotas", _quota(namespace, pods="5"))
+
+        async def is_counted() -> bool:
+            return bool(pauses)
+
+        await until(is_counted)
+    assert pauses[0] == 300.0
 
 
 async def test_other_limits_are_counted_at_once(

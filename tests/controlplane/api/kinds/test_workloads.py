@@ -66,6 +66,7 @@ def test_defaults_of_a_replica_set() -> None:
 
 def test_defaults_of_a_stateful_set() -> None:
     # 4.9
+    """3.4: 10 revisions."""
     assert own_spec(STATEFUL_SET) == {
         "serviceName": "a",
         "replicas": 1,
@@ -93,6 +94,7 @@ def test_defaults_of_a_stateful_sets_claims() -> None:
 
 def test_defaults_of_a_daemon_set() -> None:
     # 4.10
+    """3.4: 10 revisions."""
     assert own_spec(DAEMON_SET) == {
         "updateStrategy": {
             "type": "RollingUpdate",

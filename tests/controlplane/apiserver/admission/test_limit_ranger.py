@@ -35,6 +35,7 @@ def faults(found: Object, *ranges: Object, kind: Any = PODS, operation: str = "C
 
 
 def test_defaults_are_filled_in_where_nothing_is_said() -> None:
+    """8.3."""
     both = limits(default={"cpu": "1"}, defaultRequest={"cpu": "100m", "memory": "1Gi"})
     found = filled(pod(container("a"), initContainers=[container("i")]), both)
     wanted = {"limits": {"cpu": "1"}, "requests": {"cpu": "100m", "memory": "1Gi"}}
@@ -124,6 +125,7 @@ def test_other_namespaces_and_writes_are_not_filled_in() -> None:
     ],
 )
 def test_bounds_of_a_container(item: Any, stated: Any, told: str) -> None:
+    """8.3."""
     found = faults(pod(demanding("a", **stated)), limits(**item))
     assert found.endswith(told) if told else not found
     assert not told or found.startswith('403 pods "a" is forbidden: ')
@@ -139,6 +141,7 @@ def test_each_container_is_judged_alone_and_a_pod_as_a_whole() -> None:
 
 
 def test_all_broken_bounds_are_told() -> None:
+    """8.3."""
     big = demanding(
         "a", requests={"cpu": "9", "memory": "9Gi"}, limits={"cpu": "9", "memory": "9Gi"}
     )
@@ -165,6 +168,7 @@ def claim(storage: str, **metadata: str) -> dict[str, Any]:
 
 
 def test_bounds_of_a_claim_are_of_its_request() -> None:
+    """8.3."""
     item = limits("PersistentVolumeClaim", min={"storage": "1Gi"}, max={"storage": "5Gi"})
     assert faults(claim("2Gi"), item, kind=CLAIMS) == ""
     assert "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 512Mi" in faults(

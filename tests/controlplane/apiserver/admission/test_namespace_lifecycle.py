@@ -29,11 +29,13 @@ def refused(*asked: Any) -> ApiError:
 
 
 def test_an_absent_namespace_is_404() -> None:
+    """3.1."""
     error = refused(review("CREATE", MAPS), FOUND)
     assert (error.code, error.message) == (404, 'namespaces "shop" not found')
 
 
 def test_a_terminating_namespace_is_403_with_its_cause() -> None:
+    """3.1."""
     error = refused(review("CREATE", MAPS, namespace("Terminating")), FOUND)
     assert error.code == 403
     assert error.message == (
@@ -62,6 +64,7 @@ def test_a_namespace_without_a_status_is_active() -> None:
 
 @pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
 def test_the_first_namespaces_stay(name: str) -> None:
+    """3.1."""
     error = refused(review("DELETE", NAMESPACES, name=name), {})
     assert error.message == f'namespaces "{name}" is forbidden: this namespace may not be deleted'
 

@@ -151,10 +151,12 @@ def test_a_class_is_resolved_to_its_number() -> None:
     [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)],
 )
 def test_classes_of_the_system_need_no_object(name: str, value: int) -> None:
+    """8.4."""
     assert with_priority(pod(container(), priorityClassName=name))["priority"] == value
 
 
 def test_without_a_class_the_default_one_holds_or_zero() -> None:
+    """8.4."""
     assert with_priority(pod(container()), priority_class("x", 5))["priority"] == 0
     default = priority_class("d", 7, globalDefault=True)
     spec = with_priority(pod(container()), default)
@@ -165,6 +167,7 @@ def test_without_a_class_the_default_one_holds_or_zero() -> None:
 
 
 def test_an_unknown_class_is_refused() -> None:
+    """8.4."""
     asked = review("CREATE", PODS)
     message = refused(priority.mutate, asked, pod(container(), priorityClassName="x"))
     assert message == 'pods "a" is forbidden: no PriorityClass with name x was found'
@@ -193,6 +196,7 @@ def test_an_update_need_not_repeat_what_admission_has_set() -> None:
 
 
 def test_there_is_one_default_class() -> None:
+    """8.4."""
     default = priority_class("d", 7, globalDefault=True)
     new = priority_class("new", 8, globalDefault=True)
     asked = review("CREATE", CLASSES, default, name="new")

@@ -54,6 +54,7 @@ def busy(cpu: str = "1", **spec: Any) -> dict[str, Any]:
 
 
 def test_what_is_used_is_claimed_with_the_write() -> None:
+    """8.2."""
     given_ = quota({"cpu": "4", "pods": "10"}, {"cpu": "500m", "pods": "1"})
     assert charged(busy(), given_) == {"q": {"cpu": "1500m", "pods": "2"}}
     asked = review("CREATE", PODS, given_)
@@ -67,6 +68,7 @@ def test_what_is_used_is_claimed_with_the_write() -> None:
 
 
 def test_a_quota_that_would_be_exceeded_refuses_in_kubernetes_words() -> None:
+    """8.2."""
     given_ = quota({"cpu": "2", "pods": "10"}, {"cpu": "2", "pods": "2"})
     assert refusal(busy(), given_) == (
         'pods "a" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=2, limited: cpu=2'
@@ -74,6 +76,7 @@ def test_a_quota_that_would_be_exceeded_refuses_in_kubernetes_words() -> None:
 
 
 def test_a_quota_is_used_up_exactly() -> None:
+    """8.2."""
     assert charged(busy("2"), quota({"cpu": "3"}, {"cpu": "1"})) == {"q": {"cpu": "3"}}
     refusal(busy("2001m"), quota({"cpu": "3"}, {"cpu": "1"}))
 
@@ -85,6 +88,7 @@ def test_every_quota_of_the_namespace_is_charged_and_any_refuses() -> None:
 
 
 def test_containers_that_state_nothing_are_refused_where_a_quota_counts() -> None:
+    """8.2."""
     given_ = quota({"cpu": "4", "limits.memory": "1Gi"}, {"cpu": "0", "limits.memory": "0"})
     found = refusal(pod(container("a"), demanding("b", limits={"memory": "1Mi"})), given_)
     assert found == (
