@@ -78,7 +78,7 @@ class Allocator:
 
     def _claimed_address(self, review: Review, wanted: str) -> str:
         if wanted:
-            why = self._refusal_of(wanted)
+            why = self._refusal_of(review, wanted)
             if why:
                 raise _invalid(review, "spec.clusterIPs", [wanted], why)
             review.claims.append(_claim(review, addresses.IP_PREFIX + wanted))
@@ -89,7 +89,7 @@ class Allocator:
                 return address
         raise errors.internal("failed to allocate a serviceIP: range is full")
 
-    def _refusal_of(self, wanted: str) -> str:
+    def _refusal_of(self, review: Review, wanted: str) -> str:
         try:
             address = ipaddress.ip_address(wanted)
         except ValueError:
@@ -100,9 +100,21 @@ class Allocator:
                 f"failed to allocate IP {wanted}: the provided IP ({wanted}) is not in the valid "
                 f"range. The range of valid IPs is {network}"
             )
-        if self._is_taken(addresses.IP_PREFIX + wanted):
+        if self._is_refused(review, addresses.IP_PREFIX + wanted):
             return f"failed to allocate IP {wanted}: provided IP is already allocated"
         return ""
+
+    def _is_refused(self, review: Review, key: str) -> bool:
+        """What was given up just now may be asked for by its name before the cache knows.
+
+        So it is claimed at first whatever the cache says; who loses such a claim comes again, on
+        a cache that has the news.
+        """
+        if not self._is_taken(key):
+            return False
+        was_doubted = key in review.doubted
+        review.doubted.add(key)
+        return was_doubted
 
     def _candidates(self) -> Iterator[str]:
         last = self.network.num_addresses - 2
@@ -163,7 +175,7 @@ class Allocator:
                 f"{self._ports[0]}-{self._ports[-1]}"
             )
             raise _invalid(review, field, wanted, why)
-        if self._is_taken(addresses.port_key(protocol, wanted)):
+        if self._is_refused(review, addresses.port_key(protocol, wanted)):
             raise _invalid(review, field, wanted, "provided port is already allocated")
 
     def _free_port(self, protocol: str, own: set[int]) -> int:

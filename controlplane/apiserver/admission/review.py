@@ -26,6 +26,7 @@ class Review(msgspec.Struct, kw_only=True):
     """One write.
 
     claims          keys that must be written together with the object; a plug-in adds its own
+    doubted         claimed keys of which the cache says that somebody has them already
     quota_resource  of resourcequotas
     """
 
@@ -39,6 +40,7 @@ class Review(msgspec.Struct, kw_only=True):
     is_dry_run: bool = False
     lister: Lister
     claims: list[Claim] = []
+    doubted: set[str] = set()
     quota_resource: Resource | None = None
 
     def is_of(self, plural: str, group: str = "", *operations: str) -> bool:
