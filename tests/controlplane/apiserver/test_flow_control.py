@@ -121,6 +121,7 @@ async def test_who_has_too_many_waiting_is_told_to_come_again(flow: FlowControl)
     for number in range(2 + 50):
         await requests.begin("a", number)
     name = await requests.begin("a", 999)
+    assert requests.tasks[name].done()
     with pytest.raises(ApiError) as caught:
         await requests.tasks[name]
     assert (caught.value.code, caught.value.retry_after_seconds) == (429, 1)

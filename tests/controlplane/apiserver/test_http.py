@@ -152,6 +152,7 @@ async def test_a_program_of_any_name_may_write(api: Api) -> None:
 
 
 async def test_a_watch_tells_changes_as_they_come(api: Api, session: aiohttp.ClientSession) -> None:
+    """2.4."""
     space = await api.new_namespace()
     await put(api, space, "a")
     path = f"{api.url}/api/v1/namespaces/{space}/configmaps?watch=true"
@@ -171,6 +172,21 @@ async def test_a_watch_tells_changes_as_they_come(api: Api, session: aiohttp.Cli
     async with session.get(f"{path}&resourceVersion={middle}&timeoutSeconds=1") as response:
         rest = [json.loads(line) async for line in response.content]
     assert [event["type"] for event in rest] == ["ADDED", "DELETED"]
+
+
+async def test_what_a_client_that_waits_asks_for(api: Api, session: aiohttp.ClientSession) -> None:
+    """1.9, 2.4: a watch of 0 begins with what there is, one of a list with what came after it."""
+    space = await api.new_namespace()
+    await put(api, space, "a")
+    path = f"{api.url}/api/v1/namespaces/{space}/configmaps?allowWatchBookmarks=true"
+    async with session.get(f"{path}&resourceVersion=0") as response:
+        version = (await response.json())["metadata"]["resourceVersion"]
+    told = {}
+    for begin in ("0", version):
+        watch = f"{path}&watch=true&timeoutSeconds=1&resourceVersion={begin}"
+        async with session.get(watch) as response:
+            told[begin] = [json.loads(line)["type"] async for line in response.content]
+    assert told == {"0": ["ADDED", "BOOKMARK"], version: ["BOOKMARK"]}
 
 
 async def test_a_watch_ends_after_its_time_with_a_bookmark(
