@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
-from controlplane.api import discovery, errors, openapi
+from controlplane.api import discovery, errors, openapi, openapi_v2
 from controlplane.api.registry import Registry
 from controlplane.apiserver.incoming import Answer, Incoming
 from controlplane.apiserver.metrics import Metrics
@@ -28,7 +28,6 @@ VERSION = {
     "compiler": "cpython",
     "platform": "linux/amd64",
 }
-_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _AGGREGATED = "g=apidiscovery.k8s.io"
 _NOT_THIS_METHOD = "the server does not allow this method on the requested resource"
 _ROOTS = frozenset(("version", "healthz", "livez", "readyz", "metrics", "api", "apis", "openapi"))
@@ -83,8 +82,8 @@ class Documents:
     def _openapi(self, incoming: Incoming, parts: Sequence[str]) -> Answer:
         match parts:
             case ["v2"]:
-                # kubectl before 1.29 wants this form, and is content with an empty document.
-                return Answer(content_type=_OPENAPI_V2)
+                body = openapi_v2.document(self._registry, openapi.VERSION)
+                return Answer(body=body, content_type=openapi_v2.MEDIA_TYPE)
             case ["v3"]:
                 return self._document(incoming, "openapi", lambda: openapi.index(self._registry))
             case ["v3", "api", version]:

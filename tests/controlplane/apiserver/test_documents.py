@@ -59,12 +59,14 @@ async def test_discovery_one_by_one() -> None:
 
 
 async def test_openapi() -> None:
-    """1.3: the index names each document with a hash; v2 is an empty document."""
+    """1.3: the index names each document with a hash; v2 is a document in protobuf."""
     paths = (await got("/openapi/v3"))["paths"]
     assert "?hash=" in paths["api/v1"]["serverRelativeURL"]
     assert "components" in await got("/openapi/v3/api/v1")
     assert "components" in await got("/openapi/v3/apis/apps/v1")
-    assert (await asked("/openapi/v2")).body == b""
+    v2 = await asked("/openapi/v2")
+    assert v2.content_type == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    assert b"/apis/apps/v1/namespaces/{namespace}/deployments/{name}" in v2.body
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ SCENARIOS = (
         fails("diff --server-side -f changed.yaml --force-conflicts", "", out=(r'^\+  k: "2"$',)),
         ok("get cm a -o jsonpath={.data.k}", "1"),
         files={"a.yaml": _CONFIG, "changed.yaml": _CHANGED},
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "apply on the server's side",
@@ -283,15 +284,22 @@ SCENARIOS = (
         fails(
             "create cm a --dry-run=server",
             r'error: failed to create configmap: configmaps "a" already exists',
+            since=21,
+        ),
+        fails(
+            "create cm a --dry-run=server",
+            r'Error from server \(AlreadyExists\): configmaps "a" already exists',
+            before=21,
         ),
         ok("delete cm a --dry-run=server", r'configmap "a" deleted.*\(server dry run\)'),
-        ok("label cm a x=y --dry-run=server", r"configmap/a labeled \(server dry run\)"),
+        ok("label cm a x=y --dry-run=server", r"configmap/a labeled( \(server dry run\))?"),
         ok("get cm a -o jsonpath={.metadata.labels}", ""),
         fails(
             "run p --image= --dry-run=server",
             (r"^error: Invalid image name|--image is required",),
         ),
         ok("get cm -o name", "configmap/a"),
+        since=DEBIAN_MINOR,
     ),
     scenario(
         "create from words",
