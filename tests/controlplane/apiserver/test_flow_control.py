@@ -80,18 +80,6 @@ async def test_so_many_and_no_more_are_handled_at_once(flow: FlowControl) -> Non
     await requests.finish()
 
 
-async def test_400_reads_and_200_writes_are_handled_at_once() -> None:
-    """2.23."""
-    requests = Requests(FlowControl())
-    for number in range(40):
-        for who in range(11):
-            await requests.begin(f"r{who}-", number)
-            await requests.begin(f"w{who}-", number, is_write=True)
-    begun = [name[0] for name in requests.begun]
-    assert (begun.count("r"), begun.count("w")) == (400, 200)
-    await requests.finish()
-
-
 async def test_writes_and_reads_do_not_wait_for_each_other(flow: FlowControl) -> None:
     requests = Requests(flow)
     for number in (1, 2):
