@@ -23,6 +23,7 @@ async def with_quota(api: Api, name: str, hard: dict[str, str]) -> str:
     used = dict.fromkeys(hard, "0")
     status = {"status": {"hard": hard, "used": used}}
     await api.good("PATCH", f"{place}/{name}/status", status, content_type=MERGE)
+    await api.assembly.cacher.current()  # until then its status is unknown, and nothing has room
     return space
 
 
