@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
+from google.protobuf.message import DecodeError
+
 from kvstore.client.grpc_channel import (
     CONNECT_SECONDS_MAX,
     PING_SECONDS,
@@ -27,6 +29,9 @@ from kvstore.seams import RpcFailure
 _TICK_SECONDS = 1.0
 _BLOCKS_MAX = 256  # header blocks that are remembered: methods times seconds of time-outs
 _CLOSED = "the client is closed"
+# What a server that closes without a word, and before it has greeted, most likely thinks.
+_MISTRUSTED = "it hangs up: is our certificate of an authority that it trusts?"
+_NO_TLS = "it hangs up: does it want TLS?"
 
 
 def open_http2_channel(endpoint: str, tls: Tls | None) -> "Http2Channel":
@@ -56,6 +61,7 @@ class Http2Channel:
         self._connecting: asyncio.Task[_Wire] | None = None
         self._retry_at = -math.inf
         self._delay = RECONNECT_SECONDS_MIN
+        self._why = ""  # there is no connection
         self._blocks: dict[tuple[object, ...], bytes] = {}
         self._is_closed = False
 
@@ -75,13 +81,14 @@ class Http2Channel:
         if timeout_seconds is not None:
             metadata = (*metadata, ("grpc-timeout", f"{math.ceil(timeout_seconds)}S"))
         answer = _Answer(loop)
-        call = wire.connection.call(self.block(method, metadata), answer)
-        wire.connection.send(call, request.SerializeToString(), is_last=True)
+        message, block = request.SerializeToString(), self.block(method, metadata)
+        call = wire.connection.call(block, answer)
+        wire.connection.send(call, message, is_last=True)
         timer = None
         if timeout_seconds is not None:
             timer = loop.call_at(deadline, answer.ended, "DEADLINE_EXCEEDED", "Deadline Exceeded")
         try:
-            return response_type.FromString(await answer.message)
+            return _decoded(response_type, await answer.message)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -98,11 +105,11 @@ class Http2Channel:
     async def close(self) -> None:
         """Close the connection; calls under way fail."""
         self._is_closed = True
+        for wire in list(self._wires):
+            wire.close(_CLOSED, "CANCELLED")
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        for wire in list(self._wires):
-            wire.close(_CLOSED, "CANCELLED")
 
     # ------------------------------------------------------------------ connecting
 
@@ -124,21 +131,15 @@ class Http2Channel:
             return wire
         if self._connecting is None:
             if asyncio.get_running_loop().time() < self._retry_at:
-                raise self._unreachable("no connection")
+                raise self._unreachable(self._why)
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._on_connected)
         wait_seconds = min(timeout_seconds or CONNECT_SECONDS_MAX, CONNECT_SECONDS_MAX)
         done, _ = await asyncio.wait([self._connecting], timeout=wait_seconds)
         if not done:
             raise self._unreachable("no connection in time")
-        (connecting,) = done
-        if connecting.cancelled():
-            raise self._unreachable("the channel is closed")
-        if (error := connecting.exception()) is not None:
-            raise self._unreachable(str(error) or type(error).__name__) from None
-        wire = connecting.result()
-        if not wire.connection.is_usable:
-            raise self._unreachable("the connection was lost at once")
+        if (wire := self._usable()) is None:
+            raise self._unreachable(self._why)
         return wire
 
     def _usable(self) -> "_Wire | None":
@@ -156,7 +157,7 @@ class Http2Channel:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS_MAX):
             _, wire = await loop.create_connection(
-                lambda: _Wire(self._wires),
+                lambda: _Wire(self._wires, _NO_TLS if self._context is None else _MISTRUSTED),
                 self._host,
                 self._port,
                 ssl=self._context,
@@ -173,18 +174,26 @@ class Http2Channel:
         self._connecting = None
         if task.cancelled():
             return
-        if task.exception() is None:
+        error = task.exception()
+        if error is None:
             self._wire, self._delay = task.result(), RECONNECT_SECONDS_MIN
-            return
+            self._why = "the connection was lost at once"
+        elif isinstance(error, TimeoutError):
+            self._why = "no connection in time"
+        else:
+            self._why = str(error) or type(error).__name__
+        # After a success, too: some servers greet everybody and hang up.
         self._retry_at = asyncio.get_running_loop().time() + self._delay
-        self._delay = min(self._delay * 2, RECONNECT_SECONDS_MAX)
+        if error is not None:
+            self._delay = min(self._delay * 2, RECONNECT_SECONDS_MAX)
 
     def _unreachable(self, why: str) -> RpcFailure:
         return RpcFailure("UNAVAILABLE", f"{self._address}: {why}", sent=False)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:
-    authority = None if tls.ca is None else tls.ca.decode()
+    # What people write beside the certificates may be in any language.
+    authority = None if tls.ca is None else tls.ca.decode("ascii", "ignore")
     context = ssl.create_default_context(cadata=authority)
     context.set_alpn_protocols(["h2"])
     if tls.certificate is not None and tls.key is not None:
@@ -196,15 +205,23 @@ def _context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
+def _decoded(response_type: Any, message: bytes) -> Any:
+    try:
+        return response_type.FromString(message)
+    except DecodeError as error:
+        raise RpcFailure("INTERNAL", f"the answer cannot be decoded: {error}") from None
+
+
 class _Wire(asyncio.Protocol):
     """A connection and its transport. What all calls of a turn of the loop say leaves at once."""
 
-    def __init__(self, wires: "set[_Wire]") -> None:
+    def __init__(self, wires: "set[_Wire]", suspicion: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._wires = wires
+        self._suspicion = suspicion
         self._transport: asyncio.Transport | None = None
-        self._heard = self._loop.time()
-        self._pinged: float | None = None
+        self._silent_ticks = 0
+        self._pinged: int | None = None  # after so many silent ticks
         self._ticking: asyncio.TimerHandle | None = None
         self.greeted: asyncio.Future[None] = self._loop.create_future()
         self.connection = ClientConnection(self._on_output)
@@ -220,13 +237,12 @@ class _Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio's."""
         connection = self.connection
-        self._heard = self._loop.time()
+        self._silent_ticks, self._pinged = 0, None
         connection.feed(data)
-        if not self.greeted.done():
-            if connection.is_closing:
-                self.greeted.set_exception(ConnectionError("it does not speak HTTP/2"))
-            elif connection.is_greeted:
-                self.greeted.set_result(None)
+        if connection.is_closing:
+            self._turned_away("it does not speak HTTP/2")
+        elif connection.is_greeted and not self.greeted.done():
+            self.greeted.set_result(None)
         if connection.is_closing or (not connection.is_usable and not connection.calls):
             self.close("the connection has ended")
 
@@ -237,9 +253,7 @@ class _Wire(asyncio.Protocol):
         if self._ticking is not None:
             self._ticking.cancel()
         self.connection.lost(f"the connection is lost: {error or 'it was closed'}")
-        if not self.greeted.done():
-            self.greeted.set_exception(ConnectionError("the connection was closed"))
-            self.greeted.exception()  # or asyncio tells of one that nobody awaits any more
+        self._turned_away(str(error or "") or self._suspicion)
 
     def close(self, why: str, code: str = "UNAVAILABLE") -> None:
         """End all calls, write what there is, hang up."""
@@ -247,6 +261,11 @@ class _Wire(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()
+
+    def _turned_away(self, why: str) -> None:
+        if not self.greeted.done():
+            self.greeted.set_exception(ConnectionError(why))
+            self.greeted.exception()  # or asyncio tells of one that nobody awaits any more
 
     def _on_output(self) -> None:
         self._loop.call_soon(self._flush)
@@ -258,18 +277,28 @@ class _Wire(asyncio.Protocol):
                 self._transport.write(data)
 
     def _tick(self) -> None:
-        """Who is silent while calls are under way is asked; who then stays silent is dead."""
-        now = self._loop.time()
+        """Who is silent while calls are under way is asked; who then stays silent is dead.
+
+        Turns are counted, not time: a process that was held up itself has heard nobody meanwhile.
+        """
         self._ticking = self._loop.call_later(_TICK_SECONDS, self._tick)
-        if self._pinged is not None and self._heard >= self._pinged:
-            self._pinged = None
-        if self._pinged is not None:
-            if now - self._pinged >= PING_TIMEOUT_SECONDS and self._transport is not None:
-                self.connection.lost("no answer to a ping")
-                self._transport.abort()
-        elif self.connection.calls and now - self._heard >= PING_SECONDS:
-            self._pinged = now
-            self.connection.ping()
+        self._silent_ticks += 1
+        connection = self.connection
+        if connection.is_closing:
+            self._abort("its end was not taken")
+        elif not connection.is_usable and not connection.calls:
+            self.close("the connection has ended")
+        elif self._pinged is not None:
+            if self._silent_ticks - self._pinged > PING_TIMEOUT_SECONDS / _TICK_SECONDS:
+                self._abort("no answer to a ping")
+        elif connection.calls and self._silent_ticks > PING_SECONDS / _TICK_SECONDS:
+            self._pinged = self._silent_ticks
+            connection.ping()
+
+    def _abort(self, why: str) -> None:
+        self.connection.lost(why)
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class _Answer:
@@ -327,7 +356,7 @@ class Http2Stream:
         message = self._messages.popleft()
         if not self._messages and self._wire is not None and self._call is not None:
             self._wire.connection.release(self._call)
-        return self._response_type.FromString(message)
+        return _decoded(self._response_type, message)
 
     def cancel(self) -> None:
         """End the call from this side."""
@@ -345,16 +374,22 @@ class Http2Stream:
             finally:
                 ending.cancel()
                 beginning.cancel()
-            if beginning.done():
-                beginning.result()
         if self._wire is None or self._call is None:
             assert self._end is not None, "nobody else sets the event before there is a call"
             raise self._failure(self._end)
         return self._wire, self._call
 
     async def _begin(self) -> None:
-        """In one turn of the loop with the answer to whether there is a connection."""
-        wire = await self._channel.connected()
+        """In one turn of the loop with the answer to whether there is a connection.
+
+        Of all who wait for it the first is answered, and that holds for all of them.
+        """
+        try:
+            wire = await self._channel.connected()
+        except RpcFailure as failure:
+            if self._call is None:
+                self.ended(failure.code, failure.details, is_sent=failure.sent)
+            return
         if self._call is None and self._end is None:
             self._wire, self._call = wire, wire.connection.call(self._block, self)
 

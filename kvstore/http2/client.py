@@ -13,8 +13,10 @@ from typing import Final, Protocol, TypeAlias
 
 from kvstore.http2 import frames, grpc, hpack, limits, protocol
 from kvstore.http2.grpc import MESSAGE_PREFIX_BYTES
+from kvstore.http2.heads import Block
 from kvstore.http2.protocol import (
     FRAME_BYTES_DEFAULT,
+    FRAME_BYTES_MAX,
     FRAME_HEADER_BYTES,
     PREFACE,
     STREAM_ID_MAX,
@@ -94,8 +96,7 @@ class ClientConnection:
         self._on_output = on_output
         self._out: list[bytes | memoryview] = []
         self._buffer = b""
-        self._block: bytearray | None = None
-        self._block_flags = 0
+        self._block: Block | None = None
         self._decoder = hpack.Decoder()
         self._known: dict[bytes, dict[bytes, bytes]] = {}
         self._generation = 0
@@ -220,15 +221,25 @@ class ClientConnection:
         if self._unread > WINDOW_MAX // 2:
             self._put(frames.window_update(0, self._unread))
             self._unread = 0
-        call = self.calls.get(stream_id)
+        call = self._call_of(stream_id)
         if call is None:
             return  # it crossed our own end of the call
+        if not call.has_headers:
+            self._break(call, "a message before the headers")  # 8.1
+            return
         call.unread += size
         self._deliver(call, frames.unpadded(flags, payload))
         if flags & protocol.END_STREAM:
             self._end(call, "INTERNAL", "the answer ends without a status")
         elif not call.is_held:
             self._refill(call)
+
+    def _call_of(self, stream_id: int) -> ClientCall | None:
+        """A call under way; None for one that is over."""
+        call = self.calls.get(stream_id)
+        if call is None and (not stream_id & 1 or stream_id >= self._next_id):
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "no call of ours")  # 5.1
+        return call
 
     def _deliver(self, call: ClientCall, body: bytes) -> None:
         """Whole messages to the caller; what is left is kept."""
@@ -262,27 +273,26 @@ class ClientConnection:
         if flags & protocol.END_HEADERS:
             self._on_block(flags, stream_id, payload)
         else:
-            self._block, self._block_flags = bytearray(payload), flags
+            self._block = Block(stream_id, payload, flags & protocol.END_STREAM)
 
     def _on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is None:
+        block = self._block
+        if block is None or block.stream_id != stream_id:
             raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "nothing to continue")  # 6.10
-        self._block += payload
-        if len(self._block) > limits.HEADER_BLOCK_BYTES_MAX:
-            raise ConnectionFaultError(ErrorCode.ENHANCE_YOUR_CALM, "a header block without end")
+        block.add(payload)
         if flags & protocol.END_HEADERS:
-            block, self._block = bytes(self._block), None
-            self._on_block(self._block_flags, stream_id, block)
+            self._block = None
+            self._on_block(block.end_stream, stream_id, bytes(block.data))
 
     def _on_block(self, flags: int, stream_id: int, block: bytes) -> None:
         """A whole header block: each is decoded, or the tables would be out of step."""
         fields = self._fields(block)
-        call = self.calls.get(stream_id)
+        call = self._call_of(stream_id)
         if call is None:
             return
         if not call.has_headers:
             status = fields.get(_STATUS, b"")
-            if status[:1] == b"1":
+            if status[:1] == b"1" and not flags & protocol.END_STREAM:
                 return  # there is more to come, section 8.1
             if status != _OK:
                 text = f"HTTP status {status.decode('latin-1')}"
@@ -314,24 +324,29 @@ class ClientConnection:
         return fields
 
     def _on_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        call = self.calls.get(stream_id)
+        _check_size(payload, 4)  # 6.4
+        call = self._call_of(stream_id)
         if call is None:
             return
         code = int.from_bytes(payload)
-        is_sent = code != ErrorCode.REFUSED_STREAM  # 8.7
+        # 8.7; but who has begun to answer has seen it, whatever it says.
+        is_sent = code != ErrorCode.REFUSED_STREAM or call.has_headers
         call.is_closed = True  # and needs no reset of ours
         self._end(call, "UNAVAILABLE", f"the server reset the call: {code}", is_sent=is_sent)
 
-    def _on_settings(self, flags: int, _stream_id: int, payload: bytes) -> None:
+    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        _check_whole(stream_id)  # 6.5
         if flags & protocol.ACK:
             return
         self.is_greeted = True
         for code, value in frames.parse_settings(payload):
             if code == SettingCode.INITIAL_WINDOW_SIZE:
                 for call in self.calls.values():
-                    call.send_window += value - self._initial_window
-                self._initial_window = value
+                    call.send_window = _widened(call.send_window, value - self._initial_window)
+                self._initial_window = _widened(0, value)
             elif code == SettingCode.MAX_FRAME_SIZE:
+                if not FRAME_BYTES_DEFAULT <= value <= FRAME_BYTES_MAX:
+                    raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "MAX_FRAME_SIZE")  # 6.5.2
                 self._frame_bytes_max = value
             elif code == SettingCode.MAX_CONCURRENT_STREAMS:
                 self._calls_max = value
@@ -343,27 +358,35 @@ class ClientConnection:
     def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
         raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "a push that was forbidden")  # 8.4
 
-    def _on_ping(self, flags: int, _stream_id: int, payload: bytes) -> None:
+    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        _check_whole(stream_id)  # 6.7
+        _check_size(payload, 8)
         if not flags & protocol.ACK:
             self._put(frames.ping(payload, is_ack=True))
 
-    def _on_goaway(self, _flags: int, _stream_id: int, payload: bytes) -> None:
+    def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
         """Calls beyond the last that it names were not handled, and never will be (6.8)."""
+        _check_whole(stream_id)
+        _check_size(payload[:8], 8)  # a reason may follow
         self._is_drained = True
         last = int.from_bytes(payload[:4]) & STREAM_ID_MAX
         for call in [call for call in self.calls.values() if call.id > last]:
             call.is_closed = True
-            self._end(call, "UNAVAILABLE", "the server goes away", is_sent=False)
+            # Who has begun to answer has seen it, whatever it says.
+            self._end(call, "UNAVAILABLE", "the server goes away", is_sent=call.has_headers)
 
     def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        _check_size(payload, 4)  # 6.9
         increment = int.from_bytes(payload) & WINDOW_MAX
+        if not increment:
+            raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "a window that stays")  # 6.9
         if not stream_id:
-            self._window += increment
+            self._window = _widened(self._window, increment)
             self._pump()
             return
-        call = self.calls.get(stream_id)
+        call = self._call_of(stream_id)
         if call is not None:
-            call.send_window += increment
+            call.send_window = _widened(call.send_window, increment)
             self._pump(call)
 
     # ------------------------------------------------------------------ what goes out
@@ -382,6 +405,8 @@ class ClientConnection:
             stream_id, call = self._ready.popitem(last=False)
             assert call.queue
             room = min(self._frame_bytes_max, self._window, call.send_window)
+            if room <= 0:
+                continue  # settings have shrunk its window since (6.9.2); an update is to come
             data, is_last = call.queue.popleft()
             if len(data) > room:
                 call.queue.appendleft((data[room:], is_last))
@@ -417,6 +442,23 @@ class ClientConnection:
         if not call.is_closed and not self.is_closing:
             self._put(frames.reset(call.id, ErrorCode.CANCEL))
         call.caller.ended(code, text, is_sent=is_sent)
+
+
+def _check_whole(stream_id: int) -> None:
+    if stream_id:
+        raise ConnectionFaultError(ErrorCode.PROTOCOL_ERROR, "it is the connection's, not a call's")
+
+
+def _check_size(payload: bytes, size: int) -> None:
+    if len(payload) != size:
+        raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, f"not {size} bytes")
+
+
+def _widened(window: int, increment: int) -> int:
+    """Section 6.9.1."""
+    if window + increment > WINDOW_MAX:
+        raise ConnectionFaultError(ErrorCode.FLOW_CONTROL_ERROR, "a window beyond 2^31-1")
+    return window + increment
 
 
 _Handler: TypeAlias = Callable[[ClientConnection, int, int, bytes], None]

@@ -161,7 +161,7 @@ def status_of(fields: Mapping[bytes, bytes]) -> tuple[str, str]:
     """Code and text of trailers, as a client reads them."""
     number = fields.get(b"grpc-status", b"")
     text = unquote_to_bytes(fields.get(b"grpc-message", b"")).decode(errors="replace")
-    is_known = number.isdigit() and int(number) < len(CODES)
+    is_known = number.isdigit() and len(number) <= 2 and int(number) < len(CODES)
     return (CODES[int(number)], text) if is_known else ("UNKNOWN", text or "no status")
 
 

@@ -16,21 +16,20 @@ class Heads:
 
     def fields(self, block: bytes) -> list[Field]:
         """The fields of a block: each has to be decoded, or the tables would be out of step."""
-        return self._decoder.decode(block)
+        fields = self._decoder.decode(block)
+        if self._decoder.generation != self._generation:
+            self._generation = self._decoder.generation
+            self._known.clear()
+        return fields
 
     def head(self, block: bytes) -> Head:
         """What a block stands for; the same bytes mean the same as long as the table stands."""
         head = self._known.get(block)
         if head is not None:
             return head
-        decoder = self._decoder
-        fields = decoder.decode(block)
-        if decoder.generation != self._generation:
-            self._generation = decoder.generation
-            self._known.clear()
-            return grpc.head_of(fields)
-        head = grpc.head_of(fields)
-        if head.size <= limits.SMALL_HEAD_BYTES:
+        generation = self._generation
+        head = grpc.head_of(self.fields(block))
+        if generation == self._generation and head.size <= limits.SMALL_HEAD_BYTES:
             if len(self._known) >= limits.REMEMBERED_BLOCKS_MAX:
                 self._known.clear()
             self._known[block] = head

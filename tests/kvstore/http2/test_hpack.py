@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvstore.http2 import hpack, huffman
+from kvstore.http2.heads import Heads
 from kvstore.http2.limits import HEADER_LIST_BYTES_MAX
 from kvstore.http2.protocol import ConnectionFaultError, ErrorCode
 
@@ -153,3 +154,18 @@ def test_a_bomb_is_stopped() -> None:
     decoder.decode(b"\x40\x01a\x7f\x81\x1e" + b"b" * 3968)
     with pytest.raises(ConnectionFaultError, match="ENHANCE_YOUR_CALM"):
         decoder.decode(b"\xbe" * (HEADER_LIST_BYTES_MAX // 4000 + 1))
+
+
+# ---------------------------------------------------------------------- what is remembered
+
+
+def test_a_remembered_head_is_forgotten_when_trailers_change_the_table() -> None:
+    """The same index means another field then (RFC 7541, 2.3.3)."""
+    heads, encoder = Heads(), oracle.Encoder()
+    pseudo = [(":method", "POST"), (":scheme", "https"), (":path", "/")]
+    heads.head(encoder.encode([*pseudo, ("x-one", "1")]))
+    block = encoder.encode([*pseudo, ("x-one", "1")])
+    assert [heads.head(block).metadata["x-one"] for _ in range(2)] == ["1", "1"]
+    heads.fields(encoder.encode([("x-one", "2")]))
+    assert block == encoder.encode([*pseudo, ("x-one", "2")])
+    assert heads.head(block).metadata["x-one"] == "2"
