@@ -264,6 +264,8 @@ def test_padding_continuations_and_crumbs_change_nothing() -> None:
         ([[*HEADS, ("grpc-status", "8"), ("grpc-message", "")]], "RESOURCE_EXHAUSTED"),
         ([[(":status", "100")], HEADS, [("grpc-status", "99")]], "UNKNOWN"),
         ([HEADS, [("x", "y")]], "UNKNOWN"),
+        ([[(":status", "100")]], "UNKNOWN"),
+        ([HEADS, [("grpc-status", "9" * 5000)]], "UNKNOWN"),
     ],
 )
 def test_answers_that_are_none_have_codes(frames: Any, code: str) -> None:
@@ -301,6 +303,16 @@ def test_a_broken_answer_ends_its_call_alone(frames: Any) -> None:
     assert other.end == OK
 
 
+def test_a_message_before_the_headers_is_no_answer() -> None:
+    """RFC 9113, 8.1."""
+    hand = Hand()
+    _, caller = hand.ask()
+    hand.say(frame(DATA, 0, 1, message(b"x")), hand.headers(HEADS))
+    assert caller.messages == []
+    assert caller.end is not None
+    assert caller.end[0] == "INTERNAL"
+
+
 @pytest.mark.parametrize(
     ("code", "is_sent"), [(ErrorCode.REFUSED_STREAM, False), (ErrorCode.INTERNAL_ERROR, True)]
 )
@@ -313,6 +325,22 @@ def test_only_a_refused_call_was_surely_not_handled(code: ErrorCode, is_sent: bo
     assert caller.end is not None
     assert (caller.end[0], caller.end[2]) == ("UNAVAILABLE", is_sent)
     assert hand.hear() == []
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        frame(RST_STREAM, 0, 1, ErrorCode.REFUSED_STREAM.to_bytes(4)),
+        frame(GOAWAY, 0, 0, bytes(8)),
+    ],
+)
+def test_a_call_whose_answer_has_begun_was_handled_whatever_is_said_later(end: bytes) -> None:
+    """Or a write would be done twice."""
+    hand = Hand()
+    _, caller = hand.ask()
+    hand.say(hand.headers(HEADS), end)
+    assert caller.end is not None
+    assert (caller.end[0], caller.end[2]) == ("UNAVAILABLE", True)
 
 
 def test_a_server_that_goes_away_finishes_what_it_has_and_says_what_it_never_saw() -> None:
@@ -342,9 +370,32 @@ def test_a_lost_connection_leaves_every_call_unknown() -> None:
     hand.say(hand.headers(HEADS))
 
 
+def setting(code: SettingCode, value: int) -> bytes:
+    return frame(SETTINGS, 0, 0, code.to_bytes(2) + value.to_bytes(4))
+
+
 @pytest.mark.parametrize(
     "fault",
     [
+        setting(SettingCode.MAX_FRAME_SIZE, 0),
+        setting(SettingCode.MAX_FRAME_SIZE, 2**24),
+        setting(SettingCode.INITIAL_WINDOW_SIZE, 2**31),
+        frame(SETTINGS, 0, 1, b""),
+        frame(PING, 0, 1, bytes(8)),
+        frame(PING, 0, 0, bytes(7)),
+        frame(GOAWAY, 0, 0, b""),
+        frame(GOAWAY, 0, 1, bytes(8)),
+        frame(RST_STREAM, 0, 1, b"\x07"),
+        frame(RST_STREAM, 0, 3, ErrorCode.REFUSED_STREAM.to_bytes(4)),
+        frame(WINDOW_UPDATE, 0, 1, bytes(4)),
+        frame(WINDOW_UPDATE, 0, 1, (2**31 - 1).to_bytes(4)),
+        frame(WINDOW_UPDATE, 0, 0, (2**31 - 1).to_bytes(4)),
+        frame(WINDOW_UPDATE, 0, 0, b"\1"),
+        frame(DATA, 0, 0, b"x"),
+        frame(DATA, 0, 2, b"x"),
+        frame(HEADERS, END_HEADERS, 3, b"\x88"),
+        frame(HEADERS, 0, 1, b"\x88") + frame(CONTINUATION, END_HEADERS, 3, b""),
+        frame(HEADERS, 0, 1, b"\x88") + 99 * frame(CONTINUATION, 0, 1, b""),
         frame(PUSH_PROMISE, 0, 1, bytes(4)),
         frame(CONTINUATION, END_HEADERS, 1, b""),
         frame(HEADERS, 0, 1, b"") + frame(PING, 0, 0, bytes(8)),
@@ -362,7 +413,7 @@ def test_what_is_no_http2_ends_the_connection(fault: bytes) -> None:
     assert hand.client.is_closing
     assert [one.kind for one in hand.hear()] == [GOAWAY]
     assert caller.end is not None
-    assert caller.end[0] == "UNAVAILABLE"
+    assert (caller.end[0], caller.end[2]) == ("UNAVAILABLE", True)
 
 
 def test_a_server_greets_before_it_says_anything_else() -> None:
@@ -397,9 +448,27 @@ def test_the_servers_settings_bound_what_is_sent() -> None:
     assert data == Frame(DATA, 0, 1, message(b"0123456789")[:10])
     hand.say(frame(WINDOW_UPDATE, 0, 1, (3).to_bytes(4)))
     assert hand.hear() == [Frame(DATA, 0, 1, b"567")]
-    smaller = SettingCode.INITIAL_WINDOW_SIZE.to_bytes(2) + (8).to_bytes(4)
-    hand.say(frame(SETTINGS, 0, 0, smaller), frame(WINDOW_UPDATE, 0, 1, (3).to_bytes(4)))
+    smaller = setting(SettingCode.INITIAL_WINDOW_SIZE, 8)
+    hand.say(smaller, frame(WINDOW_UPDATE, 0, 1, (3).to_bytes(4)))
     assert hand.hear() == [Frame(SETTINGS, ACK, 0, b""), Frame(DATA, 0, 1, b"8")]
     hand.say(frame(WINDOW_UPDATE, 0, 1, (9).to_bytes(4)))
     assert hand.hear() == [Frame(DATA, END_STREAM, 1, b"9")]
     assert call.is_closed
+
+
+def test_a_window_that_shrinks_while_its_call_waits_for_the_connections_is_kept_to() -> None:
+    """RFC 9113, 6.9.2: it may become negative."""
+    hand = Hand()
+    hand.ask(b"x" * 65_000)
+    hand.ask(b"0123456789" * 100)  # of which 530 bytes have room
+    *_, last = hand.hear()
+    assert (last.stream_id, len(last.payload)) == (3, 530)
+    hand.say(
+        setting(SettingCode.INITIAL_WINDOW_SIZE, 100), frame(WINDOW_UPDATE, 0, 0, b"\0\0\xff\xff")
+    )
+    assert hand.hear() == [Frame(SETTINGS, ACK, 0, b"")], "its window is 430 below zero"
+    hand.say(frame(WINDOW_UPDATE, 0, 3, (530).to_bytes(4)))
+    expected = message(b"0123456789" * 100)
+    assert hand.hear() == [Frame(DATA, 0, 3, expected[530:630])]
+    hand.say(frame(WINDOW_UPDATE, 0, 3, (1000).to_bytes(4)))
+    assert hand.hear() == [Frame(DATA, END_STREAM, 3, expected[630:])]
