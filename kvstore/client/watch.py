@@ -173,7 +173,7 @@ class Watches:
 
         A cancellation is one as well, unless it is ours: of `close`, which leaves no watch.
         """
-        error = None if task.cancelled() else task.exception()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._multiplexer.fail(UnavailableError(f"the watch task broke: {error!r}"))
 
     def _on_failure(self, endpoint: str, failure: RpcFailure) -> None:
