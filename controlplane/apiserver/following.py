@@ -6,6 +6,7 @@ and it lists again, as Kubernetes' clients do. One that takes nothing is cut (`S
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
@@ -98,9 +99,11 @@ class Following:
         """Changes as they come go to a client that keeps up at once."""
         if self._is_behind:
             return
-        if changes and self._take(sink, changes):
-            self._watcher.step((), revision)
-            return
+        # What fails here, in whoever tells all, fails again in its own task: the others go on.
+        with contextlib.suppress(Exception):
+            if changes and self._take(sink, changes):
+                self._watcher.step((), revision)
+                return
         self._is_behind = True
         self._woken.set()
 

@@ -20,7 +20,16 @@ from controlplane.apiserver import authentication
 from controlplane.apiserver.audit import ID_HEADER, Audit, Audited
 from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
-from controlplane.apiserver.call import Call, Deliver, Outgoing, Sink, Streaming, rendered, warning
+from controlplane.apiserver.call import (
+    Call,
+    Deliver,
+    Outgoing,
+    Sink,
+    StalledError,
+    Streaming,
+    rendered,
+    warning,
+)
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.incoming import Answer, Incoming, Target, target_of
@@ -29,6 +38,7 @@ from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.selection import form_of
 from controlplane.apiserver.uploads import Uploads
 from controlplane.apiserver.users import User
+from controlplane.apiserver.watches import error_line
 
 REQUEST_SECONDS_MAX = 60.0  # 2.23: to be handled; a watch lasts as long as it says
 
@@ -229,6 +239,14 @@ def _audited_to_its_end(streaming: Streaming, audited: Audited) -> Streaming:
         audited.stream_began()
         try:
             await run(sink)
+        except ApiError as error:
+            sink.write(error_line(error.status))
+        except (StalledError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - its client hears of it as others do
+            _log.exception("a watch, audited as %s", audited.audit_id)
+            audited.panicked()
+            sink.write(error_line(errors.internal(type(error).__name__).status))
         finally:
             audited.stream_ended()
 

@@ -249,3 +249,42 @@ async def test_bytes_that_are_no_object_are_unreadable_as_well(secrets: Secrets)
         assert (await api.fault("GET", path))["reason"] == "StorageReadError"
     await api.good("DELETE", f"{path}/torn?{IGNORE}=true")
     assert (await api.good("GET", path))["items"] == []
+
+
+TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+
+
+@pytest.mark.parametrize(
+    ("place", "version", "headers"),
+    [
+        ("autoscaling/horizontalpodautoscalers", "autoscaling/v1", {}),
+        ("core/pods", "v1", TABLE),
+        ("core/configmaps", "v1", TABLE),
+    ],
+)
+async def test_what_cannot_be_told_ends_the_watch_that_it_is_told_to_and_no_other(
+    api: Api, session: aiohttp.ClientSession, place: str, version: str, headers: dict[str, str]
+) -> None:
+    """Put past the API server, with fields that are not what their schema says: no version, and
+    no cells, can be made of it. As Kubernetes does: the watch has an ERROR for its last event.
+    """
+    space = await api.new_namespace()
+    group, _, plural = place.partition("/")
+    root = "apis" if "/" in version else "api"
+    url = f"{api.url}/{root}/{version}/namespaces/{space}/{plural}?watch=1"
+    later = f"{space}-later"
+    selected = f"fieldSelector=metadata.name={later}"
+    others = await session.get(f"{api.url}/api/v1/namespaces?watch=1&{selected}")
+    cache = api.assembly.cacher.cache.of(group.replace("core", ""), plural)
+    odd = {"metadata": {"name": "odd", "namespace": space}, "spec": 5, "data": 5}
+    async with others, session.get(url, headers=headers) as response:
+        await until(lambda: len(cache._subscribers) == 1)
+        key = f"/registry/{place}/{space}/odd"
+        await api.assembly.store.client.put(key, json.dumps(odd, separators=(",", ":")))
+        line = await line_of(response)
+        assert (line["type"], line["object"]["code"]) == ("ERROR", 500)
+        assert await line_of(response) is None
+        await api.good("POST", "/api/v1/namespaces", {"metadata": {"name": later}})
+        assert await told(others) == ("ADDED", later)
+    await api.assembly.store.client.delete(key)
+    assert not api.running.done()
