@@ -180,7 +180,11 @@ class ApiServer:
                 await deliver(document)
             return document
         resource = self._registry.find(target.group, target.version, target.plural)
-        if resource is None or _is_out_of_place(target, is_namespaced=resource.is_namespaced):
+        if (
+            resource is None
+            or target.rest  # nothing is behind any sub-resource that there is
+            or _is_out_of_place(target, is_namespaced=resource.is_namespaced)
+        ):
             raise errors.no_such_path()
         if not target.verb:
             raise errors.method_not_allowed(target.plural, target.group, incoming.method)

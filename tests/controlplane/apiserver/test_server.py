@@ -68,6 +68,7 @@ async def test_anonymous_users_see_health_and_version_and_no_more(api: Api) -> N
         ("GET", "/api/v7/pods", 404),
         ("GET", "/apis/none/v1/pods", 404),
         ("GET", "/api/v1/namespaces/default/pods/a/nothing", 404),
+        ("GET", "/api/v1/namespaces/default/status/more", 404),
         ("GET", "/api/v1/namespaces//pods", 404),
         ("GET", "/nothing", 404),
         ("GET", "/api/v1/namespaces/default/configmaps/none", 404),
