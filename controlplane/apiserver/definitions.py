@@ -12,8 +12,11 @@ import orjson
 
 from controlplane.api import customresources
 from controlplane.api.registry import Registry
+from controlplane.api.resource import Resource
+from controlplane.api.validation import validate
 from controlplane.apiserver.cache import ObjectCache
 from controlplane.apiserver.recent import Entry
+from controlplane.apiserver.selection import index_of
 
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 
@@ -26,6 +29,9 @@ class Definitions:
     def __init__(self, registry: Registry, cache: Callable[[], ObjectCache]) -> None:
         self._registry = registry
         self._cache = cache
+        resource = registry.storage(GROUP, PLURAL)
+        assert resource is not None, "definitions are built in"
+        self._resource = resource
         self._followed: ObjectCache | None = None
         self._revision = 0
         self._places: dict[str, tuple[str, str]] = {}  # key of a definition -> what it defines
@@ -82,10 +88,22 @@ class Definitions:
         there = self._registry.storage(*place)
         return place if is_established and (there is None or there.is_custom) else None
 
+    def _resources(self, definition: Any) -> list[Resource]:
+        """Raises ValueError, KeyError, TypeError, AttributeError where none can be made of it."""
+        faults = validate(self._resource.schema, definition, with_required=False)
+        if faults:
+            raise ValueError(f"{faults[0].field}: {faults[0].message}")
+        resources = customresources.resources_of(definition)
+        for resource in resources:
+            if not resource.version:
+                raise ValueError("a version has no name")
+            index_of(resource)  # its schema is looked at
+        return resources
+
     def _serve(self, place: tuple[str, str], told: bytes, definition: Any) -> None:
         try:
-            resources = customresources.resources_of(definition)
-        except (ValueError, KeyError, TypeError) as error:
+            resources = self._resources(definition)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             # Written past the API server, or by a newer one: what was served before stays.
             _log.warning("%s.%s cannot be served: %r", place[1], place[0], error)
             return

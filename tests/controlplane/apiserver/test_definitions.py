@@ -168,6 +168,31 @@ def test_a_definition_that_cannot_be_served_does_not_stop_others(
     assert not served.is_served("odd")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 5),
+        ("name", None),
+        ("subresources", 5),
+        ("subresources", {"scale": {"specReplicasPath": 5, "statusReplicasPath": ".b"}}),
+        ("selectableFields", [{"jsonPath": 5}]),
+        ("schema", {"openAPIV3Schema": 5}),
+        ("schema", {"openAPIV3Schema": {"type": "object", "properties": {"spec": 5}}}),
+    ],
+)
+def test_what_was_served_before_stays_when_nothing_can_be_made_of_its_definition(
+    field: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Written past the API server: whoever tells of changes would end, and the server with it."""
+    served = Served()
+    served.define(definition())
+    served.define(definition(**{field: value}))
+    assert "widgets.example.com cannot be served" in caplog.text
+    assert served.is_served()
+    served.define(definition(name="v2"))
+    assert (served.is_served(), served.is_served(version="v2")) == (False, True)
+
+
 def test_a_new_cache_is_looked_at_though_it_counts_from_zero() -> None:
     served = Served()
     served.define(definition())
