@@ -11,7 +11,6 @@ import msgspec
 from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.users import (
     AUTHENTICATED,
-    SERVICE_ACCOUNT,
     SERVICE_ACCOUNTS,
     UNAUTHENTICATED,
     User,
@@ -19,7 +18,7 @@ from controlplane.apiserver.users import (
 
 NODES = "system:nodes"
 CONTROLLERS, SCHEDULER = "system:kube-controller-manager", "system:kube-scheduler"
-_KUBE_SYSTEM = "kube-system"
+_OF_KUBE_SYSTEM = f"{SERVICE_ACCOUNTS}:kube-system"
 _PROBES = ("healthz", "livez", "readyz")
 _LEASE_VERBS = frozenset(("get", "create", "update"))
 
@@ -65,20 +64,11 @@ def _is_probe(user: User, asked: Attributes) -> bool:
     return not asked.is_resource and asked.path.strip("/").partition("/")[0] in _PROBES
 
 
-def _elects_system_leader(user: User, asked: Attributes) -> bool:
-    is_system = user.name in (CONTROLLERS, SCHEDULER) or user.name.startswith(
-        f"{SERVICE_ACCOUNT}{_KUBE_SYSTEM}:"
-    )
-    return is_system and asked.namespace == _KUBE_SYSTEM and _is_of_lease(asked)
-
-
 def _elects_leader(user: User, asked: Attributes) -> bool:
-    return SERVICE_ACCOUNTS in user.groups and _is_of_lease(asked)
-
-
-def _is_of_lease(asked: Attributes) -> bool:
+    """In whatever namespace; others' elections are work like all that they do."""
+    is_system = user.name in (CONTROLLERS, SCHEDULER) or _OF_KUBE_SYSTEM in user.groups
     is_lease = (asked.group, asked.resource) == ("coordination.k8s.io", "leases")
-    return is_lease and asked.verb in _LEASE_VERBS
+    return is_system and is_lease and asked.verb in _LEASE_VERBS
 
 
 def _is_heartbeat(user: User, asked: Attributes) -> bool:
@@ -91,12 +81,11 @@ _Matches = Callable[[User, Attributes], bool]
 _SCHEMAS: tuple[tuple[Level, _Matches], ...] = (
     (EXEMPT, lambda user, asked: user.is_master),
     (EXEMPT, _is_probe),
-    (LEADER_ELECTION, _elects_system_leader),
     (LEADER_ELECTION, _elects_leader),
     (NODE_HIGH, _is_heartbeat),
     (SYSTEM, lambda user, asked: NODES in user.groups),
     (WORKLOAD_HIGH, lambda user, asked: user.name in (CONTROLLERS, SCHEDULER)),
-    (WORKLOAD_HIGH, lambda user, asked: f"{SERVICE_ACCOUNTS}:{_KUBE_SYSTEM}" in user.groups),
+    (WORKLOAD_HIGH, lambda user, asked: _OF_KUBE_SYSTEM in user.groups),
     (WORKLOAD_LOW, lambda user, asked: SERVICE_ACCOUNTS in user.groups),
     (GLOBAL_DEFAULT, lambda user, asked: bool({AUTHENTICATED, UNAUTHENTICATED} & set(user.groups))),
 )

@@ -40,11 +40,13 @@ LEASE = get("leases", "coordination.k8s.io", "kube-system")
         (ALICE, get("pods"), "global-default"),
         (User(name="unheard-of"), get("pods"), "catch-all"),
         (POD, get("pods"), "workload-low"),
-        (POD, get("leases", "coordination.k8s.io", "shop"), "leader-election"),
+        (POD, get("leases", "coordination.k8s.io", "shop"), "workload-low"),
+        (POD, LEASE, "workload-low"),
         (ADDON, get("pods"), "workload-high"),
         (ADDON, LEASE, "leader-election"),
         (MANAGER, LEASE, "leader-election"),
-        (MANAGER, get("leases", "coordination.k8s.io", "shop"), "workload-high"),
+        (ADDON, get("leases", "coordination.k8s.io", "shop"), "leader-election"),
+        (MANAGER, get("leases", "coordination.k8s.io", "shop"), "leader-election"),
         (MANAGER, get("pods"), "workload-high"),
         (NODE, get("pods"), "system"),
         (NODE, get("nodes/status"), "node-high"),
@@ -96,7 +98,7 @@ async def test_who_floods_leaves_to_others_what_is_never_lent() -> None:
     assert 164 < of_pods < 400, "more than its own share, less than all"
     for name, who, asked, seats in (
         ("node", NODE, get("nodes"), 48),
-        ("lease", POD, LEASE, 16),
+        ("lease", ADDON, LEASE, 16),
         ("manager", MANAGER, get("pods"), 32),
     ):
         for number in range(seats):
