@@ -143,15 +143,13 @@ def _receiver(request: web.BaseRequest) -> Receive:
 
 
 async def _body(request: web.BaseRequest, take: Callable[[int], None]) -> bytes:
-    parts: list[bytes] = []
-    size = 0
+    body = bytearray()  # pieces of a few bytes each would take many times what is counted
     async for part in request.content.iter_any():
-        size += len(part)
-        if size > BODY_BYTES_MAX:
+        if len(body) + len(part) > BODY_BYTES_MAX:
             raise _too_large()
         take(len(part))
-        parts.append(part)
-    return b"".join(parts)
+        body += part
+    return bytes(body)
 
 
 def _go_on(request: web.BaseRequest) -> None:

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import json
+import sys
+import tracemalloc
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 
-from controlplane.apiserver import following
+from controlplane.apiserver import following, http
 from tests.controlplane.apiserver.conftest import Api
 
 ADMIN = {"Authorization": "Bearer admin"}
@@ -132,6 +135,27 @@ async def test_hostile_bytes_are_answered_and_no_error_of_ours(
 ) -> None:
     found = await raw(api, head + b"Host: x\r\nConnection: close\r\n\r\n")
     assert found.split()[1] == code, found[:300]
+
+
+async def test_a_body_in_pieces_of_a_few_bytes_takes_no_more_than_is_counted() -> None:
+    """Who sends two bytes at a time would have twenty times as much kept for him."""
+
+    class Pieces:
+        async def iter_any(self) -> AsyncIterator[bytes]:
+            for number in range(500_000):
+                yield b"%02d" % (number % 100)
+
+    counted: list[int] = []
+    tracemalloc.start()
+    try:
+        request: Any = SimpleNamespace(content=Pieces())
+        body = await http._body(request, lambda size: counted.append(size))
+        counts = sys.getsizeof(counted)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(body) == sum(counted) == 1_000_000
+    assert peak - counts < 4 * len(body)
 
 
 async def test_a_program_of_any_name_may_write(api: Api) -> None:
