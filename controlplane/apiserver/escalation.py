@@ -71,7 +71,7 @@ class Escalation:
     def _require_bindable(
         self, user: User, resource: Resource, binding: Object, namespace: str
     ) -> None:
-        place = role_place(binding)
+        place = role_place(binding, namespace)
         plural = "roles" if place[0] else "clusterroles"
         asked = Attributes(
             verb="bind", group=RBAC_GROUP, resource=plural, namespace=namespace, name=place[1]

@@ -66,14 +66,22 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rule_of(found: Object) -> Rule:
-    """From the JSON of a PolicyRule."""
+    """From the JSON of a PolicyRule. Raises TypeError for what is none."""
     return Rule(
-        verbs=tuple(found.get("verbs") or ()),
-        groups=tuple(found.get("apiGroups") or ()),
-        resources=tuple(found.get("resources") or ()),
-        names=tuple(found.get("resourceNames") or ()),
-        paths=tuple(found.get("nonResourceURLs") or ()),
+        verbs=_texts(found.get("verbs")),
+        groups=_texts(found.get("apiGroups")),
+        resources=_texts(found.get("resources")),
+        names=_texts(found.get("resourceNames")),
+        paths=_texts(found.get("nonResourceURLs")),
     )
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if values is None:
+        return ()
+    if not isinstance(values, list | tuple):
+        raise TypeError("a list, please")  # of a text, `*` would be one of the letters
+    return tuple(map(str, values))
 
 
 def _resource_matches(pattern: str, resource: str) -> bool:
@@ -125,7 +133,7 @@ class Policy:
 
     def put_binding(self, place: Place, binding: Object) -> None:
         """A binding was written."""
-        namespace, role = place[0], role_place(binding)
+        namespace, role = place[0], role_place(binding, place[0])
         keys = (subject_key(one, namespace) for one in binding.get("subjects") or ())
         subjects = tuple(key for key in keys if key is not None)
         self.drop_binding(place)
@@ -175,10 +183,9 @@ def _place(found: Object) -> Place:
     return (metadata.get("namespace", ""), metadata["name"])
 
 
-def role_place(binding: Object) -> Place:
-    """Where the role of a binding is."""
+def role_place(binding: Object, namespace: str) -> Place:
+    """Where the role of a binding in a namespace (empty: in none) is."""
     reference = binding.get("roleRef") or {}
-    namespace = binding["metadata"].get("namespace", "")
     is_local = reference.get("kind") == "Role"
     return (namespace if is_local else "", str(reference.get("name", "")))
 

@@ -162,6 +162,8 @@ def test_who_has_missed_changes_looks_at_everything_again(
         ("clusterroles", "rules", 5),
         ("clusterroles", "rules", [{"verbs": 5}]),
         ("clusterroles", "rules", ["get"]),
+        ("clusterroles", "rules", [{**READ_PODS, "verbs": "*"}]),
+        ("clusterroles", "rules", [{**READ_PODS, "resources": "*"}]),
         ("clusterrolebindings", "subjects", 7),
         ("clusterrolebindings", "subjects", ["bob"]),
         ("clusterrolebindings", "roleRef", "x"),
@@ -196,6 +198,28 @@ def test_what_cannot_be_read_gives_no_rights_any_more(plural: str) -> None:
         one.write(plural, b"{", at="x")
         assert not one.may("get", "a")
         one.write(plural, good, at="x")
+        assert one.may("get", "a")
+
+
+def test_a_rule_of_paths_that_are_none_stops_nobody() -> None:
+    """Every request of whom it is bound to would fail otherwise."""
+    with world() as one:
+        paths = {"verbs": ["get"], "nonResourceURLs": [5, None, "/version"]}
+        one.write("clusterroles", role("x", paths), at="x")
+        one.write("clusterrolebindings", binding("x", subject("User", "bob")), at="x")
+        for path, may in (("/version", True), ("/healthz", False)):
+            assert one.authorizer.allows(BOB, Attributes(verb="get", path=path)) is may
+
+
+def test_a_binding_is_of_the_namespace_of_its_key() -> None:
+    """Put past the API server: it may say another one, whose role is not for here."""
+    with world() as one:
+        there = role("x", READ_PODS, namespace="b")
+        one.write("roles", there, at="b/x")
+        lying = binding("x", subject("User", "bob"), namespace="b", kind="Role")
+        one.write("rolebindings", lying, at="a/x")
+        assert not one.may("get", "a")
+        one.write("roles", role("x", READ_PODS, namespace="a"), at="a/x")
         assert one.may("get", "a")
 
 
