@@ -54,7 +54,7 @@ _log.addFilter(_is_ours)
 
 
 class Connections(web.Server):
-    """Takes connections up to a number; further ones are closed at once."""
+    """All that there are; whoever takes them (`listening`) looks whether it `is_full`."""
 
     def __init__(self, handle: Handle, *, connections_max: int = CONNECTIONS_MAX) -> None:
         super().__init__(
@@ -71,6 +71,8 @@ class Connections(web.Server):
         )
         self._connections_max = max(1, min(connections_max, _files_max() - RESERVED_FILES))
         self._transports: dict[RequestHandler, asyncio.Transport] = {}
+        self.begun = 0
+        """So many were taken, and are none of ours before their handshakes are done."""
         self.refused = 0
         """So many were too many."""
 
@@ -82,10 +84,6 @@ class Connections(web.Server):
         """Somebody has connected (by TLS: and shaken hands)."""
         super().connection_made(handler, transport)
         self._transports[handler] = transport
-        if len(self._transports) > self._connections_max:
-            self.refused += 1
-            transport.abort()
-            return
         transport.set_write_buffer_limits(high=WRITE_BYTES_MAX)
         _notice_dead_peers(transport.get_extra_info("socket"))
 
@@ -96,8 +94,13 @@ class Connections(web.Server):
 
     @property
     def count(self) -> int:
-        """How many there are."""
-        return len(self._transports)
+        """How many there are, and are begun."""
+        return len(self._transports) + self.begun
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a further one would be too many."""
+        return self.count >= self._connections_max
 
     @property
     def buffered_bytes(self) -> int:

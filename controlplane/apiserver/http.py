@@ -16,6 +16,7 @@ from controlplane.apiserver.call import Deliver, Outgoing, Streaming
 from controlplane.apiserver.connections import Connections
 from controlplane.apiserver.delivery import Delivery
 from controlplane.apiserver.incoming import BODY_BYTES_MAX, Answer, Incoming, Query, Receive
+from controlplane.apiserver.listening import Listener
 from controlplane.apiserver.metrics import Metrics
 
 Serve = Callable[[Incoming, Deliver], Awaitable[Outgoing]]
@@ -39,23 +40,26 @@ class HttpServer:
         self._metrics = metrics
         self._runner: web.ServerRunner | None = None
         self._connections: Connections | None = None
+        self._listener: Listener | None = None
         self._streams: set[asyncio.Task[object]] = set()
         self._serving: set[asyncio.Future[Outgoing]] = set()
         self._note_stalled(0)
 
     async def listen(self, host: str, port: int) -> int:
-        """Begin to serve; the port, which the kernel chose if it was 0."""
+        """Begin to serve; the port, which the kernel chose if it was 0. Raises OSError."""
         self._connections = Connections(self._handle)
         self._measure(self._connections)
         self._runner = web.ServerRunner(self._connections, shutdown_timeout=5.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=self._tls).start()
-        return int(self._runner.addresses[0][1])
+        self._listener = Listener(self._connections, self._tls)
+        return self._listener.listen(host, port)
 
     async def close(self) -> None:
         """Stop listening; requests under way have some seconds, streams end at once."""
         for stream in self._streams:
             stream.cancel()
+        if self._listener is not None:
+            await self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
         for serving in self._serving:
