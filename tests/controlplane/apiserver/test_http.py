@@ -149,7 +149,7 @@ async def test_a_body_in_pieces_of_a_few_bytes_takes_no_more_than_is_counted() -
     tracemalloc.start()
     try:
         request: Any = SimpleNamespace(content=Pieces())
-        body = await http._body(request, lambda size: counted.append(size))
+        body = await http._body(request, counted.append)
         counts = sys.getsizeof(counted)
         _, peak = tracemalloc.get_traced_memory()
     finally:
