@@ -122,17 +122,23 @@ class _Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request."""
-        before = self._request_count
+        before, is_of_head = self._request_count, self._expects_head
         super().data_received(data)
-        if self._request_count != before or self._waiter is None:
-            self._end_head()  # a head is whole, or a request before it is not done with
+        if self._request_count != before or not is_of_head or self._messages:
+            self._end_head()  # a head is whole, or those that are keep the next one from being read
             return
-        self._head_bytes += len(data)
-        if self._head_timer is None and data:
+        self._head_bytes += len(data)  # also while a request before it is not done with
+        if self._head_timer is None and data and self._waiter is not None:
             self._head_timer = self._loop.call_later(HEAD_SECONDS_MAX, self.force_close)
         if self._head_bytes > HEAD_BYTES_MAX and self.transport is not None:
             self.transport.write(_TOO_LARGE)
             self.force_close()
+
+    @property
+    def _expects_head(self) -> bool:
+        """Whether nothing of a body is to come, not even of one that nobody wants."""
+        request = self._current_request
+        return self._waiter is not None or (request is not None and request.content.is_eof())
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is over."""

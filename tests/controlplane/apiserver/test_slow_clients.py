@@ -383,6 +383,28 @@ async def test_a_head_that_does_not_end_is_bounded_in_bytes_and_time(
         assert b"HTTP/1.1" not in await client.rest()
 
 
+async def test_a_head_behind_a_request_that_is_not_answered_yet_is_bounded_as_well(
+    api: Api,
+) -> None:
+    """A watch that lasts, or an answer that nobody takes, would let it grow."""
+    async with connected(api) as client:
+        client.ask("GET /api/v1/namespaces?watch=1&allowWatchBookmarks=true")
+        assert b" 200 " in await raw_line(client)
+        client.writer.write(b"GET /livez HTTP/1.1\r\n")
+        field = b"x: " + b"x" * 12_000 + b"\r\n"
+        client.writer.write(field * (1 + connections.HEAD_BYTES_MAX // len(field)))
+        await client.rest()
+    async with connected(api) as client:  # what is whole waits for its turn
+        client.ask("GET /livez?verbose")
+        for _ in range(200):
+            client.ask("GET /livez")
+        client.ask("GET /version")
+        found = b""
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            while b"gitVersion" not in found:
+                found = found[-100:] + await client.reader.read(1_000)
+
+
 async def test_too_many_connections_are_refused_and_those_that_are_there_go_on(api: Api) -> None:
     front = api.assembly.http._connections
     assert front is not None
