@@ -27,7 +27,7 @@ _TOO_MANY = (
     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
     "support."
 )
-_RETRY_SECONDS = 10
+_BEHIND_SECONDS = 10  # when to ask again while a budget's controller has not seen it yet
 
 
 class Pods:
@@ -170,13 +170,14 @@ def _spent(budget: Object, pod: Object, now: float) -> Object:
     generation = budget["metadata"].get("generation", 0)
     whom = f"The disruption budget {budget['metadata']['name']}"
     if int(status.get("observedGeneration", 0)) < int(generation):
-        raise _violated(budget, f"{whom} is still being processed by the server.")
+        behind = f"{whom} is still being processed by the server."
+        raise _violated(behind, retry_after_seconds=_BEHIND_SECONDS)
     if name in (status.get("disruptedPods") or {}):
         return budget
     allowed = int(status.get("disruptionsAllowed", 0))
     if allowed < 1:
         needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        raise _violated(budget, f"{whom} needs {needed} healthy pods and has {healthy} currently")
+        raise _violated(f"{whom} needs {needed} healthy pods and has {healthy} currently")
     spent = {
         **status,
         "disruptionsAllowed": allowed - 1,
@@ -196,7 +197,8 @@ def _is_free(budget: Object, pod: Object, status: Mapping[str, Any]) -> bool:
     return int(healthy) >= int(desired) > 0
 
 
-def _violated(budget: Object, message: str) -> ApiError:
-    error = errors.too_many_requests(_TOLD, retry_after_seconds=_RETRY_SECONDS)
+def _violated(message: str, *, retry_after_seconds: int = 0) -> ApiError:
+    """Without a time to wait no client tries again by itself, which would keep it for minutes."""
+    error = errors.too_many_requests(_TOLD, retry_after_seconds=retry_after_seconds)
     error.causes = (Cause("DisruptionBudget", message),)
     return error

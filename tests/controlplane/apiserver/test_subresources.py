@@ -95,6 +95,7 @@ async def test_a_budget_allows_so_many_evictions_and_no_more(space: Space) -> No
     )
     (cause,) = refused.body["details"]["causes"]
     assert cause["reason"] == "DisruptionBudget"
+    assert "retryAfterSeconds" not in refused.body["details"], "or clients would wait for minutes"
     assert cause["message"] == ("The disruption budget b needs 1 healthy pods and has 2 currently")
     assert await space.is_there("b")
 
@@ -146,6 +147,7 @@ async def test_a_budget_that_nobody_has_looked_at_yet_allows_nothing(space: Spac
     await space.run("a")
     refused = await space.evict("a")
     assert refused.code == 429
+    assert refused.body["details"]["retryAfterSeconds"] == 10
     assert refused.body["details"]["causes"][0]["message"] == (
         "The disruption budget b is still being processed by the server."
     )
