@@ -1,11 +1,22 @@
 """Options of the suites (pytest reads them only here, whatever part is run)."""
 
+import logging
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 # A crowded machine is no fault of the code: no example is judged by its time.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def _is_of_this_test(record: logging.LogRecord) -> bool:
+    """grpcio has one poller a process: what it hands to the loop of a test that is over, the
+    loop of the running test logs, and no test that counts its log lines is to count them."""
+    return "PollerCompletionQueue" not in record.getMessage()
+
+
+logging.getLogger("asyncio").addFilter(_is_of_this_test)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
