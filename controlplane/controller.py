@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from controlplane.api.errors import ApiError
+from controlplane.api.record import R
 from controlplane.api.resource import Object, Resource
 from controlplane.indexer import Indexer, IndexFunction, Key
 from controlplane.informer import OWNER, Informer, Informers
@@ -87,6 +88,16 @@ class Lister:
         """One object, or None."""
         return self._of(resource).get(key)
 
+    def record(self, kind: type[R], resource: Resource, key: Key) -> R | None:
+        """One object as a struct (`api.types`), or None. It is decoded once for all."""
+        return self._informer(resource).record(kind, key)
+
+    def records(self, kind: type[R], resource: Resource, found: Iterable[Object]) -> list[R]:
+        """As structs what `list`, `owned_by` or `by_index` found."""
+        informer = self._informer(resource)
+        records = (informer.record(kind, key_of(obj)) for obj in found)
+        return [one for one in records if one is not None]
+
     def list(self, resource: Resource, namespace: str = "") -> Sequence[Object]:
         """The objects of a namespace, or all, by key."""
         return self._of(resource).list(namespace)
@@ -100,9 +111,18 @@ class Lister:
         return self._of(resource).by_index(index, value)
 
     def _of(self, resource: Resource) -> Indexer[Object]:
+        return self._informer(resource).indexer
+
+    def _informer(self, resource: Resource) -> Informer[Object]:
         informer = self._informers.get(resource.key_prefix)
         assert informer is not None, f"the controller must name {resource.plural} in `reads`"
-        return informer.indexer
+        return informer
+
+
+def key_of(obj: Object) -> Key:
+    """Under which an object is in the caches."""
+    metadata = obj["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
 
 
 Reconcile = Callable[[Key, Lister, ObjectStore], Awaitable[float | None]]

@@ -15,9 +15,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from controlplane.api import stored
+from controlplane.api import record, stored
+from controlplane.api.record import R
 from controlplane.api.resource import Object, Resource
 from controlplane.indexer import Indexer, IndexFunction, Key
 from controlplane.objects import Change, ObjectStore
@@ -45,6 +46,22 @@ class Informer(Generic[T]):
         self._decode = decode
         self._handlers: list[Handler[T]] = []
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._records: dict[Key, Any] = {}
+
+    def record(self, kind: type[R], key: Key) -> R | None:
+        """An object as a struct, or None; made once for all who ask. One resource, one `kind`.
+
+        Raises msgspec.ValidationError for one that a stranger wrote past validation.
+        """
+        found = self._records.get(key)
+        if found is None:
+            obj = self.indexer.get(key)
+            if obj is None:
+                return None
+            assert isinstance(obj, Mapping)
+            found = self._records[key] = record.from_object(kind, obj)
+        assert isinstance(found, kind)
+        return found
 
     @property
     def is_synced(self) -> bool:
@@ -98,6 +115,7 @@ class Informer(Generic[T]):
         old = indexer.get(key)
         if new == old:  # as after a list that told nothing new
             return
+        self._records.pop(key, None)
         if new is None:
             indexer.remove(key)
         else:

@@ -71,7 +71,10 @@ def decode(kind: type[R], raw: bytes) -> R:
 
 def from_object(kind: type[R], obj: Object) -> R:
     """As `decode`, of a tree."""
-    return msgspec.convert(_without_nulls(obj), type=kind)
+    try:
+        return msgspec.convert(obj, type=kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(_without_nulls(obj), type=kind)
 
 
 def _without_nulls(tree: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 from functools import partial
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from controlplane import reflector as reflector_module
 from controlplane.api.errors import ApiError, UnreadableError
 from controlplane.api.resource import Object
+from controlplane.api.types.core_v1 import Pod
 from controlplane.indexer import Key
 from controlplane.informer import OWNER, Informer, InformerEndedError, Informers
 from controlplane.objects import Change, ObjectStore
@@ -472,3 +474,22 @@ async def _do(user: ObjectStore, name: str, what: str) -> None:
             raise
     except (UnavailableError, CompactedError):
         pass  # past the object store: perhaps it is done, perhaps not
+
+
+def test_an_object_is_made_a_struct_once_a_version() -> None:
+    informer: Informer[Object] = Informer(msgspec.json.decode)
+    key = Key("shop", "a")
+    assert informer.record(Pod, key) is None
+    raw = b'{"metadata":{"name":"a"},"spec":{"nodeName":"%b","unknown":1,"tolerations":null}}'
+    informer.replace({key: raw % b"n1"}, 1)
+    first = informer.record(Pod, key)
+    assert first is not None
+    assert (first.spec.node_name, first.spec.tolerations) == ("n1", ())
+    assert informer.record(Pod, key) is first
+    change = Change("PUT", key=b"", revision=2, raw=raw % b"n2", previous=None)
+    informer.apply([(key, change)], 2)
+    second = informer.record(Pod, key)
+    assert second is not None
+    assert second.spec.node_name == "n2"
+    informer.replace({}, 3)
+    assert informer.record(Pod, key) is None

@@ -1,0 +1,1 @@
+"""The network of services: their addresses lead to pods, and their names to addresses."""
