@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cluster import control, data_folder, output
 from cluster.launcher import Launcher
+from cluster.network import NODES_MAX
 from cluster.ports import Ports
 from cluster.probe import ComponentStatus, MemberStatus
 from cluster.topology import MEMBERS_MAX
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start everything and stay in front until Ctrl-C")
     up.add_argument("--store-only", action="store_true", help="the store without control plane")
     up.add_argument("--members", type=_member_count, help="store members (default 3)")
+    up.add_argument("--nodes", type=_node_count, help="node agents (default 3)")
     up.add_argument("--tls", action="store_true", help="mutual TLS for --store-only too")
     commands.add_parser("status", help="what each process says of itself").add_argument(
         "--json", action="store_true"
@@ -63,6 +65,13 @@ def _member_count(text: str) -> int:
     return count
 
 
+def _node_count(text: str) -> int:
+    count = int(text)
+    if not 0 <= count <= NODES_MAX:
+        raise argparse.ArgumentTypeError(f"a cluster on one machine has 0 to {NODES_MAX} nodes")
+    return count
+
+
 def _up(options: argparse.Namespace) -> int:
     with data_folder.exclusive(options.data), Ports() as ports:
         loaded = data_folder.load_or_create(
@@ -71,6 +80,7 @@ def _up(options: argparse.Namespace) -> int:
             ports,
             is_store_only=options.store_only,
             is_tls=options.tls,
+            nodes=options.nodes,
         )
 
         async def run() -> None:

@@ -20,18 +20,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster import private_files
+from cluster.network import Network, node_names
 from cluster.topology import Certificates, TlsFiles
 
 _VALID = datetime.timedelta(days=3650)
 _RENEWED_BEFORE_END = datetime.timedelta(days=365)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# How pods reach the API server: the service `kubernetes`, first address of the default range.
+# How pods reach the API server: the service `kubernetes`.
 _API_SERVICE = (
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
-    "10.96.0.1",
 )
 
 
@@ -46,34 +46,52 @@ class _Identity(msgspec.Struct, frozen=True):
 
 
 _STORE_CA, _API_CA = "store-ca", "ca"
-_IDENTITIES = {
-    _STORE_CA: (
+_SERVICE_ACCOUNT_KEY = "service-account.key"
+
+
+def _identities(network: Network, nodes: int) -> dict[str, list[_Identity]]:
+    """By authority."""
+    store = [
         _Identity("member", "keelson member", names=_LOOPBACK),
         _Identity("store-admin", "root"),
         _Identity("apiserver-store", "system:apiserver"),
         _Identity("controllers", "system:kube-controller-manager"),
-    ),
-    _API_CA: (
-        _Identity("apiserver", "kube-apiserver", names=_LOOPBACK + _API_SERVICE, is_client=False),
+        _Identity("scheduler", "system:kube-scheduler"),
+        _Identity("proxy", "system:kube-proxy"),
+    ]
+    served = (*_LOOPBACK, *_API_SERVICE, network.api_service)
+    api = [
+        _Identity("apiserver", "kube-apiserver", names=served, is_client=False),
         _Identity("admin", "kubernetes-admin", "system:masters"),
-    ),
-}
-_SERVICE_ACCOUNT_KEY = "service-account.key"
+        _Identity("kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+    ]
+    for number, name in enumerate(node_names(nodes), start=1):
+        who = f"system:node:{name}"
+        at = (name, network.node_address(number))
+        store.append(_Identity(f"{name}-agent", who, "system:nodes"))
+        api.append(_Identity(f"{name}-server", who, "system:nodes", names=at, is_client=False))
+    return {_STORE_CA: store, _API_CA: api}
 
 
 class UnreadableError(Exception):
     """A file is no certificate or no key; the message says what to do."""
 
 
-def ensure(folder: Path, now: datetime.datetime | None = None) -> Certificates:
+def ensure(
+    folder: Path,
+    now: datetime.datetime | None = None,
+    *,
+    network: Network | None = None,
+    nodes: int = 0,
+) -> Certificates:
     """The certificates in `folder`; what is missing is made, what is near its end renewed.
 
     Raises UnreadableError, OSError.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for authority, identities in _IDENTITIES.items():
-        _ensure_authority(folder, authority, now)
+    for authority, identities in _identities(network or Network(), nodes).items():
+        _ensure_authority(folder, authority, identities, now)
         _ensure_identities(folder, authority, identities, now)
     key = folder / _SERVICE_ACCOUNT_KEY
     if not key.exists():
@@ -91,17 +109,24 @@ def ensure(folder: Path, now: datetime.datetime | None = None) -> Certificates:
         store_admin=files(_STORE_CA, "store-admin"),
         apiserver_store=files(_STORE_CA, "apiserver-store"),
         controllers=files(_STORE_CA, "controllers"),
+        scheduler=files(_STORE_CA, "scheduler"),
+        proxy=files(_STORE_CA, "proxy"),
         apiserver=files(_API_CA, "apiserver"),
         admin=files(_API_CA, "admin"),
+        kubelet_client=files(_API_CA, "kubelet-client"),
         service_account_key=str(key),
+        node_agents=tuple(files(_STORE_CA, f"{name}-agent") for name in node_names(nodes)),
+        node_servers=tuple(files(_API_CA, f"{name}-server") for name in node_names(nodes)),
     )
 
 
-def _ensure_authority(folder: Path, name: str, now: datetime.datetime) -> None:
+def _ensure_authority(
+    folder: Path, name: str, identities: Sequence[_Identity], now: datetime.datetime
+) -> None:
     """Keys are written before their certificates: where the certificate is, all is."""
     certificate_path, key_path = folder / f"{name}.crt", folder / f"{name}.key"
     if not key_path.exists() or not certificate_path.exists():
-        for identity in _IDENTITIES[name]:  # of an authority that is gone
+        for identity in identities:  # of an authority that is gone
             (folder / f"{identity.file}.crt").unlink(missing_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         private_files.write(key_path, _pem(key))
@@ -118,7 +143,7 @@ def _ensure_identities(
 ) -> None:
     for identity in identities:
         path, key_path = folder / f"{identity.file}.crt", folder / f"{identity.file}.key"
-        if path.exists() and key_path.exists() and _lasts(path, now):
+        if path.exists() and key_path.exists() and _lasts(path, now) and _names(path, identity):
             continue
         path.unlink(missing_ok=True)  # or a crash would leave it beside a key that is not its own
         issuer, issuer_key = (
@@ -133,6 +158,19 @@ def _ensure_identities(
 
 def _lasts(path: Path, now: datetime.datetime) -> bool:
     return now < _certificate(path).not_valid_after_utc - _RENEWED_BEFORE_END
+
+
+def _names(path: Path, identity: _Identity) -> bool:
+    """Whether it is good for all that its owner is called now."""
+    if not identity.names:
+        return True
+    try:
+        extension = _certificate(path).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except x509.ExtensionNotFound:
+        return False
+    return set(map(_general_name, identity.names)) <= set(extension.value)
 
 
 def _certificate(path: Path) -> x509.Certificate:

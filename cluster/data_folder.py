@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 
 from cluster import certificates, policies, private_files, topology
+from cluster.network import BLOCKS, Network
 from cluster.policies import Policies
 from cluster.ports import Ports
 from cluster.topology import Certificates, ClusterFile, MemberSpec
 
+NODES = 3
 _FILE_NAME = "cluster.json"
 # Of a launcher that was killed the members go at once, but not in no time.
 _PORT_SECONDS_MAX = 5.0
@@ -62,9 +64,17 @@ def wait_until_free(folder: Path) -> None:
 
 
 def load_or_create(
-    folder: Path, count: int | None, ports: Ports, *, is_store_only: bool, is_tls: bool
+    folder: Path,
+    count: int | None,
+    ports: Ports,
+    *,
+    is_store_only: bool,
+    is_tls: bool,
+    nodes: int | None = None,
 ) -> Loaded:
-    """The cluster of a data folder; a new one gets free ports and remembers them.
+    """The cluster of a data folder; a new one gets free ports and addresses, and remembers them.
+
+    nodes  how many there are to be; None: as many as before, or NODES
 
     The store of a control plane has certificates from the start. Raises LaunchError.
     """
@@ -77,8 +87,12 @@ def load_or_create(
         pairs = [free_ports(ports) for _ in range(count or 3)]
         members = topology.members(count or 3, pairs, str(folder))
         cluster = ClusterFile(secrets.token_hex(8), members, is_tls or not is_store_only)
-    if not is_store_only and cluster.api_port == 0:
-        cluster = msgspec.structs.replace(cluster, api_port=_free_api_port(ports))
+    if not is_store_only:
+        if cluster.api_port == 0:
+            cluster = msgspec.structs.replace(cluster, api_port=_free_api_port(ports))
+        block = _block(cluster, ports)
+        wanted = nodes if nodes is not None else cluster.nodes if cluster.block else NODES
+        cluster = msgspec.structs.replace(cluster, block=block, nodes=wanted)
     try:
         return _ensured(folder, cluster, is_store_only=is_store_only)
     except OSError as error:
@@ -90,7 +104,11 @@ def load_or_create(
 def _ensured(folder: Path, cluster: ClusterFile, *, is_store_only: bool) -> Loaded:
     """With all files. The key of Secrets is there before it is said that it must be."""
     needs_any = cluster.is_tls or not is_store_only
-    identities = certificates.ensure(folder / "certificates") if needs_any else None
+    identities = None
+    if needs_any:
+        network = Network(cluster.block) if cluster.block else None
+        place = folder / "certificates"
+        identities = certificates.ensure(place, network=network, nodes=cluster.nodes)
     if is_store_only:
         save(folder, cluster)
         return Loaded(cluster, identities, None)
@@ -151,6 +169,24 @@ def _free_api_port(ports: Ports) -> int:
         if ports.take(port):
             return port
     raise LaunchError("no port is free for the API server: stop something that listens")
+
+
+def _block(cluster: ClusterFile, ports: Ports) -> int:
+    """The block of addresses that it has, or one that nobody has."""
+    deadline = time.monotonic() + _PORT_SECONDS_MAX
+    while cluster.block:
+        if ports.take_block(cluster.block):
+            return cluster.block
+        if time.monotonic() > deadline:
+            raise LaunchError(
+                f"another cluster has the addresses 127.{cluster.block}.0.0: "
+                "stop it, or start a new cluster with another --data"
+            )
+        time.sleep(_LOOK_SECONDS)
+    for block in BLOCKS:
+        if ports.take_block(block):
+            return block
+    raise LaunchError(f"{len(BLOCKS)} clusters run on this machine: stop one of them")
 
 
 def _take_known_ports(cluster: ClusterFile, ports: Ports, *, has_apiserver: bool) -> None:

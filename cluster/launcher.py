@@ -159,8 +159,10 @@ class Launcher:
 
     async def _is_healthy(self, component: Component) -> bool:
         assert self._certificates is not None
-        address = topology.api_url(self.cluster).removeprefix("https://")
-        api = ApiProbe(address, self._certificates.admin)
+        url = component.ready_at or topology.api_url(self.cluster)
+        api = ApiProbe(url.removeprefix("https://"), self._certificates.admin)
+        if component.node:
+            return await api.is_node_ready(component.node)
         if component.lease:
             return await api.is_led(component.lease, time.time())
         return await api.is_ready()

@@ -35,11 +35,12 @@ rules:
 
 
 class Policies(msgspec.Struct, frozen=True):
-    """Paths. `audit_log` is written by the API server."""
+    """Paths. `audit_log` is written by the API server, `folder` is the cluster's."""
 
     encryption: str
     audit: str
     audit_log: str
+    folder: str
 
 
 class KeyLostError(Exception):
@@ -63,7 +64,7 @@ def ensure(folder: Path, *, is_encrypted: bool) -> Policies:
         private_files.write(encryption, _encryption())
     if not audit.exists():
         private_files.write(audit, _AUDIT_POLICY.encode())
-    return Policies(str(encryption), str(audit), str(folder / "audit.log"))
+    return Policies(str(encryption), str(audit), str(folder / "audit.log"), str(folder))
 
 
 def _encryption() -> bytes:

@@ -17,6 +17,7 @@ class Ports:
 
     def __init__(self) -> None:
         self._claims: dict[int, socket.socket] = {}
+        self._block: socket.socket | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -30,6 +31,15 @@ class Ports:
         for claim in self._claims.values():
             claim.close()
         self._claims.clear()
+        if self._block is not None:
+            self._block.close()
+            self._block = None
+
+    def take_block(self, block: int) -> bool:
+        """Take a block of addresses (`network.py`), or tell that another launcher has it."""
+        assert self._block is None
+        self._block = _claim(f"keelson-network-{block}")
+        return self._block is not None
 
     def take(self, *ports: int) -> bool:
         """Take all of them, or tell that one is in use (here, too) and take none."""
@@ -43,17 +53,25 @@ class Ports:
         return True
 
     def _take(self, port: int) -> bool:
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0keelson-port-{port}")
-        except OSError:
-            claim.close()
+        claim = _claim(f"keelson-port-{port}")
+        if claim is None:
             return False
         if not _is_free(port):
             claim.close()
             return False
         self._claims[port] = claim
         return True
+
+
+def _claim(name: str) -> socket.socket | None:
+    """A name in the kernel's list of unix sockets; None: somebody has it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0{name}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
 
 
 def _is_free(port: int) -> bool:

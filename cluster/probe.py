@@ -75,6 +75,15 @@ class ApiProbe:
             return False
         return now < spec.renewed_at.timestamp() + spec.duration_seconds
 
+    async def is_node_ready(self, name: str) -> bool:
+        """Tell whether a Node can take pods."""
+        body = await self._get(f"/api/v1/nodes/{name}")
+        try:
+            conditions = msgspec.json.decode(body or b"{}", type=_Node).status.conditions
+        except msgspec.MsgspecError:
+            return False
+        return any(one.type == "Ready" and one.status == "True" for one in conditions)
+
     async def _get(self, path: str) -> bytes | None:
         return await asyncio.to_thread(self._get_blocking, path)
 
@@ -103,6 +112,19 @@ class _LeaseSpec(msgspec.Struct, frozen=True):
 
 class _Lease(msgspec.Struct, frozen=True):
     spec: _LeaseSpec = _LeaseSpec()
+
+
+class _Condition(msgspec.Struct, frozen=True):
+    type: str = ""
+    status: str = ""
+
+
+class _NodeStatus(msgspec.Struct, frozen=True):
+    conditions: tuple[_Condition, ...] = ()
+
+
+class _Node(msgspec.Struct, frozen=True):
+    status: _NodeStatus = _NodeStatus()
 
 
 async def probe(status: MemberStatus, tls: TlsFiles | None) -> MemberStatus:

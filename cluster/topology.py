@@ -7,6 +7,8 @@ import shlex
 
 import msgspec
 
+from cluster.network import Network
+
 MEMBERS_MAX = 9
 # etcd's own local example uses these; later members follow in steps of 10000, then of 10.
 _FIRST_CLIENT_PORT = 2379
@@ -41,6 +43,14 @@ class ClusterFile(msgspec.Struct, frozen=True):
     is_tls: bool = False  # of the store; the control plane always is
     api_port: int = 0  # 0 = it never had a control plane
     is_encrypted: bool = False  # Secrets in the store are; the key is one of `policies`
+    nodes: int = 0  # how many node agents run pods
+    block: int = 0  # 0 = it never had nodes
+
+    @property
+    def network(self) -> Network:
+        """Its addresses, once it has some."""
+        assert self.block
+        return Network(self.block)
 
     @property
     def members(self) -> tuple[MemberSpec, ...]:
@@ -80,16 +90,23 @@ class TlsFiles(msgspec.Struct, frozen=True):
 class Certificates(msgspec.Struct, frozen=True, kw_only=True):
     """Every identity in a cluster, and the key that signs tokens of service accounts.
 
-    The first four are the store's: its members, a person with etcdctl, and its clients.
+    The first are the store's: its members, a person with etcdctl, and its clients; so are
+    `node_agents`. The others are the API's: `kubelet_client` is the API server's, to agents, and
+    `node_servers` are what these show it. Both are in the order of the nodes.
     """
 
     member: TlsFiles
     store_admin: TlsFiles
     apiserver_store: TlsFiles
     controllers: TlsFiles
+    scheduler: TlsFiles
+    proxy: TlsFiles
     apiserver: TlsFiles
     admin: TlsFiles
+    kubelet_client: TlsFiles
     service_account_key: str
+    node_agents: tuple[TlsFiles, ...] = ()
+    node_servers: tuple[TlsFiles, ...] = ()
 
 
 def port_pairs(count: int) -> list[tuple[int, int]]:
