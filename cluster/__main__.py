@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 from cluster import control, data_folder, output
+from cluster.demo import command
 from cluster.launcher import Launcher
 from cluster.network import NODES_MAX
 from cluster.ports import Ports
 from cluster.probe import ComponentStatus, MemberStatus
 from cluster.topology import MEMBERS_MAX
+from controlplane.ctl.errors import CtlError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,10 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "up":
             return _up(options)
+        if options.command == "demo":
+            return asyncio.run(command.play(options.data))
         status = asyncio.run(_ask(options))
         if options.command == "down" and status == 0:
             data_folder.wait_until_free(options.data)  # so that `up` may follow
-    except (data_folder.LaunchError, control.NotRunningError, OSError) as error:
+    except (data_folder.LaunchError, control.NotRunningError, CtlError, OSError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
     return status
@@ -44,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true"
     )
     commands.add_parser("add-member", help="one more member, which catches up and votes")
+    commands.add_parser("demo", help="breaks what can break, and prints how soon it healed")
     commands.add_parser("down", help="stop everything, and the launcher")
     for name, text in (
         ("kill", "SIGKILL a member or component; it stays down until `start`"),
@@ -53,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
         ("remove-member", "take a member out of the cluster for good"),
     ):
         commands.add_parser(name, help=text).add_argument("name", metavar="NAME")
-    for command in commands.choices.values():
-        command.add_argument("--data", default="./.cluster", help="data folder (%(default)s)")
+    for each in commands.choices.values():
+        each.add_argument("--data", default="./.cluster", help="data folder (%(default)s)")
     return parser
 
 

@@ -1,0 +1,53 @@
+"""`cluster demo`: plays the story on the cluster of a data folder, and prints it."""
+
+import sys
+from pathlib import Path
+
+from cluster import control
+from cluster.demo import report
+from cluster.demo.api import Api
+from cluster.demo.story import Story, faults_of
+from controlplane.ctl import kubeconfig
+from controlplane.ctl.client import ApiClient
+
+
+async def play(folder: Path) -> int:
+    """Exit status 0: all healed, and no request was lost where none may be.
+
+    Raises control.NotRunningError, controlplane.ctl.errors.CtlError.
+    """
+    await _require_healthy(folder)
+    access = kubeconfig.load(folder / "kubeconfig", None)
+    async with ApiClient(access, lambda warning: print(warning, file=sys.stderr)) as client:
+
+        async def pids() -> dict[str, int]:
+            return await _pids(folder)
+
+        print(report.HEADER.rstrip(), flush=True)
+        story = Story(Api(client), pids, lambda told: print(report.line(told), flush=True))
+        try:
+            told = await story.run()
+        except TimeoutError as error:
+            print(f"cluster: {error}", file=sys.stderr)
+            return 1
+    faults = faults_of(told)
+    print(report.ending(faults))
+    return 1 if faults else 0
+
+
+async def _require_healthy(folder: Path) -> None:
+    answer = await control.request(folder, {"do": "status"})
+    rows = [*answer["members"], *answer["components"]]
+    late = [row["name"] for row in rows if row["state"] != "healthy"]
+    if late or not answer["components"]:
+        why = f"{', '.join(late)}: not healthy" if late else "it has no control plane"
+        raise control.NotRunningError(f"the cluster in {folder} cannot play it: {why}")
+
+
+async def _pids(folder: Path) -> dict[str, int]:
+    answer = await control.request(folder, {"do": "status"})
+    found = {row["name"]: row["pid"] for row in (*answer["members"], *answer["components"])}
+    leaders = [row["pid"] for row in answer["members"] if row.get("role") == "leader"]
+    if leaders:
+        found["leader"] = leaders[0]
+    return {name: pid for name, pid in found.items() if pid is not None}
