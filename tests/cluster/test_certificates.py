@@ -10,15 +10,23 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster import certificates
+from cluster.network import Network
 from cluster.topology import Certificates, TlsFiles
 
-STORE = ("member", "store_admin", "apiserver_store", "controllers")
-API = ("apiserver", "admin")
+STORE = ("member", "store_admin", "apiserver_store", "controllers", "scheduler", "proxy")
+API = ("apiserver", "admin", "kubelet_client")
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Certificates:
     return certificates.ensure(tmp_path / "certificates")
+
+
+def addresses_of(files: TlsFiles) -> list[str]:
+    extension = loaded(files.certificate).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    return [str(one) for one in extension.value.get_values_for_type(x509.IPAddress)]
 
 
 def loaded(path: str) -> x509.Certificate:
@@ -44,11 +52,14 @@ def test_each_component_has_an_identity_of_its_own(made: Certificates) -> None:
         ["root"],
         ["system:apiserver"],
         ["system:kube-controller-manager"],
+        ["system:kube-scheduler"],
+        ["system:kube-proxy"],
         ["kube-apiserver"],
         ["kubernetes-admin"],
+        ["kube-apiserver-kubelet-client"],
     ]
     assert names(loaded(made.admin.certificate), NameOID.ORGANIZATION_NAME) == ["system:masters"]
-    assert len({Path(getattr(made, name).key).read_bytes() for name in STORE + API}) == 6
+    assert len({Path(getattr(made, name).key).read_bytes() for name in STORE + API}) == 9
 
 
 def test_who_may_ask_the_api_server_is_no_client_of_the_store(made: Certificates) -> None:
@@ -82,8 +93,32 @@ def test_the_api_server_is_found_under_its_service(made: Certificates) -> None:
     )
     served = extension.value.get_values_for_type(x509.DNSName)
     assert {"localhost", "kubernetes.default.svc"} <= set(served)
-    addresses = [str(one) for one in extension.value.get_values_for_type(x509.IPAddress)]
-    assert addresses == ["127.0.0.1", "::1", "10.96.0.1"]
+    assert addresses_of(made.apiserver) == ["127.0.0.1", "::1", "127.66.0.1"]
+
+
+def test_each_node_has_an_agent_and_serves_at_its_own_address(tmp_path: Path) -> None:
+    made = certificates.ensure(tmp_path, network=Network(68), nodes=2)
+    store, api = loaded(made.member.authority), loaded(made.admin.authority)
+    for number, (agent, server) in enumerate(
+        zip(made.node_agents, made.node_servers, strict=True), start=1
+    ):
+        for files, authority in ((agent, store), (server, api)):
+            certificate = loaded(files.certificate)
+            certificate.verify_directly_issued_by(authority)
+            assert names(certificate, NameOID.COMMON_NAME) == [f"system:node:n{number}"]
+            assert names(certificate, NameOID.ORGANIZATION_NAME) == ["system:nodes"]
+        assert addresses_of(server) == [f"127.68.0.{number}"]
+
+
+def test_who_is_called_otherwise_now_gets_a_new_certificate(tmp_path: Path) -> None:
+    """Of a cluster that had other addresses, or none."""
+    certificates.ensure(tmp_path)
+    before = contents(tmp_path)
+    made = certificates.ensure(tmp_path, network=Network(72))
+    assert addresses_of(made.apiserver)[-1] == "127.74.0.1"
+    after = contents(tmp_path)
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"apiserver.crt", "apiserver.key"}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

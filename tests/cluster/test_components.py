@@ -12,12 +12,17 @@ CERTIFICATES = Certificates(
     store_admin=files("store-admin"),
     apiserver_store=files("apiserver-store"),
     controllers=files("controllers"),
+    scheduler=files("scheduler"),
+    proxy=files("proxy"),
     apiserver=files("apiserver"),
     admin=files("admin"),
+    kubelet_client=files("kubelet-client"),
     service_account_key="service-account.key",
+    node_agents=(files("n1-agent"), files("n2-agent")),
+    node_servers=(files("n1-server"), files("n2-server")),
 )
 
-POLICIES = Policies("encryption.json", "audit-policy.yaml", "audit.log")
+POLICIES = Policies("encryption.json", "audit-policy.yaml", "audit.log", "/data")
 
 
 def started(cluster: ClusterFile) -> tuple[components.Component, ...]:
@@ -26,7 +31,7 @@ def started(cluster: ClusterFile) -> tuple[components.Component, ...]:
 
 def a_cluster(*, is_tls: bool = True) -> ClusterFile:
     members = topology.members(3, topology.port_pairs(3), "/data")
-    return ClusterFile("token", members, is_tls, 6443)
+    return ClusterFile("token", members, is_tls, 6443, nodes=2, block=68)
 
 
 def arguments(cluster: ClusterFile, name: str) -> tuple[str, ...]:
@@ -73,8 +78,32 @@ def test_lines_can_be_pasted_whatever_the_folder_is_called() -> None:
 
 
 def test_whoever_reads_and_writes_secrets_knows_how_they_are_encrypted() -> None:
-    for component in started(a_cluster()):
-        assert "--encryption-provider-config=encryption.json" in component.arguments
+    for name in ("apiserver", "controllers", "n1", "n2"):
+        assert "--encryption-provider-config=encryption.json" in arguments(a_cluster(), name)
+
+
+def test_each_node_has_an_agent_at_an_address_of_its_own() -> None:
+    flags = arguments(a_cluster(), "n2")
+    assert {"--node-name=n2", "--node-ip=127.68.0.2", "--root-dir=/data/n2"} <= set(flags)
+    assert "--store-certfile=n2-agent.crt" in flags
+    assert {"--tls-cert-file=n2-server.crt", "--client-ca-file=n2-server.ca"} <= set(flags)
+
+
+def test_all_agree_on_the_addresses_of_the_cluster() -> None:
+    cluster = a_cluster()
+    assert "--service-cluster-ip-range=127.70.0.0/16" in arguments(cluster, "apiserver")
+    assert "--cluster-cidr=127.69.0.0/16" in arguments(cluster, "controllers")
+    for name in ("proxy", "n1"):
+        assert "--cluster-dns=127.70.0.10" in arguments(cluster, name)
+    assert {"--node-name=n1", "--node-name=n2"} <= set(arguments(cluster, "proxy"))
+    [proxy] = [one for one in started(cluster) if one.name == "proxy"]
+    assert proxy.ready_at == "https://127.70.0.1:443"
+
+
+def test_what_the_api_server_shows_an_agent_is_not_what_it_shows_its_clients() -> None:
+    flags = arguments(a_cluster(), "apiserver")
+    assert "--kubelet-client-certificate=kubelet-client.crt" in flags
+    assert "--kubelet-certificate-authority=kubelet-client.ca" in flags
 
 
 def test_the_api_server_keeps_a_gigabyte_of_its_audit_log() -> None:

@@ -54,3 +54,12 @@ def test_all_or_none_are_taken() -> None:
         listening.listen()
         assert not ports.take(port, listening.getsockname()[1])
         assert other.take(port)
+
+
+def test_two_launchers_never_choose_the_same_addresses() -> None:
+    with Ports() as one, Ports() as other:
+        assert one.take_block(124)
+        assert not other.take_block(124)
+        assert other.take_block(120)
+    with Ports() as again:
+        assert again.take_block(124)
