@@ -1,0 +1,60 @@
+"""kubectl on pods that run: a whole cluster, as `cluster up` starts it, and its newest client.
+
+Shows issue 6, "Must show" 2; each scenario names its rows of kube-behaviour.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.test_launcher import Up
+from tests.e2e.kubectl import programs
+from tests.e2e.kubectl.runner import Runner
+from tests.e2e.kubectl.script import Line, Scenario
+from tests.e2e.running import pods, workloads
+
+pytestmark = pytest.mark.timeout(400)
+COMMANDS_MIN, ERRORS_MIN = 80, 20
+SCENARIOS = (*pods.SCENARIOS, *workloads.SCENARIOS)
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = Up(tmp_path_factory.mktemp("cluster") / "data", is_store_only=False)
+    yield running
+    running.interrupt()
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Path:
+    program = programs.found("newest")
+    if program is None:
+        pytest.skip("there is no kubectl: scripts/kubectls gets some")
+    return program
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
+def test_kubectl_sees_pods_run(scenario: Scenario, up: Up, kubectl: Path, tmp_path: Path) -> None:
+    namespace = f"run-{next(_numbers):03d}"
+    kubeconfig = yaml.safe_load((up.folder / "kubeconfig").read_text())
+    kubeconfig["contexts"][0]["context"]["namespace"] = namespace
+    runner = Runner(kubectl, programs.minor_of(kubectl), tmp_path, kubeconfig, namespace)
+    minor = programs.OLDEST_MINOR
+    made = Line(command=f"create namespace {namespace}", out=None)
+    gone = Line(command=f"delete namespace {namespace} --wait=false", out=None, err=None)
+    runner.run(Scenario(name="namespace", rows="3.1", lines=(made,), since=minor))
+    try:
+        runner.run(scenario)
+    finally:
+        runner.run(Scenario(name="namespace", rows="3.1", lines=(gone,), since=minor))
+
+
+def test_there_are_many_commands_and_many_errors() -> None:
+    lines = [line for scenario in SCENARIOS for line in scenario.lines if line.command]
+    assert len({(line.command, line.stdin) for line in lines}) >= COMMANDS_MIN
+    assert len({(line.command, line.stdin) for line in lines if line.is_error}) >= ERRORS_MIN
