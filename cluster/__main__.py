@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from cluster import control, data_folder, output
+from cluster.components import HOLLOW_MAX
 from cluster.demo import command
 from cluster.launcher import Launcher
 from cluster.network import NODES_MAX
@@ -48,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true"
     )
     commands.add_parser("add-member", help="one more member, which catches up and votes")
+    commands.add_parser("hollow", help="have nodes that only say that they run pods").add_argument(
+        "--nodes", type=_hollow_count, required=True, help="how many; 0: none"
+    )
     commands.add_parser("demo", help="breaks what can break, and prints how soon it healed")
     commands.add_parser("down", help="stop everything, and the launcher")
     for name, text in (
@@ -77,6 +81,13 @@ def _node_count(text: str) -> int:
     return count
 
 
+def _hollow_count(text: str) -> int:
+    count = int(text)
+    if not 0 <= count <= HOLLOW_MAX:
+        raise argparse.ArgumentTypeError(f"0 to {HOLLOW_MAX} hollow nodes")
+    return count
+
+
 def _up(options: argparse.Namespace) -> int:
     with data_folder.exclusive(options.data), Ports() as ports:
         loaded = data_folder.load_or_create(
@@ -103,7 +114,11 @@ def _up(options: argparse.Namespace) -> int:
 
 
 async def _ask(options: argparse.Namespace) -> int:
-    message = {"do": options.command, "name": getattr(options, "name", None)}
+    message = {
+        "do": options.command,
+        "name": getattr(options, "name", None),
+        "nodes": getattr(options, "nodes", None),
+    }
     answer = await control.request(options.data, message)
     if "error" in answer:
         print(f"cluster: {answer['error']}", file=sys.stderr)

@@ -58,6 +58,7 @@ def _identities(network: Network, nodes: int) -> dict[str, list[_Identity]]:
         _Identity("controllers", "system:kube-controller-manager"),
         _Identity("scheduler", "system:kube-scheduler"),
         _Identity("proxy", "system:kube-proxy"),
+        _Identity("hollow", "system:node:hollow", "system:nodes"),
     ]
     served = (*_LOOPBACK, *_API_SERVICE, network.api_service)
     api = [
@@ -111,6 +112,7 @@ def ensure(
         controllers=files(_STORE_CA, "controllers"),
         scheduler=files(_STORE_CA, "scheduler"),
         proxy=files(_STORE_CA, "proxy"),
+        hollow=files(_STORE_CA, "hollow"),
         apiserver=files(_API_CA, "apiserver"),
         admin=files(_API_CA, "admin"),
         kubelet_client=files(_API_CA, "kubelet-client"),

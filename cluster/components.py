@@ -13,6 +13,8 @@ from cluster.policies import Policies
 from cluster.topology import Certificates, ClusterFile, TlsFiles
 
 APISERVER, CONTROLLERS, SCHEDULER, PROXY = "apiserver", "controllers", "scheduler", "proxy"
+HOLLOW = "hollow"
+HOLLOW_MAX = 5_000
 DOMAIN = "cluster.local"
 _AUDIT_MEGABYTES, _AUDIT_BACKUPS = 100, 10  # a gigabyte of the audit log is kept
 
@@ -65,6 +67,7 @@ def components(
             ready_at=f"https://{cluster.network.api_service}:443",
         ),
         *_agents(cluster, certificates, policies),
+        *_hollow(cluster, certificates),
     )
 
 
@@ -142,6 +145,16 @@ def _agents(
         ]
         url = f"https://{address}:{network.KUBELET_PORT}"
         yield Component(name, _command("agent", flags), address=url, node=name)
+
+
+def _hollow(cluster: ClusterFile, certificates: Certificates) -> Iterator[Component]:
+    if cluster.hollow:
+        flags = [
+            *_store_flags(cluster, certificates.hollow),
+            f"--nodes={cluster.hollow}",
+            f"--name-prefix={HOLLOW}-",
+        ]
+        yield Component(HOLLOW, _command(HOLLOW, flags), node=f"{HOLLOW}-{cluster.hollow}")
 
 
 def _store_flags(cluster: ClusterFile, client: TlsFiles) -> list[str]:

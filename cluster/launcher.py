@@ -223,6 +223,8 @@ class Launcher:
             return {"done": "stopping"}
         if action == "add-member":
             return await self._change(self._add_member)
+        if action == "hollow":
+            return self._set_hollow(int(message.get("nodes") or 0))
         if action == "remove-member":
             return await self._change(lambda store: self._remove_member(store, str(name)))
         supervisor = self._supervisors.get(str(name))
@@ -233,6 +235,23 @@ class Launcher:
     def _unknown(self, name: str) -> str:
         known = ", ".join(member.name for member in self.cluster.members)
         return f"no member is called {name}: the members are {known}"
+
+    def _set_hollow(self, count: int) -> dict[str, Any]:
+        """Have so many hollow nodes, in one process."""
+        if self._policies is None:
+            return {"error": "this cluster has no control plane"}
+        self._save(msgspec.structs.replace(self.cluster, hollow=count))
+        running = self._running.get(components.HOLLOW)
+        if running is None and count:
+            [made] = [one for one in self._components if one.name == components.HOLLOW]
+            self._supervisors[made.name] = self._component_supervisor(made)
+            self._supervise(made.name)
+        elif running is not None and count:
+            self._supervisors[components.HOLLOW].renew()
+        elif running is not None:
+            running.cancel()
+            del self._running[components.HOLLOW], self._supervisors[components.HOLLOW]
+        return {"done": f"{count} hollow nodes; objects of those that are no more stay NotReady"}
 
     # ------------------------------------------------------------------ members come and go
 

@@ -44,6 +44,7 @@ class ClusterFile(msgspec.Struct, frozen=True):
     api_port: int = 0  # 0 = it never had a control plane
     is_encrypted: bool = False  # Secrets in the store are; the key is one of `policies`
     nodes: int = 0  # how many node agents run pods
+    hollow: int = 0  # how many nodes more only say that they do
     block: int = 0  # 0 = it never had nodes
 
     @property
@@ -101,6 +102,7 @@ class Certificates(msgspec.Struct, frozen=True, kw_only=True):
     controllers: TlsFiles
     scheduler: TlsFiles
     proxy: TlsFiles
+    hollow: TlsFiles
     apiserver: TlsFiles
     admin: TlsFiles
     kubelet_client: TlsFiles

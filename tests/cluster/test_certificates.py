@@ -13,7 +13,7 @@ from cluster import certificates
 from cluster.network import Network
 from cluster.topology import Certificates, TlsFiles
 
-STORE = ("member", "store_admin", "apiserver_store", "controllers", "scheduler", "proxy")
+STORE = ("member", "store_admin", "apiserver_store", "controllers", "scheduler", "proxy", "hollow")
 API = ("apiserver", "admin", "kubelet_client")
 
 
@@ -54,12 +54,13 @@ def test_each_component_has_an_identity_of_its_own(made: Certificates) -> None:
         ["system:kube-controller-manager"],
         ["system:kube-scheduler"],
         ["system:kube-proxy"],
+        ["system:node:hollow"],
         ["kube-apiserver"],
         ["kubernetes-admin"],
         ["kube-apiserver-kubelet-client"],
     ]
     assert names(loaded(made.admin.certificate), NameOID.ORGANIZATION_NAME) == ["system:masters"]
-    assert len({Path(getattr(made, name).key).read_bytes() for name in STORE + API}) == 9
+    assert len({Path(getattr(made, name).key).read_bytes() for name in STORE + API}) == 10
 
 
 def test_who_may_ask_the_api_server_is_no_client_of_the_store(made: Certificates) -> None:

@@ -1,3 +1,5 @@
+import msgspec
+
 from cluster import components, topology
 from cluster.policies import Policies
 from cluster.topology import Certificates, ClusterFile, TlsFiles
@@ -14,6 +16,7 @@ CERTIFICATES = Certificates(
     controllers=files("controllers"),
     scheduler=files("scheduler"),
     proxy=files("proxy"),
+    hollow=files("hollow"),
     apiserver=files("apiserver"),
     admin=files("admin"),
     kubelet_client=files("kubelet-client"),
@@ -87,6 +90,15 @@ def test_each_node_has_an_agent_at_an_address_of_its_own() -> None:
     assert {"--node-name=n2", "--node-ip=127.68.0.2", "--root-dir=/data/n2"} <= set(flags)
     assert "--store-certfile=n2-agent.crt" in flags
     assert {"--tls-cert-file=n2-server.crt", "--client-ca-file=n2-server.ca"} <= set(flags)
+
+
+def test_hollow_nodes_are_one_process_and_only_where_they_are_asked_for() -> None:
+    assert "hollow" not in [one.name for one in started(a_cluster())]
+    cluster = msgspec.structs.replace(a_cluster(), hollow=7)
+    [hollow] = [one for one in started(cluster) if one.name == "hollow"]
+    assert "--nodes=7" in hollow.arguments
+    assert "--store-certfile=hollow.crt" in hollow.arguments
+    assert hollow.node == "hollow-7"
 
 
 def test_all_agree_on_the_addresses_of_the_cluster() -> None:
