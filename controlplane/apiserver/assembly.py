@@ -41,6 +41,7 @@ from controlplane.apiserver.server import ApiServer, Handler
 from controlplane.apiserver.service_accounts import ServiceAccounts
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.turns import Turns
+from controlplane.apiserver.ui import Ui
 from controlplane.apiserver.unsafe_deletion import UnsafeDeletion
 from controlplane.apiserver.writes import Writes
 from controlplane.encryption import Encryption
@@ -87,7 +88,13 @@ class Assembly:
             registry=self.registry,
             authenticator=self.authenticator,
             authorizer=self.authorizer,
-            documents=Documents(self.registry, self.tokens, self.metrics, self._checks()),
+            documents=Documents(
+                self.registry,
+                self.tokens,
+                self.metrics,
+                self._checks(),
+                Ui(self.store.client, settings.store.endpoints),
+            ),
             handlers=self._handlers(reads, self._writes()),
             flow_control=FlowControl(),
             audit=_audit(settings),

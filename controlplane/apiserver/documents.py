@@ -14,6 +14,7 @@ from controlplane.api import discovery, errors, openapi, openapi_v2
 from controlplane.api.registry import Registry
 from controlplane.apiserver.incoming import Answer, Incoming
 from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.ui import Ui
 from controlplane.apiserver.users import User
 from controlplane.tokens import Tokens
 
@@ -30,7 +31,10 @@ VERSION = {
 }
 _AGGREGATED = "g=apidiscovery.k8s.io"
 _NOT_THIS_METHOD = "the server does not allow this method on the requested resource"
-_ROOTS = frozenset(("version", "healthz", "livez", "readyz", "metrics", "api", "apis", "openapi"))
+_ROOTS = frozenset(
+    ("version", "healthz", "livez", "readyz", "metrics", "api", "apis", "openapi", "ui")
+)
+_PATHS = ("/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/ui", "/version")
 
 Check = Callable[[], Awaitable[str]]
 """Why something is not well; empty: it is."""
@@ -45,11 +49,13 @@ class Documents:
         tokens: Tokens,
         metrics: Metrics,
         checks: Mapping[str, Check],
+        ui: Ui,
     ) -> None:
         self._registry = registry
         self._tokens = tokens
         self._metrics = metrics
         self._checks = checks
+        self._ui = ui
         self._kept: dict[str, tuple[bytes, str]] = {}
         self._generation = -1
 
@@ -69,11 +75,10 @@ class Documents:
                 return self._discovery(incoming, root, rest)
             case ["openapi", *rest]:
                 return self._openapi(incoming, rest)
-            case [".well-known", "openid-configuration"]:
-                return Answer(body=orjson.dumps(self._issuer()))
-            case ["openid", "v1", "jwks"]:
-                keys = {"keys": [key.jwk for key in self._tokens.keys]}
-                return Answer(body=orjson.dumps(keys), content_type="application/jwk-set+json")
+            case [".well-known" | "openid", *_]:
+                return self._of_issuer(parts)
+            case ["ui", *rest]:
+                return await self._ui.answer(rest)
             case []:
                 return Answer(body=orjson.dumps({"paths": self._paths()}))
             case _:
@@ -189,6 +194,16 @@ class Documents:
 
     # ------------------------------------------------------------------- others
 
+    def _of_issuer(self, parts: Sequence[str]) -> Answer:
+        match parts:
+            case [".well-known", "openid-configuration"]:
+                return Answer(body=orjson.dumps(self._issuer()))
+            case ["openid", "v1", "jwks"]:
+                keys = {"keys": [key.jwk for key in self._tokens.keys]}
+                return Answer(body=orjson.dumps(keys), content_type="application/jwk-set+json")
+            case _:
+                raise errors.no_such_path()
+
     def _issuer(self) -> dict[str, Any]:
         issuer = self._tokens.issuer
         return {
@@ -207,7 +222,7 @@ class Documents:
             if group:
                 versions = self._registry.versions(group)
                 found += [f"/apis/{group}", *(f"/apis/{group}/{one}" for one in versions)]
-        return [*found, "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+        return [*found, *_PATHS]
 
 
 def _refused(parts: Sequence[str]) -> errors.ApiError:

@@ -79,16 +79,23 @@ class ApiServerProcess(Component):
 
     def create(self, path: str, body: Mapping[str, Any]) -> None:
         """POST as admin; what is there already is as good as created."""
+        self._send("POST", path, body, (201, 409))
+
+    def delete(self, path: str) -> None:
+        """DELETE as admin."""
+        self._send("DELETE", path, {}, (200,))
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any], good: Sequence[int]) -> None:
         host = self.url.removeprefix("https://")
         context = ssl.create_default_context(cafile=str(self.authority.certificate))
         admin = self.users["admin"]
         context.load_cert_chain(admin.certificate, admin.key)
         connection = http.client.HTTPSConnection(host, context=context, timeout=REQUEST_SECONDS_MAX)
         with contextlib.closing(connection):
-            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read().decode()
-        assert answer.status in (201, 409), f"POST {path}: {answer.status} {text}"
+        assert answer.status in good, f"{method} {path}: {answer.status} {text}"
 
 
 def _encoded(path: Path) -> str:

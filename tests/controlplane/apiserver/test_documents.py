@@ -12,6 +12,8 @@ from controlplane.api.registry import Registry
 from controlplane.apiserver.documents import Check, Documents
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.ui import Ui
+from kvstore.client import connect
 from tests.controlplane.apiserver.asked import ALICE, incoming
 from tests.controlplane.kinds import WIDGETS
 from tests.controlplane.test_tokens import tokens
@@ -20,7 +22,8 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryLi
 
 
 def documents(checks: Mapping[str, Check] = {}, registry: Registry | None = None) -> Documents:
-    return Documents(registry or Registry.builtin(), tokens(), Metrics(), checks)
+    ui = Ui(connect(["127.0.0.1:1"]), ())
+    return Documents(registry or Registry.builtin(), tokens(), Metrics(), checks, ui)
 
 
 async def asked(path: str, by: Documents | None = None, **headers: Any) -> Answer:
