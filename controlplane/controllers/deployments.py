@@ -8,19 +8,20 @@ from collections.abc import Collection, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from controlplane.api import record, selectors
+from controlplane.api import preparation, record, selectors
 from controlplane.api.changes import carry
 from controlplane.api.errors import ApiError, conflict
 from controlplane.api.resource import Object, Resource
 from controlplane.api.selectors import LabelSelector
 from controlplane.api.types.apps_v1 import Deployment, DeploymentStatus, ReplicaSet
+from controlplane.api.types.core_v1 import PodTemplateSpec
 from controlplane.controller import Controller, Lister, Trigger, owned
 from controlplane.controllers import adoption, progress, revisions, rollouts
 from controlplane.controllers.context import Context
 from controlplane.controllers.creation import Creation, looked_up
 from controlplane.controllers.parallel import each
 from controlplane.controllers.patience import patience_seconds
-from controlplane.controllers.revisions import History
+from controlplane.controllers.revisions import Complete, History
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
@@ -53,20 +54,23 @@ def plan(
     replica_sets: Sequence[ReplicaSet],
     running: Collection[str],
     now: float,
+    complete: Complete = lambda template: template,
 ) -> Plan:
     """The next step of a Deployment. Pure.
 
     replica_sets  its own
     running       uids of those that have pods that have not ended; asked for by Recreate only
     now           seconds since 1970
+    complete      fills in the defaults of a template
     """
-    found = revisions.history(deployment, replica_sets)
+    found = revisions.history(deployment, replica_sets, complete)
     if deployment.metadata.deletion_timestamp is not None:
         return Plan(after=replace(deployment, status=progress.counted(deployment, found, now)))
     deployment = progress.with_pause(deployment, now)
     if found.new is not None:
-        found = replace(found, new=revisions.renewed(deployment, found.new, found.old))
-        deployment = progress.with_new(_at_revision(deployment, found.new), found.new, now)
+        new = revisions.renewed(deployment, found.new, found.old)
+        found = replace(found, new=new)
+        deployment = progress.with_new(_at_revision(deployment, new), new, now)
     if deployment.spec.paused or rollouts.is_scaling(deployment, replica_sets):
         sizes = rollouts.scaled(deployment, found.new, found.old)
         after = _resized(deployment, found, sizes, is_noted=True)
@@ -227,7 +231,8 @@ class _Look:
             return None
         replica_sets = await self._claimed(deployment, owner, selector)
         now = self._store.clock()
-        todo = plan(deployment, replica_sets, self._running(deployment, replica_sets), now)
+        running = self._running(deployment, replica_sets)
+        todo = plan(deployment, replica_sets, running, now, self._complete)
         if todo.create is not None:
             again = await self._create(todo.create, deployment, owner)
             if again is not None:
@@ -264,6 +269,13 @@ class _Look:
             if any(map(_may_run, self._lister.owned_by(self._pods, one.metadata.uid)))
         }
 
+    def _complete(self, template: PodTemplateSpec) -> PodTemplateSpec:
+        """As the API server would have it."""
+        obj = {"spec": {"template": record.to_object(template)}}
+        return record.from_object(
+            ReplicaSet, preparation.defaulted(self._replica_sets, obj)
+        ).spec.template
+
     # ------------------------------------------------------------------- writes
 
     async def _create(
@@ -292,7 +304,7 @@ class _Look:
         found = await self._store.get(self._replica_sets, metadata.namespace, metadata.name)
         there = record.from_object(ReplicaSet, found)
         is_ours = adoption.controller_uid(there.metadata) == deployment.metadata.uid
-        if is_ours and revisions.has_template(deployment, there):
+        if is_ours and revisions.has_template(deployment, there, self._complete):
             return  # the cache will have it soon
         count = (deployment.status.collision_count or 0) + 1
         after = replace(deployment, status=replace(deployment.status, collision_count=count))

@@ -163,7 +163,7 @@ def with_pause(deployment: Deployment, now: float) -> Deployment:
 
 
 def with_new(
-    deployment: Deployment, new: ReplicaSet, now: float, *, is_created: bool
+    deployment: Deployment, new: ReplicaSet, now: float, *, is_created: bool = False
 ) -> Deployment:
     """A Deployment that tells which ReplicaSet is its newest: one that it makes, or, where nothing
     was told yet, one that it has found.

@@ -4,7 +4,7 @@ Source: Kubernetes' documentation, "Deployments" (pod-template-hash label, rolli
 policy); kube-behaviour 4.5, 4.6.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,17 +52,29 @@ class History(msgspec.Struct, frozen=True):
         return self.old if self.new is None else (*self.old, self.new)
 
 
-def history(deployment: Deployment, replica_sets: Iterable[ReplicaSet]) -> History:
-    """Of several with the same template the oldest counts, so that all agree on it (4.5)."""
-    wanted = _bare(deployment.spec.template)
+Complete = Callable[[PodTemplateSpec], PodTemplateSpec]
+"""A template with all defaults."""
+
+
+def history(
+    deployment: Deployment, replica_sets: Iterable[ReplicaSet], complete: Complete
+) -> History:
+    """Of several with the same template the oldest counts, so that all agree on it (4.5).
+
+    Templates that differ in what one of them leaves to its defaults are the same: who writes one
+    past the API server, or before it had a default, makes no new revision.
+    """
     ordered = sorted(replica_sets, key=rollouts.by_age)
+    wanted = _bare(deployment.spec.template)
     new = next((one for one in ordered if _bare(one.spec.template) == wanted), None)
+    if new is None and ordered:
+        new = next((one for one in ordered if has_template(deployment, one, complete)), None)
     return History(new, tuple(one for one in ordered if one is not new))
 
 
-def has_template(deployment: Deployment, replica_set: ReplicaSet) -> bool:
+def has_template(deployment: Deployment, replica_set: ReplicaSet, complete: Complete) -> bool:
     """Whether both make the same pods."""
-    return _bare(replica_set.spec.template) == _bare(deployment.spec.template)
+    return complete(_bare(replica_set.spec.template)) == complete(_bare(deployment.spec.template))
 
 
 def _bare(template: PodTemplateSpec) -> PodTemplateSpec:

@@ -1,6 +1,6 @@
 """Pods of the tests of workloads, as structs and as objects, and a stand-in for nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from controlplane.api.meta import rfc3339
@@ -75,8 +75,11 @@ def ready(found: Object, now: float) -> Object:
     return {**found, "spec": spec, "status": status}
 
 
-def node(pods: Resource) -> Controller:
-    """Stands in for scheduler and agents: new pods run and are ready, deleted ones are gone."""
+def node(pods: Resource, runs: Callable[[str], bool] = lambda image: True) -> Controller:
+    """Stands in for scheduler and agents: new pods run and are ready, deleted ones are gone.
+
+    runs  whether pods of an image become ready
+    """
 
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
         found = lister.get(pods, key)
@@ -86,7 +89,7 @@ def node(pods: Resource) -> Controller:
         if found["metadata"].get("deletionTimestamp"):
             options = DeleteOptions(grace_period_seconds=0, uid=uid)
             await store.delete(pods, *key, options=options)
-        elif not (found.get("spec") or {}).get("nodeName"):
+        elif not found["spec"].get("nodeName") and runs(found["spec"]["containers"][0]["image"]):
             now = store.clock()
             await store.update(pods, *key, lambda old: ready(old, now), uid=uid)
 
