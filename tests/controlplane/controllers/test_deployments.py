@@ -1,6 +1,6 @@
 """Deployments on real stores. Numbers are rows of kube-behaviour.md."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from controlplane.controller import Controller
 from controlplane.controllers import deployments, replicasets, service_accounts
 from controlplane.controllers.context import Context
 from controlplane.controllers.revisions import template_hash
-from controlplane.objects import ObjectStore
+from controlplane.objects import ObjectStore, Page
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.pods import node, template
 
@@ -152,42 +152,45 @@ async def test_deployment_rolls_out_and_back(cluster: Cluster, namespace: str) -
         assert (await shop.deployment())["metadata"]["annotations"][REVISION] == "3"
 
 
-async def test_rolling_update_keeps_its_bounds(
-    cluster: Cluster, store: ObjectStore, namespace: str
-) -> None:
-    """4.3, 4.4: of 10 there are 8 to 13 all the time, as a watch of all changes shows."""
-    pods = cluster.resource("pods")
+async def test_rolling_update_keeps_its_bounds(cluster: Cluster, namespace: str) -> None:
+    """4.3, 4.4: of 10 there are 8 to 13 all the time."""
     async with _running(cluster, namespace) as shop:
         await shop.create(10)
         await until(shop.is_rolled_out("app:1", 10))
-        before = await store.list(pods, namespace)
+        before = await cluster.store.list(cluster.resource("pods"), namespace)
         await shop.change(template=template("app:2"))
         await until(shop.is_rolled_out("app:2", 10))
-        end = await store.revision()
-    alive = {pods.key(namespace, one["metadata"]["name"]).encode(): one for one in before.items}
     counts, available = [], []
-    async with store.watch(pods, namespace, before.revision) as changes:
-        async for batch in changes:
-            for change in batch:
-                alive.pop(change.key, None)
-                found = change.object(pods)
-                if change.type == "PUT" and found is not None:
-                    alive[change.key] = found
-                going = [one for one in alive.values() if _is_going(one)]
-                counts.append(len(alive) - len(going))
-                available.append(sum(map(_is_ready, alive.values())) - len(going))
-            if changes.revision >= end:
-                break
+    async for alive in _moments(cluster, namespace, before):
+        staying = [one for one in alive if not one["metadata"].get("deletionTimestamp")]
+        counts.append(len(staying))
+        available.append(sum(map(_is_ready, staying)))
     assert max(counts) == 13
     assert min(available) >= 8
 
 
-def _is_going(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))
-
-
 def _is_ready(pod: Object) -> bool:
     return any(one["type"] == "Ready" for one in pod["status"].get("conditions") or ())
+
+
+async def _moments(
+    cluster: Cluster, namespace: str, before: Page
+) -> AsyncIterator[Sequence[Object]]:
+    """The pods that there were after each change since a list of them."""
+    pods = cluster.resource("pods")
+    last = pods.key(namespace, "last").encode()
+    alive = {pods.key(namespace, one["metadata"]["name"]).encode(): one for one in before.items}
+    await cluster.store.create(pods, {"metadata": {"name": "last", "namespace": namespace}})
+    async with cluster.store.watch(pods, namespace, before.revision) as changes:
+        async for batch in changes:
+            for change in batch:
+                if change.key == last:
+                    return
+                alive.pop(change.key, None)
+                found = change.object(pods)
+                if change.type == "PUT" and found is not None:
+                    alive[change.key] = found
+                yield list(alive.values())
 
 
 async def test_scaling_in_the_middle_is_shared_out(cluster: Cluster, namespace: str) -> None:
@@ -213,29 +216,20 @@ async def test_scaling_in_the_middle_is_shared_out(cluster: Cluster, namespace: 
             assert annotations["deployment.kubernetes.io/max-replicas"] == "18"
 
 
-async def test_recreate_waits_until_nothing_old_runs(
-    cluster: Cluster, store: ObjectStore, namespace: str
-) -> None:
-    """4.8."""
-    pods = cluster.resource("pods")
+async def test_recreate_waits_until_nothing_old_runs(cluster: Cluster, namespace: str) -> None:
+    """4.8: old and new pods are never there together, not even while the old ones end."""
     async with _running(cluster, namespace) as shop:
         await shop.create(2, strategy={"type": "Recreate"})
         await until(shop.is_rolled_out("app:1", 2))
-        before = await store.list(pods, namespace)
+        before = await cluster.store.list(cluster.resource("pods"), namespace)
         await shop.change(template=template("app:2"))
         await until(shop.is_rolled_out("app:2", 2))
-        end = await store.revision()
-    alive = {pods.key(namespace, one["metadata"]["name"]).encode(): "app:1" for one in before.items}
-    async with store.watch(pods, namespace, before.revision) as changes:
-        async for batch in changes:
-            for change in batch:
-                alive.pop(change.key, None)
-                found = change.object(pods)
-                if change.type == "PUT" and found is not None:
-                    alive[change.key] = found["spec"]["containers"][0]["image"]
-                assert len(set(alive.values())) <= 1, "old and new never run together"
-            if changes.revision >= end:
-                break
+    seen = set()
+    async for alive in _moments(cluster, namespace, before):
+        images = {str(one["spec"]["containers"][0]["image"]) for one in alive}
+        assert len(images) <= 1
+        seen |= images
+    assert seen == {"app:1", "app:2"}
 
 
 async def test_paused_deployment_scales_and_does_not_roll_out(
