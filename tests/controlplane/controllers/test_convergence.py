@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from controlplane.api.resource import Object
 from controlplane.controllers import CONTROLLERS
 from controlplane.controllers.conditions import is_true
+from controlplane.controllers.context import custom_resource
 from controlplane.controllers.resource_quota import RESYNC_SECONDS
 from controlplane.objects import ObjectStore
 from controlplane.testing import Cut, World, cuts, run
