@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-
-from controlplane.api.resource import Object
+from typing import TypeVar
 
 AT_ONCE = 20
 
+T = TypeVar("T")
 
-async def each(found: Sequence[Object], look: Callable[[Object], Awaitable[None]]) -> None:
+
+async def each(found: Sequence[T], look: Callable[[T], Awaitable[None]]) -> None:
     """AT_ONCE at a time. Raises the first error after all were looked at."""
     failed: list[BaseException] = []
     for start in range(0, len(found), AT_ONCE):
