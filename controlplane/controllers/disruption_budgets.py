@@ -36,6 +36,9 @@ _SCALED = (
     ("", "replicationcontrollers"),
 )
 
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError, msgspec.MsgspecError)
+"""What reading an object raises that the API server cannot have written."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -60,8 +63,7 @@ def controller(context: Context) -> Controller:
         selector = selecting.note(key, live)
         budget = lister.record(PodDisruptionBudget, budgets, key)
         assert budget is not None
-        found = [one for one in lister.list(pods, key.namespace) if _is_selected(selector, one)]
-        selected = lister.records(Pod, pods, found)
+        selected = _selected(lister, pods, key.namespace, selector)
         if not selected:
             context.recorder.record(live, "Normal", "NoPods", "No matching pods found")
         try:
@@ -218,13 +220,16 @@ def _at(obj: Object, path: str) -> int:
     return found
 
 
-def _is_selected(selector: LabelSelector, pod: Object) -> bool:
-    labels = pod["metadata"].get("labels") or {}
-    try:
-        return selector.matches(labels)
-    except (AttributeError, TypeError):
-        logger.warning("pod %s: labels that cannot be read", key_of(pod))
-        return False
+def _selected(lister: Lister, pods: Resource, namespace: str, selector: LabelSelector) -> list[Pod]:
+    """The pods of a budget; one that is none, as a stranger may write, is not healthy either."""
+    selected = []
+    for obj in lister.list(pods, namespace):
+        try:
+            if selector.matches(obj["metadata"].get("labels") or {}):
+                selected += lister.records(Pod, pods, [obj])
+        except _MALFORMED as error:
+            logger.warning("pod %s: not looked at: %r", key_of(obj), error)
+    return selected
 
 
 async def _write(

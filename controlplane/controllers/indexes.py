@@ -6,6 +6,7 @@ side by side, so a set is kept as spans.
 Source: Kubernetes' API reference of JobStatus.completedIndexes; kube-behaviour 4.12.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator
 
@@ -13,6 +14,7 @@ import msgspec
 
 Span = tuple[int, int]
 """First and last index."""
+_SPAN = re.compile("([0-9]{1,10})(?:-([0-9]{1,10}))?")
 
 
 class Indexes(msgspec.Struct, frozen=True):
@@ -71,11 +73,11 @@ def parse(text: str, end: int) -> Indexes:
 
 
 def _span(part: str) -> Span:
-    first, _, last = part.partition("-")
-    span = int(first), int(last or first)
-    if not 0 <= span[0] <= span[1]:
+    told = _SPAN.fullmatch(part)
+    first, last = (int(told[1]), int(told[2] or told[1])) if told is not None else (1, 0)
+    if first > last:
         raise ValueError(f"{part!r} is no span of indexes")
-    return span
+    return first, last
 
 
 def _joined(spans: Iterable[Span]) -> Iterator[Span]:
