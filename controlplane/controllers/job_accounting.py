@@ -11,6 +11,11 @@ stored, by whoever comes:
 A pod with the finalizer that is in no list is to be counted; one that is in a list has been, and
 what is in a list and has no finalizer any more may become a number.
 
+Who counts may see the pods as they were, if only never older than he, or any before him, saw them:
+a status is written to the job as it was read, so what he has not seen there nobody has written, and
+a number grows only when somebody has seen the finalizer gone. Caches hold to that: they never go
+back, and a leader's begin when nobody else writes any more.
+
 Source: Kubernetes' documentation, "Job termination and cleanup", and API reference of
 UncountedTerminatedPods; kube-behaviour 4.11.
 """
@@ -26,7 +31,6 @@ from controlplane.controllers.job_pods import Terms
 from controlplane.controllers.pod_failure_policy import ruling
 
 UNCOUNTED_MAX = 500  # 4.11: uids in a status, which are some 20 kB
-CHECKED_MAX = 100  # new ones in one write, which compares each: a Txn has 128 compares at most
 
 _NOTHING = UncountedTerminatedPods()
 
@@ -43,8 +47,8 @@ def noted(status: JobStatus) -> frozenset[str]:
 
 
 def room(status: JobStatus) -> int:
-    """How many more may be noted in one write."""
-    return max(0, min(CHECKED_MAX, UNCOUNTED_MAX - len(noted(status))))
+    """How many more may be noted."""
+    return max(0, UNCOUNTED_MAX - len(noted(status)))
 
 
 def settled(status: JobStatus, tracked: Collection[str]) -> JobStatus:

@@ -1,9 +1,9 @@
 """What a Job needs next: what is counted, which pods go and which are made. PURE.
 
 A plan is carried out in this order, and may end after any step: the next plan goes on from what is
-stored. First `status` is written, if all of `checked` is as it was when the plan was made; then
-`released` lose their finalizer; `dismissed` lose it if they have not ended, and are deleted;
-`doomed` are deleted; `made` are created.
+stored. First `status` is written, if the job is as it was; then `released` lose their finalizer;
+`dismissed` lose it if they have not ended, and are deleted; `doomed` are deleted; `made` are
+created.
 
 Source: Kubernetes' documentation, "Jobs"; kube-behaviour 4.11-4.13.
 """
@@ -56,7 +56,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     status: JobStatus
-    checked: Sequence[Pod] = ()
     released: Sequence[Pod] = ()
     dismissed: Sequence[Pod] = ()
     doomed: Sequence[Pod] = ()
@@ -94,7 +93,6 @@ def plan(
         books = msgspec.structs.replace(books, failed_indexes=census.lost.text)
     drafted = Plan(
         status=_with_counts(books, census),
-        checked=(*counted, *in_vain),
         released=(*census.noted, *counted, *in_vain),
         backoff=_backoff(census, counted, backoff),
     )

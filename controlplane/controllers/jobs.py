@@ -3,8 +3,7 @@
 What is to be done is planned in `job_plan`, and what makes the counts exact is in
 `job_accounting`. Here a plan is carried out:
 
-* The status is written if the job, and each pod that is counted with it, is as it was in the
-  cache. A cache that is late costs a try, never a count.
+* The status is written if the job is as it was in the cache.
 * Pods are made, and let go uncounted, only while the job is as it was planned for. A name is given
   again until something has ended (`job_plan`), so who lost an answer does not make a pod twice.
 * An untracked pod that has not ended is one that a former plan did not bring to its end: it goes.
@@ -135,7 +134,6 @@ class _Kept:
             lambda current: _with_status(current, job.status, plan.status),
             uid=metadata["uid"],
             resource_version=metadata["resourceVersion"],
-            also=[_guard_of_pod(self._pods, pod) for pod in plan.checked],
             known=live,
         )
 
@@ -332,12 +330,6 @@ def _guard(resource: Resource, obj: Object) -> Claim:
     key, metadata = key_of(obj), obj["metadata"]
     place = resource.key(key.namespace, key.name).encode()
     return Claim(place, None, int(metadata["resourceVersion"]))
-
-
-def _guard_of_pod(pods: Resource, pod: Pod) -> Claim:
-    metadata = pod.metadata
-    place = pods.key(metadata.namespace, metadata.name).encode()
-    return Claim(place, None, int(metadata.resource_version))
 
 
 def _is_gone(error: ApiError) -> bool:
