@@ -49,11 +49,11 @@ def controller(context: Context) -> Controller:
     jobs, pods_ = context.resource("batch", "jobs"), context.resource("", "pods")
     namespaces = context.resource("", "namespaces")
     owners = owned(pods_, by=jobs)
-    kept = _Kept(jobs, pods_, namespaces, context.recorder)
+    keeper = _Jobs(jobs, pods_, namespaces, context.recorder)
     return Controller(
         "job",
         jobs,
-        kept.reconcile,
+        keeper.reconcile,
         triggers=[owners],
         reads=[namespaces],
         indexes={_OF_JOB: (pods_, lambda pod: map(str, owners.keys(pod)))},
@@ -61,7 +61,7 @@ def controller(context: Context) -> Controller:
     )
 
 
-class _Kept:
+class _Jobs:
     """Jobs, kept as they should be."""
 
     def __init__(
@@ -192,11 +192,11 @@ class _Hands:
         self._lister = lister
         self._store = store
         self._job = job or {}
-        self._guards = guards
+        self._guarded = store.guarded(*guards)
 
     async def release(self, pod: Pod) -> None:
         """Take away what keeps a pod for being counted."""
-        await self._update(pod, _untracked)
+        await self._update(self._store, pod, _untracked)
 
     async def dismiss(self, pod: Pod) -> None:
         """Delete a pod that is not to be counted; if it has ended meanwhile, it is."""
@@ -205,7 +205,7 @@ class _Hands:
             phase = (current.get("status") or {}).get("phase")
             return current if phase in ("Succeeded", "Failed") else _untracked(current)
 
-        left = await self._update(pod, unless_ended, also=self._guards)
+        left = await self._update(self._guarded, pod, unless_ended)
         if left is not None and job_pods.TRACKING not in left["metadata"].get("finalizers", ()):
             await self.delete(pod)
 
@@ -230,13 +230,13 @@ class _Hands:
             start, size = start + size, size * 2
 
     async def _create(self, new: NewPod, namespace: Claim) -> None:
-        body = pod_of(self._job, new)
         try:
-            await self._store.create(self._pods, body, also=[*self._guards, namespace])
+            await self._guarded.create(self._pods, pod_of(self._job, new), also=[namespace])
         except ApiError as error:
             if error.reason == "AlreadyExists" and await self._is_own(new.name):
                 return  # made before, and the answer was lost
-            self._tell("Warning", "FailedCreate", f"Error creating: {error.message}")
+            if not isinstance(error, ClaimLostError):
+                self._tell("Warning", "FailedCreate", f"Error creating: {error.message}")
             raise
         self._tell("Normal", "SuccessfulCreate", f"Created pod: {new.name}")
 
@@ -246,17 +246,18 @@ class _Hands:
         uid = self._job["metadata"]["uid"]
         return any(one.get("controller") and one.get("uid") == uid for one in owners)
 
-    async def _update(self, pod: Pod, change: Any, *, also: Sequence[Claim] = ()) -> Object | None:
+    async def _update(
+        self, store: ObjectStore, pod: Pod, change: Callable[[Object], Object]
+    ) -> Object | None:
         """None: it is gone."""
         metadata = pod.metadata
         try:
-            return await self._store.update(
+            return await store.update(
                 self._pods,
                 metadata.namespace,
                 metadata.name,
                 change,
                 uid=metadata.uid,
-                also=also,
                 known=self._lister.get(self._pods, Key(metadata.namespace, metadata.name)),
             )
         except ApiError as error:

@@ -147,6 +147,13 @@ def _keys(pod: Object) -> Iterator[Key]:
         yield _NO_NODE
 
 
+def _is_doomed(pod: Object) -> bool:
+    """Whether all is done that can be, and others hold it still."""
+    metadata = pod["metadata"]
+    is_marked = metadata.get("deletionTimestamp") and not metadata.get("deletionGracePeriodSeconds")
+    return bool(is_marked) and has_ended(pod)
+
+
 async def _is_there(store: ObjectStore, nodes: Resource, name: str) -> bool:
     try:
         await store.get(nodes, "", name)
@@ -174,4 +181,4 @@ async def _force(
             if error.code != 404:
                 raise
 
-    await each(found[:DELETED_MAX], doom)
+    await each([one for one in found if not _is_doomed(one)][:DELETED_MAX], doom)
