@@ -16,7 +16,7 @@ from controlplane.api.resource import Object
 from controlplane.apiserver import bodies
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
-from controlplane.apiserver.options import WriteOptions, delete_wish
+from controlplane.apiserver.options import DeleteWish, WriteOptions, delete_wish
 from controlplane.apiserver.turns import Turns
 from controlplane.apiserver.writes import Writes
 from controlplane.objects import ObjectStore
@@ -27,6 +27,7 @@ _TOO_MANY = (
     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
     "support."
 )
+_TRIES_MAX = 5  # of an eviction, while its pod changes
 _BEHIND_SECONDS = 10  # when to ask again while a budget's controller has not seen it yet
 
 
@@ -68,20 +69,39 @@ class Pods:
         eviction = bodies.posted(call, subresources.resource_for(call.resource, "eviction"))
         _require_named(call, eviction, "Eviction")
         wish = delete_wish(call.incoming, eviction.get("deleteOptions") or {})
-        pod = await self._store.get(call.resource, call.target.namespace, call.target.name)
+        for _ in range(_TRIES_MAX - 1):
+            try:
+                return await self._evict(call, wish)
+            except ApiError as error:
+                if error.code != 409 or wish.resource_version:
+                    raise
+            # It is another pod by now, or one that has begun: its budgets are asked (again).
+        return await self._evict(call, wish)
+
+    async def _evict(self, call: Call, wish: DeleteWish) -> Answer:
+        """Raises ApiError 409 when the pod changes meanwhile."""
+        place = (call.resource, call.target.namespace, call.target.name)
+        pod = await self._store.get(*place)
         claimed = () if _needs_no_budget(pod) else self._budgets(pod)
         if len(claimed) > 1:
             raise ApiError(500, "InternalError", _TOO_MANY)
         for budget in claimed:
             await self._spend(call, budget, pod, is_dry_run=wish.is_dry_run)
-        await self._store.delete(
-            call.resource,
-            call.target.namespace,
-            call.target.name,
-            options=msgspec.structs.replace(
-                wish.options(), uid=wish.uid or str(pod["metadata"]["uid"])
-            ),
-        )
+        uid = wish.uid or str(pod["metadata"]["uid"])
+        version = wish.resource_version
+        if not wish.is_dry_run:
+            # Of a pod that needed no budget it must hold still.
+            version = version or (pod["metadata"]["resourceVersion"] if not claimed else "")
+            told = await self._store.update(
+                *place,
+                lambda current: _disrupted(current, call.now),
+                uid=uid,
+                resource_version=version,
+                known=pod,
+            )
+            version = told["metadata"]["resourceVersion"]
+        options = msgspec.structs.replace(wish.options(), uid=uid, resource_version=version)
+        await self._store.delete(*place, options=options)
         return plain(_SUCCESS, code=201)
 
     def _budgets(self, pod: Object) -> list[Object]:
@@ -152,6 +172,26 @@ def _bound(call: Call, pod: Object, node: str) -> Object:
         "spec": {**spec, "nodeName": node},
         "status": {**status, "conditions": [*others, scheduled]},
     }
+
+
+def _disrupted(pod: Object, now: float) -> Object:
+    """A pod that is told why it goes, unless it has ended: it did so for another reason."""
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return pod
+    found = status.get("conditions") or ()
+    before: Object = next((one for one in found if one.get("type") == "DisruptionTarget"), {})
+    is_same = before.get("status") == "True" and "lastTransitionTime" in before
+    said = {
+        **before,
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+        "lastTransitionTime": before["lastTransitionTime"] if is_same else meta.rfc3339(now),
+    }
+    others = [one for one in found if one.get("type") != "DisruptionTarget"]
+    return {**pod, "status": {**status, "conditions": [*others, said]}}
 
 
 def _needs_no_budget(pod: Object) -> bool:
