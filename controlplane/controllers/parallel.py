@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
-from controlplane.api.resource import Object
+T = TypeVar("T")
 
 AT_ONCE = 20
 
 
-async def each(found: Sequence[Object], look: Callable[[Object], Awaitable[None]]) -> None:
+async def each(found: Sequence[T], look: Callable[[T], Awaitable[None]]) -> None:
     """AT_ONCE at a time. Raises the first error after all were looked at."""
     failed: list[BaseException] = []
     for start in range(0, len(found), AT_ONCE):
