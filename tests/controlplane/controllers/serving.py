@@ -121,7 +121,6 @@ def node(
             uid=f"uid-{name}",
             labels=labels,
             creation_timestamp=rfc3339(NOW),
-            resource_version="7",
         ),
         spec=NodeSpec(taints=taints, unschedulable=unschedulable),
         status=NodeStatus(
