@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 def controller(context: Context) -> Controller:
     """Of nodes."""
-    allocation = _Allocation(context)
+    allocation = Allocation(context)
     return Controller(
         "node addresses",
         allocation.nodes,
@@ -57,8 +57,8 @@ def owner_of(node: Object) -> bytes:
     return f"{node['metadata']['name']} {node['metadata']['uid']}".encode()
 
 
-class _Allocation:
-    """One worker: each knows what the one before gave away."""
+class Allocation:
+    """Gives ranges to nodes. One at a time: who is next knows what the one before got."""
 
     def __init__(self, context: Context) -> None:
         self.nodes = context.resource("", "nodes")
@@ -67,7 +67,7 @@ class _Allocation:
         self._next = 0  # what was given back last is given away last
 
     def parts_of(self, node: Object) -> Iterable[str]:
-        """The ranges of which a node has something, whoever gave them."""
+        """Index of nodes: the ranges of which one has something, whoever gave them."""
         if self._ranges is None:
             return []
         return [part for one in ranges_of(node) for part in self._ranges.within(one)]
@@ -83,15 +83,15 @@ class _Allocation:
             return bool(lister.by_index(self.nodes, _RANGE, part))
 
         for number in self._ranges.free(self._next % len(self._ranges), is_taken):
-            if await self._give(store, node, self._ranges[number]):
+            if await self.give(store, node, self._ranges[number]):
                 self._next = number + 1
                 return None
         message = f"Node {key.name} status is now: CIDRNotAvailable"
         self._recorder.record(node, "Normal", "CIDRNotAvailable", message)
         return RETRY_SECONDS
 
-    async def _give(self, store: ObjectStore, node: Object, wanted: str) -> bool:
-        """Whether the node has it now."""
+    async def give(self, store: ObjectStore, node: Object, wanted: str) -> bool:
+        """Give a node a range, unless another one has it; whether it was given."""
         claim = Claim((RANGE_PREFIX + wanted).encode(), owner_of(node))
         try:
             await self._write(store, node, wanted, claim)
