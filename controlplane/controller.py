@@ -42,11 +42,13 @@ class Trigger(msgspec.Struct, frozen=True):
     """Which keys of a controller may need a look when an object of `resource` changes.
 
     is_for_ends  only when it is gone
+    part         what of it matters: when that is as it was, nothing has changed
     """
 
     resource: Resource
     keys: Callable[[Object], Iterable[Key]]
     is_for_ends: bool = False
+    part: Callable[[Object], object] | None = None
 
 
 def owned(resource: Resource, *, by: Resource) -> Trigger:
@@ -249,12 +251,24 @@ class _Running:
         def on_change(key: Key, old: Object | None, new: Object | None) -> None:
             if trigger.is_for_ends and new is not None:
                 return
+            if old is not None and new is not None and self._is_same(trigger, key, old, new):
+                return
             for obj in (old, new):
                 if obj is not None:
                     for found in self._keys(trigger, key, obj):
                         self._queue.add(found)
 
         self._of(trigger.resource).add_handler(on_change)
+
+    def _is_same(self, trigger: Trigger, key: Key, old: Object, new: Object) -> bool:
+        """Whether nothing that matters has changed. What cannot be told is a change."""
+        if trigger.part is None:
+            return False
+        try:
+            return trigger.part(old) == trigger.part(new)
+        except Exception:
+            logger.exception("%s: trigger failed for %s", self.controller.name, key)
+            return False
 
     def _keys(self, trigger: Trigger, key: Key, obj: Object) -> Iterable[Key]:
         """Of an object that a trigger cannot read: none. It must not end all controllers."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from controlplane.api import customresources
+from controlplane.api.pod_ranges import PodRanges
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
 from controlplane.events import EventRecorder
@@ -16,12 +17,21 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     recorder   where controllers tell what went wrong with an object
     authority  PEM of whoever signs the API server's certificate; empty: nobody knows
     tokens     issues tokens for Secrets; None: no key was given
+
+    node_monitor_period_seconds  a node is looked at at least so often
+    node_monitor_grace_seconds   a node that is not heard of for so long is unreachable (6.2)
+    node_startup_grace_seconds   … if nothing was ever said of it
+    pod_ranges                   of which each node gets one for its pods; None: it gets none
     """
 
     registry: Registry
     recorder: EventRecorder
     authority: str = ""
     tokens: Tokens | None = None
+    node_monitor_period_seconds: float = 5.0
+    node_monitor_grace_seconds: float = 50.0
+    node_startup_grace_seconds: float = 60.0
+    pod_ranges: PodRanges | None = None
 
     def resource(self, group: str, plural: str) -> Resource:
         """A built-in one, in the version in which it is stored."""

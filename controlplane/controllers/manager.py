@@ -15,6 +15,7 @@ import msgspec
 
 from controlplane import controller, flags
 from controlplane.api import addresses
+from controlplane.api.pod_ranges import PodRanges
 from controlplane.api.registry import Registry
 from controlplane.controllers import CONTROLLERS
 from controlplane.controllers.context import Context
@@ -28,12 +29,20 @@ from controlplane.tokens import Key, Tokens
 LEASE = "kube-controller-manager"
 COMPONENT = "controllers"
 
+_NODE_MONITOR = (
+    ("monitor-period", "5s", "nodes are looked at at least so often"),
+    ("monitor-grace-period", "50s", "a node that is not heard of for so long is unreachable"),
+    ("startup-grace-period", "1m", "… a new one, of which nothing was said yet"),
+)
+
 logger = logging.getLogger(__name__)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """authority    PEM for kube-root-ca.crt; empty: none is written
     token_keys   the first signs tokens that Secrets keep; empty: they get none
+    pod_ranges   of which each node gets one; None: none does
+    node_…       as in Context
     """
 
     store: StoreSettings
@@ -41,6 +50,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     authority: str = ""
     token_keys: tuple[Key, ...] = ()
     encryption_keys: tuple[tuple[str, bytes], ...] = ()
+    pod_ranges: PodRanges | None = None
+    node_monitor_period_seconds: float = 5.0
+    node_monitor_grace_seconds: float = 50.0
+    node_startup_grace_seconds: float = 60.0
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +65,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--identity", default="", metavar="NAME", help="of this candidate; default: host and a UUID"
     )
+    add("--cluster-cidr", default="", metavar="CIDR", help="of the pods; empty: nodes get no range")
+    add("--node-cidr-mask-size", type=int, default=24, metavar="BITS", help="of a node's range")
+    for name, default, what in _NODE_MONITOR:
+        add(f"--node-{name}", default=default, metavar="DURATION", help=what)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -63,7 +80,28 @@ def settings_of(options: argparse.Namespace) -> Settings:
         authority=_authority(options.root_ca_file),
         token_keys=flags.token_keys([key_file]) if key_file else (),
         encryption_keys=flags.encryption_keys(options.encryption_provider_config),
+        pod_ranges=_pod_ranges(options),
+        node_monitor_period_seconds=_node_seconds(options, "monitor-period"),
+        node_monitor_grace_seconds=_node_seconds(options, "monitor-grace-period"),
+        node_startup_grace_seconds=_node_seconds(options, "startup-grace-period"),
     )
+
+
+def _node_seconds(options: argparse.Namespace, name: str) -> float:
+    flag = f"--node-{name}"
+    seconds = flags.duration_seconds(flag, getattr(options, f"node_{name.replace('-', '_')}"))
+    if seconds <= 0:
+        raise SettingsError(f"{flag}: must be more than 0")
+    return seconds
+
+
+def _pod_ranges(options: argparse.Namespace) -> PodRanges | None:
+    if not options.cluster_cidr:
+        return None
+    try:
+        return PodRanges(options.cluster_cidr, options.node_cidr_mask_size)
+    except ValueError as error:
+        raise SettingsError(f"--cluster-cidr, --node-cidr-mask-size: {error}") from None
 
 
 def _authority(path: str) -> str:
@@ -106,6 +144,10 @@ async def work(settings: Settings, store: ObjectStore) -> None:
             recorder=recorder,
             authority=settings.authority,
             tokens=_tokens(settings),
+            pod_ranges=settings.pod_ranges,
+            node_monitor_period_seconds=settings.node_monitor_period_seconds,
+            node_monitor_grace_seconds=settings.node_monitor_grace_seconds,
+            node_startup_grace_seconds=settings.node_startup_grace_seconds,
         )
         await controller.run([make(context) for make in CONTROLLERS], store)
 

@@ -1,0 +1,262 @@
+"""Nodes that are not heard of: they become unknown, are tainted, and their pods get no requests.
+
+A node is said to be unknown only if its Lease is still the one that we know: the write compares it.
+So a cache that lags, or a process that was stopped for a while, makes no node unreachable.
+
+Source: Kubernetes' documentation, "Nodes", "Taints and Tolerations"; kube-behaviour 6.2-6.4.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from controlplane.api import changes, pods
+from controlplane.api.errors import ApiError
+from controlplane.api.meta import rfc3339
+from controlplane.api.resource import Object
+from controlplane.api.types.core_v1 import Node, Pod
+from controlplane.controller import Controller, Lister, Trigger
+from controlplane.controllers import node_health
+from controlplane.controllers.context import Context
+from controlplane.controllers.node_health import Sight
+from controlplane.controllers.parallel import each
+from controlplane.controllers.readable import readable
+from controlplane.controllers.zones import EXCLUDED_LABEL, Zones, zone_of
+from controlplane.indexer import Key
+from controlplane.objects import Claim, ObjectStore
+from kvstore.client.clock import AsyncioClock
+from kvstore.seams import Clock
+
+LEASES_NAMESPACE = "kube-node-lease"
+WORKERS = 8  # as kube-controller-manager has for nodes
+_NODE = "node lifecycle: node"
+
+logger = logging.getLogger(__name__)
+
+
+def controller(context: Context) -> Controller:
+    """Of nodes."""
+    lifecycle = _Lifecycle(context, AsyncioClock())
+    return Controller(
+        "node lifecycle",
+        lifecycle.nodes,
+        lifecycle.reconcile,
+        triggers=[Trigger(lifecycle.leases, _node_of_lease)],
+        indexes={_NODE: (lifecycle.pods, _node_of_pod)},
+        workers=WORKERS,
+    )
+
+
+class Memory(msgspec.Struct):
+    """What is known of nodes besides their objects: since this process leads.
+
+    sights  of each node that there is
+    zones   None: the nodes were not counted yet
+    """
+
+    sights: dict[str, tuple[str, Sight]] = {}
+    zones: Zones | None = None
+
+    def see(self, node: Node, lease: Object | None, now: float) -> tuple[Sight, bool]:
+        """What was last heard of a node, and whether the node is a new one."""
+        name, uid = node.metadata.name, node.metadata.uid
+        before = self.sights.get(name)
+        known = before[1] if before is not None and before[0] == uid else None
+        sight = node_health.sighted(known, node, lease, now)
+        self.sights[name] = (uid, sight)
+        return sight, known is None
+
+    def hear_anew(self, now: float) -> None:
+        """Count the time of all nodes from now on: we may have been the ones who were away."""
+        for name, (uid, sight) in self.sights.items():
+            self.sights[name] = (uid, msgspec.structs.replace(sight, at=now))
+
+
+class _Lifecycle:
+    """`clock`: of durations; times in objects are the store's."""
+
+    def __init__(self, context: Context, clock: Clock) -> None:
+        self.nodes, self.pods = context.resource("", "nodes"), context.resource("", "pods")
+        self.leases = context.resource("coordination.k8s.io", "leases")
+        self._context = context
+        self._clock = clock
+        self._memory = Memory()
+
+    async def reconcile(self, key: Key, lister: Lister, store: ObjectStore) -> float | None:
+        found = lister.get(self.nodes, key)
+        if found is None:
+            self._forget(key)
+            return None
+        node = lister.record(Node, self.nodes, key)
+        assert node is not None
+        lease = lister.get(self.leases, Key(LEASES_NAMESPACE, key.name))
+        now = self._clock.now()
+        sight, is_new = self._memory.see(node, lease, now)
+        if is_new:
+            self._tell(found, "RegisteredNode", f"Registered Node {key.name} in Controller")
+        left = sight.at + self._grace_seconds(node) - now
+        judged = node if left > 0 else node_health.silenced(node, store.clock())
+        zones = self._counted(lister)
+        self._count(zones, judged, now)
+        zone = zone_of(node.metadata.labels)
+        wait = self._eviction_wait(zones, judged, zone, now)
+        planned = node_health.tainted(judged, evicts=wait == 0.0, now=store.clock())
+        guards = () if judged is node else (self._guard_of_lease(key.name, lease),)
+        try:
+            written = await self._write(store, found, node, planned, guards)
+        except BaseException:
+            if wait == 0.0 and not node_health.is_evicting(node):
+                zones.give_back(zone)
+            raise
+        if node_health.is_ready(node) and not node_health.is_ready(planned):
+            self._context.recorder.record(
+                found, "Normal", "NodeNotReady", f"Node {key.name} status is now: NodeNotReady"
+            )
+        if not node_health.is_ready(planned):
+            await self._mark_pods(lister, store, written)
+        return _soonest(self._context.node_monitor_period_seconds, left, wait)
+
+    # ------------------------------------------------------------------- deciding
+
+    def _grace_seconds(self, node: Node) -> float:
+        if node_health.condition(node, node_health.READY) is None:
+            return self._context.node_startup_grace_seconds
+        return self._context.node_monitor_grace_seconds
+
+    def _counted(self, lister: Lister) -> Zones:
+        """The zones, once all nodes that there are were counted."""
+        if self._memory.zones is None:
+            zones = self._memory.zones = Zones()
+            for node in readable(lister, Node, self.nodes, lister.list(self.nodes)):
+                self._count_in(zones, node)
+        return self._memory.zones
+
+    def _count(self, zones: Zones, node: Node, now: float) -> None:
+        were_all_away = zones.are_all_away
+        self._count_in(zones, node)
+        if were_all_away and not zones.are_all_away:
+            self._memory.hear_anew(now)
+            logger.info("some nodes are ready again: pods may be evicted")
+        elif zones.are_all_away and not were_all_away:
+            logger.warning("no node is ready: no pod is evicted")
+
+    @staticmethod
+    def _count_in(zones: Zones, node: Node) -> None:
+        if EXCLUDED_LABEL in node.metadata.labels:
+            zones.forget(node.metadata.name)
+        else:
+            zone = zone_of(node.metadata.labels)
+            zones.see(node.metadata.name, zone, is_ready=node_health.is_ready(node))
+
+    @staticmethod
+    def _eviction_wait(zones: Zones, node: Node, zone: str, now: float) -> float | None:
+        """0: pods are to leave the node; else seconds until they may be; None: not for now."""
+        ready = node_health.condition(node, node_health.READY)
+        if ready is None or ready.status == "True" or zones.are_all_away:
+            return None
+        return 0.0 if node_health.is_evicting(node) else zones.take(zone, now)
+
+    # -------------------------------------------------------------------- writing
+
+    async def _write(
+        self,
+        store: ObjectStore,
+        found: Object,
+        node: Node,
+        planned: Node,
+        guards: Sequence[Claim],
+    ) -> Object:
+        if planned is node:
+            return found
+        return await store.update(
+            self.nodes,
+            "",
+            node.metadata.name,
+            lambda current: changes.carry(current, node, planned),
+            uid=node.metadata.uid,
+            resource_version=node.metadata.resource_version,
+            also=guards,
+            known=found,
+        )
+
+    def _guard_of_lease(self, name: str, lease: Object | None) -> Claim:
+        """The node was not heard of meanwhile."""
+        key = self.leases.key(LEASES_NAMESPACE, name).encode()
+        return Claim(key, None, int(lease["metadata"]["resourceVersion"]) if lease else 0)
+
+    async def _mark_pods(self, lister: Lister, store: ObjectStore, node: Object) -> None:
+        """6.3: nothing is sent to pods of a node that is not ready, as long as it is not."""
+        metadata = node["metadata"]
+        key = self.nodes.key("", metadata["name"]).encode()
+        guard = Claim(key, None, int(metadata["resourceVersion"]))
+
+        async def mark(pod: Object) -> None:
+            place = pod["metadata"]
+            try:
+                await store.update(
+                    self.pods,
+                    place["namespace"],
+                    place["name"],
+                    partial(unready, now=store.clock()),
+                    uid=place["uid"],
+                    also=[guard],
+                    known=pod,
+                )
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                return
+            self._context.recorder.record(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+        found = lister.by_index(self.pods, _NODE, metadata["name"])
+        ready = {
+            (pod.metadata.namespace, pod.metadata.name)
+            for pod in readable(lister, Pod, self.pods, found)
+            if pods.is_ready(pod)
+        }
+        await each([pod for pod in found if _place_of(pod) in ready], mark)
+
+    def _forget(self, key: Key) -> None:
+        if self._memory.zones is not None:
+            self._memory.zones.forget(key.name)
+        before = self._memory.sights.pop(key.name, None)
+        if before is not None:
+            metadata = {"name": key.name, "uid": before[0]}
+            gone = {"apiVersion": "v1", "kind": self.nodes.kind, "metadata": metadata}
+            self._tell(gone, "RemovingNode", f"Removing Node {key.name} from Controller")
+
+    def _tell(self, node: Object, reason: str, what: str) -> None:
+        message = f"Node {node['metadata']['name']} event: {what}"
+        self._context.recorder.record(node, "Normal", reason, message)
+
+
+def unready(pod: Object, now: float) -> Object:
+    """A pod whose condition Ready is False. Pure. `now`: seconds since 1970."""
+    status = pod.get("status") or {}
+    conditions = [
+        {**one, "status": "False", "lastTransitionTime": rfc3339(now)}
+        if one.get("type") == pods.READY and one.get("status") == "True"
+        else one
+        for one in status.get("conditions") or ()
+    ]
+    return {**pod, "status": {**status, "conditions": conditions}}
+
+
+def _soonest(period: float, left: float, wait: float | None) -> float:
+    return min([period, *(one for one in (left, wait) if one is not None and one > 0)])
+
+
+def _place_of(obj: Object) -> tuple[str, str]:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _node_of_pod(pod: Object) -> list[str]:
+    spec: Mapping[str, str] = pod.get("spec") or {}
+    return [spec["nodeName"]] if spec.get("nodeName") else []
+
+
+def _node_of_lease(lease: Object) -> list[Key]:
+    metadata = lease["metadata"]
+    return [Key("", metadata["name"])] if metadata["namespace"] == LEASES_NAMESPACE else []
