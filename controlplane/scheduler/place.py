@@ -41,12 +41,13 @@ def place(
     """
     table = evaluations.table
     if not table.count:
-        return Diagnosis(0)
+        return Diagnosis(0, plugins=frozenset(one.name for one in profile.filters))
     evaluation = evaluations.of(profile, pod.kind)
     feasible = evaluation.passing()
-    row = table.rows.get(pod.nominated_node)
+    nominated = nominations.node_of(pod.uid)
+    row = table.rows.get(nominated)
     if row is not None and feasible[row] and not _crowd(evaluation, pod, row, nominations):
-        return Placement(pod.nominated_node)
+        return Placement(nominated)
     awaited: list[tuple[int, Sequence[PodFacts]]] = []
     scores: Ints | None = None
     while feasible.any():

@@ -13,11 +13,11 @@ from controlplane.api.selectors import LabelSelector
 from controlplane.api.types.core_v1 import Pod, Taint, Toleration
 from controlplane.scheduler import requests
 from controlplane.scheduler.node_terms import NodeAsk, ask_of
+from controlplane.scheduler.priorities import NORMAL, Priority
 from controlplane.scheduler.requests import CPU, MEMORY
 from controlplane.scheduler.terms import Carried, Terms, terms_of
 
 DEFAULT_SCHEDULER = "default-scheduler"
-NEVER = "Never"
 ANY_IP = "0.0.0.0"
 
 
@@ -64,6 +64,7 @@ class PodFacts(msgspec.Struct, frozen=True):
     name: str
     kind: PodClass
     content: bytes
+    scheduler_name: str = DEFAULT_SCHEDULER
     priority: int = 0
     is_preempting: bool = True
     node_name: str = ""
@@ -71,6 +72,10 @@ class PodFacts(msgspec.Struct, frozen=True):
     is_terminating: bool = False
     is_disrupted: bool = False
     start: str = ""
+
+    def of_kind(self, kind: PodClass) -> "PodFacts":
+        """The same pod in a class that differs by its default spread only."""
+        return msgspec.structs.replace(self, kind=kind)
 
 
 class PodClasses:
@@ -83,7 +88,7 @@ class PodClasses:
         self,
         pod: Pod,
         *,
-        priority: int = 0,
+        priority: Priority = NORMAL,
         default: LabelSelector | None = None,
         node_name: str = "",
     ) -> PodFacts:
@@ -104,8 +109,9 @@ class PodClasses:
             name=metadata.name,
             kind=kind,
             content=content,
-            priority=priority,
-            is_preempting=spec.preemption_policy != NEVER,
+            scheduler_name=spec.scheduler_name or DEFAULT_SCHEDULER,
+            priority=priority.value,
+            is_preempting=priority.is_preempting,
             node_name=spec.node_name,
             nominated_node=status.nominated_node_name,
             is_terminating=metadata.deletion_timestamp is not None,

@@ -8,12 +8,12 @@ Readiness"; kube-behaviour 7.1.
 
 import heapq
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from enum import Enum
 
 import msgspec
 
-from controlplane.scheduler.pod_class import PodFacts
+from controlplane.scheduler.pod_class import PodClass, PodFacts
 
 BACKOFF_SECONDS = 1.0
 BACKOFF_SECONDS_MAX = 10.0
@@ -52,6 +52,20 @@ class Entry(msgspec.Struct, eq=False):
     rejectors: frozenset[str] = frozenset()
 
     @property
+    def group(self) -> tuple[PodClass, frozenset[str]]:
+        """What those have in common whom the same event helps."""
+        return (self.pod.kind, self.rejectors)
+
+    def is_like(self, pod: PodFacts, *, is_gated: bool) -> bool:
+        """Whether nothing changed that could change its place."""
+        return (
+            self.pod.kind is pod.kind
+            and self.pod.priority == pod.priority
+            and self.pod.scheduler_name == pod.scheduler_name
+            and (self.place == Place.GATED) == is_gated
+        )
+
+    @property
     def ready_at(self) -> float:
         """When its back-off ends: 1 s after the first attempt, doubled with each, up to 10 s."""
         if not self.attempts:
@@ -65,7 +79,8 @@ class SchedulingQueue:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
-        self._waiting: dict[str, Entry] = {}
+        # Pods of one class that were rejected by the same plug-ins are asked about once.
+        self._waiting: dict[tuple[PodClass, frozenset[str]], dict[str, Entry]] = {}
         # Heaps hold entries that have moved on since, too: `_is_stale` tells.
         self._active: list[tuple[int, float, int, Entry]] = []
         self._backoff: list[tuple[float, int, Entry]] = []
@@ -91,13 +106,15 @@ class SchedulingQueue:
         return entry
 
     def replace(self, pod: PodFacts) -> None:
-        """A pod of which nothing changed that matters: it stays where it is."""
+        """A pod of which nothing changed that matters (`is_like`): it stays where it is."""
         self._entries[pod.uid].pod = pod
 
     def remove(self, uid: str) -> Entry | None:
         """It has a node, or is gone."""
-        self._waiting.pop(uid, None)
-        return self._entries.pop(uid, None)
+        entry = self._entries.pop(uid, None)
+        if entry is not None and entry.place == Place.WAITING:
+            self._wait_no_more(entry)
+        return entry
 
     def pop(self, now: float) -> Entry | None:
         """The most important pod, of these the one that came first; it leaves the queue."""
@@ -130,44 +147,46 @@ class SchedulingQueue:
         entry.attempts += 1
         entry.tried_at = entry.since = now
         entry.rejectors = rejectors
+        if entry.pod.uid in self._entries:  # it changed while it was tried
+            return
         self._entries[entry.pod.uid] = entry
         if rejectors:
             if not self._waiting:
                 self._flush_at = now + FLUSH_SECONDS
             entry.place = Place.WAITING
-            self._waiting[entry.pod.uid] = entry
+            self._waiting.setdefault(entry.group, {})[entry.pod.uid] = entry
         else:
             self._to_try(entry, now)
 
     def happened(self, hint: Hint, now: float) -> int:
-        """Something may help some of those who wait; how many are tried again.
-
-        Pods of one class that were rejected by the same plug-ins are asked about once.
-        """
-        known: dict[Hashable, bool] = {}
-        moved = []
-        for entry in self._waiting.values():
-            key = (entry.pod.kind, entry.rejectors)
-            may_pass = known.get(key)
-            if may_pass is None:
-                may_pass = known[key] = any(hint(name, entry.pod) for name in entry.rejectors)
-            if may_pass:
-                moved.append(entry)
-        for entry in moved:
+        """Something may help some of those who wait; how many are tried again."""
+        helped = [
+            entry
+            for (_, rejectors), group in self._waiting.items()
+            if any(hint(name, next(iter(group.values())).pod) for name in rejectors)
+            for entry in group.values()
+        ]
+        for entry in helped:
             self._again(entry, now)
-        return len(moved)
+        return len(helped)
 
     def activate(self, uid: str, now: float) -> None:
         """One that waits is to be tried again."""
-        entry = self._waiting.get(uid)
-        if entry is not None:
+        entry = self._entries.get(uid)
+        if entry is not None and entry.place == Place.WAITING:
             self._again(entry, now)
 
     # ------------------------------------------------------------------ within
 
     def _again(self, entry: Entry, now: float) -> None:
-        del self._waiting[entry.pod.uid]
+        self._wait_no_more(entry)
         self._to_try(entry, now)
+
+    def _wait_no_more(self, entry: Entry) -> None:
+        group = self._waiting[entry.group]
+        del group[entry.pod.uid]
+        if not group:
+            del self._waiting[entry.group]
 
     def _to_try(self, entry: Entry, now: float) -> None:
         """Now, or when its back-off is over."""
@@ -186,7 +205,8 @@ class SchedulingQueue:
                 self._to_try(entry, now)
         if self._waiting and self._flush_at <= now:
             self._flush_at = now + FLUSH_SECONDS
-            for entry in list(self._waiting.values()):
+            waiting = [entry for group in self._waiting.values() for entry in group.values()]
+            for entry in waiting:
                 if now - entry.since >= WAITING_SECONDS_MAX:
                     self._again(entry, now)
 

@@ -9,6 +9,7 @@ from controlplane.api.types.core_v1 import Node, Pod
 from controlplane.scheduler.node_facts import NodeFacts, facts_of
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import PodClasses, PodFacts
+from controlplane.scheduler.priorities import Priorities
 
 Object = dict[str, Any]
 CLASSES = PodClasses()
@@ -63,7 +64,7 @@ def pod(
 def facts(obj: Object, default: LabelSelector | None = None, **changes: Any) -> PodFacts:
     """As the scheduler knows a pod."""
     found = from_object(Pod, obj)
-    changes.setdefault("priority", found.spec.priority or 0)
+    changes.setdefault("priority", Priorities().of(found.spec))
     return CLASSES.facts(found, default=default, **changes)
 
 

@@ -103,9 +103,9 @@ class Cluster:
                 ]
             counts: Counter[str] = Counter()
             for other in self.nodes:
-                if all(each["topologyKey"] in self.labels(other) for each in required):
-                    if self._is_included(pod, one, other):
-                        counts[self.labels(other)[key]] += self._spread_count(pod, one, other)
+                is_labelled = all(each["topologyKey"] in self.labels(other) for each in required)
+                if is_labelled and self._is_included(pod, one, other):
+                    counts[self.labels(other)[key]] += self._spread_count(pod, one, other)
             lowest = min(counts.values(), default=0)
             if len(counts) < one.get("minDomains", 1):
                 lowest = 0
@@ -115,9 +115,9 @@ class Cluster:
         return []
 
     def _is_included(self, pod: Object, constraint: Object, name: str) -> bool:
-        if constraint.get("nodeAffinityPolicy", "Honor") == "Honor":
-            if not self.accepts(pod, name):
-                return False
+        is_honored = constraint.get("nodeAffinityPolicy", "Honor") == "Honor"
+        if is_honored and not self.accepts(pod, name):
+            return False
         return constraint.get("nodeTaintsPolicy") != "Honor" or not self._taints(pod, name)
 
     def _spread_count(self, pod: Object, constraint: Object, name: str) -> int:
@@ -421,6 +421,8 @@ def preferred_terms(pod: Object) -> list[tuple[int, Object]]:
     found: list[tuple[int, Object]] = []
     for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
         rules = pod["spec"].get("affinity", {}).get(kind, {})
-        for one in rules.get("preferredDuringSchedulingIgnoredDuringExecution", ()):
-            found.append((sign * one["weight"], one["podAffinityTerm"]))
+        found += [
+            (sign * one["weight"], one["podAffinityTerm"])
+            for one in rules.get("preferredDuringSchedulingIgnoredDuringExecution", ())
+        ]
     return found

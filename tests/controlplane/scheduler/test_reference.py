@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controlplane.scheduler.arrays import Ints, Mask
 from controlplane.scheduler.configuration import DEFAULT_PLUGINS
 from controlplane.scheduler.diagnosis import Diagnosis
 from controlplane.scheduler.evaluation import Evaluation, Evaluations
@@ -21,7 +22,7 @@ PROFILE = Profile(DEFAULT_PLUGINS)
 WEIGHTS = {one.plugin.name: one.weight for one in PROFILE.scores}
 
 
-def _each_score(evaluation: Evaluation, name: str, feasible: np.ndarray) -> np.ndarray:
+def _each_score(evaluation: Evaluation, name: str, feasible: Mask) -> Ints:
     """Of one plug-in, as `Evaluation.scores` has it with weight 1."""
     alone = Profile([one for one in DEFAULT_PLUGINS if one.plugin.name == name])
     scores = Evaluation(alone, evaluation.pod, evaluation.table)
@@ -42,7 +43,8 @@ def test_vectors_say_what_the_rules_say(
         table.set_namespace(name, labels)
     for one in nodes:
         table.set_node(node_facts(one))
-    evaluations, placed = Evaluations(table), []
+    evaluations = Evaluations(table)
+    placed: list[tuple[Object, str]] = []
     for pod in coming:
         cluster = Cluster(nodes, placed, NAMESPACES)
         chosen = facts(pod)
@@ -50,7 +52,7 @@ def test_vectors_say_what_the_rules_say(
         feasible = [name for name in cluster.nodes if not reasons[name]]
         evaluation = evaluations.of(PROFILE, chosen.kind)
         passing = evaluation.passing()
-        assert {table.named(row) for row in np.flatnonzero(passing)} == set(feasible)
+        assert {table.named(int(row)) for row in np.flatnonzero(passing)} == set(feasible)
 
         outcome = place(evaluations, PROFILE, chosen, Nominations(), dice)
         if not feasible:
@@ -83,9 +85,9 @@ def _with_names_forgotten(reasons: dict[str, int]) -> dict[str, int]:
     """Nodes that were not asked, for others are named, are told apart by the vectors only."""
     told: dict[str, int] = {}
     for message, count in reasons.items():
-        if message == "node(s) didn't satisfy plugin(s) [NodeAffinity]":
-            message = "node(s) didn't match Pod's node affinity/selector"
-        told[message] = told.get(message, 0) + count
+        is_unasked = message == "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+        known = "node(s) didn't match Pod's node affinity/selector" if is_unasked else message
+        told[known] = told.get(known, 0) + count
     return told
 
 
@@ -124,14 +126,14 @@ def test_what_is_remembered_is_what_a_new_look_finds(
         assert passing.tolist() == fresh.passing().tolist()
         scores, expected = kept.scores(passing), fresh.scores(passing)
         assert scores[passing].tolist() == expected[passing].tolist()
-    _compare(table, nodes, known)
+    _compare(table)
 
 
 def _name(node: Object) -> dict[str, str]:
     return {"name": node["metadata"]["name"]}
 
 
-def _compare(table: NodeTable, nodes: list[Object], known: list) -> None:
+def _compare(table: NodeTable) -> None:
     """A table that was made in one go from what is there holds the same."""
     again = NodeTable()
     for row in table.rows.values():
