@@ -1,16 +1,24 @@
 """How many pods of each node a match means, kept up to date from the table's log. PURE."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from controlplane.scheduler.arrays import Ints, grown
+from controlplane.scheduler.change_log import ChangeLog
 from controlplane.scheduler.pod_class import PodClass, PodFacts
-from controlplane.scheduler.terms import AllOf, PodMatch
+from controlplane.scheduler.terms import AllOf, Labels, PodMatch
 
-if TYPE_CHECKING:
-    from controlplane.scheduler.node_table import NodeTable
+
+class Placed(Protocol):
+    """What is counted: the pods of each row of a node table, and labels of namespaces."""
+
+    size: int
+    log: ChangeLog
+    pods: list[dict[str, PodFacts]]
+    namespaces: dict[str, Labels]
+    namespaces_version: int
 
 
 class MatchCounts:
@@ -23,7 +31,7 @@ class MatchCounts:
         self._namespaces_version = -1
         self._known: WeakKeyDictionary[PodClass, bool] = WeakKeyDictionary()
 
-    def of(self, table: "NodeTable") -> Ints:
+    def of(self, table: Placed) -> Ints:
         """One count a row."""
         changes = table.log.since(self._position) if self._position >= 0 else None
         depends = self._match.depends_on_namespaces
@@ -43,7 +51,7 @@ class MatchCounts:
         self._position = table.log.position
         return self._counts
 
-    def _is_meant(self, pod: PodFacts, table: "NodeTable") -> bool:
+    def _is_meant(self, pod: PodFacts, table: Placed) -> bool:
         if pod.is_terminating and not self._match.is_terminating_counted:
             return False
         kind = pod.kind

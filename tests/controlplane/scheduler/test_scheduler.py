@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from controlplane.api.errors import ApiError
-from controlplane.objects import ObjectStore
+from controlplane.objects import DeleteOptions
 from tests.controlplane.scheduler.conftest import Cluster, until
 from tests.controlplane.scheduler.objects import Object, node, pod
 
@@ -24,9 +23,7 @@ async def test_pod_gets_a_node_once_with_condition_and_event(
         assert (await cluster.condition(namespace, "a"))["status"] == "True"
         await until(lambda: cluster.events(namespace, "Scheduled"))
         (event,) = await cluster.events(namespace, "Scheduled")
-        assert event["message"] == (
-            f"Successfully assigned {namespace}/a to {namespace}-node-0"
-        )
+        assert event["message"] == (f"Successfully assigned {namespace}/a to {namespace}-node-0")
         assert event["type"] == "Normal"
 
 
@@ -118,8 +115,6 @@ async def _nominated(cluster: Cluster, namespace: str, name: str) -> str:
 
 async def _end(cluster: Cluster, namespace: str, name: str) -> None:
     """As its node would when it has ended."""
-    from controlplane.objects import DeleteOptions
-
     await cluster.store.delete(
         cluster.resource("pods"),
         namespace,
@@ -135,29 +130,6 @@ async def test_pod_of_another_scheduler_is_left_alone(cluster: Cluster, namespac
         await cluster.create("pods", pod("ours", namespace=namespace))
         await until(lambda: cluster.node_of(namespace, "ours"))
         assert not await cluster.node_of(namespace, "other")
-
-
-class _Flaky(ObjectStore):
-    """A store that refuses the first writes of pods."""
-
-    refused = 2
-
-    async def update(self, resource: Any, *args: Any, **options: Any) -> Object:
-        if resource.plural == "pods" and self.refused:
-            self.refused -= 1
-            raise ApiError(503, "ServiceUnavailable", "the store is not available")
-        return await super().update(resource, *args, **options)
-
-
-async def test_binding_that_fails_is_given_up_and_tried_again(
-    cluster: Cluster, namespace: str
-) -> None:
-    """7.2: what was assumed is given back, so that the only place there is can be had again."""
-    store = _Flaky(cluster.store.client)
-    async with cluster.nodes(_node(namespace)), cluster.scheduling(store=store):
-        await cluster.create("pods", pod("a", namespace=namespace, cpu="3"))
-        await until(lambda: cluster.node_of(namespace, "a"))
-        assert not store.refused
 
 
 async def test_pods_that_nobody_can_read_stop_nobody(cluster: Cluster, namespace: str) -> None:
