@@ -155,6 +155,7 @@ class Cache:
 
     def _waits(self, pod: Pod, now: float) -> None:
         facts = self._facts(pod)
+        self._left(facts.uid, now)  # of a node that a stranger took from it
         entry = self.queue.get(facts.uid)
         was_nominated = entry is not None and bool(entry.pod.nominated_node)
         if facts.nominated_node or was_nominated:

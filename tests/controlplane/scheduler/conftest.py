@@ -86,17 +86,19 @@ class Cluster:
                 task.result()  # it ends by its own fault only
 
     async def _schedule(self, configuration: Configuration, store: ObjectStore) -> None:
-        async with EventRecorder(store, "default-scheduler") as recorder:
-            async with Informers(store) as informers:
-                scheduler = Scheduler(
-                    store,
-                    informers,
-                    self.registry,
-                    configuration,
-                    dict.fromkeys(configuration.profiles, recorder),
-                    dice=random.Random(1),
-                )
-                await scheduler.run()
+        async with (
+            EventRecorder(store, "default-scheduler") as recorder,
+            Informers(store) as informers,
+        ):
+            scheduler = Scheduler(
+                store,
+                informers,
+                self.registry,
+                configuration,
+                dict.fromkeys(configuration.profiles, recorder),
+                dice=random.Random(1),
+            )
+            await scheduler.run()
 
 
 def _new(obj: Object) -> dict[str, Any]:

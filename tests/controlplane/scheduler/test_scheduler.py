@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from controlplane.api.resource import Object as Stored
 from controlplane.objects import DeleteOptions
 from tests.controlplane.scheduler.conftest import Cluster, until
 from tests.controlplane.scheduler.objects import Object, node, pod
@@ -68,7 +69,7 @@ async def test_gates_keep_a_pod_out_until_they_are_gone(cluster: Cluster, namesp
         await until(lambda: cluster.node_of(namespace, "a"))
 
 
-def _without_gates(obj: Object) -> Object:
+def _without_gates(obj: Stored) -> Stored:
     return {**obj, "spec": {**obj["spec"], "schedulingGates": []}}
 
 
