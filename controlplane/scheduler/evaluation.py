@@ -12,7 +12,7 @@ import numpy as np
 
 from controlplane.scheduler.arrays import Ints, Mask, Rows
 from controlplane.scheduler.change_log import Change
-from controlplane.scheduler.framework import Plugin, Profile, Scope, View
+from controlplane.scheduler.framework import Plugin, Profile, Scope, View, has
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import PodClass
 
@@ -34,18 +34,23 @@ class Evaluation:
         self.profile = profile
         self.memo: dict[str, Any] = {}
         self._filters = _local(profile.filters, pod, table)
-        self._scores = [
+        scores = [
             one
             for one in profile.scores
             if one.plugin.scope != Scope.CLUSTER and one.plugin.applies(pod, table)
         ]
-        self._stamped = [*self._filters, *(one.plugin for one in self._scores)]
+        self._absolute = [one for one in scores if not one.plugin.is_relative]
+        self._relative = [one for one in scores if one.plugin.is_relative]
+        local = [*self._filters, *(one.plugin for one in scores)]
+        self._stamped = [one for one in local if has(one, "stamp")]
         self._position = -1
         self._stamp: tuple[int, ...] = ()
         self._facts_version = -1
         self._size = 0
         self._of_nodes: Mask = np.zeros(0, dtype=np.bool_)
         self._passes: Mask = np.zeros(0, dtype=np.bool_)
+        self._sums_of_nodes: Ints = np.zeros(0, dtype=np.int64)
+        self._sums: Ints = np.zeros(0, dtype=np.int64)
         self._raw: list[Ints] = []
 
     def view(self, rows: Rows, feasible: Mask | None = None) -> View:
@@ -65,8 +70,8 @@ class Evaluation:
     def scores(self, feasible: Mask) -> Ints:
         """The weighted sum of all scores, after `passing`; of feasible rows only it means much."""
         rows = self.table.all_rows
-        total = np.zeros(self._size, dtype=np.int64)
-        for one, raw in zip(self._scores, self._raw, strict=True):
+        total = self._sums.copy()
+        for one, raw in zip(self._relative, self._raw, strict=True):
             normalized = one.plugin.normalized(raw, feasible)
             if normalized is not None:
                 total += one.weight * normalized
@@ -111,7 +116,9 @@ class Evaluation:
         self._size = self.table.size
         self._of_nodes = np.ones(self._size, dtype=np.bool_)
         self._passes = np.ones(self._size, dtype=np.bool_)
-        self._raw = [np.zeros(self._size, dtype=np.int64) for _ in self._scores]
+        self._sums_of_nodes = np.zeros(self._size, dtype=np.int64)
+        self._sums = np.zeros(self._size, dtype=np.int64)
+        self._raw = [np.zeros(self._size, dtype=np.int64) for _ in self._relative]
         self._ask(rows, Scope.NODE)
 
     def _ask_changed(self, changes: Sequence[Change]) -> None:
@@ -129,21 +136,29 @@ class Evaluation:
         """Plug-ins of `lowest` scope and above."""
         view = self.view(rows)
         if lowest == Scope.NODE:
-            of_nodes = self.table.is_there(rows).copy()
-            for plugin in self._filters:
-                if plugin.scope == Scope.NODE:
-                    of_nodes &= plugin.filter(view)
-            self._of_nodes[rows] = of_nodes
-        passes = self._of_nodes[rows].copy()
-        for plugin in self._filters:
-            if plugin.scope == Scope.ROW:
-                passes &= plugin.filter(view)
+            there = self.table.is_there(rows).copy()
+            self._of_nodes[rows] = self._filtered(view, Scope.NODE, there)
+            none = np.zeros(view.count, dtype=np.int64)
+            self._sums_of_nodes[rows] = self._summed(view, Scope.NODE, none)
         # Others may hold the array that `passing` gave them.
         self._passes = self._passes.copy()
-        self._passes[rows] = passes
-        for one, raw in zip(self._scores, self._raw, strict=True):
+        self._passes[rows] = self._filtered(view, Scope.ROW, self._of_nodes[rows].copy())
+        self._sums[rows] = self._summed(view, Scope.ROW, self._sums_of_nodes[rows].copy())
+        for one, raw in zip(self._relative, self._raw, strict=True):
             if one.plugin.scope >= lowest:
                 raw[rows] = one.plugin.score(view)
+
+    def _filtered(self, view: View, scope: Scope, passes: Mask) -> Mask:
+        for plugin in self._filters:
+            if plugin.scope == scope:
+                passes &= plugin.filter(view)
+        return passes
+
+    def _summed(self, view: View, scope: Scope, total: Ints) -> Ints:
+        for one in self._absolute:
+            if one.plugin.scope == scope:
+                total += one.weight * one.plugin.score(view)
+        return total
 
 
 def _local(plugins: Sequence[Plugin], pod: PodClass, table: NodeTable) -> list[Plugin]:

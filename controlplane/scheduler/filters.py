@@ -69,6 +69,7 @@ class TaintToleration(Plugin):
 
     name = "TaintToleration"
     scope = Scope.NODE
+    is_relative = True
 
     def filter(self, view: View) -> Mask:
         sets, ids = _taint_sets(view)
@@ -130,6 +131,7 @@ class NodeAffinity(Plugin):
 
     name = "NodeAffinity"
     scope = Scope.NODE
+    is_relative = True
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return pod.node_ask.is_choosy or bool(pod.node_ask.preferred)

@@ -95,6 +95,8 @@ class Plugin:
 
     name: str = ""
     scope: Scope = Scope.CLUSTER
+    is_relative: bool = False
+    """Whether its scores are made 0 to 100 by `normalized`. Of NODE and ROW scope only."""
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         """Whether it has a say about such a pod. Of NODE and ROW scope: by the class alone."""
@@ -114,11 +116,11 @@ class Plugin:
         return [Rejection(message, view.everything(value=True))]
 
     def score(self, view: View) -> Ints:
-        """0 to 100 for each row, or anything that `normalized` makes such numbers of."""
+        """0 to 100 for each row; where `is_relative`, anything to be compared."""
         raise NotImplementedError
 
     def normalized(self, scores: Ints, feasible: Mask) -> Ints | None:
-        """Scores of NODE and ROW scope by comparison with those of the feasible rows.
+        """Scores of 0 to 100 by comparison with those of the feasible rows.
 
         None: all are the same. What becomes of rows that are not feasible is nothing to anybody.
         """

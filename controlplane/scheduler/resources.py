@@ -85,9 +85,6 @@ class NodeResourcesFit(Plugin):
             parts.append((used, there, weight))
         return self._strategy.score(parts, view.count)
 
-    def normalized(self, scores: Ints, feasible: Mask) -> Ints | None:
-        return scores
-
     def configured(self, settings: Mapping[str, Any]) -> Plugin:
         if not settings:
             return self
@@ -121,9 +118,6 @@ class NodeResourcesBalancedAllocation(Plugin):
             fractions.append(np.where(is_part, part, 0.0))
             counted.append(is_part)
         return _balance(fractions, counted, view.count)
-
-    def normalized(self, scores: Ints, feasible: Mask) -> Ints | None:
-        return scores
 
     def configured(self, settings: Mapping[str, Any]) -> Plugin:
         if not settings:

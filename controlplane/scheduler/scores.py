@@ -64,6 +64,3 @@ class ImageLocality(Plugin):
         most = IMAGES_MAX * len(view.pod.images)
         clamped = np.clip(total[view.rows], IMAGES_MIN, most)
         return SCORE_MAX * (clamped - IMAGES_MIN) // (most - IMAGES_MIN)
-
-    def normalized(self, scores: Ints, feasible: Mask) -> Ints | None:
-        return scores

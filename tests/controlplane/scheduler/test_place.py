@@ -254,6 +254,14 @@ def test_skew_is_bounded() -> None:
     )
 
 
+def test_pod_that_is_not_meant_itself_adds_nothing() -> None:
+    """7.5: the 1 is that of the pod, where its own selector matches it."""
+    nodes = [node("a", {"zone": "a"}), node("b", {"zone": "b"}, unschedulable=True)]
+    made = table(nodes, [(pod("p", {"app": "x"}), "a")])
+    assert _place(made, facts(pod("q", {"app": "y"}, **_spread()))) == "a"
+    assert isinstance(_place(made, facts(pod("q", {"app": "x"}, **_spread()))), Diagnosis)
+
+
 def test_too_few_domains_make_the_least_count_zero() -> None:
     """7.5: minDomains."""
     made = table([node("a", {"zone": "a"}), node("b", {"zone": "b"})])
