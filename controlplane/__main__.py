@@ -1,8 +1,9 @@
-"""`python -m controlplane apiserver|controllers …`: one component, in the foreground."""
+"""`python -m controlplane apiserver|controllers|scheduler …`: one component, in the foreground."""
 
 import argparse
 import asyncio
 import gc
+import importlib
 import logging
 import signal
 import sys
@@ -15,6 +16,7 @@ import uvloop
 from controlplane.apiserver import assembly, settings
 from controlplane.controllers import manager
 from controlplane.flags import SettingsError
+from controlplane.scheduler import settings as scheduler
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +109,12 @@ async def _controllers(chosen: manager.Settings) -> None:
     await manager.run(chosen, lambda identity: print(f"leading {identity}", flush=True))
 
 
+async def _scheduler(chosen: scheduler.Settings) -> None:
+    # It comes with numpy, which no other component needs to load.
+    process = importlib.import_module("controlplane.scheduler.process")
+    await process.run(chosen, lambda identity: print(f"leading {identity}", flush=True))
+
+
 COMPONENTS = {
     "apiserver": Component(
         "Kubernetes' API over the store", settings.add_flags, settings.settings_of, _apiserver
@@ -116,6 +124,12 @@ COMPONENTS = {
         manager.add_flags,
         manager.settings_of,
         _controllers,
+    ),
+    "scheduler": Component(
+        "what gives pods their nodes; one process leads",
+        scheduler.add_flags,
+        scheduler.settings_of,
+        _scheduler,
     ),
 }
 

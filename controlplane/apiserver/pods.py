@@ -10,6 +10,7 @@ import msgspec
 
 from controlplane.admission.review import Lister
 from controlplane.api import errors, meta, selectors, subresources
+from controlplane.api.binding import bound
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
@@ -60,7 +61,7 @@ class Pods:
         await self._writes.updated(
             call,
             WriteOptions(manager="binding"),
-            lambda pod: _bound(call, _meant(call, binding, pod), node),
+            lambda pod: bound(_meant(call, binding, pod), node, call.now),
         )
         return plain(_SUCCESS, code=201)
 
@@ -144,34 +145,6 @@ def _meant(call: Call, binding: Object, pod: Object) -> Object:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
         raise errors.conflict("pods/binding", "", call.target.name, why)
     return pod
-
-
-def _bound(call: Call, pod: Object, node: str) -> Object:
-    spec, name = pod["spec"], call.target.name
-    if pod["metadata"].get("deletionTimestamp"):
-        raise errors.conflict(
-            "pods/binding", "", name, f"pod {name} is being deleted, cannot be assigned to a host"
-        )
-    if spec.get("nodeName"):
-        taken = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
-        raise errors.conflict("pods/binding", "", name, taken)
-    if spec.get("schedulingGates"):
-        raise errors.conflict(
-            "pods/binding", "", name, f"pod {name} has non-empty .spec.schedulingGates"
-        )
-    status = pod.get("status") or {}
-    others = [one for one in status.get("conditions") or () if one.get("type") != "PodScheduled"]
-    scheduled = {
-        "type": "PodScheduled",
-        "status": "True",
-        "lastProbeTime": None,
-        "lastTransitionTime": meta.rfc3339(call.now),
-    }
-    return {
-        **pod,
-        "spec": {**spec, "nodeName": node},
-        "status": {**status, "conditions": [*others, scheduled]},
-    }
 
 
 def _disrupted(pod: Object, now: float) -> Object:

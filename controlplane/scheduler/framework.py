@@ -1,0 +1,166 @@
+"""What a scheduling rule is, and the list of them by which pods of one scheduler name are placed.
+
+PURE. A rule is a `Plugin`: an object with a vector method or two.
+
+    class Quiet(Plugin):
+        name = "Quiet"
+
+        def score(self, view: View) -> Ints:
+            return 100 - np.minimum(100, 110 - view.table.pods_free(view.rows))
+
+Source of the extension points and their order: Kubernetes, "Scheduling Framework"; kube-behaviour
+7.2. PreFilter and PreScore are here what a plug-in keeps in `View.memo`, Skip is `applies`.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from controlplane.scheduler.arrays import Ints, Mask, Rows
+from controlplane.scheduler.events import Event
+from controlplane.scheduler.node_table import NodeTable
+from controlplane.scheduler.pod_class import DEFAULT_SCHEDULER, PodClass
+
+SCORE_MAX = 100
+
+
+class Scope(IntEnum):
+    """On what the answer for a row depends, besides the pod's class."""
+
+    NODE = 0
+    """on what is said of the node"""
+    ROW = 1
+    """on that and the node's own pods"""
+    CLUSTER = 2
+    """on anything: it is asked for each pod anew"""
+
+
+class View:
+    """What a plug-in is asked.
+
+    rows      it answers for these, in their order
+    feasible  which rows of the whole table passed all filters; for scores of CLUSTER scope only
+    memo      a plug-in's own notes on this class; they last until a node changes
+    """
+
+    __slots__ = ("feasible", "memo", "pod", "rows", "table")
+
+    def __init__(
+        self,
+        pod: PodClass,
+        table: NodeTable,
+        rows: Rows,
+        memo: dict[str, Any],
+        feasible: Mask | None = None,
+    ) -> None:
+        self.pod = pod
+        self.table = table
+        self.rows = rows
+        self.memo = memo
+        self.feasible = feasible
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        if isinstance(self.rows, slice):
+            return int(self.rows.stop - self.rows.start)
+        return len(self.rows)
+
+    def everything(self, *, value: bool) -> Mask:
+        """The same answer for each row."""
+        return np.full(self.count, value, dtype=np.bool_)
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """Why some rows did not pass.
+
+    message        as it is told, like `Insufficient cpu`
+    rows           which of the rows that were asked for it is true of; of one row several may be
+    is_resolvable  whether it may help when other pods go
+    """
+
+    message: str
+    rows: Mask
+    is_resolvable: bool = True
+
+
+class Plugin:
+    """A rule. Whoever makes one overrides `filter` (with `explain`) or `score`, or both.
+
+    A plug-in has no state that changes: what it computes it may keep in `View.memo`.
+    """
+
+    name: str = ""
+    scope: Scope = Scope.CLUSTER
+    is_relative: bool = False
+    """Whether its scores are made 0 to 100 by `normalized`. Of NODE and ROW scope only."""
+
+    def applies(self, pod: PodClass, table: NodeTable) -> bool:
+        """Whether it has a say about such a pod. Of NODE and ROW scope: by the class alone."""
+        return True
+
+    def stamp(self, table: NodeTable) -> int:
+        """Of NODE and ROW scope: when it changes, all rows are to be asked for anew."""
+        return 0
+
+    def filter(self, view: View) -> Mask:
+        """Which rows may have the pod."""
+        raise NotImplementedError
+
+    def explain(self, view: View) -> Sequence[Rejection]:
+        """Why these rows, of which none passed, did not; each must have a reason."""
+        message = f"node(s) didn't satisfy plugin {self.name}"
+        return [Rejection(message, view.everything(value=True))]
+
+    def score(self, view: View) -> Ints:
+        """0 to 100 for each row; where `is_relative`, anything to be compared."""
+        raise NotImplementedError
+
+    def normalized(self, scores: Ints, feasible: Mask) -> Ints | None:
+        """Scores of 0 to 100 by comparison with those of the feasible rows.
+
+        None: all are the same. What becomes of rows that are not feasible is nothing to anybody.
+        """
+        raise NotImplementedError
+
+    def hint(self, pod: PodClass, event: Event, table: NodeTable) -> bool:
+        """Whether a pod that this plug-in rejected may pass after an event."""
+        return True
+
+    def configured(self, settings: Mapping[str, Any]) -> "Plugin":
+        """One with these settings of a configuration. Raises ValueError for what it cannot be."""
+        if settings:
+            raise ValueError(f"{self.name} has no settings: {', '.join(sorted(settings))}")
+        return self
+
+
+def has(plugin: Plugin, method: str) -> bool:
+    """Whether it overrides a method."""
+    return getattr(type(plugin), method) is not getattr(Plugin, method)
+
+
+class Weighted(msgspec.Struct, frozen=True):
+    """A plug-in, and what its score counts."""
+
+    plugin: Plugin
+    weight: int = 1
+
+
+class Profile:
+    """How pods with one `spec.schedulerName` are placed: the plug-ins in their order."""
+
+    def __init__(
+        self, plugins: Sequence[Weighted], *, scheduler_name: str = DEFAULT_SCHEDULER
+    ) -> None:
+        self.scheduler_name = scheduler_name
+        self.plugins = tuple(plugins)
+        self.filters = tuple(one.plugin for one in plugins if has(one.plugin, "filter"))
+        self.scores = tuple(one for one in plugins if has(one.plugin, "score") and one.weight)
+        self._by_name = {one.plugin.name: one.plugin for one in plugins}
+
+    def plugin(self, name: str) -> Plugin | None:
+        """By name."""
+        return self._by_name.get(name)

@@ -1,0 +1,44 @@
+"""Pods that wait for a node where others are being deleted for them. PURE.
+
+Source: Kubernetes, "Pod Priority and Preemption"; kube-behaviour 7.7.
+"""
+
+from controlplane.scheduler.pod_class import PodFacts
+
+
+class Nominations:
+    """Who waits for which node."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, dict[str, PodFacts]] = {}
+        self._places: dict[str, str] = {}
+
+    def set(self, pod: PodFacts, node_name: str) -> None:
+        """A pod waits for a node; for none where it is empty."""
+        self.remove(pod.uid)
+        if node_name:
+            self._places[pod.uid] = node_name
+            self._nodes.setdefault(node_name, {})[pod.uid] = pod
+
+    def remove(self, uid: str) -> None:
+        """It waits no longer."""
+        name = self._places.pop(uid, None)
+        if name is not None:
+            waiting = self._nodes[name]
+            del waiting[uid]
+            if not waiting:
+                del self._nodes[name]
+
+    def node_of(self, uid: str) -> str:
+        """For which it waits; empty: for none."""
+        return self._places.get(uid, "")
+
+    def ahead_of(self, pod: PodFacts, node_name: str) -> list[PodFacts]:
+        """Who has a better right to a node's room, or the same."""
+        waiting = self._nodes.get(node_name, {}).values()
+        return [one for one in waiting if one.priority >= pod.priority and one.uid != pod.uid]
+
+    def below(self, pod: PodFacts, node_name: str) -> list[PodFacts]:
+        """Who waits for a node with less right to it."""
+        waiting = self._nodes.get(node_name, {}).values()
+        return [one for one in waiting if one.priority < pod.priority]

@@ -1,0 +1,205 @@
+"""Which pods go so that a more important one gets a node. PURE.
+
+Source: Kubernetes, "Pod Priority and Preemption"; kube-behaviour 7.7.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from controlplane.api.selectors import LabelSelector
+from controlplane.scheduler.diagnosis import Diagnosis, reasons_of, told
+from controlplane.scheduler.evaluation import Evaluation
+from controlplane.scheduler.node_table import NodeTable
+from controlplane.scheduler.nominations import Nominations
+from controlplane.scheduler.pod_class import PodFacts
+from kvstore.seams import Random
+
+CANDIDATES_PART = 10
+"""A tenth of the nodes that may be helped is looked at, but at least CANDIDATES_MIN."""
+CANDIDATES_MIN = 100
+NO_VICTIMS = "No preemption victims found for incoming pod"
+NOT_HELPFUL = "Preemption is not helpful for scheduling"
+NEVER = "not eligible due to preemptionPolicy=Never."
+UNDER_WAY = "not eligible due to a terminating pod on the nominated node."
+_LATEST = "~"  # after all times in RFC 3339: it has not begun
+_PRIORITY_SHIFT = 2**31  # makes all priorities positive: fewer victims are never worse
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """A PodDisruptionBudget.
+
+    allowed    disruptions that it allows now
+    disrupted  names of pods that it has counted as gone already
+    """
+
+    namespace: str
+    selector: LabelSelector
+    allowed: int
+    disrupted: frozenset[str] = frozenset()
+
+    def counts(self, pod: PodFacts) -> bool:
+        """Whether it would be a disruption if this pod went. An empty selector counts none."""
+        return (
+            pod.namespace == self.namespace
+            and not self.selector.is_everything
+            and pod.name not in self.disrupted
+            and self.selector.matches(pod.kind.labels)
+        )
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A node, and who would have to go, the most important first.
+
+    violations  of victims, how many a budget does not allow
+    """
+
+    node_name: str
+    victims: tuple[PodFacts, ...]
+    violations: int = 0
+
+
+class Hopeless(msgspec.Struct, frozen=True):
+    """A node that would not have the pod though others went, and why."""
+
+    reasons: Mapping[str, int]
+
+
+def why_not(
+    pod: PodFacts, diagnosis: Diagnosis, table: NodeTable, nominated_node: str
+) -> str | None:
+    """Why a pod may not have others removed; None: it may."""
+    if not pod.is_preempting:
+        return NEVER
+    row = table.rows.get(nominated_node)
+    if row is None or row not in diagnosis.helpable:
+        return None
+    is_under_way = any(
+        one.priority < pod.priority and one.is_terminating and one.is_disrupted
+        for one in table.pods[row].values()
+    )
+    return UNDER_WAY if is_under_way else None
+
+
+def tried(
+    evaluation: Evaluation,
+    pod: PodFacts,
+    helpable: Sequence[int],
+    nominations: Nominations,
+    budgets: Sequence[Budget],
+    dice: Random,
+) -> Iterator[Candidate | Hopeless]:
+    """What each node costs, beginning somewhere by chance, until there are enough candidates.
+
+    Between two nodes the caller may do something else: the table is as it was.
+    """
+    if not helpable:
+        return
+    wanted = min(len(helpable), max(CANDIDATES_MIN, len(helpable) * CANDIDATES_PART // 100))
+    start = dice.randrange(0, len(helpable))
+    found, is_any_harmless = 0, False
+    for row in (*helpable[start:], *helpable[:start]):
+        if evaluation.table.nodes[row] is None:
+            continue
+        one = _victims(evaluation, pod, row, nominations, budgets)
+        yield one
+        if isinstance(one, Candidate):
+            found += 1
+            is_any_harmless = is_any_harmless or not one.violations
+            if found >= wanted and is_any_harmless:
+                return
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The one that costs least; the first of those that cost the same."""
+    return min(candidates, key=_cost, default=None)
+
+
+def refusal(node_count: int, hopeless: Sequence[Hopeless]) -> str:
+    """Why no node can be had this way; nodes that were not tried could not be helped."""
+    reasons: Counter[str] = Counter()
+    for one in hopeless:
+        reasons.update(one.reasons)
+    if node_count > len(hopeless):
+        reasons[NOT_HELPFUL] += node_count - len(hopeless)
+    return told(node_count, dict(reasons))
+
+
+def _cost(candidate: Candidate) -> tuple[object, ...]:
+    """Budgets violated, the greatest priority, their sum, how many; then who began last."""
+    victims = candidate.victims
+    greatest = max((one.priority for one in victims), default=-_PRIORITY_SHIFT)
+    starts = (one.start or _LATEST for one in victims if one.priority == greatest)
+    begun = min(starts, default=_LATEST)
+    return (
+        candidate.violations,
+        greatest,
+        sum(one.priority + _PRIORITY_SHIFT for one in victims),
+        len(victims),
+        _Latest(begun),
+    )
+
+
+class _Latest(str):
+    """A time that is the less the later it is."""
+
+    __slots__ = ()
+
+    def __lt__(self, other: str) -> bool:
+        return str.__gt__(self, other)
+
+
+def _importance(pod: PodFacts) -> tuple[int, str]:
+    """The more important come first: of greater priority, then who runs longer."""
+    return (-pod.priority, pod.start or _LATEST)
+
+
+def _victims(
+    evaluation: Evaluation,
+    pod: PodFacts,
+    row: int,
+    nominations: Nominations,
+    budgets: Sequence[Budget],
+) -> Candidate | Hopeless:
+    """As few as may be: all that are less important go, then each comes back that has room."""
+    table = evaluation.table
+    name = table.named(row)
+    lower = [one for one in table.pods[row].values() if one.priority < pod.priority]
+    if not lower:
+        return Hopeless({NO_VICTIMS: 1})
+    lower.sort(key=_importance)
+    with table.trial() as trial:
+        for one in lower:
+            trial.remove(one, name)
+        for one in nominations.ahead_of(pod, name):
+            trial.add(one, name)
+        if not evaluation.passes(row):
+            return Hopeless(reasons_of(evaluation, row))
+        violating, others = _by_budget(lower, budgets)
+        victims: list[PodFacts] = []
+        violations = 0
+        for position, one in enumerate((*violating, *others)):
+            trial.add(one, name)
+            if not evaluation.passes(row):
+                trial.remove(one, name)
+                victims.append(one)
+                violations += position < len(violating)
+    return Candidate(name, tuple(sorted(victims, key=_importance)), violations)
+
+
+def _by_budget(
+    pods: Sequence[PodFacts], budgets: Sequence[Budget]
+) -> tuple[list[PodFacts], list[PodFacts]]:
+    """Those whose end a budget would not allow once those before them went, and the others."""
+    left = [one.allowed for one in budgets]
+    violating: list[PodFacts] = []
+    others: list[PodFacts] = []
+    for pod in pods:
+        is_violated = False
+        for position, budget in enumerate(budgets):
+            if budget.counts(pod):
+                left[position] -= 1
+                is_violated = is_violated or left[position] < 0
+        (violating if is_violated else others).append(pod)
+    return violating, others

@@ -1,0 +1,163 @@
+"""Pods of one kind spread over zones, nodes, or whatever label: as a filter and as a score. PURE.
+
+Source: Kubernetes, "Pod Topology Spread Constraints"; kube-behaviour 7.5.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from controlplane.scheduler.arrays import Floats, Ints, Mask, domain_sums
+from controlplane.scheduler.events import Event, NodeEvent, PodEvent
+from controlplane.scheduler.filters import accepted, tolerated
+from controlplane.scheduler.framework import SCORE_MAX, Plugin, Rejection, View
+from controlplane.scheduler.node_table import NodeTable
+from controlplane.scheduler.pod_class import PodClass
+from controlplane.scheduler.terms import HOSTNAME, Spread
+
+_UNMET = "node(s) didn't match pod topology spread constraints"
+_NO_LABEL = f"{_UNMET} (missing required label)"
+
+
+class PodTopologySpread(Plugin):
+    """Constraints that must hold filter, the others score."""
+
+    name = "PodTopologySpread"
+
+    def applies(self, pod: PodClass, table: NodeTable) -> bool:
+        return bool(pod.terms.spreads)
+
+    def filter(self, view: View) -> Mask:
+        passes = view.everything(value=True)
+        for spread in _required(view.pod):
+            has_label, is_even = _evenness(view, spread)
+            passes &= has_label & is_even
+        return passes
+
+    def explain(self, view: View) -> Sequence[Rejection]:
+        """The first constraint that does not hold; a missing label no other pod can give."""
+        unmet, no_label = view.everything(value=False), view.everything(value=False)
+        for spread in _required(view.pod):
+            has_label, is_even = _evenness(view, spread)
+            is_open = ~(unmet | no_label)
+            no_label |= is_open & ~has_label
+            unmet |= is_open & has_label & ~is_even
+        return [Rejection(_UNMET, unmet), Rejection(_NO_LABEL, no_label, is_resolvable=False)]
+
+    def score(self, view: View) -> Ints:
+        assert view.feasible is not None, "scores are relative to the feasible nodes"
+        spreads = [one for one in view.pod.terms.spreads if not one.is_required]
+        if not spreads:
+            return np.zeros(view.count, dtype=np.int64)
+        has_labels = _has_labels(view, spreads)
+        candidates = view.feasible & has_labels
+        total = np.zeros(view.table.size)
+        for spread in spreads:
+            total += _cost(view, spread, candidates)
+        costs = np.floor(total + 0.5)
+        scores = np.zeros(view.table.size, dtype=np.int64)
+        if candidates.any():
+            highest = int(costs.max(where=candidates, initial=0.0))
+            lowest = int(costs.min(where=candidates, initial=math.inf))
+            if highest:
+                scores = SCORE_MAX * (highest + lowest - costs.astype(np.int64)) // highest
+            else:
+                scores += SCORE_MAX
+        return np.where(candidates, scores, 0)[view.rows]
+
+    def hint(self, pod: PodClass, event: Event, table: NodeTable) -> bool:
+        if isinstance(event, NodeEvent):
+            before, after = event.before, event.after
+            return before is None or after is None or before.labels != after.labels
+        if not isinstance(event, PodEvent):
+            return False
+        return any(
+            one is not None and spread.match.matches(one.namespace, one.kind.labels, {})
+            for one in (event.before, event.after)
+            for spread in _required(pod)
+        )
+
+
+def _required(pod: PodClass) -> list[Spread]:
+    return [one for one in pod.terms.spreads if one.is_required]
+
+
+def _has_labels(view: View, spreads: Sequence[Spread]) -> Mask:
+    """Nodes that count: all labels of all constraints, unless these are the defaults."""
+    table = view.table
+    mask = table.is_there(table.all_rows).copy()
+    if not view.pod.terms.are_spreads_default:
+        for spread in spreads:
+            mask &= table.columns.of(spread.topology_key).ids[: table.size] > 0
+    return mask
+
+
+class _Domains:
+    """Of a constraint: the domains of the nodes that count.
+
+    labels  number of each row's domain; 0: it has not the label
+    ids     the same; 0: it does not count
+    size    numbers are below it
+    is_in   which numbers are those of a domain that counts
+    """
+
+    __slots__ = ("ids", "is_in", "labels", "size")
+
+    def __init__(self, view: View, spread: Spread, spreads: Sequence[Spread]) -> None:
+        table = view.table
+        column = table.columns.of(spread.topology_key)
+        counts = _has_labels(view, spreads)
+        if spread.is_affinity_honored and view.pod.node_ask.is_choosy:
+            counts &= accepted(view.pod, table, table.all_rows)
+        if spread.are_taints_honored:
+            counts &= tolerated(view.pod, table, table.all_rows)
+        self.labels = column.ids[: table.size]
+        self.ids = np.where(counts, self.labels, 0)
+        self.size = column.domains
+        self.is_in = np.bincount(self.ids, minlength=self.size) > 0
+        self.is_in[0] = False
+
+    def sums(self, counts: Ints) -> Floats:
+        """Of each domain."""
+        return domain_sums(self.ids, counts[: len(self.ids)], self.size)
+
+
+def _domains(view: View, spread: Spread) -> _Domains:
+    """They change with nodes only."""
+    alike = [one for one in view.pod.terms.spreads if one.is_required == spread.is_required]
+    key = f"{PodTopologySpread.name}/{view.pod.terms.spreads.index(spread)}"
+    found = view.memo.get(key)
+    if found is None:
+        found = view.memo[key] = _Domains(view, spread, alike)
+    assert isinstance(found, _Domains)
+    return found
+
+
+def _evenness(view: View, spread: Spread) -> tuple[Mask, Mask]:
+    """Of the rows: which have the label, and where count + 1 - min stays within maxSkew."""
+    domains = _domains(view, spread)
+    sums = domains.sums(view.table.counts(spread.match))
+    lowest = 0.0
+    if np.count_nonzero(domains.is_in) >= spread.min_domains:
+        lowest = float(sums.min(where=domains.is_in, initial=math.inf))
+    is_own = spread.match.matches(view.pod.namespace, view.pod.labels, {})
+    fits = sums + (is_own - lowest) <= spread.max_skew
+    labels = domains.labels[view.rows]
+    return labels > 0, fits[labels]
+
+
+def _cost(view: View, spread: Spread, candidates: Mask) -> Floats:
+    """Of each row: count · ln(domains + 2) + (maxSkew - 1); 0 where the label is missing."""
+    domains = _domains(view, spread)
+    labels = domains.labels
+    counts = view.table.counts(spread.match)[: view.table.size]
+    if spread.topology_key == HOSTNAME:
+        domain_count = int(np.count_nonzero(candidates))
+        near: Floats | Ints = counts
+    else:
+        # Nodes without the label, where they count at all, are one domain more.
+        domain_count = int(np.count_nonzero(np.bincount(labels[candidates])))
+        near = domains.sums(counts)[labels]
+    weight = math.log(domain_count + 2)
+    return np.where(labels > 0, near * weight + (spread.max_skew - 1), 0.0)

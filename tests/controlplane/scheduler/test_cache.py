@@ -1,0 +1,379 @@
+"""What the scheduler believes, whatever order it is told in: kube-behaviour 7.1, 7.2."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controlplane.api.record import from_object
+from controlplane.api.selectors import from_labels
+from controlplane.api.types.core_v1 import Node, Pod
+from controlplane.api.types.scheduling_v1 import PriorityClass
+from controlplane.indexer import Key
+from controlplane.scheduler.cache import Cache
+from controlplane.scheduler.configuration import DEFAULT, DEFAULT_PLUGINS, Configuration
+from controlplane.scheduler.events import Event
+from controlplane.scheduler.framework import Plugin, Profile, View, Weighted
+from controlplane.scheduler.node_table import NodeTable
+from controlplane.scheduler.place import Placement, place
+from controlplane.scheduler.pod_class import PodClass
+from controlplane.scheduler.queue import Entry
+from tests.controlplane.scheduler.objects import Object, node, pod
+
+FIT = frozenset(("NodeResourcesFit",))
+
+
+def _set(cache: Cache, obj: Object, now: float = 0.0) -> None:
+    found = from_object(Pod, obj)
+    cache.set_pod(Key(found.metadata.namespace, found.metadata.name), found, now)
+
+
+def _gone(cache: Cache, name: str, now: float = 0.0) -> None:
+    cache.set_pod(Key("default", name), None, now)
+
+
+def _with_node(*nodes: Object) -> Cache:
+    cache = Cache(DEFAULT)
+    for one in nodes or (node("n"),):
+        cache.set_node(one["metadata"]["name"], from_object(Node, one), 0.0)
+    return cache
+
+
+def _pop(cache: Cache, now: float = 0.0) -> Entry:
+    entry = cache.pop(now)
+    assert entry is not None
+    return entry
+
+
+def _cpu(cache: Cache) -> int:
+    return int(cache.table.requested("cpu", cache.table.all_rows).sum())
+
+
+def test_assumed_pod_takes_its_room_at_once_and_once() -> None:
+    """7.2: assume in the cache."""
+    cache = _with_node()
+    _set(cache, pod("a", cpu="3"))
+    cache.assume(_pop(cache).pod, "n", 0.0)
+    assert _cpu(cache) == 3000
+    _set(cache, pod("a", cpu="3"))  # an older word of it
+    assert cache.pop(0.0) is None
+    _set(cache, pod("a", cpu="3", nodeName="n"))
+    assert _cpu(cache) == 3000
+    _gone(cache, "a")
+    assert _cpu(cache) == 0
+
+
+def test_binding_that_failed_gives_the_room_back() -> None:
+    """7.2: a failed bind un-assumes; the pod is tried again after its back-off."""
+    cache = _with_node()
+    _set(cache, pod("a", cpu="3"))
+    entry = _pop(cache)
+    cache.assume(entry.pod, "n", 0.0)
+    cache.forget(entry, 0.0, is_gone=False)
+    assert _cpu(cache) == 0
+    assert cache.pop(0.5) is None
+    assert _pop(cache, 1.0).pod.name == "a"
+
+
+def test_binding_that_failed_late_takes_nothing_back() -> None:
+    """The outcome was unknown, and the pod has its node after all."""
+    cache = _with_node()
+    _set(cache, pod("a", cpu="3"))
+    entry = _pop(cache)
+    cache.assume(entry.pod, "n", 0.0)
+    _set(cache, pod("a", cpu="3", nodeName="n"))
+    cache.forget(entry, 0.0, is_gone=False)
+    assert _cpu(cache) == 3000
+    assert cache.pop(10.0) is None
+
+
+def test_pod_that_went_while_it_was_bound_is_forgotten() -> None:
+    cache = _with_node()
+    _set(cache, pod("a", cpu="3"))
+    entry = _pop(cache)
+    cache.assume(entry.pod, "n", 0.0)
+    _gone(cache, "a")
+    cache.forget(entry, 0.0, is_gone=True)
+    assert _cpu(cache) == 0
+    assert cache.pop(100.0) is None
+
+
+def test_later_pod_of_the_name_is_another() -> None:
+    cache = _with_node()
+    _set(cache, pod("a", cpu="1", nodeName="n"))
+    other = pod("a", cpu="2")
+    other["metadata"]["uid"] = "another"
+    _set(cache, other)
+    assert _cpu(cache) == 0
+    assert _pop(cache).pod.uid == "another"
+
+
+@pytest.mark.parametrize("end", [{"phase": "Succeeded"}, {"phase": "Failed"}])
+def test_pod_that_has_ended_takes_nothing(end: Object) -> None:
+    cache = _with_node()
+    _set(cache, pod("a", cpu="1", nodeName="n"))
+    _set(cache, pod("a", cpu="1", nodeName="n", status=end))
+    assert _cpu(cache) == 0
+
+
+def test_pods_of_a_node_that_comes_later_are_counted() -> None:
+    cache = Cache(DEFAULT)
+    _set(cache, pod("a", cpu="1", nodeName="late"))
+    cache.set_node("late", from_object(Node, node("late")), 0.0)
+    assert _cpu(cache) == 1000
+    cache.set_node("late", None, 0.0)
+    cache.set_node("late", from_object(Node, node("late")), 0.0)
+    assert _cpu(cache) == 1000, "it comes back with its pods"
+
+
+def _rejected(cache: Cache, obj: Object) -> None:
+    _set(cache, obj)
+    entry = _pop(cache)
+    found = place(
+        cache.evaluations, cache.profile(entry.pod), entry.pod, cache.nominations, _NoDice()
+    )
+    assert not isinstance(found, Placement)
+    assert cache.rejected(entry, found.plugins, cache.event_count, 0.0)
+    assert cache.pop(20.0) is None
+
+
+class _NoDice:
+    def random(self) -> float:
+        raise AssertionError
+
+    def randrange(self, start: int, stop: int) -> int:
+        raise AssertionError
+
+    def getrandbits(self, k: int, /) -> int:
+        raise AssertionError
+
+
+_FULL = pod("full", {"app": "x"}, cpu="4", nodeName="n")
+_SELECTS = {"nodeSelector": {"disk": "ssd"}}
+_APART: Object = {
+    "affinity": {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "labelSelector": {"matchLabels": {"app": "x"}},
+                }
+            ]
+        }
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("waiting", "helps"),
+    [
+        (pod("w", cpu="1"), "full-ends"),
+        (pod("w", cpu="1"), "second-node"),
+        (pod("w", nodeSelector={"disk": "ssd"}), "label"),
+        (pod("w", **_APART), "full-ends"),
+    ],
+)
+def test_what_helps_a_rejected_pod_has_it_tried_again(waiting: Object, helps: str) -> None:
+    """7.1: queueing hints."""
+    cache = _with_node()
+    _set(cache, _FULL)
+    _rejected(cache, waiting)
+    if helps == "full-ends":
+        _gone(cache, "full", 20.0)
+    elif helps == "second-node":
+        cache.set_node("m", from_object(Node, node("m")), 20.0)
+    else:
+        cache.set_node("n", from_object(Node, node("n", {"disk": "ssd"})), 20.0)
+    assert _pop(cache, 20.0).pod.name == "w"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "happens"),
+    [
+        (pod("w", nodeSelector={"disk": "ssd"}), "full-ends"),
+        (pod("w", cpu="1"), "label"),
+        (pod("w", cpu="9"), "second-node"),
+        (pod("w", **_APART), "other-pod"),
+    ],
+)
+def test_what_cannot_help_changes_nothing(waiting: Object, happens: str) -> None:
+    """7.1: queueing hints."""
+    cache = _with_node()
+    _set(cache, _FULL)
+    _rejected(cache, waiting)
+    if happens == "full-ends":
+        _gone(cache, "full", 20.0)
+    elif happens == "second-node":
+        cache.set_node("m", from_object(Node, node("m")), 20.0)
+    elif happens == "other-pod":
+        _set(cache, pod("other", {"app": "y"}, nodeName="n"), 20.0)
+    else:
+        cache.set_node("n", from_object(Node, node("n", {"any": "label"})), 20.0)
+    assert cache.pop(20.0) is None
+
+
+def test_what_happened_while_it_was_tried_is_not_lost() -> None:
+    cache = _with_node()
+    _set(cache, pod("a", cpu="5"))
+    entry, events = _pop(cache), cache.event_count
+    cache.set_node("m", from_object(Node, node("m", allocatable={"cpu": "8"})), 0.0)
+    assert cache.rejected(entry, FIT, events, 0.0)
+    assert _pop(cache, 1.0).pod.name == "a"
+
+
+def test_who_goes_while_it_is_tried_does_not_come_back() -> None:
+    cache = _with_node()
+    _set(cache, pod("a", cpu="5"))
+    entry = _pop(cache)
+    _gone(cache, "a")
+    assert not cache.rejected(entry, FIT, cache.event_count, 0.0)
+    assert len(cache.queue) == 0
+
+
+def test_priority_is_that_of_the_class_where_the_pod_does_not_say() -> None:
+    """8.4, for pods that controllers make past admission."""
+    cache = _with_node()
+    classes = {
+        "high": PriorityClass(value=100, preemption_policy="Never"),
+        "usual": PriorityClass(value=5, global_default=True),
+    }
+    for name, one in classes.items():
+        cache.priorities.set(name, one)
+    for obj in (
+        pod("usual"),
+        pod("high", priorityClassName="high"),
+        pod("system", priorityClassName="system-node-critical"),
+        pod("said", priority=7),
+    ):
+        _set(cache, obj)
+    found = [_pop(cache).pod for _ in range(4)]
+    assert [(one.name, one.priority, one.is_preempting) for one in found] == [
+        ("system", 2_000_001_000, True),
+        ("high", 100, False),
+        ("said", 7, True),
+        ("usual", 5, True),
+    ]
+
+
+def test_kin_that_is_known_later_counts_when_the_pod_is_tried() -> None:
+    """7.5: default constraints; the watch of services may be behind that of pods."""
+    cache = _with_node()
+    _set(cache, pod("a", {"app": "x"}))
+    cache.kindred.set_service("default", "x", {"app": "x"})
+    spreads = _pop(cache).pod.kind.terms.spreads
+    assert {one.match.selector for one in spreads} == {from_labels({"app": "x"})}
+
+
+def test_nomination_in_the_status_is_believed() -> None:
+    """7.7: after a restart of the scheduler."""
+    cache = _with_node()
+    _set(cache, pod("a", cpu="1", status={"nominatedNodeName": "n"}))
+    assert cache.nominations.node_of("uid-a") == "n"
+    _set(cache, pod("a", cpu="1"))
+    assert cache.nominations.node_of("uid-a") == ""
+
+
+class _Broken(Plugin):
+    name = "Broken"
+
+    def filter(self, view: View) -> Any:
+        return view.everything(value=False)
+
+    def hint(self, pod: PodClass, event: Event, table: NodeTable) -> bool:
+        raise ZeroDivisionError
+
+
+def test_hint_that_fails_is_a_yes() -> None:
+    """A plug-in of somebody else's must not keep pods for ever."""
+    told: list[str] = []
+    profile = Profile([*DEFAULT_PLUGINS, Weighted(_Broken())])
+    cache = Cache(
+        Configuration({"default-scheduler": profile}), lambda name, error: told.append(name)
+    )
+    cache.set_node("n", from_object(Node, node("n")), 0.0)
+    _rejected(cache, pod("a"))
+    cache.set_node("m", from_object(Node, node("m")), 20.0)
+    assert told == ["Broken"]
+    assert _pop(cache, 20.0).pod.name == "a"
+
+
+_STEPS = st.sampled_from(
+    (
+        *("create", "bound", "elsewhere", "end", "go", "mark"),
+        *("attempt", "attempt", "fail", "fail_for_good", "add_node", "lose_node"),
+    )
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(_STEPS, st.integers(0, 3)), max_size=40))
+def test_room_taken_is_that_of_the_pods_that_have_it(steps: list[tuple[str, int]]) -> None:
+    """Whatever is told in whatever order: no pod counts twice, none is forgotten or kept."""
+    world = _World()
+    for step, number in steps:
+        world.now += 5.0
+        getattr(world, step)(f"p{number}")
+        _check(world.cache)
+
+
+class _World:
+    """What may be told or done; a step is a method."""
+
+    def __init__(self) -> None:
+        self.cache = _with_node(node("n", allocatable={"cpu": "1000"}))
+        self.now = 0.0
+        self._trying: dict[str, Entry] = {}
+
+    def create(self, name: str) -> None:
+        _set(self.cache, pod(name, cpu="1"), self.now)
+
+    def bound(self, name: str) -> None:
+        _set(self.cache, pod(name, cpu="1", nodeName="n"), self.now)
+
+    def elsewhere(self, name: str) -> None:
+        _set(self.cache, pod(name, cpu="1", nodeName="m"), self.now)
+
+    def end(self, name: str) -> None:
+        _set(self.cache, pod(name, cpu="1", status={"phase": "Succeeded"}), self.now)
+
+    def mark(self, name: str) -> None:
+        obj = pod(name, cpu="1")
+        obj["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
+        _set(self.cache, obj, self.now)
+
+    def go(self, name: str) -> None:
+        _gone(self.cache, name, self.now)
+
+    def attempt(self, name: str) -> None:
+        entry = self.cache.pop(self.now)
+        if entry is not None:
+            self.cache.assume(entry.pod, "n", self.now)
+            self._trying[entry.pod.name] = entry
+
+    def fail(self, name: str) -> None:
+        entry = self._trying.pop(name, None)
+        if entry is not None:
+            self.cache.forget(entry, self.now, is_gone=False)
+
+    def fail_for_good(self, name: str) -> None:
+        entry = self._trying.pop(name, None)
+        if entry is not None:
+            self.cache.forget(entry, self.now, is_gone=True)
+
+    def add_node(self, name: str) -> None:
+        self.cache.set_node("m", from_object(Node, node("m")), self.now)
+
+    def lose_node(self, name: str) -> None:
+        self.cache.set_node("m", None, self.now)
+
+
+def _check(cache: Cache) -> None:
+    table = cache.table
+    for name, row in table.rows.items():
+        count = sum(table.pod(f"uid-p{n}") in table.pods[row].values() for n in range(4))
+        assert count == len(table.pods[row]), name
+        assert int(table.requested("cpu", table.all_rows)[row]) == 1000 * count
+    for n in range(4):
+        waits = cache.queue.get(f"uid-p{n}") is not None
+        assert not (waits and table.pod(f"uid-p{n}")), "who has a node does not wait for one"
