@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 # A connection on which nothing comes is let go, or it would keep the server from ending.
 _IDLE_SECONDS = 5.0
+# How soon it sees that it was told to end.
+_POLL_SECONDS = 0.05
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -52,7 +54,7 @@ def main() -> int:
     port = int(os.environ.get("PORT", "8080"))
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     with _Server((address, port), _Answer) as server:
-        serving = threading.Thread(target=server.serve_forever)
+        serving = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,))
         serving.start()
         print(f"serving on {address}:{port}", file=sys.stderr, flush=True)  # noqa: T201
         signal.sigwait((signal.SIGTERM, signal.SIGINT))

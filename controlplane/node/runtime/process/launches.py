@@ -55,7 +55,7 @@ def launch(
             raise _refused("a command, a path or a variable holds a NUL character")
     user, group = _user(config, image, pod, node)
     taken = {mount.container_path for mount in config.mounts}
-    shown = [mount for mount in files if mount.container_path not in taken] if pod.has_root else []
+    shown = [mount for mount in files if mount.container_path not in taken]
     bounds = config.resources
     return Launch(
         command=command,

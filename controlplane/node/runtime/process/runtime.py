@@ -43,7 +43,8 @@ _KILLED_SECONDS = 60.0
 # A command that has ended, while something it has started keeps its output open.
 _OUTPUT_SECONDS = 1.0
 _HOST_FOLDERS = ("/usr/", "/opt/", "/bin/", "/lib/")
-_POD_FILES = ("hosts", "hostname", "resolv.conf")
+_RESOLV_CONF = "resolv.conf"
+_POD_FILES = ("hosts", "hostname", _RESOLV_CONF)
 
 _T = TypeVar("_T")
 
@@ -87,12 +88,12 @@ class ProcessRuntime:
                     tasks.create_task(pod.attach())
             self._is_attached = True
 
-    async def _on_disk(self, work: Callable[[], _T]) -> _T:
+    async def _on_disk(self, work: Callable[[], _T], reason: str = "RuntimeNotReady") -> _T:
         try:
             return await asyncio.to_thread(work)
         except OSError as error:
-            told = f"the runtime cannot write its files below {self._folders.root}: {error}"
-            raise RefusedError("RuntimeNotReady", told) from error
+            told = f"the runtime cannot use its files below {self._folders.root}: {error}"
+            raise RefusedError(reason, told) from error
 
     async def _ready(self) -> Abilities:
         await self._attached()
@@ -121,7 +122,9 @@ class ProcessRuntime:
         )
         refuse_sysctls(config, made)
         record = SandboxRecord(config=config, created_at=time.time(), pod=made)
-        await self._on_disk(lambda: self._folders.create_sandbox(sandbox_id, record))
+        await self._on_disk(
+            lambda: self._folders.create_sandbox(sandbox_id, record), "CreatePodSandboxError"
+        )
         pod = Pod(self._folders, sandbox_id, record, self._change.set)
         # From now on it is told of: whatever fails, it can be removed.
         self._pods[sandbox_id] = pod
@@ -164,27 +167,15 @@ class ProcessRuntime:
         folder = self._folders.sandbox(sandbox_id)
         sandbox, made = pod.record.config, pod.record.pod
 
-        def create() -> str:
-            files = [
-                Mount(container_path=f"/etc/{name}", host_path=str(folder / name))
-                for name in _POD_FILES
-                if (folder / name).exists()
-            ]
-            if made.has_root and not any(each.host_path.endswith("resolv.conf") for each in files):
-                files += _host_file("/etc/resolv.conf")
-            for mount in config.mounts:
-                if not Path(mount.host_path).exists():
-                    told = (
-                        f"{mount.host_path}, to be mounted at {mount.container_path}, is not there"
-                    )
-                    raise RefusedError("CreateContainerError", told)
-            made_launch = launch(config, sandbox, made, image, self._node, files)
-            self._folders.create_container(sandbox_id, container_id, record, made_launch)
-            return container_id
+        def create() -> None:
+            _find_mounts(config)
+            files = _pod_files(folder) if made.has_namespaces else []
+            how = launch(config, sandbox, made, image, self._node, files)
+            self._folders.create_container(sandbox_id, container_id, record, how)
 
         container_id = secrets.token_hex(32)
         record = ContainerRecord(config=config, created_at=time.time(), image_id=image.id)
-        await self._on_disk(create)
+        await self._on_disk(create, "CreateContainerError")
         pod.add(container_id, record)
         self._change.set()
         return container_id
@@ -327,12 +318,27 @@ class ProcessRuntime:
         self._change.clear()
 
 
-def _host_file(path: str) -> list[Mount]:
-    """One that programs read at that path, wherever it lies."""
-    real = Path(path).resolve()
-    if not real.exists():
-        return []
-    return [Mount(container_path=path, host_path=str(real), is_read_only=True)]
+def _find_mounts(config: ContainerConfig) -> None:
+    for mount in config.mounts:
+        if not Path(mount.host_path).exists():
+            told = f"{mount.host_path}, to be mounted at {mount.container_path}, is not there"
+            raise RefusedError("CreateContainerError", told)
+
+
+def _pod_files(folder: Path) -> list[Mount]:
+    """What a container sees in /etc of its pod's own; names are looked up as the host does it,
+    where the pod says nothing else."""
+    found = {name: folder / name for name in _POD_FILES if (folder / name).exists()}
+    if _RESOLV_CONF not in found and Path("/etc", _RESOLV_CONF).exists():
+        found[_RESOLV_CONF] = Path("/etc", _RESOLV_CONF).resolve()
+    return [
+        Mount(
+            container_path=f"/etc/{name}",
+            host_path=str(path),
+            is_read_only=not path.is_relative_to(folder),
+        )
+        for name, path in found.items()
+    ]
 
 
 def _binds() -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -43,7 +44,7 @@ class Zygote:
             found = await self._hello()
             if found is not None and (found.version, found.most) != (zygote.VERSION, self._most):
                 # Pods that it started go on without it.
-                await self._ask({"op": "quit"})
+                await self.quit()
                 found = None
             if found is None:
                 await self._start()
@@ -59,6 +60,11 @@ class Zygote:
             await self._ask(request)
         except (EOFError, OSError) as error:
             raise RefusedError("RunPodSandbox", f"the zygote has ended: {error}") from error
+
+    async def quit(self) -> None:
+        """End it; pods go on. The next pod starts another."""
+        with suppress(RefusedError, EOFError, OSError):
+            await self._ask({"op": "quit"})
 
     async def _hello(self) -> Abilities | None:
         try:

@@ -14,7 +14,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 # How often a tree is looked at anew while it is killed: each time all that was seen is stopped
 # first, so that only what was made in between is new.
-_ROUNDS_MAX = 1000
+_ROUNDS_MAX = 300
 
 
 class Spent(NamedTuple):

@@ -21,8 +21,9 @@ _LINKS_OR_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = (
     *("alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "group"),
     *("host.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime"),
-    *("magic", "mime.types", "nsswitch.conf", "os-release", "passwd", "pki", "profile"),
-    *("protocols", "python3", "python3.11", "services", "shells", "ssl", "terminfo", "timezone"),
+    *("magic", "mime.types", "nsswitch.conf", "os-release", "passwd", "pki/ca-trust"),
+    *("profile", "protocols", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo"),
+    "timezone",
 )
 _FOLDERS = (
     *("dev", "etc", "home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var"),
@@ -119,7 +120,7 @@ def _show_programs(root: Path) -> None:
         _show(root, f"/{name}")
     for name in _ETC:
         source = Path("/etc", name)
-        if source.is_symlink():
+        if source.is_symlink() and "/" not in name:
             (root / "etc" / name).symlink_to(source.readlink())
         elif source.exists():
             _show(root, str(source))

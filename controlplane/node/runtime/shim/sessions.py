@@ -87,7 +87,7 @@ class Sessions:
         """Give a client what the container writes from now on. Raises OSError."""
         assert container.output is not None
         launch = container.launch
-        given = [os.dup(container.stdin)] if stdin and container.stdin >= 0 else []
+        given = [self._stdin_of(container)] if stdin and container.stdin >= 0 else []
         streams: tuple[Stream, ...] = ("stdout",) if launch.has_tty else ("stdout", "stderr")
         pipes: dict[Stream, int] = {}
         for stream in streams:
@@ -103,6 +103,14 @@ class Sessions:
         container.output.attachments[id(connection)] = Attachment(pipes, leave)
         has_stdin = len(given) > len(streams)
         connection.answer({"has_stdin": has_stdin, "has_tty": launch.has_tty}, given)
+
+    def _stdin_of(self, container: Container) -> int:
+        """For a client. Where the first is to be the only one, nobody else keeps it: when that
+        client closes it, or leaves, the container reads its end."""
+        if container.launch.closes_stdin_once:
+            given, container.stdin = container.stdin, -1
+            return given
+        return os.dup(container.stdin)
 
     def linger(self, attachments: list[Attachment]) -> None:
         """Of a container that has ended: they are given the rest as far as they read on."""
@@ -130,13 +138,10 @@ class Sessions:
     def left(self, connection: Connection) -> None:
         """A client has hung up."""
         container = self._attached.pop(connection, None)
-        if container is not None:
-            if container.output is not None:
-                attachment = container.output.attachments.pop(id(connection), None)
-                if attachment is not None:
-                    attachment.close()
-            if container.launch.closes_stdin_once and container not in self._attached.values():
-                container.close_stdin()
+        if container is not None and container.output is not None:
+            attachment = container.output.attachments.pop(id(connection), None)
+            if attachment is not None:
+                attachment.close()
         for executed in self._executed:
             if executed.connection is connection:
                 self._kill(executed.command)

@@ -42,6 +42,8 @@ from controlplane.node.runtime.shim.sessions import Sessions
 _CONNECTIONS_MAX = 512
 _WATCH_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
+# How often it looks whether its folder is still there: without, nobody could ever find it.
+_FOLDER_SECONDS = 30.0
 
 
 class Shim:
@@ -56,7 +58,9 @@ class Shim:
         self._statuses: dict[int, int] = {}
         self._unwritten: set[str] = set()
         self._terminating: list[Connection] = []
+        self._is_terminating = False
         self._is_ending = False
+        self._looks_at = time.monotonic() + _FOLDER_SECONDS
         self._sessions = Sessions(pod)
         self._furnish()
         self._wakes, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -111,16 +115,15 @@ class Shim:
         for command in self._commands():
             if command.report >= 0:
                 poll.register(command.report, select.POLLIN)
-        seconds = self._seconds_to_wait(now)
-        milliseconds = None if seconds is None else int(seconds * 1000) + 1
+        milliseconds = int(self._seconds_to_wait(now) * 1000) + 1
         return {descriptor for descriptor, _ in poll.poll(milliseconds)}
 
     def _commands(self) -> list[Command]:
         own = [c.command for c in self._containers.values() if c.command is not None]
         return own + self._sessions.commands()
 
-    def _seconds_to_wait(self, now: float) -> float | None:
-        waits = []
+    def _seconds_to_wait(self, now: float) -> float:
+        waits = [_FOLDER_SECONDS]
         for container in self._containers.values():
             if container.is_watched:
                 waits.append(_WATCH_SECONDS)
@@ -130,7 +133,7 @@ class Shim:
                 waits.append(_RETRY_SECONDS)
         if self._unwritten:
             waits.append(_RETRY_SECONDS)
-        return min(waits, default=None)
+        return min(waits)
 
     def _accept(self) -> None:
         while True:
@@ -171,9 +174,7 @@ class Shim:
                 running = (c for c in self._containers.values() if c.is_running)
                 connection.answer({container.id: list(container.spent()) for container in running})
             case {"op": "terminate"}:
-                self._terminating.append(connection)
-                for container in self._containers.values():
-                    container.kill()
+                self._terminate(connection)
             case _:
                 raise RequestError("Unknown", f"unknown request {request.get('op')!r}")
 
@@ -205,7 +206,7 @@ class Shim:
         return container
 
     def _start(self, name: str, connection: Connection) -> None:
-        if self._terminating:
+        if self._is_terminating:
             raise RequestError("NotRunning", "the pod is being stopped")
         container = self._containers.get(name)
         if container is None:
@@ -305,7 +306,7 @@ class Shim:
         assert container.command is not None
         if container.deadline:  # it was told to stop before it was there to be told
             processes.send_signal(container.command.pid, container.launch.stop_signal)
-        if self._terminating:
+        if self._is_terminating:
             container.kill()
         self._publish(container)
         self._happened(container.id)
@@ -364,6 +365,10 @@ class Shim:
                 container.watch()
         for name in sorted(self._unwritten):
             self._write(self._containers[name])
+        if now >= self._looks_at:
+            self._looks_at = now + _FOLDER_SECONDS
+            if not Path(records.SHIM).exists():
+                self._terminate()
 
     def _hang_up(self) -> None:
         """Let go of connections that the other side has closed."""
@@ -375,8 +380,14 @@ class Shim:
             self._sessions.left(connection)
             connection.close()
 
+    def _terminate(self, *asked_by: Connection) -> None:
+        self._is_terminating = True
+        self._terminating.extend(asked_by)
+        for container in self._containers.values():
+            container.kill()
+
     def _finish(self) -> None:
-        if self._terminating and not any(c.is_running for c in self._containers.values()):
+        if self._is_terminating and not any(c.is_running for c in self._containers.values()):
             for connection in self._terminating:
                 connection.answer({})
             self._is_ending = True

@@ -30,6 +30,7 @@ NOT_RUN_CODE = 126
 _NICE_STEP = 1.25
 _CORE_SHARES = 1024
 _NICE_MAX = 19
+_SPARE_PROCESSES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,7 @@ def run(where: Surroundings, command: list[str], stdio: Stdio, report_to: int) -
     report = Report(report_to)
     try:
         _reset_signals()
-        with suppress(OSError):
-            where.group.join()  # the shim's bounds hold, where a group's do not
+        where.group.join()
         _take_bounds(where)
         if where.pod.has_namespaces:
             _usher(where, command, stdio, report)
@@ -247,8 +247,11 @@ def _drop_rights(where: Surroundings) -> None:
         syscalls.bound_capabilities(frozenset(launch.capabilities))
     if not launch.is_privileged:
         syscalls.forbid_new_privileges()
-    if launch.pids and "pids" not in where.bounded and where.pod.has_user_namespace:
-        identity.bound_processes(launch.pids)
+    if launch.pids and "pids" not in where.bounded:
+        # In a user namespace of its own only its own processes count, otherwise all of the user:
+        # there this only keeps a bomb small until the shim has seen it.
+        spare = 0 if where.pod.has_user_namespace else _SPARE_PROCESSES
+        identity.bound_processes(launch.pids + spare)
     if not where.pod.has_user_namespace:
         identity.become(launch.user, launch.group, launch.supplemental_groups)
 

@@ -40,6 +40,7 @@ VERSION = 1
 _REQUEST_SECONDS = 5.0
 _NODE_GROUP = "keelson"
 _OOM_SCORE_ADJ = -998
+_FOLDER_SECONDS = 30.0
 
 
 class Knowledge(NamedTuple):
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     """`ROOT LEVEL`: serve until told to end. 1: another zygote serves already."""
     folder, most = Path(arguments[0]), isolation.LEVELS[isolation.LEVELS.index(arguments[1])]
     os.chdir(folder)
+    os.umask(0o022)
     lock = os.open(records.ZYGOTE_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,7 +91,9 @@ class _Zygote:
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         listening = self._listener.fileno()
         while not self._is_ending:
-            ready = set(select.select([listening, read], [], [])[0])
+            ready = set(select.select([listening, read], [], [], _FOLDER_SECONDS)[0])
+            if not ready and not Path(records.ZYGOTE_SOCKET).exists():
+                return  # its folder was removed: nobody could ever ask it
             if read in ready:
                 os.read(read, 4096)
                 self._bury()
