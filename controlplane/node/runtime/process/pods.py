@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -68,10 +68,10 @@ class Pod:
                 # It lives, and only let go of a listener that was too slow; or is just ending.
                 await asyncio.sleep(_LOST_SECONDS)
         self.is_ready = False
-        await asyncio.to_thread(self._bury)
-        self._containers = {
-            name: (record, _lost(state)) for name, (record, state) in self._containers.items()
-        }
+        known = {name: state for name, (_, state) in self._containers.items()}
+        for name, state in (await asyncio.to_thread(self._bury, known)).items():
+            if name in self._containers:  # it may have been removed meanwhile
+                self._containers[name] = (self._containers[name][0], state)
         self._has_states.set()
         self._changed()
 
@@ -95,16 +95,24 @@ class Pod:
             and processes.start_ticks(identity.pid) == identity.start_ticks
         )
 
-    def _bury(self) -> None:
-        """The shim is gone: whatever it left behind goes too. Blocks."""
+    def _bury(self, known: Mapping[str, State]) -> dict[str, State]:
+        """The shim is gone: whatever it left behind goes too, and its containers have ended.
+
+        known  states that it has told; it may have written down later ones
+        Blocks.
+        """
         if not self.record.pod.has_namespaces:
             processes.kill_marked(records.MARKER, self.id)
         with suppress(OSError):  # somebody else's are in it
-            remove_groups(self.record.pod.cgroups, self._containers)
-        for name, (_, state) in self._folders.containers(self.id).items():
-            if _lost(state) is not state:
+            remove_groups(self.record.pod.cgroups, known)
+        ends = {}
+        for name, (_, written) in self._folders.containers(self.id).items():
+            latest = max(known.get(name, written), written, key=_progress)
+            ends[name] = _lost(latest)
+            if ends[name] != written:
                 with suppress(OSError):  # the next agent finds it out again
-                    self._folders.write_state(self.id, name, _lost(state))
+                    self._folders.write_state(self.id, name, ends[name])
+        return ends
 
     def apply(self, container_id: str, told: wire.Message) -> None:
         """What the shim has said of a container."""

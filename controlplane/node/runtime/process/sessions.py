@@ -120,7 +120,10 @@ class ShimSession:
         for pipe in self._pipes:
             pipe.close()
         if self.stdin is not None:
-            self.stdin.transport.abort()
+            transport = self.stdin.transport
+            # One that is closed already must not be aborted, but for what it still has to write.
+            if not transport.is_closing() or transport.get_write_buffer_size():
+                transport.abort()
         if self._terminal >= 0:
             os.close(self._terminal)
             self._terminal = -1

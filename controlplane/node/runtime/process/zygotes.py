@@ -24,6 +24,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a zygote says of itself and its machine."""
 
     version: int
+    pid: int
     most: str
     isolation: str
     has_user_namespace: bool

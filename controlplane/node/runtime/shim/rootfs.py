@@ -8,6 +8,7 @@ Mounts that the pod asks for are made only after the new root was entered: whate
 paths meet lead to places inside.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -190,6 +191,8 @@ def _place(target: str, tree: int, *, may_write: bool) -> None:
 
 def _cover(folder: Path, target: Path, is_folder: bool) -> None:
     """Show everything of a folder anew in a folder of our own, and the way to `target` besides."""
+    if folder == Path("/"):
+        raise FileNotFoundError(errno.ENOENT, "this node has no place to mount it", str(target))
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     shown = [
         (entry.path, entry.is_dir(), syscalls.copy_mount(entry.path, is_read_only=False))

@@ -82,9 +82,8 @@ def run(where: Surroundings, command: list[str], stdio: Stdio, report_to: int) -
     report = Report(report_to)
     try:
         _reset_signals()
-        where.group.join()
-        _take_bounds(where)
         if where.pod.has_namespaces:
+            _take_bounds(where)
             _usher(where, command, stdio, report)
         else:
             _keep(where, command, stdio, report)
@@ -108,7 +107,8 @@ def _reset_signals() -> None:
 
 
 def _take_bounds(where: Surroundings) -> None:
-    """What is bounded by the process itself, where the control group does not do it."""
+    """By its control group, and by the process itself what the group does not do."""
+    where.group.join()
     launch = where.launch
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(launch.oom_score_adj))
@@ -195,6 +195,7 @@ def _keep(where: Surroundings, command: list[str], stdio: Stdio, report: Report)
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _take_bounds(where)  # the keeper is none of the container
         _become(where, command, stdio, report, keeper)
     report.pid(pid)
     for descriptor in range(3):
@@ -222,7 +223,6 @@ def _become(
     where: Surroundings, command: list[str], stdio: Stdio, report: Report, keeper: int = 0
 ) -> NoReturn:
     """The last steps, in the process that becomes the program."""
-    launch = where.launch
     try:
         _take_stdio(stdio)
         _drop_rights(where)
@@ -232,7 +232,7 @@ def _become(
             if os.getppid() != keeper:
                 os._exit(128 + signal.SIGKILL)
         _enter_working_folder(where)
-        _execute(command, launch.environment)
+        _execute(command, where.launch.environment)
     except FileNotFoundError as error:
         report.failed(NOT_FOUND_CODE, _told(error))
         os._exit(NOT_FOUND_CODE)

@@ -5,7 +5,7 @@ fork at all. It adopts whatever a dead shim leaves behind, and kills it. Shims o
 another zygote takes its place whenever the agent finds none.
 
 Requests on `zygote.sock`, one a connection (`wire.py`):
-    {"op": "hello"}                     -> {"ok": {version, isolation, …}}
+    {"op": "hello"}                     -> {"ok": {version, pid, isolation, …}}
     {"op": "run", "pod": Pod, "folder": …}   the answer is the shim's: {"ok": {pid}}
     {"op": "quit"}                      end, so that a newer one can start
 """
@@ -145,6 +145,7 @@ class _Zygote:
         level, has_user_namespace = self._knows.isolated
         return {
             "version": VERSION,
+            "pid": os.getpid(),
             "most": self._knows.most,
             "isolation": level,
             "has_user_namespace": has_user_namespace,
