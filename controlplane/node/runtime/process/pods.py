@@ -103,10 +103,11 @@ class Pod:
         """
         if not self.record.pod.has_namespaces:
             processes.kill_marked(records.MARKER, self.id)
-        with suppress(OSError):  # somebody else's are in it
-            remove_groups(self.record.pod.cgroups, known)
         ends = {}
-        for name, (_, written) in self._folders.containers(self.id).items():
+        written_down = self._folders.containers(self.id)
+        with suppress(OSError):  # somebody else's are in it
+            remove_groups(self.record.pod.cgroups, known.keys() | written_down.keys())
+        for name, (_, written) in written_down.items():
             latest = max(known.get(name, written), written, key=_progress)
             ends[name] = _lost(latest)
             if ends[name] != written:

@@ -19,7 +19,7 @@ from controlplane.node.runtime.interface import (
 )
 from controlplane.node.runtime.process import ProcessRuntime
 from controlplane.node.runtime.process.zygotes import Zygote
-from controlplane.node.runtime.shim import processes
+from controlplane.node.runtime.shim import processes, records
 from controlplane.node.runtime.shim.isolation import Isolation
 
 MARK = "KEELSON_TEST"
@@ -112,6 +112,10 @@ class Machine:
         marked = processes.marked(MARK, self.mark)
         return [pid for pid in marked if processes.is_alive(pid)]
 
+    def folders(self) -> list[Path]:
+        """Of its pods."""
+        return list((self.root / "run" / records.SANDBOXES).iterdir())
+
     async def clear(self) -> None:
         for sandbox in await self.runtime.list_sandboxes():
             await self.runtime.remove_sandbox(sandbox.id)
@@ -119,8 +123,9 @@ class Machine:
 
 
 async def until(condition: Callable[[], bool]) -> None:
+    """For what nobody tells of: processes that are gone, files that were written."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,22 +131,27 @@ async def test_an_agent_that_is_killed_while_it_asks_leaves_whole_pods(machine: 
     shutil.rmtree(folder / "broken")
 
 
+@contextlib.contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], check=True)
+    try:
+        (folder / "ballast").write_bytes(bytes(64 * 1024))
+        yield
+        assert [each.name for each in folder.iterdir()] == ["ballast"]
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 async def test_a_full_disk_refuses_and_leaves_nothing_half_done(machine: Machine) -> None:
     if os.geteuid() != 0:
         pytest.skip("a small disk is mounted by root only")
-    small = machine.root / "run" / records.SANDBOXES
     sandbox = await machine.sandbox()
     container = await machine.start(sandbox, *SLEEP)
-    shown = small / sandbox / records.CONTAINERS
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(shown)], check=True)
-    try:
-        (shown / "ballast").write_bytes(bytes(64 * 1024))
+    folder = machine.root / "run" / records.SANDBOXES / sandbox / records.CONTAINERS
+    with full_disk(folder):
         refused = await refusal(machine.create(sandbox, *SLEEP))
         assert refused.reason == "CreateContainerError"
         assert "No space left on device" in refused.message
-        assert [each.name for each in shown.iterdir()] == ["ballast"]
-    finally:
-        subprocess.run(["umount", str(shown)], check=True)
     assert (await machine.runtime.exec_sync(container, ("true",), 60.0)).exit_code == 0
 
 
