@@ -89,12 +89,14 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu_shares    1024 a requested core
     cpu_nanocores what it may use at most
+    oom_score_adj who is killed first when the machine has no memory left: -1000 … 1000
     """
 
     cpu_shares: int = 0
     cpu_nanocores: int = 0
     memory_bytes: int = 0
     pids: int = 0
+    oom_score_adj: int = 0
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):

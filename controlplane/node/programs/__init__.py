@@ -1,0 +1,1 @@
+"""Programs that the small images of the embedded runtime run. Standard library only."""

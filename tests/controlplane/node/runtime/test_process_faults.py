@@ -1,0 +1,190 @@
+"""kill -9 to whatever runs pods, full disks, clocks: nothing is lost that was told, and nothing is
+left behind."""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controlplane.node.runtime.interface import RefusedError
+from controlplane.node.runtime.process.zygotes import Zygote
+from controlplane.node.runtime.shim import processes, records
+from controlplane.node.runtime.shim.records import ShimIdentity
+from tests.controlplane.node.runtime.conftest import Machine, refusal, until
+
+SLEEP = ("sleep", "1000")
+# Two that have left their parents behind, one of them without the mark in its environment.
+DAEMONS = (
+    *("sh", "-c"),
+    "(setsid sh -c 'sleep 1000 & exec env -i sleep 1000' &); sleep 0.1; echo up; exec sleep 1000",
+)
+
+
+def shim_of(machine: Machine, sandbox_id: str) -> int:
+    path = machine.root / "run" / records.SANDBOXES / sandbox_id / records.SHIM
+    identity = records.read(ShimIdentity, path)
+    assert identity is not None
+    return identity.pid
+
+
+async def zygote_of(machine: Machine) -> int:
+    return (await Zygote(machine.root / "run", machine.isolation).abilities()).pid
+
+
+async def test_pods_outlive_the_zygote(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *SLEEP)
+    os.kill(await zygote_of(machine), signal.SIGKILL)
+    assert (await machine.runtime.exec_sync(container, ("true",), 60.0)).exit_code == 0
+    other = await machine.sandbox()
+    assert (await machine.run(other, "true"))[0].exit_code == 0
+    await machine.runtime.stop_container(container, 0.0)
+    assert (await machine.container(container)).exit_code == 137
+
+
+async def test_a_killed_shim_is_told_and_nothing_is_left(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *DAEMONS)
+    ended, _ = await machine.run(sandbox, "sh", "-c", "exit 3")
+    await machine.has_said(container, "up")
+    below = processes.descendants(shim_of(machine, sandbox))
+    os.kill(shim_of(machine, sandbox), signal.SIGKILL)
+    killed = await machine.ended(container)
+    assert (killed.exit_code, killed.reason) == (137, "Error")
+    assert (await machine.container(ended.id)).exit_code == 3
+    await until(lambda: not any(map(processes.is_alive, below)))
+    [told] = await machine.runtime.list_sandboxes()
+    assert not told.is_ready
+    refused = await refusal(machine.runtime.exec_sync(container, ("true",), 5.0))
+    assert refused.reason == "NotRunning"
+    await machine.runtime.remove_container(container)
+    await machine.runtime.remove_sandbox(sandbox)
+
+
+async def test_a_shim_that_was_killed_without_an_agent_is_found_out(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *DAEMONS)
+    await machine.has_said(container, "up")
+    below = processes.descendants(shim_of(machine, sandbox))
+    await machine.runtime.close()
+    os.kill(await zygote_of(machine), signal.SIGKILL)
+    os.kill(shim_of(machine, sandbox), signal.SIGKILL)
+    machine.runtime = machine.another()
+    killed = await machine.ended(container)
+    assert (killed.exit_code, killed.reason) == (137, "Error")
+    await until(lambda: not any(map(processes.is_alive, below)))
+    # What it said is what every later agent says.
+    again = machine.another()
+    [told] = await again.list_containers()
+    assert told.finished_at == killed.finished_at
+    await again.close()
+
+
+async def test_a_shim_of_another_start_of_the_machine_is_nobody(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *SLEEP)
+    pid = shim_of(machine, sandbox)
+    await machine.runtime.close()
+    path = machine.root / "run" / records.SANDBOXES / sandbox / records.SHIM
+    identity = ShimIdentity(pid=os.getpid(), start_ticks=1, boot="another")
+    records.write(path, records.encode(identity))
+    os.kill(pid, signal.SIGKILL)
+    machine.runtime = machine.another()
+    assert (await machine.ended(container)).exit_code == 137
+    await machine.runtime.remove_sandbox(sandbox)  # and whoever has that number lives
+
+
+async def test_a_shim_that_hangs_can_be_removed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.node.runtime.process.pods._FIRST_STATES_SECONDS", 0.2)
+    monkeypatch.setattr("controlplane.node.runtime.process.pods._END_SECONDS", 0.5)
+    sandbox = await machine.sandbox()
+    await machine.start(sandbox, *SLEEP)
+    os.kill(shim_of(machine, sandbox), signal.SIGSTOP)
+    await machine.runtime.remove_sandbox(sandbox)
+    await until(lambda: not machine.left())
+
+
+async def test_an_agent_that_is_killed_while_it_asks_leaves_whole_pods(machine: Machine) -> None:
+    """Half-made folders are cleared away; what was made is found."""
+    sandbox = await machine.sandbox()
+    folder = machine.root / "run" / records.SANDBOXES
+    await machine.runtime.close()
+    (folder / "half.new").mkdir()
+    (folder / sandbox / records.CONTAINERS / "half.new").mkdir()
+    (folder / sandbox / records.CONTAINERS / "dead.gone").mkdir()
+    (folder / "broken").mkdir()
+    (folder / "broken" / records.CONFIG).write_text("{")
+    machine.runtime = machine.another()
+    [told] = await machine.runtime.list_sandboxes()
+    assert (told.id, told.is_ready) == (sandbox, True)
+    assert not (folder / "half.new").exists()
+    assert list((folder / sandbox / records.CONTAINERS).iterdir()) == []
+    shutil.rmtree(folder / "broken")
+
+
+@contextlib.contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], check=True)
+    try:
+        (folder / "ballast").write_bytes(bytes(64 * 1024))
+        yield
+        assert [each.name for each in folder.iterdir()] == ["ballast"]
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_full_disk_refuses_and_leaves_nothing_half_done(machine: Machine) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a small disk is mounted by root only")
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *SLEEP)
+    folder = machine.root / "run" / records.SANDBOXES / sandbox / records.CONTAINERS
+    with full_disk(folder):
+        refused = await refusal(machine.create(sandbox, *SLEEP))
+        assert refused.reason == "CreateContainerError"
+        assert "No space left on device" in refused.message
+    assert (await machine.runtime.exec_sync(container, ("true",), 60.0)).exit_code == 0
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whatever_is_killed_nothing_is_left(machine: Machine, seed: int) -> None:
+    dice = random.Random(seed)
+    sandboxes = [await machine.sandbox() for _ in range(3)]
+
+    async def disturb(sandbox: str) -> None:
+        for _ in range(4):
+            with contextlib.suppress(RefusedError, TimeoutError):
+                container = await machine.start(sandbox, *DAEMONS)
+                doing = dice.choice(["stop", "exec", "remove", "shim", "zygote", "agent"])
+                if doing == "stop":
+                    await machine.runtime.stop_container(container, 0.0)
+                elif doing == "exec":
+                    await machine.runtime.exec_sync(container, SLEEP, 0.05)
+                elif doing == "remove":
+                    await machine.runtime.remove_container(container)
+                elif doing == "shim":
+                    processes.send_signal(shim_of(machine, sandbox), signal.SIGKILL)
+                elif doing == "zygote":
+                    processes.send_signal(await zygote_of(machine), signal.SIGKILL)
+                else:
+                    machine.runtime, old = machine.another(), machine.runtime
+                    await old.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        for sandbox in sandboxes:
+            tasks.create_task(disturb(sandbox))
+    known = {each.id for each in await machine.runtime.list_sandboxes()}
+    assert known == set(sandboxes)
+    for sandbox in sandboxes:
+        await machine.runtime.remove_sandbox(sandbox)
+    await until(lambda: not machine.left())
+    assert await machine.runtime.list_containers() == []
