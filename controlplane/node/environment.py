@@ -14,7 +14,7 @@ import msgspec
 
 from controlplane.api.resource import Object
 from controlplane.api.types.core_v1 import Container as Spec
-from controlplane.api.types.core_v1 import EnvFromSource, EnvVar, Pod, Service
+from controlplane.api.types.core_v1 import EnvFromSource, EnvVar, EphemeralContainer, Pod, Service
 from controlplane.node.field_values import FieldError, field_value, resource_value
 
 Kind = Literal["configmap", "secret"]
@@ -51,7 +51,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     allocatable: Mapping[str, str] = {}
 
 
-def references(spec: Spec) -> list[Reference]:
+def references(spec: Spec | EphemeralContainer) -> list[Reference]:
     """The objects that the environment of a container needs, or may need."""
     found: dict[Reference, None] = {}
     for source in spec.env_from:
@@ -79,7 +79,7 @@ def contents(kind: Kind, obj: Object) -> dict[str, bytes]:
     return found
 
 
-def environment(pod: Pod, spec: Spec, origin: Origin) -> dict[str, str]:
+def environment(pod: Pod, spec: Spec | EphemeralContainer, origin: Origin) -> dict[str, str]:
     """All variables of a container. Raises ConfigError."""
     found: dict[str, str] = {}
     offered = service_variables(pod, origin.services)
@@ -116,7 +116,7 @@ def _all_of(origin: Origin, reference: Reference, is_optional: bool) -> dict[str
 
 
 def _value(
-    pod: Pod, spec: Spec, one: EnvVar, origin: Origin, known: Mapping[str, str]
+    pod: Pod, spec: Spec | EphemeralContainer, one: EnvVar, origin: Origin, known: Mapping[str, str]
 ) -> str | None:
     """None: it is optional, and not there."""
     source = one.value_from
