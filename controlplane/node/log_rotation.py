@@ -47,6 +47,8 @@ class LogRotation:
             names = [one.name for one in path.parent.iterdir()]
             for name in surplus(path.name, names):
                 (path.parent / name).unlink(missing_ok=True)
+        except FileNotFoundError:
+            return False  # it has written nothing, or is gone
         except (OSError, RefusedError) as error:
             logger.warning("log of container %s: %s", container.id, error)
             return False

@@ -14,7 +14,7 @@ from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
 from controlplane.api.types.core_v1 import Probe
-from controlplane.events import EventRecorder
+from controlplane.events import EVENTS, EventRecorder
 from controlplane.informer import Informers
 from controlplane.node.agent import Agent, Seams, Settings
 from controlplane.node.folders import at_once
@@ -140,3 +140,11 @@ def is_ready(told: dict[str, Any]) -> bool:
 
 def condition(told: dict[str, Any], kind: str) -> dict[str, Any]:
     return next((one for one in told.get("conditions") or () if one["type"] == kind), {})
+
+
+async def events(store: ObjectStore) -> list[tuple[str, str, str]]:
+    """Type, reason and message of all that was told, in its order."""
+    page = await store.list(EVENTS, "default")
+    found = sorted(page.items, key=lambda one: int(one["metadata"]["resourceVersion"]))
+    found.sort(key=lambda one: int(one["metadata"]["name"].rpartition(".")[2], 16))
+    return [(one["type"], one["reason"], one["message"]) for one in found]
