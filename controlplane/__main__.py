@@ -1,4 +1,4 @@
-"""`python -m controlplane apiserver|controllers …`: one component, in the foreground."""
+"""`python -m controlplane agent|apiserver|controllers …`: one component, in the foreground."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ import uvloop
 from controlplane.apiserver import assembly, settings
 from controlplane.controllers import manager
 from controlplane.flags import SettingsError
+from controlplane.node import component as node
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,12 @@ async def _controllers(chosen: manager.Settings) -> None:
     await manager.run(chosen, lambda identity: print(f"leading {identity}", flush=True))
 
 
+async def _agent(chosen: node.Settings) -> None:
+    await node.run(chosen, lambda where: print(f"serving {where}", flush=True))
+
+
 COMPONENTS = {
+    "agent": Component("runs the pods of one node", node.add_flags, node.settings_of, _agent),
     "apiserver": Component(
         "Kubernetes' API over the store", settings.add_flags, settings.settings_of, _apiserver
     ),

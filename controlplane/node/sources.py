@@ -112,7 +112,7 @@ class Sources:
     async def _issue(self, pod: Pod, wish: TokenWish, now: float) -> str:
         if self._tokens is None:
             raise VolumeError(
-                "this node cannot make tokens: its agent has no --service-account-signing-key-file"
+                "this node cannot make tokens: its agent has no --service-account-private-key-file"
             )
         name = pod.spec.service_account_name or "default"
         account = await self._get(self._kinds.accounts, pod.metadata.namespace, name)

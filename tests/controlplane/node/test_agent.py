@@ -3,6 +3,7 @@
 Numbers are rows of kube-behaviour.md.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -95,8 +96,10 @@ def test_pod_runs_and_tells_so() -> None:
                 (
                     "Normal",
                     "Pulled",
-                    'Successfully pulled image "local/a" in 0s (0s including waiting). '
-                    "Image size: 0 bytes.",
+                    (
+                        'Successfully pulled image "local/a" in 0s (0s including waiting). '
+                        "Image size: 0 bytes."
+                    ),
                 ),
                 ("Normal", "Created", "Created container: a"),
                 ("Normal", "Started", "Started container a"),
@@ -157,16 +160,16 @@ def test_pre_stop_hook_comes_first_and_may_overrun_by_two_seconds() -> None:
 
     async def application(world: World) -> None:
         slow = Script(answer_seconds=60, stop_seconds=None)
-        async with node(world, script=scripted(a=slow)) as here, world.connect() as user:
-            async with here.agent():
-                hooked = container("a", lifecycle={"preStop": EXEC})
-                await user.create(kinds().pods, pod("p", hooked))
-                await until_ready(world, user, "p")
-                begun = world.clock.now()
-                await delete(user, grace=10)
-                await until_gone(world, user, here, seconds=14)
-                assert 12 <= world.clock.now() - begun < 13
-                assert "FailedPreStopHook" in [one[1] for one in await events(user)]
+        slow_node = node(world, script=scripted(a=slow))
+        async with slow_node as here, world.connect() as user, here.agent():
+            hooked = container("a", lifecycle={"preStop": EXEC})
+            await user.create(kinds().pods, pod("p", hooked))
+            await until_ready(world, user, "p")
+            begun = world.clock.now()
+            await delete(user, grace=10)
+            await until_gone(world, user, here, seconds=14)
+            assert 12 <= world.clock.now() - begun < 13
+            assert "FailedPreStopHook" in [one[1] for one in await events(user)]
 
     run(application)
 
@@ -251,13 +254,13 @@ def test_crash_loop_waits_longer_each_time() -> None:
         async with node(world, script=script) as here, world.connect() as user, here.agent():
             await user.create(kinds().pods, pod("p"))
             await world.clock.sleep(90)
-            waits = [round(b - a - 1) for a, b in zip(starts, starts[1:], strict=False)]
+            waits = [round(b - a - 1) for a, b in itertools.pairwise(starts)]
             assert waits == [0, 10, 20, 40]
             (one,) = (await status(user, "p"))["containerStatuses"]
             assert one["restartCount"] == 4
             assert one["state"]["waiting"]["reason"] == "CrashLoopBackOff"
             backoffs = [one[2] for one in await events(user) if one[1] == "BackOff"]
-            uid = here.runtime and (await find(user, "p") or {})["metadata"]["uid"]
+            uid = (await find(user, "p") or {})["metadata"]["uid"]
             message = f"Back-off restarting failed container a in pod p_default({uid})"
             assert set(backoffs) == {message}
 

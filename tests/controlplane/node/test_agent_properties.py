@@ -5,6 +5,7 @@ a node ends as it should, and nothing of those that are gone is left.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,9 +16,9 @@ from controlplane.api.errors import ApiError
 from controlplane.node.runtime.fake import Script
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
 from controlplane.objects import DeleteOptions, ObjectStore
-from controlplane.testing import Cut, World, cuts, run
+from controlplane.testing import World, run
 from kvstore.testing import properties as kv
-from tests.controlplane.node.nodes import Node, container, find, is_ready, kinds, node, pod, status
+from tests.controlplane.node.nodes import Node, container, find, is_ready, kinds, node, pod
 
 POLL_SECONDS = 5.0
 SETTLE_SECONDS_MAX = 900.0  # back-offs of containers that crashed some times, up to 300 s
@@ -140,33 +141,32 @@ def test_every_pod_ends_as_it_should(
             acting = asyncio.gather(*users)
             if lost_at is not None:
                 await world.clock.sleep(lost_at)
-                for sandbox in await here.runtime.list_sandboxes():
-                    here.runtime.lose_sandbox(sandbox.id)
+                await lose_sandboxes(here)
             await world.heal()
             await acting
-
-            async def is_settled() -> bool:
-                for number, life in enumerate(all_lives):
-                    found = await find(user, f"p-{number}")
-                    if life.deleted_at is not None:
-                        if found is not None:
-                            return False
-                    elif found is None or not is_as_it_should_be(life, found.get("status") or {}):
-                        return False
-                return True
-
-            if lost_at is None:
-                await until(world, is_settled, SETTLE_SECONDS_MAX)
-
-            async def end() -> None:
-                for number in range(len(all_lives)):
-                    name = f"p-{number}"
-                    await persist(world, lambda name=name: user.delete(kinds().pods, "default", name))
-
-            await end()
+            if lost_at is None:  # else nobody knows which attempt was whose
+                await until(world, lambda: is_settled(user, all_lives), SETTLE_SECONDS_MAX)
+            for number in range(len(all_lives)):
+                await persist(world, partial(user.delete, kinds().pods, "default", f"p-{number}"))
             await until(world, here.is_empty, 120)
             assert not agent.done()
             agent.cancel()
             await asyncio.wait([agent])
 
     run(application, topology=topology, faults=faults, seconds_max=4000)
+
+
+async def lose_sandboxes(here: Node) -> None:
+    for sandbox in await here.runtime.list_sandboxes():
+        here.runtime.lose_sandbox(sandbox.id)
+
+
+async def is_settled(user: ObjectStore, all_lives: list[Life]) -> bool:
+    for number, life in enumerate(all_lives):
+        found = await find(user, f"p-{number}")
+        if life.deleted_at is not None:
+            if found is not None:
+                return False
+        elif found is None or not is_as_it_should_be(life, found.get("status") or {}):
+            return False
+    return True

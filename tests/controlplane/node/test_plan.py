@@ -173,9 +173,7 @@ def test_last_two_attempts_are_kept() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("probe", "grace"), [({}, 30), ({"terminationGracePeriodSeconds": 7}, 7)]
-)
+@pytest.mark.parametrize(("probe", "grace"), [({}, 30), ({"terminationGracePeriodSeconds": 7}, 7)])
 def test_container_that_fails_its_liveness_probe_is_stopped(
     probe: dict[str, Any], grace: int
 ) -> None:
@@ -226,9 +224,7 @@ def test_container_that_the_runtime_forgot_is_not_run_twice_where_that_matters()
 def stopped(found: Situation) -> dict[str, float]:
     """Name of a container -> seconds that it is given."""
     planned = plan(found).actions
-    return {
-        one.name: one.deadline - found.now for one in planned if isinstance(one, StopContainer)
-    }
+    return {one.name: one.deadline - found.now for one in planned if isinstance(one, StopContainer)}
 
 
 def test_deleted_pod_is_stopped_within_what_is_left_of_its_grace() -> None:

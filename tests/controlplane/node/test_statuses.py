@@ -35,9 +35,7 @@ def said(status: PodStatus, kind: str) -> PodCondition:
 
 def waiting(status: PodStatus) -> list[str]:
     """Reasons of the containers that wait."""
-    return [
-        one.state.waiting.reason for one in status.container_statuses if one.state.waiting
-    ]
+    return [one.state.waiting.reason for one in status.container_statuses if one.state.waiting]
 
 
 def test_pod_that_was_just_seen() -> None:
@@ -85,9 +83,7 @@ def test_pod_is_pending_until_all_containers_were_started() -> None:
         ("Always", (0, 0), "Running"),
     ],
 )
-def test_phase_when_containers_have_ended(
-    policy: str, codes: tuple[int, int], phase: str
-) -> None:
+def test_phase_when_containers_have_ended(policy: str, codes: tuple[int, int], phase: str) -> None:
     """10.1: Succeeded: all exit 0 and none restarts."""
     seen = view(ran("a", "exited", code=codes[0]), ran("b", "exited", code=codes[1]))
     found = situation(pod("a", "b", restartPolicy=policy), seen)
