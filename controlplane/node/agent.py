@@ -154,7 +154,8 @@ class Agent:
         self._allocatable = node_status.allocatable(self._heartbeat.facts, settings.pods_max)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Raises OSError where its folder cannot be used."""
+        self._folders.prepare()
         self._version = await self.runtime.version()
         handlers = Handlers(self.runtime, self._clock)
         prober = Prober(

@@ -29,7 +29,7 @@ def write(folder: Path, files: Mapping[str, File]) -> bool:
         fresh.chmod(0o755)
         for path, file in files.items():
             target = fresh / path
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folders(fresh, target.parent)
             target.write_bytes(file.data)
             target.chmod(file.mode)
         (folder / _NEW).unlink(missing_ok=True)
@@ -41,6 +41,14 @@ def write(folder: Path, files: Mapping[str, File]) -> bool:
     _link(folder, files)
     _sweep(folder, fresh.name)
     return True
+
+
+def _make_folders(top: Path, folder: Path) -> None:
+    """Whoever the pod runs as must get through, whatever our umask is."""
+    if folder != top and not folder.is_dir():
+        _make_folders(top, folder.parent)
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
 def _current(folder: Path) -> Path | None:

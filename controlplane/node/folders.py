@@ -35,6 +35,13 @@ class Folders:
         self.root = root
         self.run = run
 
+    def prepare(self) -> None:
+        """Nobody else on this machine reads what pods have here: Secrets are among it. OSError."""
+        for name in ("pods", "logs"):
+            folder = self.root / name
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+
     def pod(self, uid: str) -> Path:
         """ValueError for a uid that is no name of a folder: strangers write objects, too."""
         if not _UID.fullmatch(uid):

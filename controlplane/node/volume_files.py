@@ -150,8 +150,8 @@ def _projected(
         yield from _fields(pod, origin, source.downward_api.items, mode)
     if source.service_account_token is not None:
         token = source.service_account_token
-        # 0600, as Kubernetes has it: others on the node have no business with it.
-        yield token.path, File(origin.tokens[_wish(token)].encode(), mode & 0o600 or 0o600)
+        # Whoever the pod runs as must be able to read it; from others the node's folders keep it.
+        yield token.path, File(origin.tokens[_wish(token)].encode(), mode)
 
 
 _CALLED: Mapping[Kind, str] = {"configmap": "configmap", "secret": "secret"}
