@@ -1,4 +1,5 @@
 """`python -m controlplane apiserver|controllers|scheduler …`: one component, in the foreground."""
+"""`python -m controlplane agent|apiserver|controllers …`: one component, in the foreground."""
 
 import argparse
 import asyncio
@@ -17,6 +18,7 @@ from controlplane.apiserver import assembly, settings
 from controlplane.controllers import manager
 from controlplane.flags import SettingsError
 from controlplane.scheduler import settings as scheduler
+from controlplane.node import component as node
 
 logger = logging.getLogger(__name__)
 
@@ -113,9 +115,12 @@ async def _scheduler(chosen: scheduler.Settings) -> None:
     # It comes with numpy, which no other component needs to load.
     process = importlib.import_module("controlplane.scheduler.process")
     await process.run(chosen, lambda identity: print(f"leading {identity}", flush=True))
+async def _agent(chosen: node.Settings) -> None:
+    await node.run(chosen, lambda where: print(f"serving {where}", flush=True))
 
 
 COMPONENTS = {
+    "agent": Component("runs the pods of one node", node.add_flags, node.settings_of, _agent),
     "apiserver": Component(
         "Kubernetes' API over the store", settings.add_flags, settings.settings_of, _apiserver
     ),

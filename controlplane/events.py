@@ -110,6 +110,7 @@ class Correlator:
         self._similar: _Lru[_Similar] = _Lru()
         self._series: _Lru[Series] = _Lru()
         self._spam: _Lru[float] = _Lru()
+        self._named_ns = 0
 
     def observe(self, happening: Happening, now: float) -> Series | None:
         """The Event to write; None: its object has had its share. `now`: seconds since 1970."""
@@ -119,7 +120,9 @@ class Correlator:
             happening = msgspec.structs.replace(happening, message=COMBINED + happening.message)
         before = self._series.get(key)
         if before is None:
-            name = f"{happening.about[3]}.{int(now * 1e9):x}"
+            # What happens at the same moment must not have the same name: it would be lost.
+            self._named_ns = max(int(now * 1e9), self._named_ns + 1)
+            name = f"{happening.about[3]}.{self._named_ns:x}"
             series = Series(name, happening, 1, now, now)
         else:
             series = msgspec.structs.replace(

@@ -1,0 +1,383 @@
+"""The agent of one node: its pods run as their objects say, and their objects say how they run.
+
+    agent = Agent(store, informers, feed, runtime, machine, settings)
+    await agent.run()
+
+It knows the store through `ObjectStore`, and what runs containers through `Runtime`. When it ends
+the pods go on; whichever agent comes next finds them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random as dice
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from controlplane.api import pods as pod_facts
+from controlplane.api.errors import ApiError
+from controlplane.api.resolv_conf import resolv_conf
+from controlplane.api.resource import Object
+from controlplane.api.types.core_v1 import Pod
+from controlplane.events import EventRecorder
+from controlplane.indexer import Key
+from controlplane.informer import Informers
+from controlplane.node import fitting, node_status
+from controlplane.node.fitting import Rejection
+from controlplane.node.folders import Folders, Run
+from controlplane.node.handlers import Handlers
+from controlplane.node.heartbeat import Heartbeat
+from controlplane.node.log_rotation import LogRotation
+from controlplane.node.machine import Machine
+from controlplane.node.node_status import PODS_MAX, Identity
+from controlplane.node.observer import Observer
+from controlplane.node.operations import Operations, Surroundings
+from controlplane.node.pod_feed import PodFeed
+from controlplane.node.pod_worker import Crew, PodWorker
+from controlplane.node.prober import Ask, Prober, Unhealthy
+from controlplane.node.runtime.interface import Runtime, RuntimeVersion
+from controlplane.node.sources import Kinds, Sources
+from controlplane.node.volumes import VolumeFailure, Volumes
+from controlplane.objects import ObjectStore
+from controlplane.tokens import Tokens
+from controlplane.workqueue import Backoff, WorkQueue
+from kvstore.client.clock import AsyncioClock
+from kvstore.seams import Clock, Random
+
+LOOKS_MAX = 32  # at once; a look waits for nothing but the store
+LOOK_SECONDS_MAX = 60.0
+RETRY_FIRST_SECONDS = 0.05
+RETRY_SECONDS_MAX = 10.0
+UPKEEP_SECONDS = 10.0
+REFRESH_ROUNDS = 6
+"""Files of ConfigMaps and Secrets are looked at every so many rounds: each minute."""
+
+logger = logging.getLogger(__name__)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one node.
+
+    address        of the node, under which others reach it
+    root           below which it keeps what its pods have on disk
+    pod_block      its pod CIDR where no controller gives it one
+    labels         more of them
+    cluster_dns    addresses of the cluster's DNS; none: pods have what the host has
+    pids_per_container  0: any number
+    """
+
+    name: str
+    address: str
+    root: Path
+    pod_block: str = ""
+    labels: Mapping[str, str] = {}
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    pods_max: int = PODS_MAX
+    pids_per_container: int = 0
+
+
+class Seams(msgspec.Struct, frozen=True, kw_only=True):
+    """What simulations put in the place of the world.
+
+    ask  answers probes
+    run  does what may take long beside the loop
+    """
+
+    clock: Clock | None = None
+    random: Random | None = None
+    ask: Ask | None = None
+    run: Run = asyncio.to_thread
+
+
+class Agent:
+    """Of one node; agents of one process share `informers` and `feed`.
+
+    port  of the server that streams logs and commands, once it serves; it is told to the cluster
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        informers: Informers,
+        feed: PodFeed,
+        kinds: Kinds,
+        runtime: Runtime,
+        machine: Machine,
+        recorder: EventRecorder,
+        settings: Settings,
+        *,
+        tokens: Tokens | None = None,
+        seams: Seams = Seams(),  # noqa: B008 - it is frozen
+    ) -> None:
+        self.runtime = runtime
+        self.settings = settings
+        self.port = 0
+        self._store = store
+        self._feed = feed
+        self._kinds = kinds
+        self._recorder = recorder
+        self._seams = seams
+        self._clock: Clock = seams.clock or AsyncioClock()
+        self._random: Random = seams.random or dice.Random()
+        self._queue: WorkQueue[str] = WorkQueue(
+            self._clock, backoff=Backoff(RETRY_FIRST_SECONDS, RETRY_SECONDS_MAX)
+        )
+        self._workers: dict[str, PodWorker] = {}
+        self._keys: dict[str, Key] = {}
+        self._taken: dict[str, Mapping[str, Fraction]] = {}
+        self._version = RuntimeVersion(name="unknown", version="", isolation="unknown")
+        self._folders = Folders(settings.root, seams.run)
+        self._sources = Sources(store, informers, kinds, tokens)
+        self._volumes = Volumes(
+            self._folders,
+            self._sources,
+            host_ip=settings.address,
+            allocatable=lambda: self._allocatable,
+        )
+        self._observer = Observer(runtime, self._clock, store.clock, self._queue.add)
+        self._rotation = LogRotation(runtime, store.clock)
+        self._heartbeat = Heartbeat(
+            store,
+            kinds.nodes,
+            machine,
+            self._clock,
+            self._random,
+            identity=self._identity,
+            faults=lambda: [self._observer.fault(), self._network_fault()],
+            labels=settings.labels,
+        )
+        self._allocatable = node_status.allocatable(self._heartbeat.facts, settings.pods_max)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises OSError where its folder cannot be used."""
+        self._folders.prepare()
+        self._version = await self.runtime.version()
+        handlers = Handlers(self.runtime, self._clock)
+        prober = Prober(
+            self._seams.ask or handlers.probe,
+            self._clock,
+            self._store.clock,
+            self._random,
+            on_change=self._queue.add,
+            on_failure=self._tell_unhealthy,
+        )
+        crew = self._crew(handlers, prober)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._observer.run(), name="observer of the runtime")
+                await self._heartbeat.register()
+                tasks.create_task(self._heartbeat.run(), name="heartbeat of the node")
+                await self._feed.informer.until_synced()
+                await self._observer.refresh()
+                self._begin()
+                tasks.create_task(self._keep_up(), name="upkeep of the node")
+                await self._work(crew, tasks)
+        finally:
+            self._feed.unsubscribe(self.settings.name)
+            self._queue.close()
+            prober.close()
+            await asyncio.gather(*(one.close() for one in self._workers.values()))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it knows of no pod any more."""
+        return not self._workers and self._queue.is_idle
+
+    def _crew(self, handlers: Handlers, prober: Prober) -> Crew:
+        operations = Operations(
+            self.runtime,
+            self._clock,
+            self._folders,
+            self._sources,
+            self._volumes,
+            handlers,
+            Surroundings(
+                host_ip=self.settings.address,
+                allocatable=lambda: self._allocatable,
+                pod_block=self._pod_block,
+                resolv_conf=self._resolv_conf,
+                cluster_domain=self.settings.cluster_domain,
+                isolation=self._version.isolation,
+                pids=self.settings.pids_per_container,
+            ),
+            self._tell,
+        )
+        return Crew(
+            store=self._store,
+            kinds=self._kinds,
+            pods=self._feed.informer,
+            node_name=self.settings.name,
+            host_ip=self.settings.address,
+            scheme=self._version.name,
+            clock=self._clock,
+            runtime=self.runtime,
+            observer=self._observer,
+            operations=operations,
+            prober=prober,
+            sources=self._sources,
+            folders=self._folders,
+            tell=self._tell,
+            admit=self._admit,
+            again=self._queue.add,
+        )
+
+    # ---------------------------------------------------------------------------- pods
+
+    def _begin(self) -> None:
+        """With all that there is: in the store, in the runtime, and on disk."""
+        self._feed.subscribe(self.settings.name, self._on_pod)
+        for uid in (*self._observer.all, *self._folders.uids()):
+            self._queue.add(uid)
+        for uid, key in self._keys.items():  # what runs here has its place before anything new
+            obj = self._feed.informer.indexer.get(key)
+            if obj is not None and (obj.get("status") or {}).get("startTime"):
+                with contextlib.suppress(ValueError, AttributeError, TypeError):
+                    self._taken[uid] = fitting.amounts_of(obj)
+
+    def _on_pod(self, key: Key, uid: str) -> None:
+        self._keys[uid] = key
+        self._queue.add(uid)
+
+    async def _work(self, crew: Crew, tasks: asyncio.TaskGroup) -> None:
+        slots = asyncio.Semaphore(LOOKS_MAX)
+        while True:
+            await slots.acquire()
+            uid = await self._queue.get()
+            task = tasks.create_task(self._look(uid, crew), name=f"look at pod {uid}")
+            task.add_done_callback(lambda _: slots.release())
+
+    async def _look(self, uid: str, crew: Crew) -> None:
+        """Whatever fails is tried again; it must end neither the agent nor other pods."""
+        worker = self._workers.get(uid)
+        if worker is None:
+            worker = self._workers[uid] = PodWorker(uid, self._keys.get(uid), crew)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                again = await worker.look()
+        except (ApiError, TimeoutError) as error:
+            logger.info("pod %s: %s", uid, error or "no answer in time")
+            self._queue.add_failed(uid)
+        except Exception:
+            logger.exception("pod %s: a look failed", uid)
+            self._queue.add_failed(uid)
+        else:
+            self._queue.forget(uid)
+            if again is not None:
+                self._queue.add_after(uid, again)
+        finally:
+            if worker.is_done:
+                self._workers.pop(uid, None)
+                self._keys.pop(uid, None)
+                self._taken.pop(uid, None)
+            self._queue.done(uid)
+
+    def _admit(self, uid: str, obj: Object) -> Rejection | None:
+        wanted = fitting.amounts_of(obj)
+        others = [one for other, one in self._taken.items() if other != uid and self._holds(other)]
+        refusal = fitting.rejection_of(wanted, others, self._allocatable)
+        if refusal is None:
+            self._taken[uid] = wanted
+        return refusal
+
+    def _holds(self, uid: str) -> bool:
+        """Whether a pod still has what it was given."""
+        worker = self._workers.get(uid)
+        return worker is None or worker.pod is None or not pod_facts.is_finished(worker.pod)
+
+    # -------------------------------------------------------------------------- upkeep
+
+    async def _keep_up(self) -> None:
+        """Logs that grow, volumes that fill, objects that change."""
+        rounds = 0
+        while True:
+            await self._clock.sleep(UPKEEP_SECONDS * (1 + self._random.random() / 10))
+            rounds += 1
+            for view in list(self._observer.all.values()):
+                sandboxes = {one.id: one for one in view.sandboxes}
+                for container in view.running():
+                    await self._rotation.rotate(sandboxes[container.sandbox_id], container)
+            for worker in list(self._workers.values()):
+                if worker.pod is not None and pod_facts.is_active(worker.pod):
+                    await self._keep_up_volumes(worker, worker.pod, rounds)
+
+    async def _keep_up_volumes(self, worker: PodWorker, pod: Pod, rounds: int) -> None:
+        try:
+            excess = await self._volumes.excess(pod)
+            if excess:
+                worker.evict(excess)
+            elif rounds % REFRESH_ROUNDS == 0 and self._observer.view(worker.uid).sandboxes:
+                await self._volumes.refresh(pod)
+        except VolumeFailure as error:
+            self._tell(pod, "Warning", "FailedMount", str(error))
+        except (ApiError, OSError, ValueError) as error:
+            logger.info("volumes of pod %s: %s", worker.uid, error)
+
+    # ----------------------------------------------------------------------- the node
+
+    def _identity(self) -> Identity:
+        version = self._version
+        return Identity(
+            name=self.settings.name,
+            address=self.settings.address,
+            runtime=f"{version.name}://{version.version}",
+            isolation=version.isolation,
+            port=self.port,
+            pods_max=self.settings.pods_max,
+        )
+
+    def _pod_block(self) -> str:
+        return self._heartbeat.pod_block or self.settings.pod_block
+
+    def _network_fault(self) -> str:
+        if self._heartbeat.node is None or self._pod_block():
+            return ""
+        return (
+            "container runtime network not ready: NetworkReady=false "
+            "reason:NetworkPluginNotReady message:the node has no pod CIDR yet"
+        )
+
+    def _resolv_conf(self, pod: Pod) -> str:
+        try:
+            host_text = Path("/etc/resolv.conf").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            host_text = ""
+        return resolv_conf(
+            pod.spec.dns_policy,
+            pod.spec.dns_config,
+            pod.metadata.namespace,
+            self.settings.cluster_dns,
+            self.settings.cluster_domain,
+            host_text,
+            is_host_network=pod.spec.host_network,
+        )
+
+    # -------------------------------------------------------------------------- events
+
+    def _tell(
+        self, pod: Pod, kind: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None:
+        meta = pod.metadata
+        if not meta.name:
+            return
+        about = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": meta.namespace,
+                "name": meta.name,
+                "uid": meta.uid,
+                "resourceVersion": meta.resource_version,
+            },
+        }
+        self._recorder.record(about, kind, reason, message)
+
+    def _tell_unhealthy(self, found: Unhealthy) -> None:
+        worker = self._workers.get(found.uid)
+        if worker is not None and worker.pod is not None:
+            told = f"{found.kind.capitalize()} probe failed: {found.message}"
+            self._tell(worker.pod, "Warning", "Unhealthy", told)

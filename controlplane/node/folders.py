@@ -1,0 +1,110 @@
+"""Where a node keeps what its pods have on its disk.
+
+ROOT/pods/UID/volumes/NAME/…              what containers mount
+ROOT/pods/UID/containers/NAME/ATTEMPT     the termination message of a container
+ROOT/logs/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log
+"""
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from controlplane.api.types.core_v1 import Pod
+
+_UID = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9.-]{1,253}", re.ASCII)
+MESSAGE_BYTES_MAX = 4_096
+
+Run = Callable[..., Awaitable[Any]]
+"""`asyncio.to_thread`, or what calls at once where there are no threads."""
+
+
+async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A `Run` for simulations."""
+    return function(*arguments)
+
+
+class Folders:
+    """`run` does what may take long: removing a tree, measuring one."""
+
+    def __init__(self, root: Path, run: Run = asyncio.to_thread) -> None:
+        self.root = root
+        self.run = run
+
+    def prepare(self) -> None:
+        """Nobody else on this machine reads what pods have here: Secrets are among it. OSError."""
+        for name in ("pods", "logs"):
+            folder = self.root / name
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+
+    def pod(self, uid: str) -> Path:
+        """ValueError for a uid that is no name of a folder: strangers write objects, too."""
+        if not _UID.fullmatch(uid):
+            raise ValueError(f"{uid!r} is no uid")
+        return self.root / "pods" / uid
+
+    def volume(self, uid: str, name: str) -> Path:
+        """ValueError as above."""
+        return self.pod(uid) / "volumes" / _plain(name)
+
+    def message(self, uid: str, container: str, attempt: int) -> Path:
+        """ValueError as above."""
+        return self.pod(uid) / "containers" / _plain(container) / str(attempt)
+
+    def logs(self, pod: Pod) -> Path:
+        """ValueError as above."""
+        meta = pod.metadata
+        self.pod(meta.uid)
+        return self.root / "logs" / f"{_plain(meta.namespace)}_{_plain(meta.name)}_{meta.uid}"
+
+    def uids(self) -> list[str]:
+        """Of all pods that have something here."""
+        try:
+            return [one.name for one in (self.root / "pods").iterdir()]
+        except FileNotFoundError:
+            return []
+
+    async def remove(self, uid: str) -> None:
+        """All that a pod had. OSError; links are removed, never followed."""
+        folder = self.pod(uid)
+        logs = self.root / "logs"
+        found = [one for one in (folder, *logs.glob(f"*_{uid}")) if one.exists()]
+        for one in found:
+            await self.run(_remove_tree, one)
+
+    async def size(self, folder: Path) -> int:
+        """Bytes that a tree takes."""
+        found: int = await self.run(_size, folder)
+        return found
+
+
+def _plain(name: str) -> str:
+    if not _PLAIN.fullmatch(name) or name in (".", ".."):
+        raise ValueError(f"{name!r} is no name")
+    return name
+
+
+def _remove_tree(folder: Path) -> None:
+    """Folders that a pod has made unreadable are opened first: they are its own."""
+    for place, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(place) / name
+            if not path.is_symlink():
+                path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=False)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(place) / name).lstat().st_blocks * 512
+            except OSError:
+                continue  # it went meanwhile
+    return total

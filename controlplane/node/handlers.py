@@ -1,0 +1,203 @@
+"""Asks a container something, once: the actions of probes and of lifecycle hooks.
+
+Source: Kubernetes' API reference of Probe and LifecycleHandler; documentation, "Configure
+Liveness, Readiness and Startup Probes"; grpc.health.v1.
+"""
+
+import asyncio
+import ssl
+from functools import cache
+from typing import Any
+
+import aiohttp
+import grpc
+import grpc.aio
+import msgspec
+from yarl import URL
+
+from controlplane.api.types.core_v1 import (
+    Container,
+    ExecAction,
+    GRPCAction,
+    HTTPGetAction,
+    LifecycleHandler,
+    Probe,
+    TCPSocketAction,
+)
+from controlplane.node.runtime.interface import RefusedError, Runtime
+from kvstore.seams import Clock
+
+BODY_BYTES_MAX = 10 * 1024
+MESSAGE_CHARACTERS_MAX = 1_000
+USER_AGENT = "kube-probe/1.33"
+HANG_SECONDS = 1.0
+"""After a timeout a runtime has so long to end the command itself."""
+
+_SERVING = 1
+_SERVING_WORDS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """`message`: what was answered, for an event."""
+
+    is_success: bool
+    message: str = ""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to ask. `address`: of the pod."""
+
+    container_id: str
+    spec: Container
+    address: str
+
+
+class Handlers:
+    """Asks for one node."""
+
+    def __init__(self, runtime: Runtime, clock: Clock) -> None:
+        self._runtime = runtime
+        self._clock = clock
+
+    async def probe(self, target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        """Never raises, and never takes much longer than its timeout."""
+        if probe.exec is not None:
+            return await self._exec(target, probe.exec, timeout_seconds)
+        if probe.http_get is not None:
+            return await self._http(target, probe.http_get, timeout_seconds)
+        if probe.tcp_socket is not None:
+            return await self._tcp(target, probe.tcp_socket, timeout_seconds)
+        if probe.grpc is not None:
+            return await self._grpc(target, probe.grpc, timeout_seconds)
+        return Answer(False, "missing probe handler")
+
+    async def hook(
+        self, target: Target, handler: LifecycleHandler, timeout_seconds: float
+    ) -> Answer:
+        """… of a hook. What fails is told, and nobody waits longer for it."""
+        if handler.exec is not None:
+            return await self._exec(target, handler.exec, timeout_seconds)
+        if handler.http_get is not None:
+            return await self._http(target, handler.http_get, timeout_seconds)
+        if handler.tcp_socket is not None:
+            return await self._tcp(target, handler.tcp_socket, timeout_seconds)
+        if handler.sleep is not None:
+            await self._clock.sleep(min(max(handler.sleep.seconds, 0), timeout_seconds))
+            return Answer(True)
+        return Answer(False, "invalid handler")
+
+    async def _exec(self, target: Target, action: ExecAction, seconds: float) -> Answer:
+        command = " ".join(action.command)
+        try:
+            async with asyncio.timeout(seconds + HANG_SECONDS):
+                done = await self._runtime.exec_sync(target.container_id, action.command, seconds)
+        except TimeoutError:
+            return Answer(False, f'command timed out: "{command}" timed out after {seconds:g}s')
+        except (RefusedError, OSError) as error:
+            return Answer(False, f"rpc error: {error}"[:MESSAGE_CHARACTERS_MAX])
+        text = (done.output + done.errors).decode(errors="replace")
+        return Answer(done.exit_code == 0, text[:MESSAGE_CHARACTERS_MAX])
+
+    async def _http(self, target: Target, action: HTTPGetAction, seconds: float) -> Answer:
+        port = port_of(target.spec, action.port)
+        if port is None:
+            return Answer(False, f"couldn't find port: {action.port!r}")
+        scheme = (action.scheme or "HTTP").lower()
+        host = _bracketed(action.host or target.address)
+        path = action.path if action.path.startswith("/") else f"/{action.path}"
+        url = f"{scheme}://{host}:{port}{path}"
+        headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close")]
+        sent = {one.name.lower() for one in action.http_headers}
+        headers = [one for one in headers if one[0].lower() not in sent]
+        headers += [(one.name, one.value) for one in action.http_headers]
+        try:
+            async with asyncio.timeout(seconds):
+                return await _get(url, [one for one in headers if one[1]])
+        except TimeoutError:
+            return Answer(False, f'Get "{url}": context deadline exceeded')
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Answer(False, f'Get "{url}": {error}'[:MESSAGE_CHARACTERS_MAX])
+
+    async def _tcp(self, target: Target, action: TCPSocketAction, seconds: float) -> Answer:
+        port = port_of(target.spec, action.port)
+        if port is None:
+            return Answer(False, f"couldn't find port: {action.port!r}")
+        host = action.host or target.address
+        try:
+            async with asyncio.timeout(seconds):
+                _, writer = await asyncio.open_connection(host, port)
+        except TimeoutError:
+            return Answer(False, f"dial tcp {_bracketed(host)}:{port}: i/o timeout")
+        except OSError as error:
+            return Answer(False, f"dial tcp {_bracketed(host)}:{port}: {error.strerror or error}")
+        writer.close()
+        return Answer(True)
+
+    async def _grpc(self, target: Target, action: GRPCAction, seconds: float) -> Answer:
+        place = f"{_bracketed(target.address)}:{action.port}"
+        try:
+            status = await _health(place, action.service or "", seconds)
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+                why = f'timeout: failed to connect service "{place}" within {seconds:g}s'
+                return Answer(False, why)
+            return Answer(False, f"error: health rpc failed: {error.details()}")
+        except (ValueError, IndexError) as error:
+            return Answer(False, f"error: health rpc failed: {error}")
+        if status == _SERVING:
+            return Answer(True)
+        word = _SERVING_WORDS.get(status, str(status))
+        return Answer(False, f'service unhealthy (responded with "{word}")')
+
+
+def port_of(spec: Container, port: int | str) -> int | None:
+    """By number, or by name of one of the container's ports."""
+    if isinstance(port, int):
+        return port if 0 < port < 65536 else None
+    if port.isascii() and port.isdecimal():
+        return port_of(spec, int(port))
+    found = (one.container_port for one in spec.ports if one.name == port)
+    return next(found, None)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@cache
+def _trusting() -> ssl.SSLContext:
+    """Certificates prove nothing here: nobody knows what a pod calls itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _get(url: str, headers: list[tuple[str, str]]) -> Answer:
+    connector = aiohttp.TCPConnector(ssl=_trusting(), force_close=True)
+    async with (
+        aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        ) as session,
+        session.get(URL(url, encoded=True), headers=headers, allow_redirects=False) as response,
+    ):
+        body = await response.content.read(BODY_BYTES_MAX)
+        if 200 <= response.status < 400:
+            return Answer(True, body.decode(errors="replace")[:MESSAGE_CHARACTERS_MAX])
+        return Answer(False, f"HTTP probe failed with statuscode: {response.status}")
+
+
+async def _health(place: str, service: str, seconds: float) -> int:
+    """grpc.health.v1.Health/Check: one string goes, one number comes."""
+    name = service.encode()
+    if len(name) > 127:
+        raise ValueError("the name of the service is too long")
+    request = b"\x0a" + bytes([len(name)]) + name if name else b""
+    async with grpc.aio.insecure_channel(place) as channel:
+        check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+        answer: bytes = await check(request, timeout=seconds)
+    # Field 1, a varint; an empty message is UNKNOWN.
+    return answer[1] if answer[:1] == b"\x08" else 0

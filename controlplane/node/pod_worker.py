@@ -1,0 +1,428 @@
+"""Keeps one pod of a node as it should be: looks, plans, begins what is planned, tells how it is.
+
+A look waits for nothing but the store. What takes long - a start, a stop with its grace - runs
+beside it; when it ends, the runtime is listed again, and the next look sees what came of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from controlplane.api import pods
+from controlplane.api.changes import carry
+from controlplane.api.errors import ApiError
+from controlplane.api.record import from_object
+from controlplane.api.resource import Object
+from controlplane.api.types.core_v1 import Pod, PodStatus
+from controlplane.indexer import Key
+from controlplane.informer import Informer
+from controlplane.node import endings, orphans, restarts
+from controlplane.node.actions import (
+    Action,
+    Plan,
+    RemoveContainer,
+    RemoveSandbox,
+    RunSandbox,
+    StartContainer,
+    StopContainer,
+    StopSandbox,
+)
+from controlplane.node.endings import Moments
+from controlplane.node.fitting import Rejection
+from controlplane.node.folders import Folders
+from controlplane.node.observer import Observer
+from controlplane.node.operations import Operations, StartError, Tell
+from controlplane.node.plan import SANDBOX, Situation, grace_seconds, plan
+from controlplane.node.prober import Prober
+from controlplane.node.restarts import StartFailure
+from controlplane.node.runtime.interface import RefusedError, Runtime
+from controlplane.node.sources import Kinds, Sources
+from controlplane.node.statuses import pod_status, rejected
+from controlplane.node.termination_messages import message_of
+from controlplane.node.view import PodView
+from controlplane.objects import DeleteOptions, ObjectStore
+from kvstore.seams import Clock
+
+RETRY_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Crew(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workers of a node share.
+
+    admit    why the node does not take a pod; None: it has taken it
+    again    have a pod looked at, by its uid
+    scheme   before container ids: `process`
+    """
+
+    store: ObjectStore
+    kinds: Kinds
+    pods: Informer[Object]
+    node_name: str
+    host_ip: str
+    scheme: str
+    clock: Clock
+    runtime: Runtime
+    observer: Observer
+    operations: Operations
+    prober: Prober
+    sources: Sources
+    folders: Folders
+    tell: Tell
+    admit: Callable[[str, Object], Rejection | None]
+    again: Callable[[str], None]
+
+
+class _Running(msgspec.Struct, eq=False):
+    """An action that was begun."""
+
+    action: Action
+    task: asyncio.Task[None]
+
+
+class PodWorker:
+    """Of one pod, by its uid.
+
+    is_done  nothing of it is left, neither in the store nor here
+    """
+
+    def __init__(self, uid: str, key: Key | None, crew: Crew) -> None:
+        """`key`: None for what the runtime has of a pod that nobody knows."""
+        self.uid = uid
+        self.is_done = False
+        self.pod: Pod | None = None
+        """As it was last seen."""
+        self._key = key
+        self._crew = crew
+        self._moments: Moments | None = None
+        self._failures: dict[str, StartFailure] = {}
+        self._running: dict[str, _Running] = {}
+        self._messages: dict[str, str] = {}
+        self._is_admitted = False
+        self._is_closed = False
+        self._written: Object | None = None
+
+    async def look(self) -> float | None:
+        """One look; seconds after which to look again, if nothing happens. Raises ApiError."""
+        obj = self._object()
+        if obj is None:
+            return await self._clean_up()
+        pod = self.pod = self._record(obj)
+        now = self._crew.clock.now()
+        view = self._crew.observer.view(self.uid)
+        if not self._is_admitted and not await self._admit(obj, pod, view):
+            return None
+        moments = self._remember(pod, now)
+        situation = Situation(
+            pod=pod,
+            view=view,
+            now=now,
+            health=self._crew.prober.health(self.uid),
+            failures=self._failures,
+            ended_at=self._crew.observer.ended_at,
+            ending=endings.ending_of(moments),
+        )
+        planned = plan(situation)
+        host_ip = self._crew.host_ip
+        self._crew.prober.sync(pod, view, host_ip=host_ip, is_ending=planned.is_ended)
+        self._carry_out(pod, view, planned)
+        await self._tell_status(obj, situation, planned)
+        if planned.is_over and pods.is_deleted(pod):
+            await self._delete(pod)
+        return self._next_look(planned, pod, moments, now)
+
+    def evict(self, why: str) -> None:
+        """End it: it uses what is not its own."""
+        if self._moments is None or self._moments.end_at is not None or self.pod is None:
+            return
+        at = self._crew.clock.now()
+        self._moments = msgspec.structs.replace(self._moments, end_at=at, evicted=why)
+        self._crew.tell(self.pod, "Warning", endings.EVICTED, why)
+        self._crew.again(self.uid)
+
+    async def close(self) -> None:
+        """Stop doing things; what runs in the runtime goes on."""
+        self._is_closed = True
+        tasks = [one.task for one in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # ------------------------------------------------------------------ what there is
+
+    def _object(self) -> Object | None:
+        """The pod's object, if it is still this pod, and this node's; the newest that we know."""
+        if self._key is None:
+            return None
+        found = self._crew.pods.indexer.get(self._key)
+        if found is None or found["metadata"].get("uid") != self.uid:
+            return None
+        if (found.get("spec") or {}).get("nodeName") != self._crew.node_name:
+            return None
+        written = self._written
+        if written is not None and _version(written) > _version(found):
+            return written  # the cache does not have it yet
+        self._written = None
+        return found
+
+    def _record(self, obj: Object) -> Pod:
+        assert self._key is not None
+        if obj is self._written:
+            return from_object(Pod, obj)
+        found = self._crew.pods.record(Pod, self._key)
+        assert found is not None
+        return found
+
+    def _remember(self, pod: Pod, now: float) -> Moments:
+        moments = self._moments
+        if moments is None:
+            moments = endings.first_moments(pod, now=now, wall=self._crew.store.clock())
+        moments = endings.next_moments(moments, pod, now=now, grace_seconds=grace_seconds(pod))
+        self._moments = moments
+        return moments
+
+    async def _admit(self, obj: Object, pod: Pod, view: PodView) -> bool:
+        """Whether the node takes it; what has begun here is taken already."""
+        has_begun = bool(view.sandboxes) or pods.is_finished(pod) or pods.is_deleted(pod)
+        refusal = self._crew.admit(self.uid, obj)
+        if has_begun or pod.status.start_time is not None or refusal is None:
+            self._is_admitted = True
+            return True
+        self._crew.tell(pod, "Warning", refusal.reason, refusal.message)
+        status = rejected(
+            pod,
+            refusal.reason,
+            refusal.message,
+            host_ip=self._crew.host_ip,
+            wall=self._crew.store.clock(),
+        )
+        await self._write(obj, pod, status)
+        return False
+
+    # ----------------------------------------------------------------- what is to be done
+
+    def _carry_out(self, pod: Pod, view: PodView, planned: Plan) -> None:
+        for action in planned.actions:
+            running = self._running.get(action.key)
+            if running is None:
+                self._begin(pod, view, action)
+            elif _is_sooner(action, running.action):
+                running.task.cancel()
+                self._begin(pod, view, action)
+        if planned.is_ended:
+            for running in self._running.values():
+                if isinstance(running.action, RunSandbox | StartContainer):
+                    running.task.cancel()
+
+    def _begin(self, pod: Pod, view: PodView, action: Action) -> None:
+        name = f"{action.key} of pod {self.uid}"
+        task = asyncio.create_task(self._run(pod, view, action), name=name)
+        self._running[action.key] = _Running(action, task)
+
+    async def _run(self, pod: Pod, view: PodView, action: Action) -> None:
+        """Do it, and have the pod looked at when the runtime tells what came of it."""
+        task = asyncio.current_task()
+        try:
+            await self._attempt(pod, view, action)
+        except asyncio.CancelledError:
+            if self._is_closed:
+                raise
+        running = self._running.get(action.key)
+        if running is None or running.task is not task:
+            return  # another has taken its place
+        await self._crew.observer.refresh()
+        if self._running.get(action.key) is running:
+            del self._running[action.key]
+        self._crew.again(self.uid)
+
+    async def _attempt(self, pod: Pod, view: PodView, action: Action) -> None:
+        try:
+            await self._do(pod, view, action)
+        except StartError as error:
+            name = action.name if isinstance(action, StartContainer) else SANDBOX
+            self._failures[name] = restarts.failed(
+                self._failures.get(name), error.reason, error.message, now=self._crew.clock.now()
+            )
+        except (RefusedError, ApiError, OSError) as error:
+            logger.warning("%s of pod %s: %s", action.key, self.uid, error)
+            await self._crew.clock.sleep(RETRY_SECONDS)
+        except Exception:
+            logger.exception("%s of pod %s failed", action.key, self.uid)
+            await self._crew.clock.sleep(RETRY_SECONDS)
+        else:
+            if isinstance(action, StartContainer):
+                self._failures.pop(action.name, None)
+            elif isinstance(action, RunSandbox):
+                self._failures.pop(SANDBOX, None)
+
+    async def _do(self, pod: Pod, view: PodView, action: Action) -> None:
+        crew = self._crew
+        match action:
+            case RunSandbox():
+                await crew.operations.run_sandbox(pod, action, self._used_addresses)
+            case StopSandbox(sandbox_id=sandbox_id):
+                await crew.runtime.stop_sandbox(sandbox_id)
+            case RemoveSandbox(sandbox_id=sandbox_id):
+                await crew.runtime.remove_sandbox(sandbox_id)
+            case StartContainer():
+                await crew.operations.start_container(pod, view, action)
+            case StopContainer():
+                await crew.operations.stop_container(pod, view, action)
+            case RemoveContainer(container_id=container_id):
+                await crew.runtime.remove_container(container_id)
+
+    def _used_addresses(self) -> set[str]:
+        return {
+            sandbox.address
+            for view in self._crew.observer.all.values()
+            for sandbox in view.sandboxes
+            if sandbox.is_ready and sandbox.address
+        }
+
+    def _next_look(self, planned: Plan, pod: Pod, moments: Moments, now: float) -> float | None:
+        moments_due = [planned.wake_at]
+        if not planned.is_ended:
+            moments_due.append(endings.active_until(moments, pod))
+            # The reason of a pull that failed is told for a while, then that it waits.
+            moments_due += [
+                one.at + restarts.SHOWN_SECONDS
+                for one in self._failures.values()
+                if one.is_pull and one.at + restarts.SHOWN_SECONDS > now
+            ]
+        due = [one for one in moments_due if one is not None]
+        return max(min(due) - now, 0.0) if due else None
+
+    # --------------------------------------------------------------------- what is told
+
+    async def _tell_status(self, obj: Object, situation: Situation, planned: Plan) -> None:
+        pod, view = situation.pod, situation.view
+        if pods.is_finished(pod) and not view.containers:
+            return  # all has been told
+        self._read_messages(view)
+        status = pod_status(
+            situation,
+            host_ip=self._crew.host_ip,
+            wall=self._crew.store.clock(),
+            is_over=planned.is_over,
+            scheme=self._crew.scheme,
+            messages=self._messages,
+        )
+        if status != pod.status:
+            self._tell_waiting(pod, status)
+            await self._write(obj, pod, status)
+
+    def _read_messages(self, view: PodView) -> None:
+        sandboxes = {one.id: one for one in view.sandboxes}
+        ended = {one.id: one for one in view.containers if one.state == "exited"}
+        self._messages = {
+            one: self._messages[one]
+            if one in self._messages
+            else message_of(container, sandboxes.get(container.sandbox_id))
+            for one, container in ended.items()
+        }
+
+    def _tell_waiting(self, pod: Pod, status: PodStatus) -> None:
+        """Once each time that a container begins to wait."""
+        before = {
+            one.name: one.state.waiting.reason
+            for one in (*pod.status.container_statuses, *pod.status.init_container_statuses)
+            if one.state.waiting is not None
+        }
+        meta = pod.metadata
+        for one in (*status.container_statuses, *status.init_container_statuses):
+            waiting = one.state.waiting
+            if waiting is None or before.get(one.name) == waiting.reason:
+                continue
+            if waiting.reason == "CrashLoopBackOff":
+                whose = f"{meta.name}_{meta.namespace}({meta.uid})"
+                told = f"Back-off restarting failed container {one.name} in pod {whose}"
+                self._crew.tell(pod, "Warning", "BackOff", told)
+            elif waiting.reason == "ImagePullBackOff":
+                self._crew.tell(pod, "Normal", "BackOff", waiting.message)
+                self._crew.tell(pod, "Warning", "Failed", "Error: ImagePullBackOff")
+
+    async def _write(self, obj: Object, pod: Pod, status: PodStatus) -> None:
+        """Only what is changed of it; a phase that has become terminal meanwhile stays."""
+        after = msgspec.structs.replace(pod, status=status)
+
+        def change(current: Object) -> Object:
+            phase = (current.get("status") or {}).get("phase")
+            if phase in ("Succeeded", "Failed") and phase != status.phase:
+                return current
+            return carry(current, pod, after)
+
+        meta = pod.metadata
+        try:
+            self._written = await self._crew.store.update(
+                self._crew.kinds.pods,
+                meta.namespace,
+                meta.name,
+                change,
+                uid=self.uid,
+                known=obj,
+            )
+        except ApiError as error:
+            if error.code not in (404, 409):  # it is gone, or another has its name
+                raise
+
+    async def _delete(self, pod: Pod) -> None:
+        """Nothing of it runs any more: its object may go. What finalizers hold stays."""
+        meta = pod.metadata
+        if not meta.deletion_grace_period_seconds:
+            return
+        try:
+            await self._crew.store.delete(
+                self._crew.kinds.pods,
+                meta.namespace,
+                meta.name,
+                options=DeleteOptions(grace_period_seconds=0, uid=self.uid),
+            )
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+
+    # ------------------------------------------------------------------------- its end
+
+    async def _clean_up(self) -> float | None:
+        """Of a pod that has no object any more: by force, or long ago, or as it should."""
+        crew = self._crew
+        view, now = crew.observer.view(self.uid), crew.clock.now()
+        pod = self.pod or orphans.pod_of(self.uid, view)
+        moments = self._moments
+        if moments is None or moments.kill_at is None:
+            kill_at = now + (orphans.grace_of(view) if self.pod is None else grace_seconds(pod))
+            moments = self._moments = Moments(began=now, kill_at=kill_at)
+        ending = endings.ending_of(moments)
+        assert ending is not None
+        planned = endings.wind_down(pod, view, ending, now)
+        crew.prober.forget(self.uid)
+        self._carry_out(pod, view, planned)
+        if view.sandboxes or self._running:
+            return self._next_look(planned, pod, moments, now)
+        try:
+            await crew.folders.remove(self.uid)
+        except (OSError, ValueError) as error:
+            logger.warning("what pod %s had on disk stays for now: %s", self.uid, error)
+            return RETRY_SECONDS
+        crew.sources.forget(self.uid)
+        crew.operations.addresses.release(self.uid)
+        self.is_done = True
+        return None
+
+
+def _version(obj: Object) -> int:
+    return int(obj["metadata"].get("resourceVersion") or 0)
+
+
+def _is_sooner(action: Action, running: Action) -> bool:
+    """A stop with less grace replaces one that is waiting for more."""
+    return (
+        isinstance(action, StopContainer)
+        and isinstance(running, StopContainer)
+        and action.container_id == running.container_id
+        and action.deadline < running.deadline - RETRY_SECONDS / 2
+    )

@@ -1,0 +1,68 @@
+"""The command line of an agent."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from controlplane.flags import SettingsError
+from controlplane.node import component
+
+STORE = "--store-endpoints=http://127.0.0.1:2379"
+
+
+def settings(*arguments: str) -> component.Settings:
+    parser = argparse.ArgumentParser()
+    component.add_flags(parser)
+    return component.settings_of(parser.parse_args([STORE, "--root-dir=/x", *arguments]))
+
+
+def test_defaults() -> None:
+    found = settings("--node-name=n")
+    assert (found.runtime, found.port) == ("process", 10250)
+    assert (found.node.name, found.node.address, found.node.pods_max) == ("n", "127.0.0.1", 110)
+    assert found.node.cluster_domain == "cluster.local"
+
+
+def test_all_that_can_be_said() -> None:
+    found = settings(
+        "--node-name=n",
+        "--node-ip=127.0.0.9",
+        "--labels=disk=fast,example.com/zone=a,empty=",
+        "--cluster-dns=10.96.0.10",
+        "--pod-cidr=10.1.0.0/24",
+        "--runtime=fake",
+        "--max-pods=7",
+    )
+    assert found.node.labels == {"disk": "fast", "example.com/zone": "a", "empty": ""}
+    assert found.node.cluster_dns == ("10.96.0.10",)
+    assert found.node.pod_block == "10.1.0.0/24"
+    assert found.node.pods_max == 7
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [
+        ("--node-name=No_Name", "--node-name: 'No_Name' is no name of a Node"),
+        ("--node-ip=x", "--node-ip: 'x' is no IP address"),
+        ("--node-ip=192.0.2.1", "can be reached by others"),
+        ("--labels=x", "--labels: 'x' is no label"),
+        ("--labels=a=b c", "is no label"),
+        ("--pod-cidr=10.1.0.1/24", "--pod-cidr: 10.1.0.1/24 has host bits set"),
+        ("--cluster-dns=dns", "--cluster-dns: 'dns' is no IP address"),
+        ("--max-pods=-1", "--max-pods: -1 is less than 0"),
+        ("--tls-cert-file=/x", "go together"),
+    ],
+)
+def test_what_cannot_be_used(argument: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=None) as error:
+        settings("--node-name=n", argument)
+    assert told in str(error.value)
+
+
+def test_two_agents_do_not_share_a_folder(tmp_path: Path) -> None:
+    root = tmp_path / "deep" / "root"
+    with component._locked(root), pytest.raises(SettingsError, match="another agent uses it"):
+        component._locked(root).__enter__()
+    with component._locked(root):
+        pass

@@ -1,0 +1,232 @@
+"""Probes and hooks, against real servers. Numbers are rows of kube-behaviour.md."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from controlplane.api.record import from_object
+from controlplane.api.types.core_v1 import Container, LifecycleHandler, Probe
+from controlplane.node.handlers import Answer, Handlers, Target, port_of
+from controlplane.node.runtime.fake import FakeRuntime, Script
+from controlplane.node.runtime.interface import ContainerConfig, ExecResult, SandboxConfig
+from kvstore.client.clock import AsyncioClock
+
+HOST = "127.0.0.1"
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def target(container_id: str = "c", **fields: Any) -> Target:
+    spec = from_object(Container, {"name": "a", **fields})
+    return Target(container_id=container_id, spec=spec, address=HOST)
+
+
+def handlers(runtime: FakeRuntime | None = None) -> Handlers:
+    clock = AsyncioClock()
+    return Handlers(runtime or FakeRuntime(clock, time.time), clock)
+
+
+async def ask(probe: dict[str, Any], whom: Target | None = None, seconds: float = 5.0) -> Answer:
+    return await handlers().probe(whom or target(), from_object(Probe, probe), seconds)
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[int]:
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(on_connection, HOST, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+class Web:
+    """Answers with one status, and keeps what it was asked."""
+
+    def __init__(self, status: str, headers: str = "") -> None:
+        self.asked = b""
+        self._answer = f"HTTP/1.1 {status}\r\n{headers}Content-Length: 2\r\n\r\nok"
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked = await reader.readuntil(b"\r\n\r\n")
+        writer.write(self._answer.encode())
+        await writer.drain()
+
+
+async def _hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("status", "is_success"),
+    [
+        ("200 OK", True),
+        ("299 Odd", True),
+        ("302 Found", True),
+        ("399 Odd", True),
+        ("400 Bad Request", False),
+        ("500 Internal Server Error", False),
+    ],
+)
+async def test_http_from_200_to_399_is_success(status: str, is_success: bool) -> None:
+    """10.5."""
+    web = Web(status, "Location: http://192.0.2.1/\r\n")
+    async with serving(web) as port:
+        answer = await ask({"httpGet": {"port": port, "path": "/healthz?full=1"}})
+    assert answer.is_success is is_success
+    if not is_success:
+        assert answer.message == f"HTTP probe failed with statuscode: {status[:3]}"
+    assert web.asked.startswith(b"GET /healthz?full=1 HTTP/1.1\r\n")
+    assert b"user-agent: kube-probe/1.33" in web.asked.lower()
+
+
+async def test_http_sends_the_probe_s_headers() -> None:
+    web = Web("200 OK")
+    async with serving(web) as port:
+        headers = [{"name": "Host", "value": "example.com"}, {"name": "X-A", "value": "1"}]
+        assert (await ask({"httpGet": {"port": port, "httpHeaders": headers}})).is_success
+    assert b"host: example.com\r\n" in web.asked.lower()
+    assert web.asked.lower().count(b"host:") == 1
+    assert b"x-a: 1\r\n" in web.asked.lower()
+
+
+async def test_http_of_a_port_by_name() -> None:
+    async with serving(Web("200 OK")) as port:
+        whom = target(ports=[{"name": "web", "containerPort": port}])
+        assert (await ask({"httpGet": {"port": "web"}}, whom)).is_success
+        assert not (await ask({"httpGet": {"port": "other"}}, whom)).is_success
+
+
+@pytest.mark.parametrize("kind", ["httpGet", "grpc"])
+async def test_who_does_not_answer_in_time_has_failed(kind: str) -> None:
+    """10.5: timeout."""
+    async with serving(_hang) as port:
+        began = time.monotonic()
+        answer = await ask({kind: {"port": port}}, seconds=0.2)
+    assert not answer.is_success
+    assert answer.message
+    assert time.monotonic() - began < 5
+
+
+async def test_nobody_listens() -> None:
+    async with serving(_hang) as port:
+        pass
+    for kind in ("httpGet", "tcpSocket", "grpc"):
+        answer = await ask({kind: {"port": port}})
+        assert not answer.is_success
+        assert answer.message
+
+
+async def test_what_speaks_no_http_has_failed() -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\xff\x00 hello\r\n\r\n")
+        await writer.drain()
+
+    async with serving(babble) as port:
+        assert not (await ask({"httpGet": {"port": port}})).is_success
+
+
+async def test_body_that_never_ends_is_not_waited_for() -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+
+    async with serving(flood) as port:
+        answer = await ask({"httpGet": {"port": port}})
+    assert answer.is_success
+    assert len(answer.message) <= 1_000
+
+
+async def test_tcp() -> None:
+    """10.5."""
+    async with serving(_hang) as port:
+        assert (await ask({"tcpSocket": {"port": port}})).is_success
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (1, ""),
+        (0, 'service unhealthy (responded with "UNKNOWN")'),
+        (2, 'service unhealthy (responded with "NOT_SERVING")'),
+    ],
+)
+async def test_grpc(status: int, message: str) -> None:
+    """10.5: grpc.health.v1."""
+    asked = []
+
+    async def check(request: bytes, context: Any) -> bytes:
+        asked.append(request)
+        return bytes([8, status]) if status else b""
+
+    method: Any = grpc.unary_unary_rpc_method_handler(check)
+    service = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method})
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((service,))
+    port = server.add_insecure_port(f"{HOST}:0")
+    await server.start()
+    try:
+        answer = await ask({"grpc": {"port": port, "service": "mine"}})
+        await ask({"grpc": {"port": port}})
+    finally:
+        await server.stop(None)
+    assert (answer.is_success, answer.message) == (not message, message)
+    assert asked == [b"\x0a\x04mine", b""]
+
+
+async def running(script: Script) -> tuple[FakeRuntime, str]:
+    runtime = FakeRuntime(AsyncioClock(), time.time, script=lambda sandbox, config: script)
+    sandbox = await runtime.run_sandbox(
+        SandboxConfig(name="p", namespace="n", uid="u", log_folder="")
+    )
+    config = ContainerConfig(name="a", attempt=0, image="i", log_path="a/0.log")
+    container_id = await runtime.create_container(sandbox, config)
+    await runtime.start_container(container_id)
+    return runtime, container_id
+
+
+@pytest.mark.parametrize(("code", "is_success"), [(0, True), (1, False)])
+async def test_exec(code: int, is_success: bool) -> None:
+    """10.5."""
+    script = Script(answer=lambda command: ExecResult(code, command[0].encode(), b"!"))
+    runtime, container_id = await running(script)
+    probe = from_object(Probe, {"exec": {"command": ["is-up"]}})
+    answer = await handlers(runtime).probe(target(container_id), probe, 1.0)
+    assert answer == Answer(is_success, "is-up!")
+
+
+async def test_exec_that_hangs_has_failed() -> None:
+    """10.5: also where the runtime itself does not keep to the time."""
+    runtime, container_id = await running(Script(answer_seconds=60))
+    probe = from_object(Probe, {"exec": {"command": ["sleep", "60"]}})
+    answer = await handlers(runtime).probe(target(container_id), probe, 0.05)
+    assert not answer.is_success
+    assert answer.message.startswith('command timed out: "sleep 60"')
+
+
+async def test_exec_where_nothing_runs() -> None:
+    answer = await ask({"exec": {"command": ["x"]}})
+    assert not answer.is_success
+
+
+async def test_hook_that_sleeps_does_so_no_longer_than_it_may() -> None:
+    """10.6."""
+    hook = from_object(LifecycleHandler, {"sleep": {"seconds": 60}})
+    began = time.monotonic()
+    assert (await handlers().hook(target(), hook, 0.05)).is_success
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("port", [0, 70_000, "x", "0", "70000"])
+def test_port_that_is_none(port: int | str) -> None:
+    assert port_of(target().spec, port) is None
