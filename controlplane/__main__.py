@@ -1,4 +1,4 @@
-"""`python -m controlplane apiserver|controllers …`: one component, in the foreground."""
+"""`python -m controlplane apiserver|controllers|proxy …`: one component, in the foreground."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ import uvloop
 from controlplane.apiserver import assembly, settings
 from controlplane.controllers import manager
 from controlplane.flags import SettingsError
+from controlplane.network import proxy
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,10 @@ async def _controllers(chosen: manager.Settings) -> None:
     await manager.run(chosen, lambda identity: print(f"leading {identity}", flush=True))
 
 
+async def _proxy(chosen: proxy.Settings) -> None:
+    await proxy.run(chosen, lambda what: print(f"proxying {what}", flush=True))
+
+
 COMPONENTS = {
     "apiserver": Component(
         "Kubernetes' API over the store", settings.add_flags, settings.settings_of, _apiserver
@@ -116,6 +121,12 @@ COMPONENTS = {
         manager.add_flags,
         manager.settings_of,
         _controllers,
+    ),
+    "proxy": Component(
+        "the addresses of services, and their names: one process on each machine",
+        proxy.add_flags,
+        proxy.settings_of,
+        _proxy,
     ),
 }
 
