@@ -24,12 +24,11 @@ class Nodes:
         """A node as it is now, or None: it is gone. Whether `machine` is another thereby."""
         if self._names and name not in self._names:
             return False
-        before = self._addresses.get(name)
-        if node is None:
-            self._addresses.pop(name, None)
-        else:
-            self._addresses[name] = addresses_of(node)
-        return self._addresses.get(name) != before
+        before = self._addresses.pop(name, ())
+        now = addresses_of(node) if node is not None else ()
+        if now:
+            self._addresses[name] = now
+        return now != before
 
     def machine(self) -> Machine:
         """Whose traffic is served."""
