@@ -162,6 +162,7 @@ class DnsServer:
         self._tell = tell
         self._address, self._port = address, port
         self._connections = 0
+        self.is_listening = False
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -198,9 +199,11 @@ class DnsServer:
                 lambda: _Datagrams(self._resolver, replies), sock=udp
             )
             server = await asyncio.start_server(self._converse, sock=tcp)
+            self.is_listening = True
             try:
                 await server.serve_forever()
             finally:
+                self.is_listening = False
                 server.close()
                 transport.close()
 
