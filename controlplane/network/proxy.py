@@ -149,6 +149,11 @@ class ServiceProxy:
         self.userspace.apply(self._table.put(key, created, wanted))
         self._check(key, health_of(service, slices, self._machine))
 
+    def close(self) -> None:
+        """Listen on nothing any more."""
+        self.userspace.close()
+        self._health.close()
+
     def _check(self, key: Key, health: Health | None) -> None:
         try:
             self._health.put(key, health, self._machine.node_port_addresses)
@@ -206,4 +211,7 @@ async def work(
             tasks.create_task(server.run(), name="dns")
         feed = Feed(informers, registry, listeners)
         feed.watch_nodes(proxy.on_node)
-        await feed.run(lambda: announce(f"{len(proxy.userspace.open_places())} places"))
+        try:
+            await feed.run(lambda: announce(f"{len(proxy.userspace.open_places())} places"))
+        finally:
+            proxy.close()

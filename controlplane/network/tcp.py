@@ -126,6 +126,8 @@ class TcpListener:
                 await _exchange(client, server)
         except* OSError as lost:
             logger.debug("a connection of %s was lost: %s", address, lost.exceptions)
+        except* Exception:  # the task group is everybody's: one connection must not end it
+            logger.exception("a connection of %s failed", address)
         finally:
             client.close()
             if server is not None:

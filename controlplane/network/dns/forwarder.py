@@ -16,6 +16,7 @@ from kvstore.seams import Random
 IN_FLIGHT_MAX = 256  # questions at once; more are refused, and their clients come again
 TRY_SECONDS = 2.0  # of one resolver
 TRIES = 2  # of all resolvers, one after the other
+SECONDS_MAX = 4.5  # of one question: clients wait for 5 s, and ask again
 PORT = 53
 
 _HEADER_BYTES = 12
@@ -53,11 +54,13 @@ class Forwarder:
             raise NoAnswerError(f"{IN_FLIGHT_MAX} questions wait already")
         self._in_flight += 1
         try:
-            for _ in range(TRIES):
-                for upstream in self.upstreams:
+            async with asyncio.timeout(SECONDS_MAX):
+                for upstream in self.upstreams * TRIES:
                     answer = await self._ask(upstream, query, by_tcp)
                     if answer is not None:
                         return query[:2] + answer[2:]
+        except TimeoutError:
+            pass  # those that were not asked would answer nobody any more
         finally:
             self._in_flight -= 1
         raise NoAnswerError(f"no answer from {', '.join(self.upstreams) or 'nobody'}")

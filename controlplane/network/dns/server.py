@@ -247,7 +247,10 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._replies.create_task(self._send_later(reply, addr))
 
     async def _send_later(self, reply: Coroutine[Any, Any, bytes], addr: tuple[Any, ...]) -> None:
-        self._send(await reply, addr)
+        try:
+            self._send(await reply, addr)
+        except Exception:  # the task group is everybody's: one question must not end it
+            logger.exception("a question of %s was not answered", addr[0])
 
     def _send(self, reply: bytes, addr: tuple[Any, ...]) -> None:
         if self._transport is not None and not self._transport.is_closing():
