@@ -43,14 +43,14 @@ EDNS = bytes.fromhex("00 0029 1000 00000000 0000")  # root, OPT, 4096 bytes are 
 
 
 def test_question_is_read() -> None:
-    """RFC 1035, 4.1."""
+    """RFC 1035, the sections about messages."""
     assert read_query(ASKED) == Query(
         id=0x1234, is_recursion_wanted=True, name=WEB, type=A, klass=IN
     )
 
 
 def test_edns_says_how_much_is_taken_within_our_bounds() -> None:
-    """RFC 6891, 6.1.2; less than 512 is taken as 512."""
+    """RFC 6891; less than 512 is taken as 512."""
     with_edns = ASKED[:10] + b"\0\1" + ASKED[12:] + EDNS
     query = read_query(with_edns)
     assert (query.udp_bytes, query.version) == (messages.UDP_BYTES_MAX, 0)
@@ -59,7 +59,7 @@ def test_edns_says_how_much_is_taken_within_our_bounds() -> None:
 
 
 def test_answer_is_written_with_compressed_names() -> None:
-    """RFC 1035, 4.1.4: a name that was written before is a pointer to it (c00c: at byte 12)."""
+    """RFC 1035, message compression: a name that was written before is a pointer to it (c00c: at byte 12)."""
     answer = Answer(answers=[Record(WEB, A, 30, bytes((10, 96, 0, 10)))])
     assert (
         write_answer(read_query(ASKED), answer, 512)

@@ -221,7 +221,7 @@ def test_pod_has_a_name_of_its_address() -> None:
 
 
 def test_version_of_the_schema_is_told() -> None:
-    """Kubernetes DNS specification, 2.1."""
+    """Of the schema that the names follow, by its own specification."""
     answer = _find(_zone(service()), "dns-version.cluster.local", TXT)
     assert answer.answers[0].data == b"\x051.1.0"
 
