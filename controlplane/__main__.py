@@ -1,5 +1,6 @@
 """`python -m controlplane apiserver|controllers|scheduler …`: one component, in the foreground."""
 """`python -m controlplane agent|apiserver|controllers …`: one component, in the foreground."""
+"""`python -m controlplane apiserver|controllers|proxy …`: one component, in the foreground."""
 
 import argparse
 import asyncio
@@ -19,6 +20,7 @@ from controlplane.controllers import manager
 from controlplane.flags import SettingsError
 from controlplane.scheduler import settings as scheduler
 from controlplane.node import component as node
+from controlplane.network import proxy
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,8 @@ async def _scheduler(chosen: scheduler.Settings) -> None:
     await process.run(chosen, lambda identity: print(f"leading {identity}", flush=True))
 async def _agent(chosen: node.Settings) -> None:
     await node.run(chosen, lambda where: print(f"serving {where}", flush=True))
+async def _proxy(chosen: proxy.Settings) -> None:
+    await proxy.run(chosen, lambda what: print(f"proxying {what}", flush=True))
 
 
 COMPONENTS = {
@@ -135,6 +139,11 @@ COMPONENTS = {
         scheduler.add_flags,
         scheduler.settings_of,
         _scheduler,
+    "proxy": Component(
+        "the addresses of services, and their names: one process on each machine",
+        proxy.add_flags,
+        proxy.settings_of,
+        _proxy,
     ),
 }
 

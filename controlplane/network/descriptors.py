@@ -1,0 +1,50 @@
+"""File descriptors that the process may still open, shared by all listeners and connections.
+
+Who finds none left waits for those of others, so the process never fails to open what it needs
+for the store or for DNS.
+"""
+
+import resource
+from collections import deque
+from collections.abc import Callable
+
+RESERVED = 512  # of the process's limit: the store's connections, DNS, logs
+COUNT_MAX = 200_000  # each costs memory, however many the machine allows
+
+
+class Descriptors:
+    """A count of what may still be opened."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, count: int) -> bool:
+        """Whether there are as many; they are the caller's then."""
+        if self._free < count:
+            return False
+        self._free -= count
+        return True
+
+    def give(self, count: int) -> None:
+        """Give back what was taken."""
+        self._free += count
+        for _ in range(len(self._waiting)):
+            if self._free <= 0:
+                return
+            self._waiting.popleft()()
+
+    def when_free(self, callback: Callable[[], None]) -> None:
+        """Call once when something was given back; there may be none left again by then."""
+        self._waiting.append(callback)
+
+
+def of_process() -> Descriptors:
+    """Raises the process's limit as far as it may, and counts what it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = COUNT_MAX if hard == resource.RLIM_INFINITY else min(hard, COUNT_MAX)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    allowed = wanted if soft == resource.RLIM_INFINITY else min(soft, COUNT_MAX)
+    return Descriptors(max(allowed - RESERVED, allowed // 2))

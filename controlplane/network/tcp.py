@@ -1,0 +1,190 @@
+"""TCP connections of a place: each is accepted, an endpoint is found that takes it, and bytes go
+both ways until both sides have ended.
+
+What was connected lives on, whatever happens to the place or to the endpoint's readiness; who
+connects now goes by what is known now. An endpoint that refuses, as one does that has just ended,
+is passed over for another, and the client hears nothing of it.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from controlplane.network.balancer import Balancer
+from controlplane.network.descriptors import Descriptors
+from controlplane.network.plan import Endpoint, Place
+from kvstore.seams import Clock
+
+BACKLOG = 1024
+ACCEPTS_MAX = 64  # in one turn of the loop: other listeners have theirs
+TRIES_MAX = 4  # endpoints that one connection asks
+CONNECT_SECONDS_MAX = 2.0  # of one endpoint: whoever is there answers sooner
+CHUNK_BYTES = 64 * 1024  # of a connection and direction that are held at most
+PER_CONNECTION = 2  # descriptors
+BROKEN_SECONDS = 1.0  # without accepting, when the kernel has nothing to accept with
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what closes tells the other side that it failed
+_PASSING = (errno.ECONNABORTED, errno.EINTR, errno.EPROTO)
+
+logger = logging.getLogger(__name__)
+
+
+class Seams(msgspec.Struct, frozen=True):
+    """What listeners need of the process. `spawn` runs work that does not fail."""
+
+    clock: Clock
+    descriptors: Descriptors
+    spawn: Callable[[Coroutine[Any, Any, None]], object]
+
+
+def bound(place: Place, kind: socket.SocketKind) -> socket.socket:
+    """A socket that has the address. Raises OSError."""
+    family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
+    opened = socket.socket(family, kind)
+    try:
+        opened.setblocking(False)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:  # of UDP it would let two have the same place
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((place.address, place.port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+class TcpListener:
+    """An open place. `balancer` may be another at any time."""
+
+    def __init__(self, place: Place, balancer: Balancer, seams: Seams) -> None:
+        """Raises OSError when it cannot be listened on."""
+        self.balancer = balancer
+        self._seams = seams
+        self._socket = bound(place, socket.SOCK_STREAM)
+        try:
+            self._socket.listen(BACKLOG)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._is_closed = False
+        self._listen()
+
+    def close(self) -> None:
+        """Accept nothing more; connections stay."""
+        if not self._is_closed:
+            self._is_closed = True
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _listen(self) -> None:
+        if not self._is_closed:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._socket.fileno(), self._accept_all)
+
+    def _pause(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+
+    def _accept_all(self) -> None:
+        """Whoever finds no descriptor free stays in the backlog, which is bounded."""
+        for _ in range(ACCEPTS_MAX):
+            if not self._seams.descriptors.take(PER_CONNECTION):
+                self._pause()
+                self._seams.descriptors.when_free(self._listen)
+                return
+            try:
+                client, address = self._socket.accept()
+            except OSError as error:
+                self._seams.descriptors.give(PER_CONNECTION)
+                self._not_accepted(error)
+                return
+            client.setblocking(False)
+            self._seams.spawn(self._serve(client, address[0]))
+
+    def _not_accepted(self, error: OSError) -> None:
+        if isinstance(error, BlockingIOError) or error.errno in _PASSING:
+            return  # nobody is there, or whoever was has left again
+        logger.warning("cannot accept: %s", error.strerror)
+        self._pause()
+        self._seams.clock.call_later(BROKEN_SECONDS, self._listen)
+
+    async def _serve(self, client: socket.socket, address: str) -> None:
+        """One connection. It ends with both sides closed, however it ends."""
+        server: socket.socket | None = None
+        try:
+            if self.balancer.is_let_in(address):
+                server = await self._connect(address)
+            if server is None:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            else:
+                await _exchange(client, server)
+        except* OSError as lost:
+            logger.debug("a connection of %s was lost: %s", address, lost.exceptions)
+        except* Exception:  # the task group is everybody's: one connection must not end it
+            logger.exception("a connection of %s failed", address)
+        finally:
+            client.close()
+            if server is not None:
+                server.close()
+            self._seams.descriptors.give(PER_CONNECTION)
+
+    async def _connect(self, client: str) -> socket.socket | None:
+        """To an endpoint that takes the connection; None: none of those that were asked does."""
+        tried: list[Endpoint] = []
+        while len(tried) < TRIES_MAX:
+            endpoint = self.balancer.choose(client, self._seams.clock.now(), tried)
+            if endpoint is None:
+                return None
+            try:
+                return await _connected(endpoint)
+            except OSError as error:  # TimeoutError is one
+                logger.debug("%s:%d does not answer: %r", *endpoint, error)
+                tried.append(endpoint)
+        return None
+
+
+async def _connected(endpoint: Endpoint) -> socket.socket:
+    """Raises OSError, also when it takes too long."""
+    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        async with asyncio.timeout(CONNECT_SECONDS_MAX):
+            await asyncio.get_running_loop().sock_connect(opened, endpoint)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+async def _exchange(client: socket.socket, server: socket.socket) -> None:
+    """Bytes both ways, until both sides have ended. When one fails, so does the other.
+
+    Raises a group of OSError.
+    """
+    for one in (client, server):
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Whoever vanished without a word is found out by the kernel.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    try:
+        async with asyncio.TaskGroup() as directions:
+            directions.create_task(_pump(server, client))
+            directions.create_task(_pump(client, server))
+    except BaseException:
+        for one in (client, server):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        raise
+
+
+async def _pump(source: socket.socket, sink: socket.socket) -> None:
+    """All of one direction, and its end. At most a chunk of it is here at a time."""
+    loop = asyncio.get_running_loop()
+    while data := await loop.sock_recv(source, CHUNK_BYTES):
+        await loop.sock_sendall(sink, data)
+    sink.shutdown(socket.SHUT_WR)

@@ -1,0 +1,175 @@
+"""UDP datagrams of a place: a client's datagrams go to one endpoint for as long as they come.
+
+A flow (one client, one endpoint, one socket) ends after a time without datagrams either way, or
+when its endpoint is taken away: what comes then goes to another at once.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import OrderedDict
+from typing import Any
+
+from controlplane.network.balancer import Balancer
+from controlplane.network.plan import Endpoint, Place
+from controlplane.network.tcp import Seams, bound
+
+FLOW_SECONDS = 120.0  # without a datagram, as Linux keeps track of a UDP stream
+FLOWS_MAX = 4096  # of one place: the one that was silent for longest goes first
+DATAGRAMS_MAX = 64  # in one turn of the loop
+DATAGRAM_BYTES_MAX = 65_535
+
+logger = logging.getLogger(__name__)
+
+Address = tuple[Any, ...]
+"""Of a client, as its family has it: IPv6 has a scope, too."""
+
+
+class _Flow:
+    """Datagrams of one client."""
+
+    __slots__ = ("client", "endpoint", "last", "socket")
+
+    def __init__(self, client: Address, endpoint: Endpoint, opened: socket.socket) -> None:
+        self.client = client
+        self.endpoint = endpoint
+        self.socket = opened
+        self.last = 0.0
+
+
+class UdpListener:
+    """An open place."""
+
+    def __init__(self, place: Place, balancer: Balancer, seams: Seams) -> None:
+        """Raises OSError when it cannot be listened on."""
+        self._balancer = balancer
+        self._seams = seams
+        self._flows: OrderedDict[Address, _Flow] = OrderedDict()
+        """The one that was silent for longest is the first."""
+        self._is_watched = False
+        self._socket = bound(place, socket.SOCK_DGRAM)
+        self._is_closed = False
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._receive_all)
+
+    @property
+    def balancer(self) -> Balancer:
+        """May be another at any time: flows to endpoints that it does not have end."""
+        return self._balancer
+
+    @balancer.setter
+    def balancer(self, balancer: Balancer) -> None:
+        self._balancer = balancer
+        kept = frozenset(balancer.backend.endpoints)
+        for flow in [one for one in self._flows.values() if one.endpoint not in kept]:
+            self._end(flow)
+
+    def close(self) -> None:
+        """End all flows; without the place no answer could be sent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for flow in list(self._flows.values()):
+            self._end(flow)
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _receive_all(self) -> None:
+        for _ in range(DATAGRAMS_MAX):
+            try:
+                data, client = self._socket.recvfrom(DATAGRAM_BYTES_MAX)
+            except OSError:  # nothing more is there; a fault of an answer is its flow's
+                return
+            flow = self._flows.get(client) or self._begin(client)
+            if flow is not None:
+                self._send(flow, data)
+
+    def _send(self, flow: _Flow, data: bytes) -> None:
+        """A datagram that the kernel does not take is lost, as any may be."""
+        self._touch(flow)
+        try:
+            flow.socket.send(data)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._failed(flow, error)
+
+    def _answer_all(self, flow: _Flow) -> None:
+        for _ in range(DATAGRAMS_MAX):
+            try:
+                data = flow.socket.recv(DATAGRAM_BYTES_MAX)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._failed(flow, error)
+                return
+            self._touch(flow)
+            try:
+                self._socket.sendto(data, flow.client)
+            except OSError as error:
+                logger.debug("an answer to %s is lost: %s", flow.client[0], error)
+
+    def _failed(self, flow: _Flow, error: OSError) -> None:
+        """Nobody listens there, as the kernel was told: what comes next goes elsewhere."""
+        logger.debug("%s:%d does not answer: %r", *flow.endpoint, error)
+        self._end(flow)
+
+    def _touch(self, flow: _Flow) -> None:
+        flow.last = self._seams.clock.now()
+        self._flows.move_to_end(flow.client)
+
+    def _begin(self, client: Address) -> _Flow | None:
+        if not self._balancer.is_let_in(client[0]):
+            return None
+        endpoint = self._balancer.choose(client[0], self._seams.clock.now())
+        if endpoint is None or not self._make_room():
+            return None
+        family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
+        opened = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            opened.setblocking(False)
+            opened.connect(endpoint)
+        except OSError as error:
+            opened.close()
+            self._seams.descriptors.give(1)
+            logger.debug("%s:%d cannot be reached: %r", *endpoint, error)
+            return None
+        flow = self._flows[client] = _Flow(client, endpoint, opened)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(opened.fileno(), self._answer_all, flow)
+        self._watch()
+        return flow
+
+    def _make_room(self) -> bool:
+        """Take a descriptor, of the flow that was silent for longest if there is no other."""
+        if len(self._flows) >= FLOWS_MAX:
+            self._end(next(iter(self._flows.values())))
+        if self._seams.descriptors.take(1):
+            return True
+        if self._flows:
+            self._end(next(iter(self._flows.values())))
+        return self._seams.descriptors.take(1)
+
+    def _end(self, flow: _Flow) -> None:
+        if self._flows.get(flow.client) is flow:
+            del self._flows[flow.client]
+            asyncio.get_running_loop().remove_reader(flow.socket.fileno())
+            flow.socket.close()
+            self._seams.descriptors.give(1)
+
+    def _watch(self) -> None:
+        """Look again when the first may have been silent for too long; one timer for all."""
+        if self._flows and not self._is_watched and not self._is_closed:
+            self._is_watched = True
+            first = next(iter(self._flows.values()))
+            wait = first.last + FLOW_SECONDS - self._seams.clock.now()
+            self._seams.clock.call_later(max(wait, 0.0), self._end_silent)
+
+    def _end_silent(self) -> None:
+        self._is_watched = False
+        silent_since = self._seams.clock.now() - FLOW_SECONDS
+        while self._flows:
+            first = next(iter(self._flows.values()))
+            if first.last > silent_since:
+                break
+            self._end(first)
+        self._watch()
