@@ -5,6 +5,7 @@ A log is `NAME/ATTEMPT.log`; what was put aside of it is `ATTEMPT.log.20261129-2
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -64,6 +65,9 @@ class _Cursor:
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self._path = path
         self._descriptor = descriptor  # None: there is no file yet
+        # Who gives up waiting for `read` does not end it, and must not take its file away.
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     @classmethod
     def at(cls, path: Path, tail_lines: int | None) -> "_Cursor":
@@ -83,6 +87,10 @@ class _Cursor:
 
     def read(self) -> tuple[bytes, bool]:
         """What comes next, and whether it begins another file; nothing: that is all as yet."""
+        with self._lock:
+            return (b"", False) if self._is_closed else self._read()
+
+    def _read(self) -> tuple[bytes, bool]:
         if self._descriptor is None:
             self._descriptor = _first(files_of(self._path))
             if self._descriptor is None:
@@ -98,15 +106,17 @@ class _Cursor:
         descriptor = _opened(following)
         if descriptor is None:
             return b"", False
-        self.close()
+        os.close(self._descriptor)
         self._descriptor = descriptor
         return os.read(descriptor, READ_BYTES), True
 
     def close(self) -> None:
         """Leave the log."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with self._lock:
+            self._is_closed = True
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def _following(self) -> Path | None:
         """The file after the one that is open."""
@@ -114,11 +124,9 @@ class _Cursor:
         own = os.fstat(self._descriptor).st_ino
         files = files_of(self._path)
         inodes = [_inode(file) for file in files]
-        if own in inodes:
-            rest = files[inodes.index(own) + 1 :]
-        else:
-            rest = files  # it was removed: all that is left is newer
-        return rest[0] if rest else None
+        # Where it was removed, all that is left is newer.
+        newer = files[inodes.index(own) + 1 :] if own in inodes else files
+        return newer[0] if newer else None
 
 
 def _begin_of(descriptor: int, tail: Tail) -> int | None:
