@@ -7,7 +7,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 from controlplane.api.podlogs import LogOptions
@@ -22,7 +22,7 @@ _UNREADABLE = (".gz", ".tmp")
 
 async def read_log(
     path: Path, options: LogOptions, is_running: Callable[[], Awaitable[bool]]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """What is wanted of a log, in parts; when it is followed, until nobody writes it any more."""
     lines = Lines(options, options.since(time.time()))
     cursor = await asyncio.to_thread(_Cursor.at, path, options.tail_lines)
