@@ -32,7 +32,9 @@ from controlplane.apiserver.escalation import Escalation
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.http import HttpServer
 from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.nodes import Nodes, client_tls
 from controlplane.apiserver.pipeline import Pipeline
+from controlplane.apiserver.pod_streams import PodStreams
 from controlplane.apiserver.pods import Pods
 from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.reviews import Reviews
@@ -82,6 +84,10 @@ class Assembly:
             now=time.time,
         )
         reads = Reads(self.cacher, self.store, time.time)
+        self.nodes = Nodes(
+            lambda name: self._get("", "nodes", "", name),
+            client_tls(settings.agent_certificate, settings.agent_key, settings.agent_authority),
+        )
         self.turns = Turns(self.cacher.current, random.Random())
         self.server = ApiServer(
             registry=self.registry,
@@ -144,6 +150,7 @@ class Assembly:
                 await asyncio.Event().wait()
             finally:
                 await http.close()
+                await self.nodes.close()
 
     async def _bootstrap(self, port: int) -> None:
         address = self.allocator.first
@@ -182,6 +189,7 @@ class Assembly:
         scales = Scales(reads, writes)
         pods = Pods(self.store, writes, self.turns, self.registry, self.lister)
         accounts = ServiceAccounts(reads, self.tokens, self.lister)
+        streams = PodStreams(reads, self.nodes)
         unsafe = UnsafeDeletion(self.store.client, self.cacher, self.authorizer, writes.delete)
 
         async def delete_collection(call: Call) -> Outgoing:
@@ -202,12 +210,17 @@ class Assembly:
             ("create", "binding"): pods.bind,
             ("create", "eviction"): pods.evict,
             ("create", "token"): accounts.token,
+            ("get", "log"): streams.log,
             ("update", "finalize"): writes.update,
         }
         for plain in ("status", "ephemeralcontainers"):
             handlers["get", plain] = reads.get
             handlers["update", plain] = writes.update
             handlers["patch", plain] = writes.patch
+        for verb in ("create", "get"):  # by SPDY, by WebSocket
+            handlers[verb, "exec"] = streams.exec
+            handlers[verb, "attach"] = streams.attach
+            handlers[verb, "portforward"] = streams.port_forward
         return handlers
 
     def _creator(self, writes: Writes) -> Handler:
