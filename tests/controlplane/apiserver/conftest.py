@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -159,9 +160,10 @@ async def client(member: ClusterProcesses) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def started(client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
-    """An API server, until the end of the block."""
-    assembly = Assembly(settings(tuple(member.endpoints)), client)
+async def started(client: Client, member: ClusterProcesses, **changes: Any) -> AsyncIterator[Api]:
+    """An API server, until the end of the block. changes: of its settings"""
+    chosen = msgspec.structs.replace(settings(tuple(member.endpoints)), **changes)
+    assembly = Assembly(chosen, client)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(assembly.run(url.set_result))
     running.add_done_callback(lambda _: url.done() or url.cancel())
