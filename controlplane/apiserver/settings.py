@@ -87,9 +87,7 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_agent_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    told = (
-        "certificate shown to the nodes' agents, PEM; without it there is no logs, exec or top"
-    )
+    told = "certificate shown to the nodes' agents, PEM; without it there is no logs, exec or top"
     add("--kubelet-client-certificate", default="", metavar="FILE", help=told)
     told = "key of that certificate, PEM"
     add("--kubelet-client-key", default="", metavar="FILE", help=told)

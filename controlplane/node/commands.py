@@ -5,6 +5,7 @@ Source: kubectl-needs.md, section 1; kube-behaviour 10.7.
 
 import asyncio
 import contextlib
+import logging
 from asyncio import StreamReader as Reader
 from collections.abc import Awaitable, Callable
 
@@ -26,6 +27,9 @@ from controlplane.streams.violations import ViolationError
 from controlplane.upgrades import READ_BYTES, Connection
 
 BEGIN_SECONDS_MAX = 30.0  # for a client to open all of its streams
+CLOSE_SECONDS_MAX = 10.0  # for a runtime to end a command whose client has left
+
+_log = logging.getLogger(__name__)
 
 
 async def run_command(
@@ -40,6 +44,14 @@ async def run_command(
     tells_exit_code  False: it is only told that it has ended (attach)
     """
     await _Conversation(connection, streams, tells_exit_code=tells_exit_code).run(start)
+
+
+async def _close(session: Session) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+            await session.close()
+    except TimeoutError:
+        _log.error("a command that nobody waits for any more does not end")
 
 
 class _Conversation:
@@ -125,7 +137,7 @@ class _Conversation:
             self._resize()
             exit_code = await self._converse(session)
         finally:
-            await session.close()
+            await _close(session)
         self._streams.finish(status_of(exit_code if self._tells_exit_code else 0))
         await self._link.flush()
 

@@ -102,6 +102,11 @@ class NodeServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @property
+    def streams(self) -> int:
+        """How many commands, forwarded ports and logs are under way."""
+        return len(self._streams)
+
     @web.middleware
     async def _guarded(
         self,
@@ -140,7 +145,7 @@ class NodeServer:
     async def _logged(self, request: web.Request, options: LogOptions) -> Place:
         """The attempt whose log is wanted. containerID: whoever knows it says which one."""
         _, _, container = _named(request)
-        attempts = await self._pods.attempts(*_named(request))
+        attempts = await self._pods.attempts(*_named(request), _uid(request))
         wanted = request.query.get("containerID", "")
         for one in attempts:
             if one.container.id == wanted:
@@ -154,7 +159,7 @@ class NodeServer:
     # --------------------------------------------------------------- commands
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:
-        container = await self._pods.running(*_named(request))
+        container = await self._pods.running(*_named(request), _uid(request))
         wish = _wish(request)
 
         async def start() -> Session:
@@ -167,7 +172,7 @@ class NodeServer:
         return await self._command(request, wish, start, tells_exit_code=True)
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
-        container = await self._pods.running(*_named(request))
+        container = await self._pods.running(*_named(request), _uid(request))
         wish = _wish(request)
 
         async def start() -> Session:
@@ -197,7 +202,7 @@ class NodeServer:
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         namespace, pod = request.match_info["namespace"], request.match_info["pod"]
-        sandbox = await self._pods.sandbox(namespace, pod, request.query.get("uid", ""))
+        sandbox = await self._pods.sandbox(namespace, pod, _uid(request))
         agreed = handshake(request.headers, (port_forward.TUNNEL,), (port_forward.PROTOCOL,))
         carrier: Carrier = Tunnel(WebSocket()) if agreed.is_websocket else Bare()
 
@@ -276,6 +281,11 @@ def _common_name(request: web.Request) -> str:
 def _named(request: web.Request) -> tuple[str, str, str]:
     found = request.match_info
     return found["namespace"], found["pod"], found["container"]
+
+
+def _uid(request: web.Request) -> str:
+    """Whoever says it does not mean another pod of the same name."""
+    return request.query.get("uid", "")
 
 
 def _wish(request: web.Request) -> Wish:

@@ -17,7 +17,6 @@ import orjson
 import pytest
 
 from controlplane.apiserver.assembly import Assembly
-from controlplane.apiserver.call import Streaming
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.users import User
@@ -108,7 +107,7 @@ class Api:
         outgoing = await self.assembly.server.serve(
             incoming(method, path, query, body=body, **headers)
         )
-        assert not isinstance(outgoing, Streaming)
+        assert isinstance(outgoing, Answer)
         return Answered(outgoing)
 
     async def good(self, method: str, path: str, body: object = None, **headers: Any) -> Any:

@@ -88,6 +88,30 @@ class Pods:
             "PATCH", path, {"status": status}, content_type="application/merge-patch+json"
         )
 
+    async def last_container(self) -> str:
+        """The id of the one that was made last."""
+        return (await self.runtime.list_containers())[-1].id
+
+    def log(self, container_id: str) -> Path:
+        """Where a container's log is written."""
+        return self.runtime.running(container_id).log
+
+    async def has_logged(self, container_id: str, ending: bytes) -> None:
+        """Wait until a container's log ends so."""
+        while not self.log(container_id).read_bytes().endswith(ending):  # noqa: ASYNC110 (a file)
+            await asyncio.sleep(0.01)
+
+    def feed(self, container_id: str, data: bytes) -> None:
+        """Write to a container's stdin."""
+        stdin = self.runtime.running(container_id).process.stdin
+        assert stdin is not None
+        stdin.write(data)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Of an administrator."""
+        return self._folder / "kubeconfig"
+
     async def begin(self, program: Path, *words: str) -> asyncio.subprocess.Process:
         """A kubectl that is under way."""
         pipe = asyncio.subprocess.PIPE

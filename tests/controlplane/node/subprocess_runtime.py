@@ -60,6 +60,9 @@ class ProcessSession:
     async def close(self) -> None:
         if self.process.returncode is None:
             os.killpg(self.process.pid, signal.SIGKILL)
+            for reader in (self.output, self.errors):
+                while reader is not None and await reader.read(1 << 20):
+                    pass  # asyncio waits for a process until its pipes have ended
             await self.process.wait()
 
 
@@ -132,7 +135,7 @@ class SubprocessRuntime:
 
     async def run_sandbox(self, config: SandboxConfig) -> str:
         number = f"sandbox-{len(self._sandboxes)}"
-        Path(config.log_folder).mkdir(parents=True, exist_ok=True)
+        _make(Path(config.log_folder))
         self._sandboxes[number] = Sandbox(
             id=number, config=config, is_ready=True, address="127.0.0.1", created_at=time.time()
         )
@@ -153,7 +156,7 @@ class SubprocessRuntime:
         container = self._containers[container_id]
         config = container.config
         log = Path(self._sandboxes[container.sandbox_id].config.log_folder) / config.log_path
-        log.parent.mkdir(parents=True, exist_ok=True)
+        _make(log.parent)
         log.touch()
         process = await asyncio.create_subprocess_exec(
             *config.command,
@@ -164,6 +167,10 @@ class SubprocessRuntime:
         )
         self._running[container_id] = Running(process, log)
         self._set(container_id, state="running", started_at=time.time())
+
+    def running(self, container_id: str) -> Running:
+        """The process of a container that was started."""
+        return self._running[container_id]
 
     async def ended(self, container_id: str) -> None:
         """Wait until a container has ended, and all of its log is written."""
@@ -205,11 +212,7 @@ class SubprocessRuntime:
         found = {}
         for number, running in self._running.items():
             if self._containers[number].state == "running":
-                stat = Path(f"/proc/{running.process.pid}/stat").read_text().split(")")[1].split()
-                seconds = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-                found[number] = Usage(
-                    at=time.time(), cpu_seconds=seconds, memory=int(stat[21]) * 4096
-                )
+                found[number] = _usage(running.process.pid)
         return found
 
     # What a node's server never asks for.
@@ -247,6 +250,16 @@ class SubprocessRuntime:
         raise NotImplementedError
 
 
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _usage(pid: int) -> Usage:
+    stat = Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()
+    seconds = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    return Usage(at=time.time(), cpu_seconds=seconds, memory=int(stat[21]) * 4096)
+
+
 async def _on_pipes(command: tuple[str, ...], has_stdin: bool) -> ProcessSession:
     nothing, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
@@ -267,7 +280,6 @@ async def _on_terminal(command: tuple[str, ...]) -> ProcessSession:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
     )
     os.close(theirs)
     loop = asyncio.get_running_loop()
