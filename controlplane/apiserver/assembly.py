@@ -7,7 +7,7 @@ import ssl
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -16,6 +16,7 @@ from controlplane.api import addresses
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
+from controlplane.apiserver import usage_objects
 from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
@@ -44,6 +45,7 @@ from controlplane.apiserver.service_accounts import ServiceAccounts
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.turns import Turns
 from controlplane.apiserver.unsafe_deletion import UnsafeDeletion
+from controlplane.apiserver.usage import Usage
 from controlplane.apiserver.writes import Writes
 from controlplane.encryption import Encryption
 from controlplane.flags import SettingsError
@@ -83,6 +85,9 @@ class Assembly:
             allows_anonymous=settings.allows_anonymous,
             now=time.time,
         )
+        if settings.agent_certificate:
+            for one in usage_objects.resources():
+                self.registry.add(one)
         reads = Reads(self.cacher, self.store, time.time)
         self.nodes = Nodes(
             lambda name: self._get("", "nodes", "", name),
@@ -195,9 +200,10 @@ class Assembly:
         async def delete_collection(call: Call) -> Outgoing:
             return await writes.delete_each(call, await reads.matching(call))
 
+        usage = Usage(self.nodes, lambda: self.cacher.cache, time.time)
         handlers: dict[tuple[str, str], Handler] = {
-            ("get", ""): reads.get,
-            ("list", ""): reads.list,
+            ("get", ""): _by_group({usage_objects.GROUP: usage.one}, reads.get),
+            ("list", ""): _by_group({usage_objects.GROUP: usage.every}, reads.list),
             ("watch", ""): reads.watch,
             ("create", ""): self._creator(writes),
             ("update", ""): writes.update,
@@ -250,6 +256,15 @@ class Assembly:
             return ""
 
         return {"etcd": store, "informer-sync": store}
+
+
+def _by_group(own: Mapping[str, Handler], others: Handler) -> Handler:
+    """Groups whose objects are kept nowhere have handlers of their own."""
+
+    async def handle(call: Call) -> Outgoing:
+        return await own.get(call.resource.group, others)(call)
+
+    return handle
 
 
 def _unservable(settings: Settings, error: OSError) -> SettingsError:

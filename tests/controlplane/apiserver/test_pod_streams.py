@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.api import quantity
+from controlplane.apiserver import usage
+from controlplane.node.measuring import FRESH_SECONDS
 from kvstore.client import Client
 from kvstore.testing.processes import ClusterProcesses
+from tests.controlplane.apiserver.conftest import Api
 from tests.controlplane.apiserver.pods_that_run import Pods, Ran, pods_that_run
 from tests.controlplane.node.subprocess_runtime import entry
 from tests.e2e.kubectl import programs
@@ -290,3 +294,75 @@ async def test_what_is_streamed_needs_its_own_right(pods: Pods) -> None:
     for below in ("exec", "attach", "portforward"):
         status = await pods.api.fault("POST", f"{path}/{below}")
         assert (status["code"], status["message"]) == (400, "Upgrade request required")
+
+
+async def test_what_is_used_is_told_by_top(
+    pods: Pods, kubectl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """metrics.k8s.io is there, in discovery too, and asks the agents."""
+    monkeypatch.setattr(usage, "FRESH_SECONDS", 0.0)
+    await pods.add("web", {"main": ("sh", "-c", "while true; do :; done")})
+    await pods.add("idle", {"main": SLEEPING}, runs=False)
+    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{pods.namespace}/pods"
+    await pods.api.good("GET", path)
+    await asyncio.sleep(FRESH_SECONDS)  # as long as two samples are apart
+    [web] = (await pods.api.good("GET", path))["items"]
+    assert web["metadata"]["name"] == "web"
+    [container] = web["containers"]
+    assert quantity.parse(container["usage"]["cpu"]) > 0
+    ran = await pods.kubectl(kubectl, "top", "pods")
+    assert ran.status == 0, ran
+    assert [line.split()[0] for line in ran.out.decode().splitlines()] == ["NAME", "web"]
+    ran = await pods.kubectl(kubectl, "top", "nodes", pods.node)
+    assert ran.status == 0, ran
+    assert ran.out.decode().splitlines()[1].split()[0] == pods.node
+    missing = await pods.api.fault("GET", f"{path}/idle")
+    assert missing["message"] == (f'podmetrics.metrics.k8s.io "{pods.namespace}/idle" not found')
+
+
+async def test_without_the_flags_no_node_is_asked(api: Api) -> None:
+    """--kubelet-client-certificate. There is no `top` then, and logs say why."""
+    space = await api.new_namespace()
+    pods = f"/api/v1/namespaces/{space}/pods"
+    spec = {"nodeName": "n", "containers": [{"name": "main", "image": "none"}]}
+    await api.good("POST", pods, {"metadata": {"name": "web"}, "spec": spec})
+    status = await api.fault("GET", f"{pods}/web/log")
+    assert status["code"] == 503
+    assert "--kubelet-client-certificate" in status["message"]
+    assert (await api.fault("GET", "/apis/metrics.k8s.io/v1beta1/nodes"))["code"] == 404
+
+
+async def test_a_node_that_is_not_there(pods: Pods) -> None:
+    """Its agent does not answer, or there is no such node: who asks is told, and top leaves it
+    out."""
+    nodes = "/api/v1/nodes"
+    await pods.api.good("POST", nodes, {"metadata": {"name": "gone"}})
+    await pods.api.good(
+        "PATCH",
+        f"{nodes}/gone/status",
+        {
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}},
+            }
+        },
+        content_type="application/merge-patch+json",
+    )
+    path = f"/api/v1/namespaces/{pods.namespace}/pods"
+    upgrade = {"connection": "Upgrade", "upgrade": "SPDY/3.1"}
+    for name in ("gone", "never"):
+        spec = {"nodeName": name, "containers": [{"name": "main", "image": "none"}]}
+        await pods.api.good("POST", path, {"metadata": {"name": name}, "spec": spec})
+    for below in ("log", "exec"):
+        status = await pods.api.fault("GET", f"{path}/gone/{below}", **upgrade)
+        assert status["code"] == 500
+        assert "error dialing backend: " in status["message"]
+        status = await pods.api.fault("GET", f"{path}/never/{below}", **upgrade)
+        assert (status["code"], status["message"]) == (404, 'nodes "never" not found')
+    spec = {"containers": [{"name": "main", "image": "none"}]}
+    await pods.api.good("POST", path, {"metadata": {"name": "nowhere"}, "spec": spec})
+    assert (await pods.api.ask("GET", f"{path}/nowhere/log")).raw == b""
+    status = await pods.api.fault("GET", f"{path}/nowhere/exec", **upgrade)
+    assert status["message"] == "pod nowhere does not have a host assigned"
+    listed = await pods.api.good("GET", "/apis/metrics.k8s.io/v1beta1/nodes")
+    assert "gone" not in [one["metadata"]["name"] for one in listed["items"]]
