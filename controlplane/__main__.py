@@ -139,6 +139,7 @@ COMPONENTS = {
         scheduler.add_flags,
         scheduler.settings_of,
         _scheduler,
+    ),
     "proxy": Component(
         "the addresses of services, and their names: one process on each machine",
         proxy.add_flags,

@@ -7,7 +7,7 @@ import ssl
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -17,6 +17,7 @@ from controlplane.api import addresses
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
+from controlplane.apiserver import usage_objects
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
 from controlplane.apiserver.audit_log import AuditLog
@@ -32,7 +33,9 @@ from controlplane.apiserver.escalation import Escalation
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.http import HttpServer
 from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.nodes import Nodes, client_tls
 from controlplane.apiserver.pipeline import Pipeline
+from controlplane.apiserver.pod_streams import PodStreams
 from controlplane.apiserver.pods import Pods
 from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.reviews import Reviews
@@ -43,6 +46,7 @@ from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.turns import Turns
 from controlplane.apiserver.ui import Ui
 from controlplane.apiserver.unsafe_deletion import UnsafeDeletion
+from controlplane.apiserver.usage import Usage
 from controlplane.apiserver.writes import Writes
 from controlplane.encryption import Encryption
 from controlplane.flags import SettingsError
@@ -82,7 +86,14 @@ class Assembly:
             allows_anonymous=settings.allows_anonymous,
             now=time.time,
         )
+        if settings.agent_certificate:
+            for one in usage_objects.resources():
+                self.registry.add(one)
         reads = Reads(self.cacher, self.store, time.time)
+        self.nodes = Nodes(
+            lambda name: self._get("", "nodes", "", name),
+            client_tls(settings.agent_certificate, settings.agent_key, settings.agent_authority),
+        )
         self.turns = Turns(self.cacher.current, random.Random())
         self.server = ApiServer(
             registry=self.registry,
@@ -151,6 +162,7 @@ class Assembly:
                 await asyncio.Event().wait()
             finally:
                 await http.close()
+                await self.nodes.close()
 
     async def _bootstrap(self, port: int) -> None:
         address = self.allocator.first
@@ -189,14 +201,16 @@ class Assembly:
         scales = Scales(reads, writes)
         pods = Pods(self.store, writes, self.turns, self.registry, self.lister)
         accounts = ServiceAccounts(reads, self.tokens, self.lister)
+        streams = PodStreams(reads, self.nodes)
         unsafe = UnsafeDeletion(self.store.client, self.cacher, self.authorizer, writes.delete)
 
         async def delete_collection(call: Call) -> Outgoing:
             return await writes.delete_each(call, await reads.matching(call))
 
+        usage = Usage(self.nodes, lambda: self.cacher.cache, time.time)
         handlers: dict[tuple[str, str], Handler] = {
-            ("get", ""): reads.get,
-            ("list", ""): reads.list,
+            ("get", ""): _by_group({usage_objects.GROUP: usage.one}, reads.get),
+            ("list", ""): _by_group({usage_objects.GROUP: usage.every}, reads.list),
             ("watch", ""): reads.watch,
             ("create", ""): self._creator(writes),
             ("update", ""): writes.update,
@@ -209,12 +223,17 @@ class Assembly:
             ("create", "binding"): pods.bind,
             ("create", "eviction"): pods.evict,
             ("create", "token"): accounts.token,
+            ("get", "log"): streams.log,
             ("update", "finalize"): writes.update,
         }
         for plain in ("status", "ephemeralcontainers"):
             handlers["get", plain] = reads.get
             handlers["update", plain] = writes.update
             handlers["patch", plain] = writes.patch
+        for verb in ("create", "get"):  # by SPDY, by WebSocket
+            handlers[verb, "exec"] = streams.exec
+            handlers[verb, "attach"] = streams.attach
+            handlers[verb, "portforward"] = streams.port_forward
         return handlers
 
     def _creator(self, writes: Writes) -> Handler:
@@ -244,6 +263,15 @@ class Assembly:
             return ""
 
         return {"etcd": store, "informer-sync": store}
+
+
+def _by_group(own: Mapping[str, Handler], others: Handler) -> Handler:
+    """Groups whose objects are kept nowhere have handlers of their own."""
+
+    async def handle(call: Call) -> Outgoing:
+        return await own.get(call.resource.group, others)(call)
+
+    return handle
 
 
 def _unservable(settings: Settings, error: OSError) -> SettingsError:

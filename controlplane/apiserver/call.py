@@ -7,13 +7,15 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
-from controlplane.api import tables, yaml_text
+from controlplane.api import subresources, tables, yaml_text
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.incoming import Answer, Incoming, Target
 from controlplane.apiserver.negotiation import JSON, YAML
+from controlplane.apiserver.selection import JSON as JSON_FORM
 from controlplane.apiserver.selection import METADATA, TABLE, Form, form_of
 from controlplane.apiserver.users import User
 from controlplane.apiserver.watches import partial
+from controlplane.upgrades import Connection
 
 
 class Call(msgspec.Struct, kw_only=True):
@@ -29,11 +31,18 @@ class Call(msgspec.Struct, kw_only=True):
     @property
     def form(self) -> Form:
         """In which form objects are wanted. Raises ApiError 400 and 406."""
+        below = self.target.subresource
+        if below and subresources.subresource(below).is_stream:
+            return Form(JSON_FORM)  # of errors only: what is sent is what it is
         return form_of(self.incoming, is_stream=self.target.verb == "watch")
 
 
 class StalledError(Exception):
     """A client has taken nothing of a stream for too long."""
+
+
+class CutError(Exception):
+    """What a stream is made of has ended before its end: its client must not take it for all."""
 
 
 class Sink(Protocol):
@@ -54,15 +63,35 @@ class Sink(Protocol):
         """Whether nobody gets what is written."""
 
 
+def _nothing() -> None:
+    """There is nothing to give back."""
+
+
 class Streaming(msgspec.Struct):
-    """An answer that lasts: `run` writes framed chunks to its sink until it is over."""
+    """An answer that lasts: `run` writes framed chunks to its sink until it is over.
+
+    stalled_seconds_max  so long it waits for its client to take something; None: as long as others
+    drop                 instead of `run`: its client has gone before it began
+    """
 
     run: Callable[[Sink], Awaitable[None]]
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    stalled_seconds_max: float | None = None
+    drop: Callable[[], None] = _nothing
 
 
-Outgoing = Answer | Streaming
+class Upgrading(msgspec.Struct):
+    """An answer after which its client speaks another protocol than HTTP: `run` does so until it is
+    over; `drop` as of Streaming.
+    """
+
+    run: Callable[[Connection], Awaitable[None]]
+    drop: Callable[[], None]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Outgoing = Answer | Streaming | Upgrading
 Deliver = Callable[[Answer], Awaitable[None]]
 """Returns when the client has an answer, or is gone."""
 

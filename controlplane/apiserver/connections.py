@@ -7,13 +7,14 @@ server of Kubernetes' API server (a head has 32 s to come, idle connections end 
 import asyncio
 import logging
 import resource
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
+
+from controlplane.upgrades import notice_dead_peer
 
 CONNECTIONS_MAX = 10_000
 RESERVED_FILES = 100  # what else the process has open: its store, its log, its certificates
@@ -28,11 +29,6 @@ LINE_BYTES_MAX = 16 * 1024
 READ_BYTES_MAX = 64 * 1024
 WRITE_BYTES_MAX = 64 * 1024
 """Written ahead of what the client takes; whoever has more to write waits."""
-
-# A peer that is gone without a word is noticed after about a minute, also while something is
-# under way to it.
-_PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
-_UNANSWERED_MILLISECONDS = 60_000
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -85,7 +81,7 @@ class Connections(web.Server):
         super().connection_made(handler, transport)
         self._transports[handler] = transport
         transport.set_write_buffer_limits(high=WRITE_BYTES_MAX)
-        _notice_dead_peers(transport.get_extra_info("socket"))
+        notice_dead_peer(transport.get_extra_info("socket"))
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Somebody has gone."""
@@ -158,13 +154,3 @@ def _files_max() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return CONNECTIONS_MAX + RESERVED_FILES if hard == resource.RLIM_INFINITY else hard
-
-
-def _notice_dead_peers(connection: socket.socket) -> None:
-    for option, value in (
-        (socket.TCP_KEEPIDLE, _PROBE_AFTER_SECONDS),
-        (socket.TCP_KEEPINTVL, _PROBE_EVERY_SECONDS),
-        (socket.TCP_KEEPCNT, _PROBES),
-        (socket.TCP_USER_TIMEOUT, _UNANSWERED_MILLISECONDS),
-    ):
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -10,8 +10,9 @@ from itertools import chain
 
 from aiohttp import HttpVersion11, web
 
-from controlplane.apiserver.call import StalledError, Streaming
+from controlplane.apiserver.call import CutError, StalledError, Streaming, Upgrading
 from controlplane.apiserver.incoming import Answer
+from controlplane.upgrades import TakenOver, switching, taken_over
 
 ANSWER_SECONDS_MAX = 60.0  # 2.23: to take an answer; so long it keeps its seat
 STALLED_SECONDS_MAX = 60.0
@@ -47,17 +48,29 @@ class Delivery:
     async def stream(self, streaming: Streaming) -> None:
         """Until it ends, its client is gone, or has taken nothing for too long."""
         self.response = _with_headers(web.StreamResponse(), streaming)
-        sink = _TransportSink(self._request)
+        sink = _TransportSink(self._request, streaming.stalled_seconds_max)
         try:
             await self.response.prepare(self._request)
             await streaming.run(sink)
         except StalledError:
             self._on_stalled()
             self._abort()
+        except CutError:
+            self._abort()
         except ConnectionError:
             pass
         finally:
             sink.finish()
+
+    async def upgrade(self, upgrading: Upgrading) -> None:
+        """Until whoever speaks the other protocol is done, or its client is gone."""
+        self.response = TakenOver()
+        try:
+            async with taken_over(self._request) as connection:
+                connection[1].write(switching(upgrading.headers))
+                await upgrading.run(connection)
+        except ConnectionError:
+            upgrading.drop()
 
     async def _write(self, answer: Answer) -> None:
         request, is_head = self._request, self._request.method == "HEAD"
@@ -115,8 +128,9 @@ def _slices(parts: Iterator[bytes]) -> Iterator[bytes | memoryview]:
 class _TransportSink:
     """Writes chunks past aiohttp's encoder. Who has gone is noticed by the transport."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
+    def __init__(self, request: web.BaseRequest, stalled_seconds_max: float | None) -> None:
         self._transport = request.transport
+        self._stalled_seconds_max = stalled_seconds_max or STALLED_SECONDS_MAX
         self._protocol = request.protocol
         self._writer = request.writer
         # Chunks are HTTP/1.1's: who speaks 1.0 gets what is in them, until the connection closes.
@@ -139,7 +153,7 @@ class _TransportSink:
             await asyncio.sleep(0)
             return
         try:
-            async with asyncio.timeout(STALLED_SECONDS_MAX):
+            async with asyncio.timeout(self._stalled_seconds_max):
                 await self._writer.drain()
         except TimeoutError:
             raise StalledError from None

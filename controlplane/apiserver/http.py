@@ -12,7 +12,7 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDictProxy
 
 from controlplane.api import errors
-from controlplane.apiserver.call import Deliver, Outgoing, Streaming
+from controlplane.apiserver.call import Deliver, Outgoing, Streaming, Upgrading
 from controlplane.apiserver.connections import Connections
 from controlplane.apiserver.delivery import Delivery
 from controlplane.apiserver.incoming import BODY_BYTES_MAX, Answer, Incoming, Query, Receive
@@ -81,8 +81,8 @@ class HttpServer:
         )
         gauge(
             "apiserver_longrunning_requests",
-            "Watches under way.",
-            lambda: {(("verb", "WATCH"),): len(self._streams)},
+            "Watches, logs, commands and forwarded ports under way.",
+            lambda: {(): len(self._streams)},
         )
 
     def _note_stalled(self, by: int = 1) -> None:
@@ -100,20 +100,36 @@ class HttpServer:
             serving = asyncio.ensure_future(self._serve(incoming, delivery.send))
             self._serving.add(serving)
             serving.add_done_callback(self._serving.discard)
-            outgoing = await asyncio.shield(serving)
-            if isinstance(outgoing, Streaming):
+            try:
+                outgoing = await asyncio.shield(serving)
+            except asyncio.CancelledError:
+                serving.add_done_callback(_drop)
+                raise
+            if not isinstance(outgoing, Answer):
                 await self._stream(delivery, outgoing)
         assert delivery.response is not None, "whatever is served is answered"
         return delivery.response
 
-    async def _stream(self, delivery: Delivery, streaming: Streaming) -> None:
+    async def _stream(self, delivery: Delivery, lasting: Streaming | Upgrading) -> None:
         stream = asyncio.current_task()
         assert stream is not None
         self._streams.add(stream)
         try:
-            await delivery.stream(streaming)
+            if isinstance(lasting, Streaming):
+                await delivery.stream(lasting)
+            else:
+                await delivery.upgrade(lasting)
         finally:
             self._streams.discard(stream)
+
+
+def _drop(served: "asyncio.Future[Outgoing]") -> None:
+    """Nobody is there any more for what was to last."""
+    if served.cancelled() or served.exception() is not None:
+        return
+    outgoing = served.result()
+    if not isinstance(outgoing, Answer):
+        outgoing.drop()
 
 
 def _incoming(request: web.BaseRequest) -> Incoming:

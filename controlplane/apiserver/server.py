@@ -22,11 +22,13 @@ from controlplane.apiserver.authentication import Authenticator
 from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.call import (
     Call,
+    CutError,
     Deliver,
     Outgoing,
     Sink,
     StalledError,
     Streaming,
+    Upgrading,
     rendered,
     warning,
 )
@@ -39,6 +41,7 @@ from controlplane.apiserver.selection import form_of
 from controlplane.apiserver.uploads import Uploads
 from controlplane.apiserver.users import User
 from controlplane.apiserver.watches import error_line
+from controlplane.upgrades import Connection
 
 REQUEST_SECONDS_MAX = 60.0  # 2.23: to be handled; a watch lasts as long as it says
 
@@ -135,11 +138,13 @@ class ApiServer:
             audited.panicked()
             outgoing = Answer.of_error(errors.internal(type(error).__name__))
             await answer(outgoing)
-        code = outgoing.code if isinstance(outgoing, Answer) else 200
+        code = _code_of(outgoing)
         seconds = time.monotonic() - begun
         self._metrics.observe(incoming.method, self._served(target), code, seconds)
         if isinstance(outgoing, Streaming):
             return _audited_to_its_end(outgoing, audited)
+        if isinstance(outgoing, Upgrading):
+            return _audited_upgrade(outgoing, audited)
         audited.answered(outgoing)
         return outgoing
 
@@ -227,7 +232,17 @@ class ApiServer:
         return handler
 
 
-_O = TypeVar("_O", Answer, Streaming)
+_O = TypeVar("_O", Answer, Streaming, Upgrading)
+
+
+def _code_of(outgoing: Outgoing) -> int:
+    match outgoing:
+        case Answer():
+            return outgoing.code
+        case Streaming():
+            return 200
+        case Upgrading():
+            return 101
 
 
 def _identified(outgoing: _O, audited: Audited) -> _O:
@@ -245,7 +260,7 @@ def _audited_to_its_end(streaming: Streaming, audited: Audited) -> Streaming:
             await run(sink)
         except ApiError as error:
             sink.write(error_line(error.status))
-        except (StalledError, ConnectionError):
+        except (CutError, StalledError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - its client hears of it as others do
             _log.exception("a watch, audited as %s", audited.audit_id)
@@ -255,6 +270,19 @@ def _audited_to_its_end(streaming: Streaming, audited: Audited) -> Streaming:
             audited.stream_ended()
 
     return msgspec.structs.replace(_identified(streaming, audited), run=audited_run)
+
+
+def _audited_upgrade(upgrading: Upgrading, audited: Audited) -> Upgrading:
+    run = upgrading.run
+
+    async def audited_run(connection: Connection) -> None:
+        audited.stream_began()
+        try:
+            await run(connection)
+        finally:
+            audited.stream_ended()
+
+    return msgspec.structs.replace(_identified(upgrading, audited), run=audited_run)
 
 
 _HAS_NAME = {"create": False, "update": True, "patch": True}

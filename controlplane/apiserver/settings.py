@@ -43,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_megabytes_max: int = 0  # of a file before it is put aside; 0: it never is
     audit_backups_max: int = 0  # files that are put aside and kept; 0: all
     compaction_seconds: float = 0.0  # between compactions of the store; 0: it is left to others
+    agent_certificate: str = ""  # shown to the nodes' agents; empty: none is asked
+    agent_key: str = ""
+    agent_authority: str = ""  # of the agents' own; empty: whom this machine trusts
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_store_flags(parser)
     _add_serving_flags(parser)
     _add_identity_flags(parser)
+    _add_agent_flags(parser)
     add = parser.add_argument
     shown = "(default %(default)s)"
     told = f"addresses of services {shown}"
@@ -81,6 +85,16 @@ def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
     add("--tls-private-key-file", default="", metavar="FILE", help="key of that certificate, PEM")
 
 
+def _add_agent_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    told = "certificate shown to the nodes' agents, PEM; without it there is no logs, exec or top"
+    add("--kubelet-client-certificate", default="", metavar="FILE", help=told)
+    told = "key of that certificate, PEM"
+    add("--kubelet-client-key", default="", metavar="FILE", help=told)
+    told = "authority of the agents' certificates, PEM; default: whom this machine trusts"
+    add("--kubelet-certificate-authority", default="", metavar="FILE", help=told)
+
+
 def _add_identity_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     told = "authority whose certificates name users (CN) and groups (O), PEM"
@@ -109,6 +123,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         flags.check_pair("--tls-cert-file and --tls-private-key-file", *pair)
     if options.client_ca_file:
         flags.check_authority("--client-ca-file", options.client_ca_file)
+    agents = _agents(options)
     issuer = _issuer(options.service_account_issuer)
     key_files = [options.service_account_signing_key_file, *options.service_account_key_file]
     return Settings(
@@ -135,7 +150,23 @@ def settings_of(options: argparse.Namespace) -> Settings:
         compaction_seconds=flags.duration_seconds(
             "--etcd-compaction-interval", options.etcd_compaction_interval
         ),
+        agent_certificate=agents[0],
+        agent_key=agents[1],
+        agent_authority=agents[2],
     )
+
+
+def _agents(options: argparse.Namespace) -> tuple[str, str, str]:
+    """Certificate, key and authority."""
+    certificate, key = options.kubelet_client_certificate, options.kubelet_client_key
+    authority = options.kubelet_certificate_authority
+    if bool(certificate) != bool(key):
+        raise SettingsError("--kubelet-client-certificate and --kubelet-client-key go together")
+    if certificate:
+        flags.check_pair("--kubelet-client-certificate and --kubelet-client-key", certificate, key)
+    if authority:
+        flags.check_authority("--kubelet-certificate-authority", authority)
+    return certificate, key, authority
 
 
 def _count(flag: str, number: int) -> int:

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
 from controlplane.apiserver.assembly import Assembly
-from controlplane.apiserver.call import Streaming
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.users import User
@@ -107,7 +107,7 @@ class Api:
         outgoing = await self.assembly.server.serve(
             incoming(method, path, query, body=body, **headers)
         )
-        assert not isinstance(outgoing, Streaming)
+        assert isinstance(outgoing, Answer)
         return Answered(outgoing)
 
     async def good(self, method: str, path: str, body: object = None, **headers: Any) -> Any:
@@ -159,9 +159,10 @@ async def client(member: ClusterProcesses) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def started(client: Client, member: ClusterProcesses) -> AsyncIterator[Api]:
-    """An API server, until the end of the block."""
-    assembly = Assembly(settings(tuple(member.endpoints)), client)
+async def started(client: Client, member: ClusterProcesses, **changes: Any) -> AsyncIterator[Api]:
+    """An API server, until the end of the block. changes: of its settings"""
+    chosen = msgspec.structs.replace(settings(tuple(member.endpoints)), **changes)
+    assembly = Assembly(chosen, client)
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(assembly.run(url.set_result))
     running.add_done_callback(lambda _: url.done() or url.cancel())

@@ -102,6 +102,7 @@ async def judge(api: Api, asked: Fuzzed) -> int:
     if isinstance(outgoing, Streaming):
         await _watched(outgoing)
         return 200
+    assert isinstance(outgoing, Answer), "no node is there that would speak anything else"
     _check(asked, outgoing)
     return outgoing.code
 

@@ -1,0 +1,67 @@
+"""A client's connection, and the protocol that is spoken on it."""
+
+import asyncio
+import contextlib
+from typing import Protocol
+
+from controlplane.streams.violations import ViolationError
+from controlplane.upgrades import READ_BYTES, Connection
+
+LINGER_SECONDS = 5.0
+"""So long a client may take what was said last, while what it still says is dropped."""
+
+
+class Speaking(Protocol):
+    """The server's end of a protocol, but for what it is about."""
+
+    def take(self) -> bytes:
+        """What is to be sent to the client now."""
+
+    def break_off(self, error: ViolationError) -> None:
+        """Say what cannot be understood. Nothing follows."""
+
+
+class Link:
+    """Moves the bytes of a protocol."""
+
+    def __init__(self, connection: Connection, speaking: Speaking) -> None:
+        self._reader, self._writer = connection
+        self._speaking = speaking
+        self._heard = asyncio.Event()
+
+    async def read(self) -> bytes:
+        """What the client sends; nothing: no more."""
+        with contextlib.suppress(OSError):
+            return await self._reader.read(READ_BYTES)
+        return b""
+
+    async def flush(self) -> None:
+        """Return when the client has taken what there is to be sent, but for some KiB. Raises
+        ConnectionError."""
+        if data := self._speaking.take():
+            self._writer.write(data)
+        await self._writer.drain()
+
+    def heard(self) -> None:
+        """The client has said something, that perhaps somebody waits for."""
+        self._heard.set()
+
+    async def hear(self) -> None:
+        """Wait for it."""
+        self._heard.clear()
+        await self._heard.wait()
+
+    async def break_off(self, error: ViolationError) -> None:
+        """End it with a client that cannot be understood."""
+        self._speaking.break_off(error)
+        await self.linger()
+
+    async def linger(self) -> None:
+        """Let the client take what was said last. Closing at once would reset the connection where
+        it has sent more than was read, and what it has not read yet would be lost.
+        """
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self.flush()
+                while await self._reader.read(READ_BYTES):
+                    pass
