@@ -25,7 +25,9 @@ from controlplane.scheduler.configuration import (
 )
 from controlplane.scheduler.framework import Plugin
 from controlplane.scheduler.scheduler import Scheduler
-from controlplane.scheduler.settings import Settings
+from controlplane.scheduler.settings import Settings, add_flags, settings_of
+
+__all__ = ["add_flags", "run", "settings_of"]
 
 LEASE = "kube-scheduler"
 PLUGINS = "keelson.scheduler"

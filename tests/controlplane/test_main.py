@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from controlplane.__main__ import COMPONENTS, Component, main
+from controlplane.__main__ import COMPONENTS, main
+from controlplane.controllers import manager
 from controlplane.informer import InformerEndedError
 
 
@@ -57,12 +58,25 @@ def test_component_that_ends_by_itself_says_why_and_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whoever supervises it starts it again; exit status 0 is for who was told to end."""
-    controllers = COMPONENTS["controllers"]
-    monkeypatch.setitem(
-        COMPONENTS,
-        "controllers",
-        Component("test", controllers.add_flags, controllers.settings_of, lambda chosen: work()),
-    )
+    monkeypatch.setattr(manager, "run", lambda chosen, announce: work())
     with caplog.at_level(logging.CRITICAL):
         assert main(["controllers", "--store-endpoints=127.0.0.1:1"]) == status
     assert caplog.messages == ([told] if told else [])
+
+
+@pytest.mark.parametrize("word", COMPONENTS)
+def test_each_component_tells_its_flags(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([word, "--help"])
+    assert ended.value.code == 0
+    assert "--store-endpoints" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["nope"], ["--nope"]])
+def test_who_names_no_component_is_told_which_there_are(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "{agent,apiserver,controllers,hollow,proxy,scheduler}" in capsys.readouterr().err

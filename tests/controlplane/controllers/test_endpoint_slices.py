@@ -187,7 +187,10 @@ async def test_what_others_made_is_theirs(serving: Serving) -> None:
         kept = await serving.legacy()
         assert kept is not None
         assert "subsets" not in kept
-        owners = {one["metadata"]["labels"]["kubernetes.io/service-name"] for one in await serving.slices()}
+        owners = {
+            one["metadata"]["labels"]["kubernetes.io/service-name"]
+            for one in await serving.slices()
+        }
         assert owners == {"web", "zz"}
 
 

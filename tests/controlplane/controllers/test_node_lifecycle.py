@@ -351,7 +351,9 @@ def test_nodes_are_tainted_one_by_one() -> None:
 
 @pytest.mark.parametrize("is_silent", [True, False])
 @pytest.mark.parametrize("for_seconds", [55.0, 120.0])
-def test_who_is_heard_of_is_never_called_unreachable(*, is_silent: bool, for_seconds: float) -> None:
+def test_who_is_heard_of_is_never_called_unreachable(
+    *, is_silent: bool, for_seconds: float
+) -> None:
     """6.2: however long we were away, and whatever our caches did not hear meanwhile."""
     faults = [Cut(at_seconds=12.0, for_seconds=for_seconds, is_silent=is_silent)]
 

@@ -229,9 +229,7 @@ steps = st.lists(
 
 
 @given(steps=steps, endpoints_max=st.integers(1, 12))
-def test_packing(
-    steps: list[dict[int, tuple[bool, bool, int]]], endpoints_max: int
-) -> None:
+def test_packing(steps: list[dict[int, tuple[bool, bool, int]]], endpoints_max: int) -> None:
     """5.4: whatever comes and goes, every pod is in exactly one slice, of its ports, none is too
     large, what need not be written is not, and there is nothing more to do afterwards.
     """
