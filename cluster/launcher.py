@@ -22,12 +22,14 @@ from cluster import (
     kubeconfig,
     logs,
     output,
+    pods,
     private_files,
     topology,
 )
 from cluster.components import Component
 from cluster.data_folder import LaunchError, Loaded
 from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
+from cluster.network import node_names
 from cluster.ports import Ports
 from cluster.probe import ApiProbe, ComponentStatus, MemberStatus, probe
 from cluster.supervisor import Supervisor
@@ -110,6 +112,9 @@ class Launcher:
         for component in reversed(self._components):
             self._running[component.name].cancel()
             await asyncio.wait([self._running[component.name]])
+        # Their objects stay, and so they begin again when the cluster does.
+        nodes = node_names(self.cluster.nodes) if self._policies is not None else []
+        await pods.end_all(self.folder / name for name in nodes)
         for task in self._running.values():
             task.cancel()
 

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -121,7 +122,7 @@ class Story:
 
     async def _kill_process(self) -> str:
         """Of one container, as if it had crashed; its agent starts it again."""
-        pod = (await self._api.pods())[0]
+        pod = await self._one()
         name, status = str(pod["metadata"]["name"]), pod["status"]["containerStatuses"][0]
         pids = pids_with("POD_IP", str(pod["status"]["podIP"]))
         assert pids, f"no process of {name} is to be seen in /proc"
@@ -140,7 +141,7 @@ class Story:
 
     async def _kill_agent(self) -> str:
         """Its pods run on; healed when it is heard of again."""
-        node = str((await self._api.pods())[0]["spec"]["nodeName"])
+        node = str((await self._one())["spec"]["nodeName"])
         before = await self._api.lease_renewed_at(node)
         await self._kill_pid(node)
 
@@ -169,7 +170,7 @@ class Story:
 
     async def _is_replaced(self) -> None:
         """A pod that is deleted is made anew."""
-        gone = str((await self._api.pods())[0]["metadata"]["name"])
+        gone = str((await self._one())["metadata"]["name"])
         await self._api.delete_pod(gone)
 
         async def is_replaced() -> bool:
@@ -189,7 +190,7 @@ class Story:
         await self._until(is_written)
 
     async def _drain(self) -> str:
-        node = str((await self._api.pods())[0]["spec"]["nodeName"])
+        node = str((await self._one())["spec"]["nodeName"])
         await self._api.cordon(node, is_cordoned=True)
         try:
             for pod in await self._api.pods():
@@ -206,6 +207,10 @@ class Story:
         finally:
             await self._api.cordon(node, is_cordoned=False)
         return node
+
+    async def _one(self) -> dict[str, Any]:
+        """A pod that serves."""
+        return next(one for one in await self._api.pods() if is_ready(one))
 
     async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         await until(condition, STEP_SECONDS_MAX)

@@ -73,6 +73,13 @@ class ProcessRuntime:
         self._pods.clear()
         self._is_attached = False
 
+    async def shut_down(self) -> None:
+        """End all pods, and what starts them: no process of this root folder is left."""
+        for sandbox in await self.list_sandboxes():
+            await self.remove_sandbox(sandbox.id)
+        await self._zygote.quit()
+        await self.close()
+
     async def _attached(self) -> None:
         """Know all that is here from before."""
         if self._is_attached:
