@@ -61,8 +61,22 @@ class Runner:
                     stderr=subprocess.STDOUT,
                 )
             self._await(line)
+        elif line.is_to_come:
+            self._judge_in_time(line)
         else:
             self._judge(line)
+
+    def _judge_in_time(self, line: Line) -> None:
+        deadline = time.monotonic() + COMMAND_SECONDS_MAX
+        while True:
+            try:
+                self._judge(line)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
+            else:
+                return
 
     def _judge(self, line: Line) -> None:
         ended = subprocess.run(

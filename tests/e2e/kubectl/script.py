@@ -18,6 +18,7 @@ class Line:
     """One command and what it is to do.
 
     is_awaited  the output of the background command `job` is awaited; there is no command
+    is_to_come  what it says may be so a little later: until then it is typed again
     """
 
     command: str
@@ -32,6 +33,7 @@ class Line:
     before: int = 99
     job: str = ""
     is_awaited: bool = False
+    is_to_come: bool = False
 
     @property
     def is_error(self) -> bool:
@@ -91,6 +93,11 @@ def ok(
         since=since,
         before=before,
     )
+
+
+def comes(command: str, out: Expected) -> Line:
+    """A command that succeeds and says so, if not at once."""
+    return Line(command=command, out=out, is_to_come=True)
 
 
 def fails(

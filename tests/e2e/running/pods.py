@@ -112,7 +112,7 @@ SCENARIOS = (
             "logs hello --previous",
             r'Error from server \(BadRequest\): previous terminated container "hello" in pod "hello" not found',
         ),
-        fails("logs nope", NOT_FOUND),
+        fails("logs nope", (r'rror from server \(NotFound\): pods "nope" not found',)),
         fails("logs hello --tail=-5", (r"--tail must be greater than or equal to -1",)),
         fails(
             "exec hello -- true",
