@@ -3,6 +3,8 @@
 Shows issue 6, "Must show" 2; each scenario names its rows of kube-behaviour.
 """
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -16,8 +18,10 @@ from tests.e2e.kubectl.runner import Runner
 from tests.e2e.kubectl.script import Line, Scenario
 from tests.e2e.running import pods, workloads
 
-pytestmark = pytest.mark.timeout(400)
+# One cluster for all: they stay in one process.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("running")]
 COMMANDS_MIN, ERRORS_MIN = 80, 20
+KILLED = ("a pod's process", "a node agent", "scheduler", "controllers", "leader", "apiserver")
 SCENARIOS = (*pods.SCENARIOS, *workloads.SCENARIOS)
 
 _numbers = count(1)
@@ -52,6 +56,22 @@ def test_kubectl_sees_pods_run(scenario: Scenario, up: Up, kubectl: Path, tmp_pa
         runner.run(scenario)
     finally:
         runner.run(Scenario(name="namespace", rows="3.1", lines=(gone,), since=minor))
+
+
+def test_the_story_is_told_and_all_heals(up: Up) -> None:
+    """`cluster demo`: no request is lost in an update, a roll-back or when a node is drained."""
+    told = subprocess.run(
+        [sys.executable, "-m", "cluster", "demo", f"--data={up.folder}"],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert told.returncode == 0, (told.stdout, told.stderr)
+    rows = [line for line in told.stdout.splitlines() if " s " in line]
+    killed = [row.split("  ")[0] for row in rows if row.startswith("kill ")]
+    assert killed == [f"kill {name}" for name in KILLED]
+    assert told.stdout.splitlines()[-1] == "everything healed, and no update lost a request"
 
 
 def test_there_are_many_commands_and_many_errors() -> None:
