@@ -15,12 +15,13 @@ from controlplane.api.resource import Object, Resource
 from controlplane.api.selectors import LabelSelector
 from controlplane.api.types.apps_v1 import Deployment, DeploymentStatus, ReplicaSet
 from controlplane.api.types.core_v1 import PodTemplateSpec
-from controlplane.controller import Controller, Lister, Trigger, owned
+from controlplane.controller import Controller, Lister, Trigger, key_of, owned
 from controlplane.controllers import adoption, progress, revisions, rollouts
 from controlplane.controllers.context import Context
 from controlplane.controllers.creation import Creation, looked_up
 from controlplane.controllers.parallel import each
 from controlplane.controllers.patience import patience_seconds
+from controlplane.controllers.readable import readable
 from controlplane.controllers.revisions import Complete, History
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
@@ -212,11 +213,13 @@ class _Look:
         """Of ReplicaSets that nobody controls: who selects them adopts them."""
         if not self._lister.by_index(self._replica_sets, _ORPHANS, namespace):
             return
-        for owner in self._lister.list(self._deployments, namespace):
-            key = Key(namespace, str(owner["metadata"]["name"]))
-            deployment = self._lister.record(Deployment, self._deployments, key)
+
+        async def adopt(owner: Object) -> None:
+            deployment = self._lister.record(Deployment, self._deployments, key_of(owner))
             if deployment is not None:
                 await self._claimed(deployment, owner, _selector_of(deployment))
+
+        await each(self._lister.list(self._deployments, namespace), adopt)
 
     async def at_one(self, key: Key) -> float | None:
         """Of one Deployment."""
@@ -250,9 +253,8 @@ class _Look:
         metadata = deployment.metadata
         own = self._lister.owned_by(self._replica_sets, metadata.uid)
         orphans = self._lister.by_index(self._replica_sets, _ORPHANS, metadata.namespace)
-        ours = {one["metadata"]["uid"] for one in own}
-        strays = [one for one in orphans if one["metadata"]["uid"] not in ours]
-        found = self._lister.records(ReplicaSet, self._replica_sets, [*own, *strays])
+        both = {key_of(one): one for one in (*own, *orphans)}
+        found = readable(self._lister, ReplicaSet, self._replica_sets, both.values())
         claims = adoption.claims(metadata, selector, found)
         await adoption.settle(
             self._store, self._deployments, owner, self._replica_sets, selector, claims

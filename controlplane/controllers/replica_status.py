@@ -114,20 +114,20 @@ def status_of(
 def _conditions(
     before: Sequence[ReplicaSetCondition], failure: Failure | None, now: float
 ) -> tuple[ReplicaSetCondition, ...]:
-    """A failure keeps its first words until it is over."""
+    """A failure lasts from its first time, with the latest words, until it is over."""
     others = tuple(one for one in before if one.type != REPLICA_FAILURE)
     if failure is None:
         return others
     known = next((one for one in before if one.type == REPLICA_FAILURE), None)
-    if known is None or known.status != "True" or known.reason != failure.reason:
-        known = ReplicaSetCondition(
-            type=REPLICA_FAILURE,
-            status="True",
-            reason=failure.reason,
-            message=failure.message,
-            last_transition_time=rfc3339(now),
-        )
-    return (*others, known)
+    is_known = known is not None and (known.status, known.reason) == ("True", failure.reason)
+    said = ReplicaSetCondition(
+        type=REPLICA_FAILURE,
+        status="True",
+        reason=failure.reason,
+        message=failure.message,
+        last_transition_time=known.last_transition_time if known and is_known else rfc3339(now),
+    )
+    return (*others, said)
 
 
 def again_in(replica_set: ReplicaSet, active: Sequence[Pod], now: float) -> float | None:

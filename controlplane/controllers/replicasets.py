@@ -24,6 +24,7 @@ from controlplane.controllers.creation import Creation, looked_up
 from controlplane.controllers.parallel import each
 from controlplane.controllers.patience import patience_seconds
 from controlplane.controllers.pod_templates import pod_from_template
+from controlplane.controllers.readable import readable
 from controlplane.controllers.replica_status import (
     FAILED_CREATE,
     FAILED_DELETE,
@@ -157,10 +158,13 @@ class _Look:
         """Of pods that nobody controls: whoever selects them adopts them."""
         if not self._lister.by_index(self._pods, self._orphans, namespace):
             return
-        for owner in self._lister.list(self._kind.resource, namespace):
+
+        async def adopt(owner: Object) -> None:
             found = self._lister.record(self._kind.type, self._kind.resource, key_of(owner))
             if found is not None:
                 await self._claimed(self._kind.view(found), owner)
+
+        await each(self._lister.list(self._kind.resource, namespace), adopt)
 
     async def at_one(self, key: Key) -> float | None:
         """Of one ReplicaSet, or what is read as one."""
@@ -192,9 +196,8 @@ class _Look:
         metadata = replica_set.metadata
         own = self._lister.owned_by(self._pods, metadata.uid)
         orphans = self._lister.by_index(self._pods, self._orphans, metadata.namespace)
-        ours = {one["metadata"]["uid"] for one in own}
-        strays = [one for one in orphans if one["metadata"]["uid"] not in ours]
-        found = self._lister.records(Pod, self._pods, [*own, *strays])
+        both = {key_of(one): one for one in (*own, *orphans)}
+        found = readable(self._lister, Pod, self._pods, both.values())
         selector = selector_of(replica_set)
         claims = adoption.claims(metadata, selector, (one for one in found if not is_finished(one)))
         await adoption.settle(self._store, self._kind.resource, owner, self._pods, selector, claims)
@@ -206,13 +209,9 @@ class _Look:
         if not uid or len(active) <= desired(replica_set):
             return active
         siblings = self._lister.owned_by(self._kind.resource, uid)
-        return [
-            pod
-            for sibling in siblings
-            for pod in self._lister.records(
-                Pod, self._pods, self._lister.owned_by(self._pods, str(sibling["metadata"]["uid"]))
-            )
-        ]
+        uids = [str(one["metadata"]["uid"]) for one in siblings]
+        found = [pod for uid in uids for pod in self._lister.owned_by(self._pods, uid)]
+        return readable(self._lister, Pod, self._pods, found)
 
     # ------------------------------------------------------------------- writes
 

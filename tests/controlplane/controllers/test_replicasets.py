@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from controlplane.controllers.replica_status import Failure, again_in, status_of
 from controlplane.controllers.replicasets import plan
 from controlplane.controllers.scale_down import deletion_cost, most_dispensable
 from controlplane.objects import ObjectStore
+from kvstore.client import Client
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import NOW
 from tests.controlplane.controllers.pods import node, pod, template
@@ -134,7 +136,9 @@ def test_failure_is_a_condition_until_it_is_over() -> None:
     assert (condition.reason, condition.message) == ("FailedCreate", "no")
     later = ReplicaSet(spec=wanted.spec, status=failed)
     again = status_of(later, [], 0, Failure("FailedCreate", "still no"), NOW + 60)
-    assert again.conditions == failed.conditions, "its time is that of its beginning"
+    [lasting] = again.conditions
+    assert lasting.message == "still no"
+    assert lasting.last_transition_time == condition.last_transition_time
     assert status_of(later, [], 0, None, NOW).conditions == ()
 
 
@@ -406,6 +410,41 @@ async def test_replication_controller_is_the_same(cluster: Cluster, namespace: s
         assert len(found) == 2
         owner = found[0]["metadata"]["ownerReferences"][0]
         assert (owner["apiVersion"], owner["kind"]) == ("v1", "ReplicationController")
+
+
+async def test_pods_that_nobody_can_read_stop_nobody(
+    cluster: Cluster, store: ObjectStore, client: Client, namespace: str
+) -> None:
+    """4.1: one that has the labels, and one that was ours."""
+    pods = cluster.resource("pods")
+    await cluster.namespace(namespace)
+    key = pods.key(namespace, "strange")
+    metadata = {"name": "strange", "namespace": namespace, "labels": {"app": "web"}}
+    strange = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [3]}}
+    await client.put(key, orjson.dumps(strange))
+    async with cluster.running(service_accounts.controller, replicasets.controller):
+        await cluster.create("replicasets", _replica_set(namespace, 2))
+        await until(lambda: _has(cluster, namespace, 3, replicas=2))
+        found = await _pods(cluster, namespace)
+        name = next(one["metadata"]["name"] for one in found if "generateName" in one["metadata"])
+        await store.update(pods, namespace, name, lambda old: {**old, "spec": {"containers": [3]}})
+        await until(lambda: _has(cluster, namespace, 4, replicas=2))
+    for one in await _pods(cluster, namespace):
+        await client.delete(pods.key(namespace, one["metadata"]["name"]))
+
+
+async def test_pods_become_available_by_waiting(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """4.1: minReadySeconds; nothing happens when they do."""
+    pods = cluster.resource("pods")
+    await cluster.namespace(namespace)
+    async with cluster.running(
+        service_accounts.controller, replicasets.controller, lambda context: node(pods)
+    ):
+        await cluster.create("replicasets", _replica_set(namespace, 2, minReadySeconds=2))
+        await until(lambda: _has(cluster, namespace, 2, readyReplicas=2, availableReplicas=0))
+        await until(lambda: _has(cluster, namespace, 2, readyReplicas=2, availableReplicas=2))
 
 
 async def test_thousand_pods_are_a_matter_of_seconds(cluster: Cluster, namespace: str) -> None:

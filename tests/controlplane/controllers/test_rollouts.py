@@ -1,12 +1,11 @@
 """Steps of rollouts, as numbers. Numbers of rows are those of kube-behaviour.md."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controlplane.api import preparation, record
 from controlplane.api.registry import Registry
 from controlplane.api.types.apps_v1 import (
     Deployment,
@@ -70,15 +69,17 @@ def test_fenceposts(replicas: int, surge: Share, unavailable: Share, expected: B
     assert bounds(deployment(replicas, surge, unavailable)) == expected
 
 
-def test_default_bounds_are_a_quarter_each() -> None:
-    """4.2, 4.3: what the API server fills in."""
+def test_defaults() -> None:
+    """4.2, 4.3: as the API server fills them in."""
     kind = Registry.builtin().find("apps", "v1", "deployments")
     assert kind is not None
-    assert kind.strategy.default is not None
-    spec: Any = kind.strategy.default({"spec": {"strategy": {"type": "RollingUpdate"}}})["spec"]
-    told = spec["strategy"]["rollingUpdate"]
-    found = bounds(deployment(10, told["maxSurge"], told["maxUnavailable"]))
-    assert found == Bounds(3, 2)
+    found = record.from_object(Deployment, preparation.defaulted(kind, {"spec": {}}))
+    assert (found.spec.replicas, found.spec.min_ready_seconds) == (1, 0)
+    assert (found.spec.revision_history_limit, found.spec.progress_deadline_seconds) == (10, 600)
+    assert found.spec.strategy.type == "RollingUpdate"
+    told = found.spec.strategy.rolling_update
+    assert told is not None
+    assert (told.max_surge, told.max_unavailable) == ("25%", "25%")
 
 
 def test_nonsense_is_told() -> None:
