@@ -184,6 +184,23 @@ async def test_pods_of_a_job_that_is_gone_are_let_go(space: Jobs) -> None:
         await until(is_let_go)
 
 
+@pytest.mark.parametrize("label", [{"batch.kubernetes.io/job-name": "sum"}, {}])
+async def test_pods_that_a_job_leaves_behind_are_let_go(space: Jobs, label: Any) -> None:
+    """4.11, 2.17: with the policy Orphan they live on, and nothing holds them."""
+    metadata = {"name": "p", "namespace": space.namespace, "labels": label}
+    body = {"spec": {}, "status": {"phase": "Running"}}
+    async with space.cluster.running(jobs.controller):
+        await space.cluster.create(
+            "pods", {**body, "metadata": {**metadata, "finalizers": [TRACKING]}}
+        )
+
+        async def is_let_go() -> bool:
+            return [one["metadata"].get("finalizers") for one in await space.pods()] == [[]]
+
+        await until(is_let_go)
+    assert "deletionTimestamp" not in (await space.pods())[0]["metadata"]
+
+
 async def test_nothing_is_made_in_a_namespace_that_goes(space: Jobs) -> None:
     """3.1."""
     namespaces = space.cluster.resource("namespaces")
