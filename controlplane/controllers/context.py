@@ -10,18 +10,22 @@ from controlplane.api.resource import Object, Resource
 from controlplane.events import EventRecorder
 from controlplane.tokens import Tokens
 
+ENDED_PODS_MAX = 12_500  # 3.3
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """registry   the built-in kinds
     recorder   where controllers tell what went wrong with an object
     authority  PEM of whoever signs the API server's certificate; empty: nobody knows
     tokens     issues tokens for Secrets; None: no key was given
+    ended_pods_max  pods that have ended and may stay; 0: any number
     """
 
     registry: Registry
     recorder: EventRecorder
     authority: str = ""
     tokens: Tokens | None = None
+    ended_pods_max: int = ENDED_PODS_MAX
 
     def resource(self, group: str, plural: str) -> Resource:
         """A built-in one, in the version in which it is stored."""

@@ -17,7 +17,7 @@ from controlplane import controller, flags
 from controlplane.api import addresses
 from controlplane.api.registry import Registry
 from controlplane.controllers import CONTROLLERS
-from controlplane.controllers.context import Context
+from controlplane.controllers.context import ENDED_PODS_MAX, Context
 from controlplane.encryption import Encryption
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError, StoreSettings
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """authority    PEM for kube-root-ca.crt; empty: none is written
     token_keys   the first signs tokens that Secrets keep; empty: they get none
+    ended_pods_max  see `Context`
     """
 
     store: StoreSettings
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     authority: str = ""
     token_keys: tuple[Key, ...] = ()
     encryption_keys: tuple[tuple[str, bytes], ...] = ()
+    ended_pods_max: int = ENDED_PODS_MAX
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--root-ca-file", default="", metavar="FILE", help="for kube-root-ca.crt")
     add("--service-account-private-key-file", default="", metavar="FILE")
+    add(
+        "--terminated-pod-gc-threshold",
+        type=int,
+        default=ENDED_PODS_MAX,
+        metavar="COUNT",
+        help="pods that have ended and may stay; 0: any number (default: %(default)s)",
+    )
     add(
         "--identity", default="", metavar="NAME", help="of this candidate; default: host and a UUID"
     )
@@ -63,6 +72,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         authority=_authority(options.root_ca_file),
         token_keys=flags.token_keys([key_file]) if key_file else (),
         encryption_keys=flags.encryption_keys(options.encryption_provider_config),
+        ended_pods_max=options.terminated_pod_gc_threshold,
     )
 
 
@@ -106,6 +116,7 @@ async def work(settings: Settings, store: ObjectStore) -> None:
             recorder=recorder,
             authority=settings.authority,
             tokens=_tokens(settings),
+            ended_pods_max=settings.ended_pods_max,
         )
         await controller.run([make(context) for make in CONTROLLERS], store)
 
