@@ -15,7 +15,7 @@ from controlplane.controllers.terminated_pods import failed, is_lost, surplus_of
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import NOW
 
-GONE = {"deletionTimestamp": rfc3339(NOW), "deletionGracePeriodSeconds": 30}
+GONE: dict[str, Any] = {"deletionTimestamp": rfc3339(NOW), "deletionGracePeriodSeconds": 30}
 OUT = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
 
 
