@@ -99,7 +99,8 @@ def plan(
     if verdict is not None:
         return _ended(drafted, census, verdict, in_vain, now)
     if job.metadata.deletion_timestamp is not None:
-        free = (*census.active, *census.leaving)  # what collects them takes the job's place
+        # What collects them takes the job's place.
+        free = (*census.active, *census.leaving)[:ACTIONS_MAX]
         return msgspec.structs.replace(drafted, released=(*drafted.released, *free))
     drafted = _with_suspension(drafted, job, now)
     backoff = _backoff(census, census.ended, backoff)
@@ -142,7 +143,7 @@ def _with_counts(books: JobStatus, census: Census) -> JobStatus:
 
 
 def _backoff(census: Census, ended: Iterable[Pod], before: Backoff) -> Backoff:
-    """Of a job whose indexes have limits of their own each has its own (`_waits`)."""
+    """Of a job whose indexes have limits of their own each has its own (`_wait`)."""
     return before if census.terms.limit_per_index is not None else _after(before, ended)
 
 
@@ -297,12 +298,12 @@ def _surplus(census: Census, status: JobStatus) -> list[Pod]:
 
 
 def _doubles(census: Census) -> tuple[list[Pod], list[Pod]]:
-    """Pods of no index, or of one that another has; and the others."""
+    """Pods of no index, or of one that another has, or has completed; and the others."""
     doubles: list[Pod] = []
     of_index: dict[int, list[Pod]] = {}
     for pod in census.active:
         index = census.terms.index_of(pod)
-        if index is None:
+        if index is None or index in census.completed:
             doubles.append(pod)
         else:
             of_index.setdefault(index, []).append(pod)

@@ -302,6 +302,13 @@ def test_doubles_and_strangers_go() -> None:
     assert sorted(names(found.dismissed)) == ["a", "d", "e"]
 
 
+def test_an_index_that_is_completed_needs_no_pod() -> None:
+    """4.12."""
+    of = indexed({"completedIndexes": "0"}, completions=3, parallelism=3)
+    found = planned(of, pod("late", index=0), pod("b", index=1), pod("c", index=2))
+    assert names(found.dismissed) == ["late"]
+
+
 def test_an_index_outside_counts_as_nothing() -> None:
     """4.12."""
     of = indexed({**STARTED, "completedIndexes": "0-9"}, completions=2, parallelism=2)
