@@ -97,7 +97,7 @@ def plan(
         backoff=_backoff(census, counted, backoff),
     )
     if verdict is not None:
-        return _ended(drafted, census, verdict, in_vain, now)
+        return _ended(drafted, census, verdict, now)
     if job.metadata.deletion_timestamp is not None:
         # What collects them takes the job's place.
         free = (*census.active, *census.leaving)[:ACTIONS_MAX]
@@ -124,13 +124,17 @@ def _started(job: Job, now: float) -> JobStatus:
 
 
 def _in_vain(job: Job, census: Census, verdict: Verdict | None) -> Sequence[Pod]:
-    """Pods that count as failed because the job ends, or goes."""
+    """Pods that count as failed because the job ends, or goes.
+
+    What runs is deleted first: one that was let go uncounted before is never seen as tracked and
+    deleted, however late a cache is.
+    """
     if verdict is None:
         is_deleted = job.metadata.deletion_timestamp is not None
         return list(census.kept.values()) if is_deleted else ()
     if verdict.is_success:
         return list(census.kept.values())
-    return (*census.kept.values(), *census.leaving, *census.active)
+    return (*census.kept.values(), *census.leaving)
 
 
 def _with_counts(books: JobStatus, census: Census) -> JobStatus:
@@ -193,9 +197,7 @@ def _with_suspension(drafted: Plan, job: Job, now: float) -> Plan:
     return msgspec.structs.replace(drafted, status=status, happenings=(happening,))
 
 
-def _ended(
-    drafted: Plan, census: Census, verdict: Verdict, in_vain: Sequence[Pod], now: float
-) -> Plan:
+def _ended(drafted: Plan, census: Census, verdict: Verdict, now: float) -> Plan:
     """Everything goes; when it is gone, it is told."""
     status = drafted.status
     if all(one.type != verdict.type for one in status.conditions):
@@ -209,7 +211,7 @@ def _ended(
             status = msgspec.structs.replace(status, completion_time=said.last_transition_time)
         happenings = list(_last_words(verdict, status, census.terms.completions))
     unneeded = (*census.active, *census.leaving) if verdict.is_success else ()
-    doomed = [pod for pod in (*census.noted, *in_vain, *census.strays) if pods.is_active(pod)]
+    doomed = (*census.strays, *(() if verdict.is_success else census.active))
     return msgspec.structs.replace(
         drafted,
         status=status,

@@ -153,8 +153,13 @@ def test_a_job_fails_beyond_its_limit() -> None:
     assert said(found) == {"FailureTarget": ("True", "BackoffLimitExceeded")}
     assert found.status.conditions[0].message == "Job has reached the specified backoff limit"
     assert names(found.doomed) == ["Running-0"]
-    assert found.status.uncounted_terminated_pods is not None
-    assert len(found.status.uncounted_terminated_pods.failed) == 3, "what runs counts as failed"
+    assert sorted(names(found.released)) == ["Failed-0", "Failed-1"]
+    of = msgspec.structs.replace(of, status=found.status)
+    goes = planned(of, *many(2, "Failed", is_tracked=False), *many(1, is_deleted=True))
+    assert goes.status.failed == 7
+    assert names(goes.released) == ["Running-0"]
+    assert goes.status.uncounted_terminated_pods is not None
+    assert goes.status.uncounted_terminated_pods.failed == ("uid-Running-0",), "it counts, too"
 
 
 @pytest.mark.parametrize(
