@@ -11,6 +11,8 @@ from controlplane.api.resource import Object, Resource
 from controlplane.events import EventRecorder
 from controlplane.tokens import Tokens
 
+ENDED_PODS_MAX = 12_500  # 3.3
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """registry   the built-in kinds
@@ -22,6 +24,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     node_monitor_grace_seconds   a node that is not heard of for so long is unreachable (6.2)
     node_startup_grace_seconds   … if nothing was ever said of it
     pod_ranges                   of which each node gets one for its pods; None: it gets none
+    ended_pods_max  pods that have ended and may stay; 0: any number
     """
 
     registry: Registry
@@ -32,6 +35,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     node_monitor_grace_seconds: float = 50.0
     node_startup_grace_seconds: float = 60.0
     pod_ranges: PodRanges | None = None
+    ended_pods_max: int = ENDED_PODS_MAX
 
     def resource(self, group: str, plural: str) -> Resource:
         """A built-in one, in the version in which it is stored."""

@@ -97,9 +97,10 @@ def plan(
         backoff=_backoff(census, counted, backoff),
     )
     if verdict is not None:
-        return _ended(drafted, census, verdict, in_vain, now)
+        return _ended(drafted, census, verdict, now)
     if job.metadata.deletion_timestamp is not None:
-        free = (*census.active, *census.leaving)  # what collects them takes the job's place
+        # What collects them takes the job's place.
+        free = (*census.active, *census.leaving)[:ACTIONS_MAX]
         return msgspec.structs.replace(drafted, released=(*drafted.released, *free))
     drafted = _with_suspension(drafted, job, now)
     backoff = _backoff(census, census.ended, backoff)
@@ -123,13 +124,17 @@ def _started(job: Job, now: float) -> JobStatus:
 
 
 def _in_vain(job: Job, census: Census, verdict: Verdict | None) -> Sequence[Pod]:
-    """Pods that count as failed because the job ends, or goes."""
+    """Pods that count as failed because the job ends, or goes.
+
+    What runs is deleted first: one that was let go uncounted before is never seen as tracked and
+    deleted, however late a cache is.
+    """
     if verdict is None:
         is_deleted = job.metadata.deletion_timestamp is not None
         return list(census.kept.values()) if is_deleted else ()
     if verdict.is_success:
         return list(census.kept.values())
-    return (*census.kept.values(), *census.leaving, *census.active)
+    return (*census.kept.values(), *census.leaving)
 
 
 def _with_counts(books: JobStatus, census: Census) -> JobStatus:
@@ -142,7 +147,7 @@ def _with_counts(books: JobStatus, census: Census) -> JobStatus:
 
 
 def _backoff(census: Census, ended: Iterable[Pod], before: Backoff) -> Backoff:
-    """Of a job whose indexes have limits of their own each has its own (`_waits`)."""
+    """Of a job whose indexes have limits of their own each has its own (`_wait`)."""
     return before if census.terms.limit_per_index is not None else _after(before, ended)
 
 
@@ -192,9 +197,7 @@ def _with_suspension(drafted: Plan, job: Job, now: float) -> Plan:
     return msgspec.structs.replace(drafted, status=status, happenings=(happening,))
 
 
-def _ended(
-    drafted: Plan, census: Census, verdict: Verdict, in_vain: Sequence[Pod], now: float
-) -> Plan:
+def _ended(drafted: Plan, census: Census, verdict: Verdict, now: float) -> Plan:
     """Everything goes; when it is gone, it is told."""
     status = drafted.status
     if all(one.type != verdict.type for one in status.conditions):
@@ -208,7 +211,7 @@ def _ended(
             status = msgspec.structs.replace(status, completion_time=said.last_transition_time)
         happenings = list(_last_words(verdict, status, census.terms.completions))
     unneeded = (*census.active, *census.leaving) if verdict.is_success else ()
-    doomed = [pod for pod in (*census.noted, *in_vain, *census.strays) if pods.is_active(pod)]
+    doomed = (*census.strays, *(() if verdict.is_success else census.active))
     return msgspec.structs.replace(
         drafted,
         status=status,
@@ -297,12 +300,12 @@ def _surplus(census: Census, status: JobStatus) -> list[Pod]:
 
 
 def _doubles(census: Census) -> tuple[list[Pod], list[Pod]]:
-    """Pods of no index, or of one that another has; and the others."""
+    """Pods of no index, or of one that another has, or has completed; and the others."""
     doubles: list[Pod] = []
     of_index: dict[int, list[Pod]] = {}
     for pod in census.active:
         index = census.terms.index_of(pod)
-        if index is None:
+        if index is None or index in census.completed:
             doubles.append(pod)
         else:
             of_index.setdefault(index, []).append(pod)

@@ -22,6 +22,7 @@ from controlplane.api.types.core_v1 import Pod
 from controlplane.controller import (
     Controller,
     Lister,
+    Trigger,
     key_of,
     owned,
     owner_reference,
@@ -40,6 +41,7 @@ WORKERS = 5  # kube-controller-manager's --concurrent-job-syncs
 OWN_NAME = "kubernetes.io/job-controller"
 AGAIN_SECONDS = 1.0  # while a namespace is not known yet
 _OF_JOB = "jobs/pods"
+_NAME_LABEL = "batch.kubernetes.io/job-name"
 _INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 _MODES = ("", "NonIndexed", "Indexed")
 
@@ -49,16 +51,28 @@ def controller(context: Context) -> Controller:
     jobs, pods_ = context.resource("batch", "jobs"), context.resource("", "pods")
     namespaces = context.resource("", "namespaces")
     owners = owned(pods_, by=jobs)
+
+    def keys(pod: Object) -> Sequence[Key]:
+        return list(owners.keys(pod)) or _without_owner(pod)
+
     keeper = _Jobs(jobs, pods_, namespaces, context.recorder)
     return Controller(
         "job",
         jobs,
         keeper.reconcile,
-        triggers=[owners],
+        triggers=[Trigger(pods_, keys)],
         reads=[namespaces],
-        indexes={_OF_JOB: (pods_, lambda pod: map(str, owners.keys(pod)))},
+        indexes={_OF_JOB: (pods_, lambda pod: map(str, keys(pod)))},
         workers=WORKERS,
     )
+
+
+def _without_owner(pod: Object) -> list[Key]:
+    """Of a pod that a job has left behind: it is held still, by nobody."""
+    metadata = pod["metadata"]
+    if job_pods.TRACKING not in (metadata.get("finalizers") or ()):
+        return []
+    return [Key(metadata["namespace"], (metadata.get("labels") or {}).get(_NAME_LABEL, ""))]
 
 
 class _Jobs:
@@ -79,7 +93,7 @@ class _Jobs:
         job = lister.record(Job, self._jobs, key)
         found = lister.by_index(self._pods, _OF_JOB, str(key))
         all_pods = lister.records(Pod, self._pods, found)
-        uid = job.metadata.uid if job is not None else ""
+        uid = job.metadata.uid if job is not None else None
         own = [pod for pod in all_pods if job_pods.controller_uid(pod) == uid]
         strangers = [pod for pod in all_pods if job_pods.controller_uid(pod) != uid]
         await self._let_strangers_go(key, strangers, lister, store)
@@ -140,21 +154,28 @@ class _Jobs:
     async def _let_strangers_go(
         self, key: Key, strangers: Sequence[Pod], lister: Lister, store: ObjectStore
     ) -> None:
-        """Pods of a job of this name that is gone: nobody will count them.
+        """Pods of a job of this name that is gone, or that are no job's: nobody will count them.
 
         Who is gone is asked of the store: a cache of jobs may be behind that of pods.
         """
         held = [pod for pod in strangers if job_pods.is_tracked(pod)]
         if not held:
             return
+        uid = await self._uid(key, store)
+        hands = self._hands(lister, store)
+        await each([pod for pod in held if job_pods.controller_uid(pod) != uid], hands.release)
+
+    async def _uid(self, key: Key, store: ObjectStore) -> str | None:
+        """Of the job that the store has; None: there is none."""
+        if not key.name:
+            return None  # `_without_owner`
         try:
-            uid = (await store.get(self._jobs, key.namespace, key.name))["metadata"]["uid"]
+            found = await store.get(self._jobs, key.namespace, key.name)
         except ApiError as error:
             if error.code != 404:
                 raise
-            uid = ""
-        hands = self._hands(lister, store)
-        await each([pod for pod in held if job_pods.controller_uid(pod) != uid], hands.release)
+            return None
+        return str(found["metadata"]["uid"])
 
     async def _let_leftovers_go(
         self, own: Sequence[Pod], lister: Lister, store: ObjectStore

@@ -18,7 +18,7 @@ from controlplane.api import addresses
 from controlplane.api.pod_ranges import PodRanges
 from controlplane.api.registry import Registry
 from controlplane.controllers import CONTROLLERS
-from controlplane.controllers.context import Context
+from controlplane.controllers.context import ENDED_PODS_MAX, Context
 from controlplane.encryption import Encryption
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError, StoreSettings
@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_keys   the first signs tokens that Secrets keep; empty: they get none
     pod_ranges   of which each node gets one; None: none does
     node_…       as in Context
+    ended_pods_max  see `Context`
     """
 
     store: StoreSettings
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_monitor_period_seconds: float = 5.0
     node_monitor_grace_seconds: float = 50.0
     node_startup_grace_seconds: float = 60.0
+    ended_pods_max: int = ENDED_PODS_MAX
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +64,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--root-ca-file", default="", metavar="FILE", help="for kube-root-ca.crt")
     add("--service-account-private-key-file", default="", metavar="FILE")
+    add(
+        "--terminated-pod-gc-threshold",
+        type=int,
+        default=ENDED_PODS_MAX,
+        metavar="COUNT",
+        help="pods that have ended and may stay; 0: any number (default: %(default)s)",
+    )
     add(
         "--identity", default="", metavar="NAME", help="of this candidate; default: host and a UUID"
     )
@@ -84,6 +93,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         node_monitor_period_seconds=_node_seconds(options, "monitor-period"),
         node_monitor_grace_seconds=_node_seconds(options, "monitor-grace-period"),
         node_startup_grace_seconds=_node_seconds(options, "startup-grace-period"),
+        ended_pods_max=options.terminated_pod_gc_threshold,
     )
 
 
@@ -148,6 +158,7 @@ async def work(settings: Settings, store: ObjectStore) -> None:
             node_monitor_period_seconds=settings.node_monitor_period_seconds,
             node_monitor_grace_seconds=settings.node_monitor_grace_seconds,
             node_startup_grace_seconds=settings.node_startup_grace_seconds,
+            ended_pods_max=settings.ended_pods_max,
         )
         await controller.run([make(context) for make in CONTROLLERS], store)
 

@@ -19,7 +19,6 @@ from controlplane.controllers.parallel import each
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
-ENDED_MAX = 12_500  # 3.3
 QUARANTINE_SECONDS = 40.0  # 3.3: a node that is made anew keeps its pods
 CHECK_SECONDS = 20.0  # 3.3: between two counts of pods that have ended
 DELETED_MAX = 500  # in one look, so that none takes longer than a reconcile may
@@ -34,7 +33,6 @@ _NODE_IS_GONE = "PodGC: node no longer exists"
 def controller(
     context: Context,
     *,
-    ended_max: int = ENDED_MAX,
     quarantine_seconds: float = QUARANTINE_SECONDS,
 ) -> Controller:
     """Of nodes, and of pods without one."""
@@ -52,7 +50,7 @@ def controller(
         if 0 < left <= CHECK_SECONDS:  # else the clock was set back
             return left
         counted_at = store.clock()
-        surplus = surplus_of(lister.by_index(pods, _PLACE, _ENDED), ended_max)
+        surplus = surplus_of(lister.by_index(pods, _PLACE, _ENDED), context.ended_pods_max)
         await _force(store, pods, surplus)
         return CHECK_SECONDS if len(surplus) > DELETED_MAX else None
 
@@ -82,8 +80,10 @@ def controller(
 
 
 def surplus_of(ended: Sequence[Object], ended_max: int) -> Sequence[Object]:
-    """The oldest beyond so many; those that their node has evicted before all others. Pure."""
-    more = len(ended) - ended_max
+    """The oldest beyond so many (0: any number); those that their node has evicted before all
+    others. Pure.
+    """
+    more = len(ended) - ended_max if ended_max > 0 else 0
     return sorted(ended, key=_age)[:more] if more > 0 else ()
 
 

@@ -281,7 +281,7 @@ def test_killed_after_each_of_its_writes_it_completes_each_index_once() -> None:
     run(application, seconds_max=SECONDS_MAX)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(
     topology=kv.topologies(),
     faults=kv.fault_schedules(for_seconds_max=15.0),

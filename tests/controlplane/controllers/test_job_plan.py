@@ -153,8 +153,13 @@ def test_a_job_fails_beyond_its_limit() -> None:
     assert said(found) == {"FailureTarget": ("True", "BackoffLimitExceeded")}
     assert found.status.conditions[0].message == "Job has reached the specified backoff limit"
     assert names(found.doomed) == ["Running-0"]
-    assert found.status.uncounted_terminated_pods is not None
-    assert len(found.status.uncounted_terminated_pods.failed) == 3, "what runs counts as failed"
+    assert sorted(names(found.released)) == ["Failed-0", "Failed-1"]
+    of = msgspec.structs.replace(of, status=found.status)
+    goes = planned(of, *many(2, "Failed", is_tracked=False), *many(1, is_deleted=True))
+    assert goes.status.failed == 7
+    assert names(goes.released) == ["Running-0"]
+    assert goes.status.uncounted_terminated_pods is not None
+    assert goes.status.uncounted_terminated_pods.failed == ("uid-Running-0",), "it counts, too"
 
 
 @pytest.mark.parametrize(
@@ -300,6 +305,13 @@ def test_doubles_and_strangers_go() -> None:
     pods = [pod("a", "Pending", index=0), pod("b", index=0), pod("c", index=1), pod("d", index=2)]
     found = planned(of, *pods, pod("e"))
     assert sorted(names(found.dismissed)) == ["a", "d", "e"]
+
+
+def test_an_index_that_is_completed_needs_no_pod() -> None:
+    """4.12."""
+    of = indexed({"completedIndexes": "0"}, completions=3, parallelism=3)
+    found = planned(of, pod("late", index=0), pod("b", index=1), pod("c", index=2))
+    assert names(found.dismissed) == ["late"]
 
 
 def test_an_index_outside_counts_as_nothing() -> None:

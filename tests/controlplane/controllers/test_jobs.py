@@ -1,13 +1,15 @@
 """Jobs on real stores. Numbers are rows of kube-behaviour.md."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
 
+from controlplane.api.errors import ApiError
 from controlplane.api.kinds.job import STRATEGY
 from controlplane.api.record import from_object
-from controlplane.api.resource import Object
+from controlplane.api.resource import Object, Resource
 from controlplane.api.types.core_v1 import Pod
 from controlplane.controller import Lister
 from controlplane.controllers import jobs
@@ -15,8 +17,10 @@ from controlplane.controllers.conditions import is_true
 from controlplane.controllers.job_plan import NewPod
 from controlplane.controllers.job_pods import TRACKING
 from controlplane.controllers.jobs import pod_of
+from controlplane.controllers.residents import guard_of
+from controlplane.events import EventRecorder
 from controlplane.indexer import Key
-from controlplane.objects import DeleteOptions
+from controlplane.objects import ClaimLostError, DeleteOptions
 from kvstore.client import Client
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.job_objects import job_object
@@ -184,6 +188,23 @@ async def test_pods_of_a_job_that_is_gone_are_let_go(space: Jobs) -> None:
         await until(is_let_go)
 
 
+@pytest.mark.parametrize("label", [{"batch.kubernetes.io/job-name": "sum"}, {}])
+async def test_pods_that_a_job_leaves_behind_are_let_go(space: Jobs, label: Any) -> None:
+    """4.11, 2.17: with the policy Orphan they live on, and nothing holds them."""
+    metadata = {"name": "p", "namespace": space.namespace, "labels": label}
+    body = {"spec": {}, "status": {"phase": "Running"}}
+    async with space.cluster.running(jobs.controller):
+        await space.cluster.create(
+            "pods", {**body, "metadata": {**metadata, "finalizers": [TRACKING]}}
+        )
+
+        async def is_let_go() -> bool:
+            return [one["metadata"].get("finalizers") for one in await space.pods()] == [[]]
+
+        await until(is_let_go)
+    assert "deletionTimestamp" not in (await space.pods())[0]["metadata"]
+
+
 async def test_nothing_is_made_in_a_namespace_that_goes(space: Jobs) -> None:
     """3.1."""
     namespaces = space.cluster.resource("namespaces")
@@ -233,28 +254,87 @@ async def test_jobs_run_beside_what_is_none(space: Jobs, client: Client) -> None
         await client.delete(space.pods_.key(space.namespace, "p"))
 
 
-async def test_who_ended_while_it_was_told_to_go_is_counted(space: Jobs) -> None:
-    """4.11: a cache may be behind."""
-    async with space.cluster.running(jobs.controller) as context:
-        await space.start(completions=1)
-        await until(lambda: space.has("Pending"))
-    (pod,) = await space.pods()
-    await space.end(pod, "Succeeded")
-    hands = jobs._Hands(space.pods_, context.recorder, _Nothing(), space.cluster.store, None, [])
-    await hands.dismiss(from_object(Pod, pod))
-    (left,) = await space.pods()
-    assert left["metadata"]["finalizers"] == [TRACKING]
-    assert "deletionTimestamp" not in left["metadata"]
+# ---------------------------------------------------------------------- each of its writes
+
+
+class Hands:
+    """What the controller does to pods of a job, without a cache, and what it tells."""
+
+    def __init__(self, space: Jobs, job: Object, recorder: EventRecorder) -> None:
+        pods, jobs_, store = space.pods_, space.jobs, space.cluster.store
+        guard = jobs._guard(jobs_, job)
+        self.does = jobs._Hands(pods, recorder, _Nothing({}), store, job, [guard])
+        self._namespaces = space.cluster.resource("namespaces")
+        self._space = space
+
+    async def create(self, *names: str) -> None:
+        space = await self._space.cluster.store.get(self._namespaces, "", self._space.namespace)
+        made = [NewPod(name=name) for name in names]
+        await self.does.create(made, guard_of(self._namespaces, space))
 
 
 class _Nothing(Lister):
     """Caches that hold nothing."""
 
-    def __init__(self) -> None:
-        super().__init__({})
-
-    def get(self, resource: Any, key: Key) -> None:
+    def get(self, resource: Resource, key: Key) -> None:
         return None
+
+
+@pytest.fixture
+async def recorder(cluster: Cluster) -> AsyncIterator[EventRecorder]:
+    async with EventRecorder(cluster.store, "test") as recorder:
+        yield recorder
+
+
+async def test_who_ended_while_it_was_told_to_go_is_counted(
+    space: Jobs, recorder: EventRecorder
+) -> None:
+    """4.11: a cache may be behind."""
+    hands = Hands(space, await space.start(completions=2), recorder)
+    await hands.create("ends", "runs")
+    ends, runs = await space.pods()
+    await space.end(ends, "Succeeded")
+    for pod in (ends, runs):
+        await hands.does.dismiss(from_object(Pod, pod))
+    (left,) = await space.pods()
+    assert left["metadata"]["name"] == "ends"
+    assert left["metadata"]["finalizers"] == [TRACKING]
+    assert "deletionTimestamp" not in left["metadata"]
+
+
+async def test_who_lost_an_answer_makes_no_second_pod(space: Jobs, recorder: EventRecorder) -> None:
+    """4.11: a name that the job has already is no error; that of a stranger is one, and told."""
+    hands = Hands(space, await space.start(completions=2), recorder)
+    await hands.create("a")
+    await hands.create("a", "b")
+    assert await space.has("Pending", "Pending")
+    await space.cluster.create("pods", {"metadata": {"name": "c", "namespace": space.namespace}})
+    with pytest.raises(ApiError, match="already exists"):
+        await hands.create("c", "d", "e")
+    assert len(await space.pods()) == 3, "the others are not tried for"
+    await recorder.flush()
+    told = ("FailedCreate", 'Error creating: pods "c" already exists')
+    assert told in await space.events()
+
+
+async def test_nothing_is_done_for_a_job_that_has_changed(
+    space: Jobs, recorder: EventRecorder
+) -> None:
+    """4.11: its plan was for another state."""
+    job = await space.start(completions=2)
+    hands = Hands(space, job, recorder)
+    await hands.create("a")
+    (pod,) = await space.pods()
+    await space.cluster.store.update(
+        space.jobs, space.namespace, "sum", lambda old: {**old, "status": {"succeeded": 1}}
+    )
+    with pytest.raises(ClaimLostError):
+        await hands.create("b")
+    with pytest.raises(ClaimLostError):
+        await hands.does.dismiss(from_object(Pod, pod))
+    assert await space.pods() == [pod]
+    await hands.does.release(from_object(Pod, pod))  # it is counted, whatever else is so
+    assert (await space.pods())[0]["metadata"]["finalizers"] == []
 
 
 # ------------------------------------------------------------------------------ the pod

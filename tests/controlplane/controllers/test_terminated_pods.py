@@ -4,17 +4,18 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from controlplane.api.meta import rfc3339
 from controlplane.api.resource import Object
 from controlplane.controller import Controller
 from controlplane.controllers import terminated_pods
-from controlplane.controllers.context import Context
+from controlplane.controllers.context import ENDED_PODS_MAX, Context
 from controlplane.controllers.terminated_pods import failed, is_lost, surplus_of
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import NOW
 
-GONE = {"deletionTimestamp": rfc3339(NOW), "deletionGracePeriodSeconds": 30}
+GONE: dict[str, Any] = {"deletionTimestamp": rfc3339(NOW), "deletionGracePeriodSeconds": 30}
 OUT = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
 
 
@@ -42,11 +43,12 @@ def test_the_oldest_beyond_so_many_go() -> None:
     found = surplus_of([*ended, evicted], 3)
     assert [one["metadata"]["name"] for one in found] == ["e", "p4", "p3"]
     assert not surplus_of(ended, 5)
+    assert not surplus_of(ended, 0), "there is no limit"
 
 
 def test_the_numbers_are_those_of_kubernetes() -> None:
     """3.3."""
-    assert terminated_pods.ENDED_MAX == 12_500
+    assert ENDED_PODS_MAX == 12_500
     assert terminated_pods.QUARANTINE_SECONDS == 40
     assert terminated_pods.CHECK_SECONDS == 20
 
@@ -177,7 +179,7 @@ async def test_too_many_that_have_ended_go(cluster: Cluster, namespace: str) -> 
     await own.put("runs")
 
     def make(context: Context) -> Controller:
-        return terminated_pods.controller(context, ended_max=before + 1)
+        return terminated_pods.controller(replace(context, ended_pods_max=before + 1))
 
     async with cluster.running(make):
         await until(lambda: own.left("p0", "runs"))
