@@ -36,7 +36,7 @@ Ports = tuple[EndpointPort, ...]
 class Plan(msgspec.Struct, frozen=True):
     """What makes the slices of a service as they should be; a change is a slice before and after.
 
-    In this order no endpoint is missing for a moment because it moves.
+    In this order: so a pod that moves is where it goes before it leaves, wherever that can be.
     """
 
     create: tuple[EndpointSlice, ...] = ()
@@ -315,6 +315,7 @@ def _told(service: Service, found: Sequence[Pod], planned: Plan) -> Plan:
     ]
     is_new = bool(planned.create) and not planned.update and not planned.delete
     when = backends.trigger_time(service, changed, is_new=is_new)
+    # A pod that moves is to be where it goes before it leaves.
     growing_first = sorted(planned.update, key=lambda pair: _growth(*pair), reverse=True)
     return Plan(
         tuple(_at(one, when) for one in planned.create),
@@ -324,7 +325,7 @@ def _told(service: Service, found: Sequence[Pod], planned: Plan) -> Plan:
 
 
 def _growth(old: EndpointSlice, new: EndpointSlice) -> int:
-    """A pod that moves is in the slice to which it goes before it leaves the other one."""
+    """By how many endpoints a slice is larger than before."""
     return len(new.endpoints) - len(old.endpoints)
 
 

@@ -32,7 +32,7 @@ def service(
     name: str = "web",
     *ports: ServicePort,
     namespace: str = "default",
-    labels: Mapping[str, str] = {},  # noqa: B006 - nobody changes it
+    labels: Mapping[str, str] = {},
     **spec: Any,
 ) -> Service:
     """One that selects LABELS at port 80, if nothing else is said."""
@@ -61,7 +61,7 @@ def pod(
     is_ready: bool = True,
     is_deleted: bool = False,
     node: str = "",
-    ports: Mapping[str, int] = {},  # noqa: B006
+    ports: Mapping[str, int] = {},
     ip: str | None = None,
     tolerations: tuple[Toleration, ...] = (),
     ready_at: float = NOW,

@@ -74,7 +74,9 @@ def test_taints_of_a_node_that_is_not_there() -> None:
 def test_time_runs_on_when_an_absence_changes() -> None:
     """6.3: who bears it for 300 s does not begin anew whenever the node gives a sign of life."""
     unknown = node_health.tainted(node(ready="Unknown"), evicts=True, now=NOW)
-    bad = node_health.tainted(node(ready="False", taints=unknown.spec.taints), evicts=True, now=NOW + 90)
+    bad = node_health.tainted(
+        node(ready="False", taints=unknown.spec.taints), evicts=True, now=NOW + 90
+    )
     added = {(one.key.rpartition("/")[2], one.effect): one.time_added for one in bad.spec.taints}
     assert added == {
         ("not-ready", "NoSchedule"): "2023-11-14T22:14:50Z",

@@ -101,11 +101,11 @@ async def test_a_node_that_falls_silent(cluster: Cluster, namespace: str) -> Non
     leases, beats = cluster.resource("leases"), iter(range(1_000_000))
 
     async def other_is_heard_of() -> None:
+        def renewed(lease: Object) -> Object:
+            return {**lease, "spec": {"renewTime": rfc3339(1.7e9 + next(beats))}}
+
         while True:
-            spec = {"renewTime": rfc3339(1.7e9 + next(beats))}
-            await cluster.store.update(
-                leases, LEASES_NAMESPACE, other, lambda old: {**old, "spec": spec}
-            )
+            await cluster.store.update(leases, LEASES_NAMESPACE, other, renewed)
             await asyncio.sleep(0.1)
 
     async def is_unreachable() -> bool:
@@ -125,10 +125,10 @@ async def test_a_node_that_falls_silent(cluster: Cluster, namespace: str) -> Non
         async with cluster.running(with_grace(2.0)) as context:
             await until(is_unreachable)
             await context.recorder.flush()
-            found = await cluster.find("nodes", "", other)
-            assert found is not None
-            assert marks(found) == set()
-            assert status_of(found) == "True"
+            heard = await cluster.find("nodes", "", other)
+            assert heard is not None
+            assert marks(heard) == set()
+            assert status_of(heard) == "True"
             behind = await cluster.find("pods", namespace, "pod-2")
             assert behind is not None
             assert status_of(behind) == "True"
@@ -351,7 +351,9 @@ def test_nodes_are_tainted_one_by_one() -> None:
 
 @pytest.mark.parametrize("is_silent", [True, False])
 @pytest.mark.parametrize("for_seconds", [55.0, 120.0])
-def test_who_is_heard_of_is_never_called_unreachable(*, is_silent: bool, for_seconds: float) -> None:
+def test_who_is_heard_of_is_never_called_unreachable(
+    *, is_silent: bool, for_seconds: float
+) -> None:
     """6.2: however long we were away, and whatever our caches did not hear meanwhile."""
     faults = [Cut(at_seconds=12.0, for_seconds=for_seconds, is_silent=is_silent)]
 

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.api import record
+from controlplane.api.kinds.endpointslice import STRATEGY
 from controlplane.api.types.core_v1 import Pod, Service, ServicePort
 from controlplane.api.types.discovery_v1 import EndpointSlice
 from controlplane.controllers import slices
@@ -217,6 +219,28 @@ def test_a_slice_says_when_what_it_tells_of_happened() -> None:
     assert new.metadata.annotations == {}
 
 
+def test_slices_are_valid_also_with_addresses_of_one_machine() -> None:
+    """5.4: what we write, the API server takes: somebody may put a label on it."""
+    svc = service(cluster_ip="None")
+    (one,) = made(svc, [pod(1, hostname="web-1", subdomain="web", node="n1")])
+    assert STRATEGY.validate is not None
+    assert STRATEGY.validate(record.to_object(one)) == []
+
+
+def test_a_pod_that_moves_is_there_all_the_time() -> None:
+    """5.4: in the slice to which it goes before it leaves the other one."""
+    svc = service("web", ServicePort(name="http", port=80, protocol="TCP", target_port="web"))
+    for moving in (1, 2):
+        before = [pod(number, ports={"web": 8080 + number // 3}) for number in (1, 2, 3, 4)]
+        after = [one for one in before if one.metadata.uid != f"uid-pod-{moving}"]
+        after.append(pod(moving, ports={"web": 8081}))
+        planned = slices.plan(svc, after, ZONES, made(svc, before))
+        (_, first), (_, second) = planned.update
+        assert f"uid-pod-{moving}" in uids(first)
+        assert len(uids(first)) == 3
+        assert len(uids(second)) == 1
+
+
 steps = st.lists(
     st.dictionaries(
         st.integers(0, 60),  # pods
@@ -229,9 +253,7 @@ steps = st.lists(
 
 
 @given(steps=steps, endpoints_max=st.integers(1, 12))
-def test_packing(
-    steps: list[dict[int, tuple[bool, bool, int]]], endpoints_max: int
-) -> None:
+def test_packing(steps: list[dict[int, tuple[bool, bool, int]]], endpoints_max: int) -> None:
     """5.4: whatever comes and goes, every pod is in exactly one slice, of its ports, none is too
     large, what need not be written is not, and there is nothing more to do afterwards.
     """

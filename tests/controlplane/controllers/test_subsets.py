@@ -90,7 +90,9 @@ def test_no_more_than_a_thousand_addresses() -> None:
     more = [pod(number) for number in range(1200)]
     cut = subsets.plan(service(), more, fewer)
     assert cut is not None
-    assert [(len(one.addresses), len(one.not_ready_addresses)) for one in cut.subsets] == [(1000, 0)]
+    assert [(len(one.addresses), len(one.not_ready_addresses)) for one in cut.subsets] == [
+        (1000, 0)
+    ]
 
 
 def test_what_is_cut_is_marked_though_no_address_changes() -> None:

@@ -21,9 +21,7 @@ def taint(key: str = UNREACHABLE, *, at: float | None = NOW, effect: str = "NoEx
 
 
 def bears(seconds: int | None, key: str = UNREACHABLE) -> Toleration:
-    return Toleration(
-        key=key, operator="Exists", effect="NoExecute", toleration_seconds=seconds
-    )
+    return Toleration(key=key, operator="Exists", effect="NoExecute", toleration_seconds=seconds)
 
 
 def left(planned: Plan) -> list[str]:
