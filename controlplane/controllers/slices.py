@@ -120,7 +120,11 @@ def _groups(
     service: Service, found: Sequence[Pod], zones: Mapping[str, str], family: str
 ) -> dict[Ports, _Group]:
     groups: dict[Ports, _Group] = {}
-    for pod in found:
+    varies = backends.has_named_ports(service)
+    ports: Ports = ()
+    for position, pod in enumerate(found):
+        if varies or not position:
+            ports = ports_of(service, pod)
         if not backends.is_backend(pod, with_terminating=True):
             continue
         is_placed = pod.spec.node_name in zones or not pod.spec.node_name
@@ -128,7 +132,7 @@ def _groups(
             continue
         endpoint = endpoint_of(service, pod, zones.get(pod.spec.node_name, ""), family)
         if endpoint.addresses:
-            group = groups.setdefault(ports_of(service, pod), _Group())
+            group = groups.setdefault(ports, _Group())
             group.wanted[pod.metadata.uid] = endpoint
     return groups
 

@@ -111,13 +111,17 @@ async def test_a_node_that_falls_silent(cluster: Cluster, namespace: str) -> Non
 
     async with cluster.running(with_grace(0.2)) as context:
         await until(is_unreachable)
-        await context.recorder.flush()
+
+        async def is_told() -> bool:
+            await context.recorder.flush()
+            page = await cluster.store.list(cluster.resource("events"), namespace)
+            return [one["message"] for one in page.items] == ["Node is not ready"]
+
+        await until(is_told)
     assert await told_of(cluster, silent) == {
         ("RegisteredNode", f"Node {silent} event: Registered Node {silent} in Controller"),
         ("NodeNotReady", f"Node {silent} status is now: NodeNotReady"),
     }
-    page = await cluster.store.list(cluster.resource("events"), namespace)
-    assert [one["message"] for one in page.items] == ["Node is not ready"]
     await cluster.store.delete(cluster.resource("nodes"), "", silent)
 
 
