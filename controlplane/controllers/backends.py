@@ -48,12 +48,12 @@ def families_of(service: Service) -> list[str]:
 def addresses_of(pod: Pod, family: str) -> tuple[str, ...]:
     """A pod's addresses of a family, each as everybody spells it."""
     told = [one.ip for one in pod.status.pod_ips] or [pod.status.pod_ip]
-    return tuple(text for its_family, text in map(_address, told) if its_family == family)
+    return tuple(text for its_family, text in map(spelled, told) if its_family == family)
 
 
 @lru_cache(maxsize=65_536)
-def _address(text: str) -> tuple[str, str]:
-    """Family and spelling; both are empty for what is no address. Each is asked for often."""
+def spelled(text: str) -> tuple[str, str]:
+    """Family and spelling of an address; both are empty for what is none. Each is asked often."""
     try:
         found = ipaddress.ip_address(text)
     except ValueError:

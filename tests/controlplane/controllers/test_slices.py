@@ -9,8 +9,8 @@ from controlplane.api import record
 from controlplane.api.kinds.endpointslice import STRATEGY
 from controlplane.api.types.core_v1 import Pod, Service, ServicePort
 from controlplane.api.types.discovery_v1 import EndpointSlice
-from controlplane.controllers import slices
-from controlplane.controllers.slices import Plan
+from controlplane.controllers import packing, slices
+from controlplane.controllers.packing import Plan
 from tests.controlplane.controllers.objects import NOW
 from tests.controlplane.controllers.serving import pod, service
 
@@ -48,7 +48,7 @@ def uids(one: EndpointSlice) -> list[str]:
 
 def test_a_slice_says_whose_it_is() -> None:
     """5.4: name prefix, labels, owner, ports, address, node, zone, target."""
-    svc = service(labels={"team": "a", slices.SERVICE_LABEL: "of somebody else"})
+    svc = service(labels={"team": "a", packing.SERVICE_LABEL: "of somebody else"})
     (one,) = slices.plan(svc, [pod(3, node="n1")], ZONES, []).create
     assert one.address_type == "IPv4"
     assert one.metadata.generate_name == "web-"
