@@ -213,14 +213,14 @@ def faults_of_cidr(value: str) -> list[str]:
 
 
 def faults_of_special_ip(value: str) -> list[str]:
-    """An address of an endpoint: neither loopback nor link-local."""
+    """An address of an endpoint: neither link-local nor loopback, but for those that pods have."""
     found = faults_of_ip(value)
     ip = address(value)
     if ip is None:
         return found
     if ip.is_unspecified:
         found.append(f"may not be unspecified ({value})")
-    if ip.is_loopback:
+    if ip.is_loopback and ip not in _LOOPBACK_OF_PODS:
         found.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if ip.is_link_local:
         found.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
@@ -229,4 +229,6 @@ def faults_of_special_ip(value: str) -> list[str]:
     return found
 
 
+# What pods and services of one machine have where nobody may make networks.
+_LOOPBACK_OF_PODS = ip_network("127.64.0.0/10")
 _LINK_LOCAL_MULTICAST = {4: ip_network("224.0.0.0/24"), 6: ip_network("ff02::/16")}

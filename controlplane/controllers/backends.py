@@ -6,6 +6,7 @@ Source: Kubernetes' documentation, "Service", "EndpointSlices", "DNS for Service
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from controlplane.api import pods
 from controlplane.api.resource import Object
@@ -47,16 +48,22 @@ def families_of(service: Service) -> list[str]:
 def addresses_of(pod: Pod, family: str) -> tuple[str, ...]:
     """A pod's addresses of a family, each as everybody spells it."""
     told = [one.ip for one in pod.status.pod_ips] or [pod.status.pod_ip]
-    version = 6 if family == "IPv6" else 4
-    found = (_address(one) for one in told)
-    return tuple(str(one) for one in found if one is not None and one.version == version)
+    return tuple(text for its_family, text in map(spelled, told) if its_family == family)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+@lru_cache(maxsize=65_536)
+def spelled(text: str) -> tuple[str, str]:
+    """Family and spelling of an address; both are empty for what is none. Each is asked often."""
     try:
-        return ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
-        return None
+        return "", ""
+    return f"IPv{found.version}", str(found)
+
+
+def has_named_ports(service: Service) -> bool:
+    """Whether its ports may have other numbers in each pod."""
+    return any(isinstance(port.target_port, str) for port in service.spec.ports)
 
 
 def port_of(pod: Pod, port: ServicePort) -> int | None:

@@ -1,25 +1,23 @@
 """EndpointSlices of services: the addresses of the pods that they select.
 
 Source: Kubernetes' documentation, "EndpointSlices"; kube-behaviour 5.4. What they hold is planned
-in `slices.py`.
+in `slices.py`, how it is packed in `packing.py`.
 """
 
 from collections.abc import Mapping, Sequence
 
-from controlplane.api import changes, record
-from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.api.types.core_v1 import Pod, Service
 from controlplane.api.types.discovery_v1 import EndpointSlice
 from controlplane.controller import Controller, Lister, Trigger
-from controlplane.controllers import backends, slices
+from controlplane.controllers import backends, packing, slices
 from controlplane.controllers.backends import Selectors
 from controlplane.controllers.context import Context
-from controlplane.controllers.parallel import each
 from controlplane.controllers.readable import readable
+from controlplane.controllers.slice_writes import write
 from controlplane.controllers.zones import ZONE_LABEL
 from controlplane.indexer import Key
-from controlplane.objects import Claim, DeleteOptions, ObjectStore
+from controlplane.objects import Claim, ObjectStore
 
 WORKERS = 5  # kube-controller-manager's --concurrent-service-endpoint-syncs
 NODE_SECONDS = 1.0  # until we look again for the node of a pod
@@ -67,7 +65,7 @@ class _Slices:
         planned = slices.plan(
             service, pods, zones, readable(lister, EndpointSlice, self.slices, there)
         )
-        await self._write(store, service, planned, there)
+        await write(store, self.slices, planned, there, self._guard_of(service))
         is_lacking = any(pod.spec.node_name and pod.spec.node_name not in zones for pod in pods)
         return NODE_SECONDS if is_lacking else None
 
@@ -86,52 +84,17 @@ class _Slices:
             if node is not None
         }
 
-    async def _write(
-        self,
-        store: ObjectStore,
-        service: Service,
-        planned: slices.Plan,
-        there: Sequence[Object],
-    ) -> None:
+    def _guard_of(self, service: Service) -> Claim:
         """Nothing is made of a service that is another meanwhile: it might be gone."""
-        namespace, version = service.metadata.namespace, service.metadata.resource_version
-        place = self.services.key(namespace, service.metadata.name).encode()
-        guard = Claim(place, None, int(version))
-        known = {one["metadata"]["name"]: one for one in there}
-
-        async def create(new: EndpointSlice) -> None:
-            await store.create(self.slices, record.to_object(new), also=[guard])
-
-        async def update(pair: tuple[EndpointSlice, EndpointSlice]) -> None:
-            before, after = pair
-            await store.update(
-                self.slices,
-                namespace,
-                before.metadata.name,
-                lambda current: changes.carry(current, before, after),
-                uid=before.metadata.uid,
-                resource_version=before.metadata.resource_version,
-                also=[guard],
-                known=known[before.metadata.name],
-            )
-
-        async def delete(old: EndpointSlice) -> None:
-            options = DeleteOptions(uid=old.metadata.uid)
-            try:
-                await store.delete(self.slices, namespace, old.metadata.name, options=options)
-            except ApiError as error:
-                if error.code != 404:
-                    raise
-
-        await each(planned.create, create)
-        await each(planned.update, update)
-        await each(planned.delete, delete)
+        metadata = service.metadata
+        place = self.services.key(metadata.namespace, metadata.name).encode()
+        return Claim(place, None, int(metadata.resource_version))
 
 
 def _service_keys(one: Object) -> list[Key]:
     """Whose a slice is, if it is one of ours."""
     metadata = one["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
-    name = labels.get(slices.SERVICE_LABEL)
-    is_ours = labels.get(slices.MANAGED_BY_LABEL) == slices.MANAGER
+    name = labels.get(packing.SERVICE_LABEL)
+    is_ours = labels.get(packing.MANAGED_BY_LABEL) == slices.MANAGER
     return [Key(metadata["namespace"], name)] if name and is_ours else []

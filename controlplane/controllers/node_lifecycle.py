@@ -98,23 +98,21 @@ class _Lifecycle:
             self._tell(found, "RegisteredNode", f"Registered Node {key.name} in Controller")
         left = sight.at + self._grace_seconds(node) - now
         judged = node if left > 0 else node_health.silenced(node, store.clock())
+        guards = () if judged is node else (self._guard_of_lease(key.name, lease),)
         zones = self._counted(lister)
         self._count(zones, judged, now)
-        zone = zone_of(node.metadata.labels)
-        wait = self._eviction_wait(zones, judged, zone, now)
+        wait = self._eviction_wait(zones, judged, now)
         planned = node_health.tainted(judged, evicts=wait == 0.0, now=store.clock())
-        guards = () if judged is node else (self._guard_of_lease(key.name, lease),)
         try:
             written = await self._write(store, found, node, planned, guards)
         except BaseException:
-            if wait == 0.0 and not node_health.is_evicting(node):
-                zones.give_back(zone)
+            if not node_health.is_evicting(node) and node_health.is_evicting(planned):
+                zones.give_back(zone_of(node.metadata.labels))
             raise
-        if node_health.is_ready(node) and not node_health.is_ready(planned):
-            self._context.recorder.record(
-                found, "Normal", "NodeNotReady", f"Node {key.name} status is now: NodeNotReady"
-            )
         if not node_health.is_ready(planned):
+            if node_health.is_ready(node):
+                told = f"Node {key.name} status is now: NodeNotReady"
+                self._context.recorder.record(found, "Normal", "NodeNotReady", told)
             await self._mark_pods(lister, store, written)
         return _soonest(self._context.node_monitor_period_seconds, left, wait)
 
@@ -151,12 +149,14 @@ class _Lifecycle:
             zones.see(node.metadata.name, zone, is_ready=node_health.is_ready(node))
 
     @staticmethod
-    def _eviction_wait(zones: Zones, node: Node, zone: str, now: float) -> float | None:
+    def _eviction_wait(zones: Zones, node: Node, now: float) -> float | None:
         """0: pods are to leave the node; else seconds until they may be; None: not for now."""
         ready = node_health.condition(node, node_health.READY)
         if ready is None or ready.status == "True" or zones.are_all_away:
             return None
-        return 0.0 if node_health.is_evicting(node) else zones.take(zone, now)
+        if node_health.is_evicting(node):
+            return 0.0
+        return zones.take(zone_of(node.metadata.labels), now)
 
     # -------------------------------------------------------------------- writing
 

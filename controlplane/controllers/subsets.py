@@ -58,9 +58,12 @@ def subsets_of(service: Service, found: Iterable[Pod]) -> tuple[EndpointSubset, 
     family = backends.families_of(service)[0]
     published = service.spec.publish_not_ready_addresses
     groups: dict[Ports, tuple[list[EndpointAddress], list[EndpointAddress]]] = {}
-    for pod in found:
+    varies = backends.has_named_ports(service)
+    ports: Ports = ()
+    for position, pod in enumerate(found):
+        if varies or not position:
+            ports = _ports(service, pod)
         address = _address(service, pod, family)
-        ports = _ports(service, pod)
         if address is None or not backends.is_backend(pod, with_terminating=published):
             continue
         if not ports and service.spec.ports:

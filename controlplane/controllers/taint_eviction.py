@@ -10,6 +10,7 @@ Source: Kubernetes' documentation, "Taints and Tolerations" ("Taint based Evicti
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -30,8 +31,8 @@ from kvstore.seams import Clock
 WORKERS = 8  # as kube-controller-manager has
 _NODE = "taint eviction: node"
 
-Bearing = tuple[str, str, str]
-"""That a pod bears a taint: its uid, the taint's key and value."""
+Bearing = tuple[str, str, str, str | None]
+"""That a pod bears a taint: its uid; the taint's key, value, and when it was added."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -56,7 +57,7 @@ def controller(context: Context) -> Controller:
         "taint eviction",
         eviction.nodes,
         eviction.reconcile,
-        triggers=[Trigger(eviction.pods, _node_of_pod)],
+        triggers=[Trigger(eviction.pods, _node_of_pod, part=_concern)],
         indexes={_NODE: (eviction.pods, _name_of_node)},
         workers=WORKERS,
     )
@@ -103,7 +104,7 @@ def _due(
             return now
         if toleration.toleration_seconds is None:
             continue
-        bearing = (pod.metadata.uid, taint.key, taint.value)
+        bearing = (pod.metadata.uid, taint.key, taint.value, taint.time_added)
         start = before.get(bearing)
         if start is None:
             start = min(now, _began(pod, taint, now - offset) + offset)
@@ -217,6 +218,13 @@ def _place_of(pod: Object) -> tuple[str, str]:
 def _name_of_node(pod: Object) -> list[str]:
     spec: Mapping[str, str] = pod.get("spec") or {}
     return [spec["nodeName"]] if spec.get("nodeName") else []
+
+
+def _concern(pod: Object) -> object:
+    """What of a pod decides whether it leaves."""
+    spec: Mapping[str, Any] = pod.get("spec") or {}
+    is_deleted = pod["metadata"].get("deletionTimestamp") is not None
+    return spec.get("nodeName"), spec.get("tolerations"), is_deleted
 
 
 def _node_of_pod(pod: Object) -> list[Key]:

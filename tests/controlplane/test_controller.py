@@ -54,6 +54,31 @@ class _Calls:
         return await self._queue.get()
 
 
+async def test_changes_of_what_does_not_matter_trigger_nothing(
+    store: ObjectStore, namespace: str
+) -> None:
+    """Unless it cannot be told whether they matter."""
+    calls = _Calls(namespace)
+
+    def size(pod: Object) -> object:
+        if pod["spec"]["size"] == 0:
+            raise ValueError("a stranger wrote it")
+        return pod["spec"]["size"]
+
+    def key(pod: Object) -> list[Key]:
+        return [Key(namespace, f"{pod['metadata']['name']}-{pod['spec']['size']}")]
+
+    await store.create(PODS, widget(namespace))
+    watching = Controller("w", WIDGETS, calls.reconcile, triggers=[Trigger(PODS, key, part=size)])
+    async with _running(store, watching):
+        assert await calls.next() == ("a-1", None)
+        await store.update(PODS, namespace, "a", lambda old: with_metadata(old, labels={"x": "y"}))
+        await store.update(PODS, namespace, "a", lambda old: with_size(old, 2))
+        assert [await calls.next(), await calls.next()] == [("a-1", None), ("a-2", None)]
+        await store.update(PODS, namespace, "a", lambda old: with_size(old, 0))
+        assert [await calls.next(), await calls.next()] == [("a-2", None), ("a-0", None)]
+
+
 async def test_reconcile_is_called_for_what_is_there_and_for_every_change(
     store: ObjectStore, namespace: str
 ) -> None:

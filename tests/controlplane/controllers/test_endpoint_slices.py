@@ -151,19 +151,41 @@ async def test_what_goes_with_a_service(serving: Serving) -> None:
         await until(are_gone)
 
 
+async def test_endpoints_that_somebody_made_for_a_service_go_with_it(serving: Serving) -> None:
+    """5.4: but not those of which nobody knows a service."""
+    namespace = serving.namespace
+    for name in ("web", "alone"):
+        metadata = {"name": name, "namespace": namespace}
+        await serving.cluster.create("endpoints", {"metadata": metadata})
+    await serving.serve(selector={})
+    async with controllers(serving):
+        await serving.cluster.create(
+            "services", record.to_object(service("zz", namespace=namespace))
+        )
+
+        async def is_looked_at() -> bool:
+            return await serving.legacy("zz") is not None
+
+        await until(is_looked_at)
+        await serving.cluster.store.delete(SERVICES, namespace, "web")
+
+        async def is_gone() -> bool:
+            return await serving.legacy() is None
+
+        await until(is_gone)
+        assert await serving.legacy("alone") is not None
+
+
 async def test_what_others_made_is_theirs(serving: Serving) -> None:
     """5.4: selector-less services and names only; Endpoints that are there before their service."""
     namespace = serving.namespace
     made = {"metadata": {"name": "web", "namespace": namespace}}
+    labels = {"kubernetes.io/service-name": "web"}
     theirs = {
-        **made,
+        "metadata": {**made["metadata"], "labels": labels},
         "addressType": "IPv4",
         "endpoints": [{"addresses": ["10.0.0.1"]}],
         "ports": [],
-    }
-    theirs["metadata"] = {
-        **made["metadata"],
-        "labels": {"kubernetes.io/service-name": "web"},
     }
     await serving.cluster.create("endpointslices", theirs)
     await serving.cluster.create("endpoints", made)

@@ -1,5 +1,6 @@
 """`controlplane controllers` as processes. Numbers are rows of kube-behaviour.md."""
 
+import argparse
 import asyncio
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.__main__ import main
-from controlplane.controllers import CONTROLLERS
+from controlplane.controllers import CONTROLLERS, manager
 from controlplane.leader_election import LEASES
 from controlplane.objects import DeleteOptions, ObjectStore
 from kvstore.testing.processes import ClusterProcesses
@@ -176,9 +177,28 @@ def test_command_line_that_cannot_be_used_is_refused(
         (f"--root-ca-file={tmp_path / 'empty'}", "has no certificate in PEM"),
         (f"--service-account-private-key-file={tmp_path / 'empty'}", "is no key"),
         ("--store-cafile=x", "go together"),
+        ("--cluster-cidr=ten", "--cluster-cidr, --node-cidr-mask-size: 'ten'"),
+        ("--cluster-cidr=10.0.0.0/25", "has no prefix of 24 bits"),
+        ("--node-monitor-grace-period=0", "--node-monitor-grace-period: must be more than 0"),
+        ("--node-monitor-period=soon", "--node-monitor-period: 'soon' is not a duration"),
     ):
         assert main(["controllers", "--store-endpoints=x:1", flag]) == 2
         assert told in capsys.readouterr().err
+
+
+def test_what_nobody_says_is_as_in_kubernetes() -> None:
+    """6.2, 6.5: how soon a node is unreachable, and how large its range is."""
+    parser = argparse.ArgumentParser()
+    manager.add_flags(parser)
+    settings = manager.settings_of(parser.parse_args(["--store-endpoints=x:1"]))
+    assert settings.node_monitor_period_seconds == 5
+    assert settings.node_monitor_grace_seconds == 50
+    assert settings.node_startup_grace_seconds == 60
+    assert settings.pod_ranges is None
+    told = ["--store-endpoints=x:1", "--cluster-cidr=10.244.0.0/16"]
+    ranges = manager.settings_of(parser.parse_args(told)).pod_ranges
+    assert ranges is not None
+    assert ranges[1] == "10.244.1.0/24"
 
 
 def test_each_controller_is_in_the_one_list() -> None:

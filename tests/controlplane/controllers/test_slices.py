@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.api import record
+from controlplane.api.kinds.endpointslice import STRATEGY
 from controlplane.api.types.core_v1 import Pod, Service, ServicePort
 from controlplane.api.types.discovery_v1 import EndpointSlice
-from controlplane.controllers import slices
-from controlplane.controllers.slices import Plan
+from controlplane.controllers import packing, slices
+from controlplane.controllers.packing import Plan
 from tests.controlplane.controllers.objects import NOW
 from tests.controlplane.controllers.serving import pod, service
 
@@ -46,7 +48,7 @@ def uids(one: EndpointSlice) -> list[str]:
 
 def test_a_slice_says_whose_it_is() -> None:
     """5.4: name prefix, labels, owner, ports, address, node, zone, target."""
-    svc = service(labels={"team": "a", slices.SERVICE_LABEL: "of somebody else"})
+    svc = service(labels={"team": "a", packing.SERVICE_LABEL: "of somebody else"})
     (one,) = slices.plan(svc, [pod(3, node="n1")], ZONES, []).create
     assert one.address_type == "IPv4"
     assert one.metadata.generate_name == "web-"
@@ -215,6 +217,28 @@ def test_a_slice_says_when_what_it_tells_of_happened() -> None:
     two = made(service(), [unready, pod(2, ready_at=NOW + 180)], [new])
     ((_, new),) = slices.plan(service(), [unready], ZONES, two).update
     assert new.metadata.annotations == {}
+
+
+def test_slices_are_valid_also_with_addresses_of_one_machine() -> None:
+    """5.4: what we write, the API server takes: somebody may put a label on it."""
+    svc = service(cluster_ip="None")
+    (one,) = made(svc, [pod(1, hostname="web-1", subdomain="web", node="n1")])
+    assert STRATEGY.validate is not None
+    assert STRATEGY.validate(record.to_object(one)) == []
+
+
+def test_a_pod_that_moves_is_there_all_the_time() -> None:
+    """5.4: in the slice to which it goes before it leaves the other one."""
+    svc = service("web", ServicePort(name="http", port=80, protocol="TCP", target_port="web"))
+    for moving in (1, 2):
+        before = [pod(number, ports={"web": 8080 + number // 3}) for number in (1, 2, 3, 4)]
+        after = [one for one in before if one.metadata.uid != f"uid-pod-{moving}"]
+        after.append(pod(moving, ports={"web": 8081}))
+        planned = slices.plan(svc, after, ZONES, made(svc, before))
+        (_, first), (_, second) = planned.update
+        assert f"uid-pod-{moving}" in uids(first)
+        assert len(uids(first)) == 3
+        assert len(uids(second)) == 1
 
 
 steps = st.lists(
