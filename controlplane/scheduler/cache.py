@@ -108,7 +108,8 @@ class Cache:
     def assume(self, pod: PodFacts, node_name: str, now: float) -> None:
         """It has this node from now on, unless `forget` says that it could not be written."""
         self._assumed.add(pod.uid)
-        self.nominations.remove(pod.uid)
+        is_expected = self.nominations.node_of(pod.uid) in ("", node_name)
+        self._waits_no_more(pod.uid, now, is_room_left=not is_expected)
         self.table.add_pod(pod, node_name)
         self._happened(PodEvent(None, pod), now)
 
@@ -128,7 +129,7 @@ class Cache:
         events  the `event_count` when it was tried
         """
         if self._is_gone(entry.pod):
-            self.nominations.remove(entry.pod.uid)
+            self._waits_no_more(entry.pod.uid, now)
             return False
         if events == self.event_count:
             self.queue.rejected(entry, rejectors, now)
@@ -171,12 +172,10 @@ class Cache:
         uid, before = facts.uid, self.table.pod(facts.uid)
         self._waiting.pop(uid, None)
         self.queue.remove(uid)
-        self.nominations.remove(uid)
-        if uid in self._assumed:
-            self._assumed.discard(uid)
-            assert before is not None, "what is assumed has a node"
-            if before.content == facts.content:  # its class knows its default spread, too
-                facts = facts.of_kind(before.kind)
+        self._waits_no_more(uid, now)
+        self._assumed.discard(uid)
+        if before is not None and before.kind.content == facts.kind.content:
+            facts = facts.of_kind(before.kind)  # which may know its default spread, too
         self.table.add_pod(facts, facts.node_name)
         if before is None or before.kind is not facts.kind:
             self._happened(PodEvent(before, facts), now)
@@ -184,9 +183,15 @@ class Cache:
     def _end(self, uid: str, now: float) -> None:
         self._waiting.pop(uid, None)
         self.queue.remove(uid)
-        self.nominations.remove(uid)
+        self._waits_no_more(uid, now)
         self._assumed.discard(uid)
         self._left(uid, now)
+
+    def _waits_no_more(self, uid: str, now: float, *, is_room_left: bool = True) -> None:
+        """For a node, whose room others may have now."""
+        nominated = self.nominations.remove(uid)
+        if nominated is not None and is_room_left:
+            self._happened(PodEvent(nominated, None), now)
 
     def _left(self, uid: str, now: float) -> None:
         before = self.table.remove_pod(uid)

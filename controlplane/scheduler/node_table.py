@@ -23,7 +23,6 @@ from controlplane.scheduler.terms import AllOf, Carried, Labels, PodMatch
 
 _FIRST_ROWS = 16
 COUNTS_MAX = 256  # matches whose counts are kept: 40 KB each at 5,000 nodes
-PODS_ALLOWED = 110  # of a node that does not say
 
 
 class NodeTable:
@@ -151,7 +150,7 @@ class NodeTable:
                 self._add_resource(name)
         for name, at in self.resources.items():
             self._allocatable[at, row] = facts.allocatable.get(name, 0)
-        allowed = facts.allocatable.get(PODS, PODS_ALLOWED)
+        allowed = facts.allocatable.get(PODS, 0)
         self._pods_free[row] = allowed - len(self.pods[row])
         self._is_unschedulable[row] = facts.is_unschedulable
         self._taints[row] = self._taint_id(facts.taints)

@@ -4,7 +4,7 @@ Source: Kubernetes, "Pod Priority and Preemption"; kube-behaviour 7.7.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -87,7 +87,7 @@ def tried(
     pod: PodFacts,
     helpable: Sequence[int],
     nominations: Nominations,
-    budgets: Sequence[Budget],
+    budgets: Iterable[Budget],
     dice: Random,
 ) -> Iterator[Candidate | Hopeless]:
     """What each node costs, beginning somewhere by chance, until there are enough candidates.
@@ -98,11 +98,14 @@ def tried(
         return
     wanted = min(len(helpable), max(CANDIDATES_MIN, len(helpable) * CANDIDATES_PART // 100))
     start = dice.randrange(0, len(helpable))
+    by_namespace: dict[str, list[Budget]] = {}
+    for budget in budgets:
+        by_namespace.setdefault(budget.namespace, []).append(budget)
     found, is_any_harmless = 0, False
     for row in (*helpable[start:], *helpable[:start]):
         if evaluation.table.nodes[row] is None:
             continue
-        one = _victims(evaluation, pod, row, nominations, budgets)
+        one = _victims(evaluation, pod, row, nominations, by_namespace)
         yield one
         if isinstance(one, Candidate):
             found += 1
@@ -160,7 +163,7 @@ def _victims(
     pod: PodFacts,
     row: int,
     nominations: Nominations,
-    budgets: Sequence[Budget],
+    budgets: Mapping[str, Sequence[Budget]],
 ) -> Candidate | Hopeless:
     """As few as may be: all that are less important go, then each comes back that has room."""
     table = evaluation.table
@@ -189,17 +192,17 @@ def _victims(
 
 
 def _by_budget(
-    pods: Sequence[PodFacts], budgets: Sequence[Budget]
+    pods: Sequence[PodFacts], budgets: Mapping[str, Sequence[Budget]]
 ) -> tuple[list[PodFacts], list[PodFacts]]:
     """Those whose end a budget would not allow once those before them went, and the others."""
-    left = [one.allowed for one in budgets]
+    spent: Counter[int] = Counter()
     violating: list[PodFacts] = []
     others: list[PodFacts] = []
     for pod in pods:
         is_violated = False
-        for position, budget in enumerate(budgets):
+        for budget in budgets.get(pod.namespace, ()):
             if budget.counts(pod):
-                left[position] -= 1
-                is_violated = is_violated or left[position] < 0
+                spent[id(budget)] += 1
+                is_violated = is_violated or spent[id(budget)] > budget.allowed
         (violating if is_violated else others).append(pod)
     return violating, others

@@ -274,6 +274,25 @@ def test_nomination_in_the_status_is_believed() -> None:
     assert cache.nominations.node_of("uid-a") == ""
 
 
+def test_room_that_somebody_no_longer_waits_for_is_offered_to_others() -> None:
+    """7.7: a nominated pod that goes, or gets another node, leaves its room."""
+    cache = _with_node()
+    _set(cache, pod("important", cpu="3", priority=10, status={"nominatedNodeName": "n"}))
+    important = _pop(cache)
+    _rejected(cache, pod("lesser", cpu="3"))
+    cache.set_node("m", from_object(Node, node("m", allocatable={"cpu": "3"})), 20.0)
+    lesser = _pop(cache, 20.0)
+    cache.queue.rejected(lesser, FIT, 20.0)
+    cache.assume(important.pod, "m", 40.0)
+    assert _pop(cache, 40.0).pod.name == "lesser"
+    _set(cache, pod("other", cpu="4", priority=10, status={"nominatedNodeName": "n"}), 40.0)
+    other = _pop(cache, 40.0)
+    cache.queue.rejected(other, FIT, 40.0)
+    cache.queue.rejected(lesser, FIT, 40.0)
+    _gone(cache, "other", 60.0)
+    assert _pop(cache, 60.0).pod.name == "lesser"
+
+
 class _Broken(Plugin):
     name = "Broken"
 
