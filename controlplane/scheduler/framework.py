@@ -14,7 +14,7 @@ Source of the extension points and their order: Kubernetes, "Scheduling Framewor
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -87,6 +87,22 @@ class Rejection(msgspec.Struct, frozen=True):
     is_resolvable: bool = True
 
 
+class Room(Protocol):
+    """One row as a filter sees it, while pods come and go in thought only."""
+
+    def add(self, pod: PodClass) -> None:
+        """One pod more."""
+
+    def remove(self, pod: PodClass) -> None:
+        """One pod less."""
+
+    def passes(self) -> bool:
+        """Whether the row would pass."""
+
+    def reasons(self) -> Sequence[str]:
+        """Why it would not, in the words of `Plugin.explain`."""
+
+
 class Plugin:
     """A rule. Whoever makes one overrides `filter` (with `explain`) or `score`, or both.
 
@@ -114,6 +130,14 @@ class Plugin:
         """Why these rows, of which none passed, did not; each must have a reason."""
         message = f"node(s) didn't satisfy plugin {self.name}"
         return [Rejection(message, view.everything(value=True))]
+
+    def heeds(self, view: View) -> bool:
+        """Whether other pods matter to its filter, for this class and as things are."""
+        return self.scope != Scope.NODE
+
+    def room(self, view: View) -> Room | None:
+        """Of the one row of the view: a quick answer to what would be; None: there is none."""
+        return None
 
     def score(self, view: View) -> Ints:
         """0 to 100 for each row; where `is_relative`, anything to be compared."""

@@ -11,7 +11,8 @@ import msgspec
 from controlplane.api.selectors import LabelSelector
 from controlplane.scheduler.diagnosis import Diagnosis, reasons_of, told
 from controlplane.scheduler.evaluation import Evaluation
-from controlplane.scheduler.node_table import NodeTable
+from controlplane.scheduler.framework import Room
+from controlplane.scheduler.node_table import NodeTable, Trial
 from controlplane.scheduler.nominations import Nominations
 from controlplane.scheduler.pod_class import PodFacts
 from kvstore.seams import Random
@@ -172,23 +173,82 @@ def _victims(
     if not lower:
         return Hopeless({NO_VICTIMS: 1})
     lower.sort(key=_importance)
+    ahead = nominations.ahead_of(pod, name)
+    rooms = evaluation.rooms(row)
+    if rooms is not None:
+        return _outcome(_InThought(name, rooms), lower, ahead, budgets)
     with table.trial() as trial:
-        for one in lower:
-            trial.remove(one, name)
-        for one in nominations.ahead_of(pod, name):
-            trial.add(one, name)
-        if not evaluation.passes(row):
-            return Hopeless(reasons_of(evaluation, row))
-        violating, others = _by_budget(lower, budgets)
-        victims: list[PodFacts] = []
-        violations = 0
-        for position, one in enumerate((*violating, *others)):
-            trial.add(one, name)
-            if not evaluation.passes(row):
-                trial.remove(one, name)
-                victims.append(one)
-                violations += position < len(violating)
-    return Candidate(name, tuple(sorted(victims, key=_importance)), violations)
+        return _outcome(_InTable(name, trial, evaluation), lower, ahead, budgets)
+
+
+class _InThought:
+    """A node whose filters can tell what would be from what is."""
+
+    def __init__(self, name: str, rooms: Sequence[Room]) -> None:
+        self.name = name
+        self._rooms = rooms
+
+    def add(self, pod: PodFacts) -> None:
+        for room in self._rooms:
+            room.add(pod.kind)
+
+    def remove(self, pod: PodFacts) -> None:
+        for room in self._rooms:
+            room.remove(pod.kind)
+
+    def passes(self) -> bool:
+        return all(room.passes() for room in self._rooms)
+
+    def reasons(self) -> Mapping[str, int]:
+        found = (room.reasons() for room in self._rooms if not room.passes())
+        return dict.fromkeys(next(found, ()), 1)
+
+
+class _InTable:
+    """A node of which the table is changed for the while."""
+
+    def __init__(self, name: str, trial: Trial, evaluation: Evaluation) -> None:
+        self.name = name
+        self._trial = trial
+        self._evaluation = evaluation
+        self._row = evaluation.table.rows[name]
+
+    def add(self, pod: PodFacts) -> None:
+        self._trial.add(pod, self.name)
+
+    def remove(self, pod: PodFacts) -> None:
+        self._trial.remove(pod, self.name)
+
+    def passes(self) -> bool:
+        return self._evaluation.passes(self._row)
+
+    def reasons(self) -> Mapping[str, int]:
+        return reasons_of(self._evaluation, self._row)
+
+
+def _outcome(
+    node: _InThought | _InTable,
+    lower: Sequence[PodFacts],
+    ahead: Sequence[PodFacts],
+    budgets: Mapping[str, Sequence[Budget]],
+) -> Candidate | Hopeless:
+    """`lower` could go, the most important first; those `ahead` come before the pod."""
+    for one in lower:
+        node.remove(one)
+    for one in ahead:
+        node.add(one)
+    if not node.passes():
+        return Hopeless(node.reasons())
+    violating, others = _by_budget(lower, budgets)
+    victims: list[PodFacts] = []
+    violations = 0
+    for position, one in enumerate((*violating, *others)):
+        node.add(one)
+        if not node.passes():
+            node.remove(one)
+            victims.append(one)
+            violations += position < len(violating)
+    return Candidate(node.name, tuple(sorted(victims, key=_importance)), violations)
 
 
 def _by_budget(

@@ -28,6 +28,9 @@ class PodTopologySpread(Plugin):
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return bool(pod.terms.spreads)
 
+    def heeds(self, view: View) -> bool:
+        return bool(_required(view.pod))
+
     def filter(self, view: View) -> Mask:
         passes = view.everything(value=True)
         for spread in _required(view.pod):
