@@ -398,6 +398,32 @@ def test_namespaces_are_meant_by_name_or_label() -> None:
     assert _place(made, one) == "a"
 
 
+def test_terms_of_pods_that_run_score_too() -> None:
+    """7.4: InterPodAffinity Σ ± weights, min-max; a required term of another pod counts 1."""
+    term = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "x"}}}
+    likes: Object = {
+        "affinity": {
+            "podAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 2, "podAffinityTerm": term}
+                ]
+            }
+        }
+    }
+    running = [(pod("needs", **_near("podAffinity")), "a"), (pod("likes", **likes), "b")]
+    made = table([node(name, {"zone": name}) for name in "abc"], running)
+    scores = _score("InterPodAffinity", made, facts(pod("p", {"app": "x"})))
+    assert scores == {"a": 50, "b": 100, "c": 0}
+    dislikes: Object = {
+        "affinity": {
+            "podAntiAffinity": likes["affinity"]["podAffinity"],
+        }
+    }
+    made.add_pod(facts(pod("dislikes", **dislikes)), "c")
+    scores = _score("InterPodAffinity", made, facts(pod("p", {"app": "x"})))
+    assert scores == {"a": 75, "b": 100, "c": 0}
+
+
 def test_profiles_are_placed_each_by_its_own_rules() -> None:
     """7.8."""
     packing: Configuration = configuration_of(
