@@ -53,8 +53,7 @@ class PodTopologySpread(Plugin):
         spreads = [one for one in view.pod.terms.spreads if not one.is_required]
         if not spreads:
             return np.zeros(view.count, dtype=np.int64)
-        has_labels = _has_labels(view, spreads)
-        candidates = view.feasible & has_labels
+        candidates = view.feasible & _domains(view, spreads[0]).has_labels
         total = np.zeros(view.table.size)
         for spread in spreads:
             total += _cost(view, spread, candidates)
@@ -99,18 +98,20 @@ def _has_labels(view: View, spreads: Sequence[Spread]) -> Mask:
 class _Domains:
     """Of a constraint: the domains of the nodes that count.
 
-    labels  number of each row's domain; 0: it has not the label
-    ids     the same; 0: it does not count
-    size    numbers are below it
-    is_in   which numbers are those of a domain that counts
+    has_labels  which rows have those of all constraints of its sort, as far as they must
+    labels      number of each row's domain; 0: it has not the label
+    ids         the same; 0: it does not count
+    size        numbers are below it
+    is_in       which numbers are those of a domain that counts
     """
 
-    __slots__ = ("ids", "is_in", "labels", "size")
+    __slots__ = ("has_labels", "ids", "is_in", "labels", "size")
 
     def __init__(self, view: View, spread: Spread, spreads: Sequence[Spread]) -> None:
         table = view.table
         column = table.columns.of(spread.topology_key)
-        counts = _has_labels(view, spreads)
+        self.has_labels = _has_labels(view, spreads)
+        counts = self.has_labels.copy()
         if spread.is_affinity_honored and view.pod.node_ask.is_choosy:
             counts &= accepted(view.pod, table, table.all_rows)
         if spread.are_taints_honored:

@@ -15,7 +15,7 @@ from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.nominations import Nominations
 from controlplane.scheduler.place import Placement, place
 from controlplane.scheduler.pod_class import PodFacts
-from tests.controlplane.scheduler.objects import GI, Object, facts, node, pod, table
+from tests.controlplane.scheduler.objects import GI, Object, facts, node, node_facts, pod, table
 
 PROFILE = Profile(DEFAULT_PLUGINS)
 MI = 1024 * 1024
@@ -224,6 +224,26 @@ def test_pods_of_one_class_are_placed_one_after_the_other() -> None:
     assert {len(pods) for pods in made.pods} == {4}
     full = place(evaluations, PROFILE, facts(pod("p", cpu="1")), Nominations(), dice)
     assert isinstance(full, Diagnosis)
+
+
+def test_node_that_changes_is_looked_at_again() -> None:
+    """Alone: what is remembered of the others stays."""
+    made = table([node(f"n{n}") for n in range(10)])
+    evaluations = Evaluations(made)
+    one = facts(pod("p", cpu="1"))
+
+    def choose() -> Placement | Diagnosis:
+        return place(evaluations, PROFILE, one, Nominations(), Random(1))
+
+    assert isinstance(choose(), Placement)
+    for n in range(10):
+        made.set_node(node_facts(node(f"n{n}", unschedulable=n != 7)))
+        choose()
+    assert choose() == Placement("n7")
+    made.set_node(node_facts(node("n3", allocatable={"cpu": "64", "memory": "64Gi"})))
+    assert choose() == Placement("n3")
+    made.remove_node("n3")
+    assert choose() == Placement("n7")
 
 
 # ---------------------------------------------------------------------- spread

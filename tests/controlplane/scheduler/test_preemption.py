@@ -291,6 +291,9 @@ def test_room_that_a_better_pod_waits_for_is_not_taken() -> None:
     trial = Trial(made, late)
     trial.nominations.set(waiting, "n")
     assert trial.diagnosis().message == "0/1 nodes are available: 1 Insufficient cpu."
+    equal = Trial(made, pod("equal", cpu="3", priority=10))
+    equal.nominations.set(waiting, "n")
+    equal.diagnosis()
     better = Trial(made, pod("better", cpu="3", priority=11))
     better.nominations.set(waiting, "n")
     found = place(better.evaluations, PROFILE, better.pod, better.nominations, better.dice)
