@@ -81,7 +81,8 @@ class Cache:
         before = None if row is None else self.table.nodes[row]
         if node is None:
             self.table.remove_node(name)
-            self._happened(NodeEvent(before, None), now)
+            if before is not None:
+                self._happened(NodeEvent(before, None), now)
             return
         after = facts_of(node)
         if self.table.set_node(after):
@@ -177,7 +178,7 @@ class Cache:
         if before is not None and before.kind.content == facts.kind.content:
             facts = facts.of_kind(before.kind)  # which may know its default spread, too
         self.table.add_pod(facts, facts.node_name)
-        if before is None or before.kind is not facts.kind:
+        if before is None or not before.counts_like(facts):
             self._happened(PodEvent(before, facts), now)
 
     def _end(self, uid: str, now: float) -> None:

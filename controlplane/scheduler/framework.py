@@ -43,7 +43,8 @@ class View:
 
     rows      it answers for these, in their order
     feasible  which rows of the whole table passed all filters; for scores of CLUSTER scope only
-    memo      a plug-in's own notes on this class; they last until a node changes
+    memo      notes of plug-ins on this class, by keys that begin with their names; they last until
+              a node changes
     """
 
     __slots__ = ("feasible", "memo", "pod", "rows", "table")

@@ -197,7 +197,7 @@ class NodeTable:
     def add_pod(self, pod: PodFacts, node_name: str) -> None:
         """A pod has this node, which may not be known yet."""
         before = self.pod(pod.uid)
-        if before is not None and self._places[pod.uid] == node_name and _count_alike(before, pod):
+        if before is not None and self._places[pod.uid] == node_name and before.counts_like(pod):
             row = self.rows.get(node_name)
             there = self._strays[node_name] if row is None else self.pods[row]
             there[pod.uid] = pod
@@ -349,11 +349,6 @@ class NodeTable:
         self.carried = {
             carried: grown(counts, self._capacity) for carried, counts in self.carried.items()
         }
-
-
-def _count_alike(one: PodFacts, other: PodFacts) -> bool:
-    """Whether nothing is counted in another way when one becomes the other."""
-    return one.kind is other.kind and one.is_terminating == other.is_terminating
 
 
 class Trial:

@@ -75,6 +75,10 @@ class PodFacts(msgspec.Struct, frozen=True):
     is_disrupted: bool = False
     start: str = ""
 
+    def counts_like(self, other: "PodFacts") -> bool:
+        """Whether nothing is another count when one becomes the other."""
+        return self.kind is other.kind and self.is_terminating == other.is_terminating
+
     def of_kind(self, kind: PodClass) -> "PodFacts":
         """The same pod in a class that differs by its default spread only."""
         return msgspec.structs.replace(self, kind=kind)

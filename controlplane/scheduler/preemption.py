@@ -93,7 +93,8 @@ def tried(
 ) -> Iterator[Candidate | Hopeless]:
     """What each node costs, beginning somewhere by chance, until there are enough candidates.
 
-    Between two nodes the caller may do something else: the table is as it was.
+    Between two nodes the caller may do something else, for the table is as it was; when a node
+    changes meanwhile, what was found so far is all.
     """
     if not helpable:
         return
@@ -102,10 +103,11 @@ def tried(
     by_namespace: dict[str, list[Budget]] = {}
     for budget in budgets:
         by_namespace.setdefault(budget.namespace, []).append(budget)
+    table, version = evaluation.table, evaluation.table.facts_version
     found, is_any_harmless = 0, False
     for row in (*helpable[start:], *helpable[:start]):
-        if evaluation.table.nodes[row] is None:
-            continue
+        if table.facts_version != version:
+            return
         one = _victims(evaluation, pod, row, nominations, by_namespace)
         yield one
         if isinstance(one, Candidate):

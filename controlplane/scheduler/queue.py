@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from enum import Enum
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,6 +25,9 @@ _DOUBLINGS_MAX = 16
 
 Hint = Callable[[str, PodFacts], bool]
 """Whether the plug-in of this name, which rejected the pod, may let it pass now."""
+
+
+Group: TypeAlias = tuple[str, PodClass, frozenset[str]]
 
 
 class Place(Enum):
@@ -52,9 +56,9 @@ class Entry(msgspec.Struct, eq=False):
     rejectors: frozenset[str] = frozenset()
 
     @property
-    def group(self) -> tuple[PodClass, frozenset[str]]:
+    def group(self) -> Group:
         """What those have in common whom the same event helps."""
-        return (self.pod.kind, self.rejectors)
+        return (self.pod.scheduler_name, self.pod.kind, self.rejectors)
 
     def is_like(self, pod: PodFacts, *, is_gated: bool) -> bool:
         """Whether nothing changed that could change its place."""
@@ -80,8 +84,8 @@ class SchedulingQueue:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         # Pods of one class that were rejected by the same plug-ins are asked about once.
-        self._waiting: dict[tuple[PodClass, frozenset[str]], dict[str, Entry]] = {}
-        # Heaps hold entries that have moved on since, too: `_is_stale` tells.
+        self._waiting: dict[Group, dict[str, Entry]] = {}
+        # Heaps hold entries that have moved on since, too: `_is_there` tells.
         self._active: list[tuple[int, float, int, Entry]] = []
         self._backoff: list[tuple[float, int, Entry]] = []
         self._count = itertools.count()
@@ -162,7 +166,7 @@ class SchedulingQueue:
         """Something may help some of those who wait; how many are tried again."""
         helped = [
             entry
-            for (_, rejectors), group in self._waiting.items()
+            for (*_, rejectors), group in self._waiting.items()
             if any(hint(name, next(iter(group.values())).pod) for name in rejectors)
             for entry in group.values()
         ]

@@ -213,6 +213,25 @@ def test_what_cannot_help_changes_nothing(waiting: Object, happens: str) -> None
     assert cache.pop(20.0) is None
 
 
+def test_pod_that_begins_to_end_no_longer_counts_in_its_domain() -> None:
+    """7.1, 7.5: who is spread with it is tried again."""
+    cache = _with_node(node("n", {"zone": "a"}), node("m", {"zone": "b"}, unschedulable=True))
+    spread = {
+        "topologyKey": "zone",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "maxSkew": 1,
+        "labelSelector": {"matchLabels": {"app": "x"}},
+    }
+    running = pod("r", {"app": "x"}, nodeName="n")
+    _set(cache, running)
+    _rejected(cache, pod("w", {"app": "x"}, topologySpreadConstraints=[spread]))
+    _set(cache, {**running, "status": {"phase": "Running"}}, 20.0)
+    assert cache.pop(20.0) is None
+    running["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
+    _set(cache, running, 20.0)
+    assert _pop(cache, 20.0).pod.name == "w"
+
+
 def test_what_happened_while_it_was_tried_is_not_lost() -> None:
     cache = _with_node()
     _set(cache, pod("a", cpu="5"))

@@ -10,11 +10,12 @@ from controlplane.api.selectors import from_labels
 from controlplane.scheduler.configuration import DEFAULT_PLUGINS, Configuration, configuration_of
 from controlplane.scheduler.diagnosis import Diagnosis
 from controlplane.scheduler.evaluation import Evaluation, Evaluations
-from controlplane.scheduler.framework import Profile
+from controlplane.scheduler.framework import Profile, Weighted
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.nominations import Nominations
 from controlplane.scheduler.place import Placement, place
 from controlplane.scheduler.pod_class import PodFacts
+from controlplane.scheduler.scores import ImageLocality
 from tests.controlplane.scheduler.objects import GI, Object, facts, node, node_facts, pod, table
 
 PROFILE = Profile(DEFAULT_PLUGINS)
@@ -166,6 +167,17 @@ def test_images_count_from_23_megabytes_to_1000_a_container() -> None:
     for name, score in (("tiny", 0), ("half", 33), ("huge", 100)):
         one = facts(pod("p", containers=[{"name": "c", "image": name}]))
         assert _score("ImageLocality", made, one)[name] == score
+
+
+def test_image_counts_more_when_more_nodes_have_it() -> None:
+    """7.4: also on nodes that did not change."""
+    images = [{"names": ["app:latest"], "sizeBytes": 1000 * MI}]
+    made = table([node("a", images=images), node("b")])
+    kind = facts(pod("p")).kind
+    evaluation = Evaluation(Profile([Weighted(ImageLocality())]), kind, made)
+    assert evaluation.scores(evaluation.passing()).tolist() == [48, 0]
+    made.set_node(node_facts(node("b", images=images)))
+    assert evaluation.scores(evaluation.passing()).tolist() == [100, 100]
 
 
 def test_most_allocated_and_ratio_can_be_chosen() -> None:
