@@ -409,6 +409,22 @@ def test_anti_affinity_holds_in_both_directions() -> None:
     assert _place(made, facts(pod("p", {"app": "y"}))) == "a"
 
 
+def test_who_comes_later_keeps_away_those_after() -> None:
+    """7.3: what is remembered of a class knows the terms of pods that run now."""
+    other = {"labelSelector": {"matchLabels": {"app": "other"}}}
+    running = [(pod("other", **_near("podAntiAffinity", **other)), "a")]
+    made = table([node("a", {"zone": "a"})], running)
+    evaluations = Evaluations(made)
+    for apart, is_placed in ((False, True), (True, False), (False, True)):
+        if apart:
+            made.add_pod(facts(pod("apart", **_near("podAntiAffinity"))), "a")
+        else:
+            made.remove_pod("uid-apart")
+        one = facts(pod("p", {"app": "x"}))
+        found = place(evaluations, PROFILE, one, Nominations(), Random(1))
+        assert isinstance(found, Placement) == is_placed
+
+
 def test_namespaces_are_meant_by_name_or_label() -> None:
     """7.3: namespaces and namespaceSelector; without either it is the pod's own."""
     made = table([node("a", {"zone": "a"})])
