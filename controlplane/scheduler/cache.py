@@ -12,7 +12,14 @@ from controlplane.api.types.core_v1 import Node, Pod
 from controlplane.indexer import Key
 from controlplane.scheduler.configuration import Configuration
 from controlplane.scheduler.evaluation import Evaluations
-from controlplane.scheduler.events import Event, NamespaceEvent, NodeEvent, PodEvent
+from controlplane.scheduler.events import (
+    Event,
+    EventKind,
+    NamespaceEvent,
+    NodeEvent,
+    PodEvent,
+    kind_of,
+)
 from controlplane.scheduler.framework import Profile
 from controlplane.scheduler.kindred import Kindred
 from controlplane.scheduler.node_facts import facts_of
@@ -43,6 +50,12 @@ class Cache:
         self.kindred = Kindred()
         self.event_count = 0
         self._profiles = configuration.profiles
+        self._concerned = {
+            kind: frozenset[str]().union(
+                *(profile.concerned(kind) for profile in self._profiles.values())
+            )
+            for kind in EventKind
+        }
         self._on_failed_hint = on_failed_hint
         self._classes = PodClasses()
         self._uids: dict[Key, str] = {}
@@ -212,4 +225,4 @@ class Cache:
                 self._on_failed_hint(name, error)
                 return True
 
-        self.queue.happened(hint, now)
+        self.queue.happened(self._concerned[kind_of(event)], hint, now)

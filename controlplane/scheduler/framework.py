@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from controlplane.scheduler.arrays import Ints, Mask, Rows
-from controlplane.scheduler.events import Event
+from controlplane.scheduler.events import Event, EventKind
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import DEFAULT_SCHEDULER, PodClass
 
@@ -114,6 +114,8 @@ class Plugin:
     scope: Scope = Scope.CLUSTER
     is_relative: bool = False
     """Whether its scores are made 0 to 100 by `normalized`. Of NODE and ROW scope only."""
+    events: frozenset[EventKind] = frozenset(EventKind)
+    """Of which `hint` is asked. Others are sure not to help."""
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         """Whether it has a say about such a pod. Of NODE and ROW scope: by the class alone."""
@@ -185,6 +187,14 @@ class Profile:
         self.filters = tuple(one.plugin for one in plugins if has(one.plugin, "filter"))
         self.scores = tuple(one for one in plugins if has(one.plugin, "score") and one.weight)
         self._by_name = {one.plugin.name: one.plugin for one in plugins}
+        self._concerned = {
+            kind: frozenset(one.name for one in self.filters if kind in one.events)
+            for kind in EventKind
+        }
+
+    def concerned(self, kind: EventKind) -> frozenset[str]:
+        """Names of the filters that want to hear of such events."""
+        return self._concerned[kind]
 
     def plugin(self, name: str) -> Plugin | None:
         """By name."""

@@ -27,10 +27,17 @@ COUNTS_MAX = 256  # matches whose counts are kept: 40 KB each at 5,000 nodes
 
 class NodeTable:
     """
-    size          rows that were ever in use; arrays are read up to it
-    facts_version  grows with each change of what is said of nodes
-    images_version grows with each change of which node has which image
-    namespaces    labels of each namespace
+    size                rows that were ever in use; arrays are read up to it
+    count               nodes
+    log                 what changed in rows
+    facts_version       grows with each change of what is said of nodes
+    images_version      grows with each change of which node has which image
+    namespaces          labels of each namespace
+    namespaces_version  grows with each change of these
+    rows                of each node, by name
+    nodes, pods         of each row
+    carried             what pods that run say of others, and how many of each row do
+    carried_version     grows when something else is said
     """
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ Readiness"; kube-behaviour 7.1.
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TypeAlias
 
@@ -85,6 +85,7 @@ class SchedulingQueue:
         self._entries: dict[str, Entry] = {}
         # Pods of one class that were rejected by the same plug-ins are asked about once.
         self._waiting: dict[Group, dict[str, Entry]] = {}
+        self._rejected_by: dict[str, dict[Group, None]] = {}
         # Heaps hold entries that have moved on since, too: `_is_there` tells.
         self._active: list[tuple[int, float, int, Entry]] = []
         self._backoff: list[tuple[float, int, Entry]] = []
@@ -158,21 +159,26 @@ class SchedulingQueue:
             if not self._waiting:
                 self._flush_at = now + FLUSH_SECONDS
             entry.place = Place.WAITING
-            self._waiting.setdefault(entry.group, {})[entry.pod.uid] = entry
+            self._wait(entry)
         else:
             self._to_try(entry, now)
 
-    def happened(self, hint: Hint, now: float) -> int:
-        """Something may help some of those who wait; how many are tried again."""
-        helped = [
-            entry
-            for (*_, rejectors), group in self._waiting.items()
-            if any(hint(name, next(iter(group.values())).pod) for name in rejectors)
-            for entry in group.values()
-        ]
-        for entry in helped:
+    def happened(self, concerned: Iterable[str], hint: Hint, now: float) -> int:
+        """Something may help some of those who wait; how many are tried again.
+
+        concerned  plug-ins that want to hear of it
+        """
+        helped: dict[Group, None] = {}
+        for name in concerned:
+            for group in self._rejected_by.get(name, ()):
+                if group not in helped and hint(
+                    name, next(iter(self._waiting[group].values())).pod
+                ):
+                    helped[group] = None
+        entries = [entry for group in helped for entry in self._waiting[group].values()]
+        for entry in entries:
             self._again(entry, now)
-        return len(helped)
+        return len(entries)
 
     def activate(self, uid: str, now: float) -> None:
         """One that waits is to be tried again."""
@@ -186,11 +192,19 @@ class SchedulingQueue:
         self._wait_no_more(entry)
         self._to_try(entry, now)
 
+    def _wait(self, entry: Entry) -> None:
+        self._waiting.setdefault(entry.group, {})[entry.pod.uid] = entry
+        for name in entry.rejectors:
+            self._rejected_by.setdefault(name, {})[entry.group] = None
+
     def _wait_no_more(self, entry: Entry) -> None:
         group = self._waiting[entry.group]
         del group[entry.pod.uid]
-        if not group:
-            del self._waiting[entry.group]
+        if group:
+            return
+        del self._waiting[entry.group]
+        for name in entry.rejectors:
+            del self._rejected_by[name][entry.group]
 
     def _to_try(self, entry: Entry, now: float) -> None:
         """Now, or when its back-off is over."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from controlplane.scheduler.arrays import Floats, Ints, Mask
 from controlplane.scheduler.events import Event, NodeEvent
-from controlplane.scheduler.filters import ended
+from controlplane.scheduler.filters import OF_ROOM, ended
 from controlplane.scheduler.framework import SCORE_MAX, Plugin, Rejection, Scope, View
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import PodClass
@@ -34,6 +34,7 @@ class NodeResourcesFit(Plugin):
 
     name = "NodeResourcesFit"
     scope = Scope.ROW
+    events = OF_ROOM
 
     def __init__(self, strategy: Strategy | None = None) -> None:
         self._strategy = strategy or Strategy(least_allocated)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from controlplane.scheduler.arrays import Floats, Ints, Mask, domain_sums
-from controlplane.scheduler.events import Event, NodeEvent, PodEvent
+from controlplane.scheduler.events import Event, EventKind, NodeEvent, PodEvent
 from controlplane.scheduler.filters import accepted, tolerated
 from controlplane.scheduler.framework import SCORE_MAX, Plugin, Rejection, View
 from controlplane.scheduler.node_table import NodeTable
@@ -24,6 +24,7 @@ class PodTopologySpread(Plugin):
     """Constraints that must hold filter, the others score."""
 
     name = "PodTopologySpread"
+    events = frozenset(EventKind) - {EventKind.NAMESPACE}
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return bool(pod.terms.spreads)
