@@ -12,7 +12,14 @@ from controlplane.api.types.core_v1 import Node, Pod
 from controlplane.indexer import Key
 from controlplane.scheduler.configuration import Configuration
 from controlplane.scheduler.evaluation import Evaluations
-from controlplane.scheduler.events import Event, NamespaceEvent, NodeEvent, PodEvent
+from controlplane.scheduler.events import (
+    Event,
+    EventKind,
+    NamespaceEvent,
+    NodeEvent,
+    PodEvent,
+    kind_of,
+)
 from controlplane.scheduler.framework import Profile
 from controlplane.scheduler.kindred import Kindred
 from controlplane.scheduler.node_facts import facts_of
@@ -43,6 +50,12 @@ class Cache:
         self.kindred = Kindred()
         self.event_count = 0
         self._profiles = configuration.profiles
+        self._concerned = {
+            kind: frozenset[str]().union(
+                *(profile.concerned(kind) for profile in self._profiles.values())
+            )
+            for kind in EventKind
+        }
         self._on_failed_hint = on_failed_hint
         self._classes = PodClasses()
         self._uids: dict[Key, str] = {}
@@ -81,7 +94,8 @@ class Cache:
         before = None if row is None else self.table.nodes[row]
         if node is None:
             self.table.remove_node(name)
-            self._happened(NodeEvent(before, None), now)
+            if before is not None:
+                self._happened(NodeEvent(before, None), now)
             return
         after = facts_of(node)
         if self.table.set_node(after):
@@ -108,7 +122,8 @@ class Cache:
     def assume(self, pod: PodFacts, node_name: str, now: float) -> None:
         """It has this node from now on, unless `forget` says that it could not be written."""
         self._assumed.add(pod.uid)
-        self.nominations.remove(pod.uid)
+        is_expected = self.nominations.node_of(pod.uid) in ("", node_name)
+        self._waits_no_more(pod.uid, now, is_room_left=not is_expected)
         self.table.add_pod(pod, node_name)
         self._happened(PodEvent(None, pod), now)
 
@@ -128,7 +143,7 @@ class Cache:
         events  the `event_count` when it was tried
         """
         if self._is_gone(entry.pod):
-            self.nominations.remove(entry.pod.uid)
+            self._waits_no_more(entry.pod.uid, now)
             return False
         if events == self.event_count:
             self.queue.rejected(entry, rejectors, now)
@@ -171,22 +186,26 @@ class Cache:
         uid, before = facts.uid, self.table.pod(facts.uid)
         self._waiting.pop(uid, None)
         self.queue.remove(uid)
-        self.nominations.remove(uid)
-        if uid in self._assumed:
-            self._assumed.discard(uid)
-            assert before is not None, "what is assumed has a node"
-            if before.content == facts.content:  # its class knows its default spread, too
-                facts = facts.of_kind(before.kind)
+        self._waits_no_more(uid, now)
+        self._assumed.discard(uid)
+        if before is not None and before.kind.content == facts.kind.content:
+            facts = facts.of_kind(before.kind)  # which may know its default spread, too
         self.table.add_pod(facts, facts.node_name)
-        if before is None or before.kind is not facts.kind:
+        if before is None or not before.counts_like(facts):
             self._happened(PodEvent(before, facts), now)
 
     def _end(self, uid: str, now: float) -> None:
         self._waiting.pop(uid, None)
         self.queue.remove(uid)
-        self.nominations.remove(uid)
+        self._waits_no_more(uid, now)
         self._assumed.discard(uid)
         self._left(uid, now)
+
+    def _waits_no_more(self, uid: str, now: float, *, is_room_left: bool = True) -> None:
+        """For a node, whose room others may have now."""
+        nominated = self.nominations.remove(uid)
+        if nominated is not None and is_room_left:
+            self._happened(PodEvent(nominated, None), now)
 
     def _left(self, uid: str, now: float) -> None:
         before = self.table.remove_pod(uid)
@@ -206,4 +225,4 @@ class Cache:
                 self._on_failed_hint(name, error)
                 return True
 
-        self.queue.happened(hint, now)
+        self.queue.happened(self._concerned[kind_of(event)], hint, now)

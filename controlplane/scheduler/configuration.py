@@ -48,7 +48,8 @@ DEFAULT_PLUGINS = (
 
 WEIGHT_MAX = 100
 _ALL = "*"
-_KNOWN = {"schedulerName", "plugins", "pluginConfig"}
+_FIELDS = {"apiVersion", "kind", "profiles"}
+_PROFILE_FIELDS = {"schedulerName", "plugins", "pluginConfig"}
 
 
 class ConfigurationError(Exception):
@@ -71,6 +72,9 @@ def configuration_of(tree: object, more: Mapping[str, Plugin]) -> Configuration:
     """
     if not isinstance(tree, Mapping):
         raise ConfigurationError("it must be a map with `profiles`")
+    unknown = tree.keys() - _FIELDS
+    if unknown:
+        raise ConfigurationError(f"unknown fields: {', '.join(sorted(map(str, unknown)))}")
     found = tree.get("profiles")
     if found is None:
         return DEFAULT
@@ -87,7 +91,7 @@ def configuration_of(tree: object, more: Mapping[str, Plugin]) -> Configuration:
 
 def _profile(found: object, more: Mapping[str, Plugin]) -> Profile:
     tree = _map(found, "profiles")
-    unknown = tree.keys() - _KNOWN
+    unknown = tree.keys() - _PROFILE_FIELDS
     if unknown:
         raise ConfigurationError(f"profiles: unknown fields: {', '.join(sorted(unknown))}")
     name = tree.get("schedulerName", DEFAULT_SCHEDULER)

@@ -12,7 +12,7 @@ import numpy as np
 
 from controlplane.scheduler.arrays import Ints, Mask, Rows
 from controlplane.scheduler.change_log import Change
-from controlplane.scheduler.framework import Plugin, Profile, Scope, View, has
+from controlplane.scheduler.framework import Plugin, Profile, Room, Scope, View, has
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import PodClass
 
@@ -95,6 +95,15 @@ class Evaluation:
         return all(
             bool(plugin.filter(view)[0]) for plugin in self.filters() if plugin.scope != Scope.NODE
         )
+
+    def rooms(self, row: int) -> list[Room] | None:
+        """What stands for all filters to which pods of this row matter; None: not all have one."""
+        view = self.view(np.array([row], dtype=np.intp))
+        if not self._of_nodes[row]:
+            return None
+        rooms = [plugin.room(view) for plugin in self.filters() if plugin.heeds(view)]
+        found = [one for one in rooms if one is not None]
+        return found if len(found) == len(rooms) else None
 
     # ------------------------------------------------------------------ within
 

@@ -3,6 +3,7 @@
 Source: Kubernetes, "Scheduling Framework" (EnqueueExtension, QueueingHint); kube-behaviour 7.1.
 """
 
+from enum import Enum
 from typing import TypeAlias
 
 import msgspec
@@ -32,3 +33,28 @@ class NamespaceEvent(msgspec.Struct, frozen=True):
 
 
 Event: TypeAlias = NodeEvent | PodEvent | NamespaceEvent
+
+
+class EventKind(Enum):
+    """By which a plug-in says of what it wants to hear."""
+
+    NODE = "node"
+    POD_ADDED = "pod added"
+    POD_CHANGED = "pod changed"
+    POD_GONE = "pod gone"
+    NAMESPACE = "namespace"
+
+
+def kind_of(event: Event) -> EventKind:
+    """Of an event."""
+    match event:
+        case NodeEvent():
+            return EventKind.NODE
+        case NamespaceEvent():
+            return EventKind.NAMESPACE
+        case PodEvent(before=None):
+            return EventKind.POD_ADDED
+        case PodEvent(after=None):
+            return EventKind.POD_GONE
+        case _:
+            return EventKind.POD_CHANGED

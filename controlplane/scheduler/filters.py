@@ -10,7 +10,7 @@ import numpy as np
 
 from controlplane.api.types.core_v1 import Taint
 from controlplane.scheduler.arrays import Ints, Mask, Rows
-from controlplane.scheduler.events import Event, NodeEvent, PodEvent
+from controlplane.scheduler.events import Event, EventKind, NodeEvent, PodEvent
 from controlplane.scheduler.framework import Plugin, Rejection, Scope, View
 from controlplane.scheduler.node_facts import NodeFacts
 from controlplane.scheduler.node_table import NodeTable
@@ -19,6 +19,8 @@ from controlplane.scheduler.pod_class import ANY_IP, PodClass, PodFacts, tolerat
 from controlplane.scheduler.scores import of_preferred, reversed_to_max, to_max
 
 _CORDONED = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+OF_NODES = frozenset((EventKind.NODE,))
+OF_ROOM = frozenset((EventKind.NODE, EventKind.POD_GONE))
 _KEEPS_AWAY = ("NoSchedule", "NoExecute")
 
 
@@ -31,6 +33,7 @@ class NodeUnschedulable(Plugin):
 
     name = "NodeUnschedulable"
     scope = Scope.NODE
+    events = OF_NODES
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return not any(tolerates(one, _CORDONED) for one in pod.tolerations)
@@ -50,6 +53,7 @@ class NodeName(Plugin):
 
     name = "NodeName"
     scope = Scope.NODE
+    events = OF_NODES
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return bool(pod.node_name)
@@ -70,6 +74,7 @@ class TaintToleration(Plugin):
     name = "TaintToleration"
     scope = Scope.NODE
     is_relative = True
+    events = OF_NODES
 
     def filter(self, view: View) -> Mask:
         sets, ids = _taint_sets(view)
@@ -132,6 +137,7 @@ class NodeAffinity(Plugin):
     name = "NodeAffinity"
     scope = Scope.NODE
     is_relative = True
+    events = OF_NODES
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return pod.node_ask.is_choosy or bool(pod.node_ask.preferred)
@@ -203,6 +209,7 @@ class NodePorts(Plugin):
 
     name = "NodePorts"
     scope = Scope.ROW
+    events = OF_ROOM
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return bool(pod.ports)

@@ -14,13 +14,13 @@ Source of the extension points and their order: Kubernetes, "Scheduling Framewor
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 
 from controlplane.scheduler.arrays import Ints, Mask, Rows
-from controlplane.scheduler.events import Event
+from controlplane.scheduler.events import Event, EventKind
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import DEFAULT_SCHEDULER, PodClass
 
@@ -43,7 +43,8 @@ class View:
 
     rows      it answers for these, in their order
     feasible  which rows of the whole table passed all filters; for scores of CLUSTER scope only
-    memo      a plug-in's own notes on this class; they last until a node changes
+    memo      notes of plug-ins on this class, by keys that begin with their names; they last until
+              a node changes
     """
 
     __slots__ = ("feasible", "memo", "pod", "rows", "table")
@@ -87,6 +88,22 @@ class Rejection(msgspec.Struct, frozen=True):
     is_resolvable: bool = True
 
 
+class Room(Protocol):
+    """One row as a filter sees it, while pods come and go in thought only."""
+
+    def add(self, pod: PodClass) -> None:
+        """One pod more."""
+
+    def remove(self, pod: PodClass) -> None:
+        """One pod less."""
+
+    def passes(self) -> bool:
+        """Whether the row would pass."""
+
+    def reasons(self) -> Sequence[str]:
+        """Why it would not, in the words of `Plugin.explain`."""
+
+
 class Plugin:
     """A rule. Whoever makes one overrides `filter` (with `explain`) or `score`, or both.
 
@@ -97,6 +114,8 @@ class Plugin:
     scope: Scope = Scope.CLUSTER
     is_relative: bool = False
     """Whether its scores are made 0 to 100 by `normalized`. Of NODE and ROW scope only."""
+    events: frozenset[EventKind] = frozenset(EventKind)
+    """Of which `hint` is asked. Others are sure not to help."""
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         """Whether it has a say about such a pod. Of NODE and ROW scope: by the class alone."""
@@ -114,6 +133,14 @@ class Plugin:
         """Why these rows, of which none passed, did not; each must have a reason."""
         message = f"node(s) didn't satisfy plugin {self.name}"
         return [Rejection(message, view.everything(value=True))]
+
+    def heeds(self, view: View) -> bool:
+        """Whether other pods matter to its filter, for this class and as things are."""
+        return self.scope != Scope.NODE
+
+    def room(self, view: View) -> Room | None:
+        """Of the one row of the view: a quick answer to what would be; None: there is none."""
+        return None
 
     def score(self, view: View) -> Ints:
         """0 to 100 for each row; where `is_relative`, anything to be compared."""
@@ -160,6 +187,14 @@ class Profile:
         self.filters = tuple(one.plugin for one in plugins if has(one.plugin, "filter"))
         self.scores = tuple(one for one in plugins if has(one.plugin, "score") and one.weight)
         self._by_name = {one.plugin.name: one.plugin for one in plugins}
+        self._concerned = {
+            kind: frozenset(one.name for one in self.filters if kind in one.events)
+            for kind in EventKind
+        }
+
+    def concerned(self, kind: EventKind) -> frozenset[str]:
+        """Names of the filters that want to hear of such events."""
+        return self._concerned[kind]
 
     def plugin(self, name: str) -> Plugin | None:
         """By name."""

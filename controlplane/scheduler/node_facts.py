@@ -32,7 +32,7 @@ def facts_of(node: Node) -> NodeFacts:
         is_unschedulable=node.spec.unschedulable,
         allocatable=requests.amounts(node.status.allocatable),
         images={
-            requests.with_tag(name): image.size_bytes
+            requests.with_tag(name): max(0, min(image.size_bytes, requests.AMOUNT_MAX))
             for image in node.status.images
             for name in image.names
         },

@@ -23,15 +23,21 @@ from controlplane.scheduler.terms import AllOf, Carried, Labels, PodMatch
 
 _FIRST_ROWS = 16
 COUNTS_MAX = 256  # matches whose counts are kept: 40 KB each at 5,000 nodes
-PODS_ALLOWED = 110  # of a node that does not say
 
 
 class NodeTable:
     """
-    size          rows that were ever in use; arrays are read up to it
-    facts_version  grows with each change of what is said of nodes
-    images_version grows with each change of which node has which image
-    namespaces    labels of each namespace
+    size                rows that were ever in use; arrays are read up to it
+    count               nodes
+    log                 what changed in rows
+    facts_version       grows with each change of what is said of nodes
+    images_version      grows with each change of which node has which image
+    namespaces          labels of each namespace
+    namespaces_version  grows with each change of these
+    rows                of each node, by name
+    nodes, pods         of each row
+    carried             what pods that run say of others, and how many of each row do
+    carried_version     grows when something else is said
     """
 
     def __init__(self) -> None:
@@ -151,7 +157,7 @@ class NodeTable:
                 self._add_resource(name)
         for name, at in self.resources.items():
             self._allocatable[at, row] = facts.allocatable.get(name, 0)
-        allowed = facts.allocatable.get(PODS, PODS_ALLOWED)
+        allowed = facts.allocatable.get(PODS, 0)
         self._pods_free[row] = allowed - len(self.pods[row])
         self._is_unschedulable[row] = facts.is_unschedulable
         self._taints[row] = self._taint_id(facts.taints)
@@ -198,7 +204,7 @@ class NodeTable:
     def add_pod(self, pod: PodFacts, node_name: str) -> None:
         """A pod has this node, which may not be known yet."""
         before = self.pod(pod.uid)
-        if before is not None and self._places[pod.uid] == node_name and _count_alike(before, pod):
+        if before is not None and self._places[pod.uid] == node_name and before.counts_like(pod):
             row = self.rows.get(node_name)
             there = self._strays[node_name] if row is None else self.pods[row]
             there[pod.uid] = pod
@@ -350,11 +356,6 @@ class NodeTable:
         self.carried = {
             carried: grown(counts, self._capacity) for carried, counts in self.carried.items()
         }
-
-
-def _count_alike(one: PodFacts, other: PodFacts) -> bool:
-    """Whether nothing is counted in another way when one becomes the other."""
-    return one.kind is other.kind and one.is_terminating == other.is_terminating
 
 
 class Trial:

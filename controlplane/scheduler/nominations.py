@@ -20,14 +20,16 @@ class Nominations:
             self._places[pod.uid] = node_name
             self._nodes.setdefault(node_name, {})[pod.uid] = pod
 
-    def remove(self, uid: str) -> None:
-        """It waits no longer."""
+    def remove(self, uid: str) -> PodFacts | None:
+        """A pod waits no longer; None: it did not."""
         name = self._places.pop(uid, None)
-        if name is not None:
-            waiting = self._nodes[name]
-            del waiting[uid]
-            if not waiting:
-                del self._nodes[name]
+        if name is None:
+            return None
+        waiting = self._nodes[name]
+        pod = waiting.pop(uid)
+        if not waiting:
+            del self._nodes[name]
+        return pod
 
     def node_of(self, uid: str) -> str:
         """For which it waits; empty: for none."""

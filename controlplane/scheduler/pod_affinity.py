@@ -26,6 +26,11 @@ class InterPodAffinity(Plugin):
         terms = pod.terms
         return bool(table.carried or terms.affinity or terms.anti_affinity or terms.preferred)
 
+    def heeds(self, view: View) -> bool:
+        terms = view.pod.terms
+        is_kept_away = any(not carried.weight for carried in _relevant(view))
+        return bool(terms.affinity or terms.anti_affinity or is_kept_away)
+
     def filter(self, view: View) -> Mask:
         return _is_near(view) & ~_is_too_near(view) & ~_is_kept_away(view)
 

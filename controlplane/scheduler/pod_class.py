@@ -32,8 +32,12 @@ class HostPort(msgspec.Struct, frozen=True):
 class PodClass:
     """What pods of one class have in common; two are the same only if they are the same object."""
 
-    def __init__(self, pod: Pod, default: LabelSelector | None, node_name: str) -> None:
+    def __init__(
+        self, pod: Pod, content: bytes, default: LabelSelector | None, node_name: str
+    ) -> None:
         spec = pod.spec
+        self.content = content
+        """The same for classes that differ by their default spread, or by `node_name`, only."""
         self.namespace = pod.metadata.namespace
         self.labels: Mapping[str, str] = pod.metadata.labels
         self.node_name = node_name
@@ -55,15 +59,13 @@ class PodClass:
 class PodFacts(msgspec.Struct, frozen=True):
     """One pod.
 
-    content     equal for pods whose class can differ by their default spread only
-    start       when it began to run, RFC 3339; empty: it has not
+    start  when it began to run, RFC 3339; empty: it has not
     """
 
     uid: str
     namespace: str
     name: str
     kind: PodClass
-    content: bytes
     scheduler_name: str = DEFAULT_SCHEDULER
     priority: int = 0
     is_preempting: bool = True
@@ -72,6 +74,10 @@ class PodFacts(msgspec.Struct, frozen=True):
     is_terminating: bool = False
     is_disrupted: bool = False
     start: str = ""
+
+    def counts_like(self, other: "PodFacts") -> bool:
+        """Whether nothing is another count when one becomes the other."""
+        return self.kind is other.kind and self.is_terminating == other.is_terminating
 
     def of_kind(self, kind: PodClass) -> "PodFacts":
         """The same pod in a class that differs by its default spread only."""
@@ -101,14 +107,13 @@ class PodClasses:
         key = (content, default, node_name)
         kind = self._classes.get(key)
         if kind is None:
-            kind = self._classes[key] = PodClass(pod, default, node_name)
+            kind = self._classes[key] = PodClass(pod, content, default, node_name)
         metadata, spec, status = pod.metadata, pod.spec, pod.status
         return PodFacts(
             uid=metadata.uid,
             namespace=metadata.namespace,
             name=metadata.name,
             kind=kind,
-            content=content,
             scheduler_name=spec.scheduler_name or DEFAULT_SCHEDULER,
             priority=priority.value,
             is_preempting=priority.is_preempting,

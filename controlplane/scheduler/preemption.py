@@ -4,14 +4,15 @@ Source: Kubernetes, "Pod Priority and Preemption"; kube-behaviour 7.7.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from controlplane.api.selectors import LabelSelector
 from controlplane.scheduler.diagnosis import Diagnosis, reasons_of, told
 from controlplane.scheduler.evaluation import Evaluation
-from controlplane.scheduler.node_table import NodeTable
+from controlplane.scheduler.framework import Room
+from controlplane.scheduler.node_table import NodeTable, Trial
 from controlplane.scheduler.nominations import Nominations
 from controlplane.scheduler.pod_class import PodFacts
 from kvstore.seams import Random
@@ -87,22 +88,27 @@ def tried(
     pod: PodFacts,
     helpable: Sequence[int],
     nominations: Nominations,
-    budgets: Sequence[Budget],
+    budgets: Iterable[Budget],
     dice: Random,
 ) -> Iterator[Candidate | Hopeless]:
     """What each node costs, beginning somewhere by chance, until there are enough candidates.
 
-    Between two nodes the caller may do something else: the table is as it was.
+    Between two nodes the caller may do something else, for the table is as it was; when a node
+    changes meanwhile, what was found so far is all.
     """
     if not helpable:
         return
     wanted = min(len(helpable), max(CANDIDATES_MIN, len(helpable) * CANDIDATES_PART // 100))
     start = dice.randrange(0, len(helpable))
+    by_namespace: dict[str, list[Budget]] = {}
+    for budget in budgets:
+        by_namespace.setdefault(budget.namespace, []).append(budget)
+    table, version = evaluation.table, evaluation.table.facts_version
     found, is_any_harmless = 0, False
     for row in (*helpable[start:], *helpable[:start]):
-        if evaluation.table.nodes[row] is None:
-            continue
-        one = _victims(evaluation, pod, row, nominations, budgets)
+        if table.facts_version != version:
+            return
+        one = _victims(evaluation, pod, row, nominations, by_namespace)
         yield one
         if isinstance(one, Candidate):
             found += 1
@@ -160,7 +166,7 @@ def _victims(
     pod: PodFacts,
     row: int,
     nominations: Nominations,
-    budgets: Sequence[Budget],
+    budgets: Mapping[str, Sequence[Budget]],
 ) -> Candidate | Hopeless:
     """As few as may be: all that are less important go, then each comes back that has room."""
     table = evaluation.table
@@ -169,37 +175,96 @@ def _victims(
     if not lower:
         return Hopeless({NO_VICTIMS: 1})
     lower.sort(key=_importance)
+    ahead = nominations.ahead_of(pod, name)
+    rooms = evaluation.rooms(row)
+    if rooms is not None:
+        return _outcome(_InThought(name, rooms), lower, ahead, budgets)
     with table.trial() as trial:
-        for one in lower:
-            trial.remove(one, name)
-        for one in nominations.ahead_of(pod, name):
-            trial.add(one, name)
-        if not evaluation.passes(row):
-            return Hopeless(reasons_of(evaluation, row))
-        violating, others = _by_budget(lower, budgets)
-        victims: list[PodFacts] = []
-        violations = 0
-        for position, one in enumerate((*violating, *others)):
-            trial.add(one, name)
-            if not evaluation.passes(row):
-                trial.remove(one, name)
-                victims.append(one)
-                violations += position < len(violating)
-    return Candidate(name, tuple(sorted(victims, key=_importance)), violations)
+        return _outcome(_InTable(name, trial, evaluation), lower, ahead, budgets)
+
+
+class _InThought:
+    """A node whose filters can tell what would be from what is."""
+
+    def __init__(self, name: str, rooms: Sequence[Room]) -> None:
+        self.name = name
+        self._rooms = rooms
+
+    def add(self, pod: PodFacts) -> None:
+        for room in self._rooms:
+            room.add(pod.kind)
+
+    def remove(self, pod: PodFacts) -> None:
+        for room in self._rooms:
+            room.remove(pod.kind)
+
+    def passes(self) -> bool:
+        return all(room.passes() for room in self._rooms)
+
+    def reasons(self) -> Mapping[str, int]:
+        found = (room.reasons() for room in self._rooms if not room.passes())
+        return dict.fromkeys(next(found, ()), 1)
+
+
+class _InTable:
+    """A node of which the table is changed for the while."""
+
+    def __init__(self, name: str, trial: Trial, evaluation: Evaluation) -> None:
+        self.name = name
+        self._trial = trial
+        self._evaluation = evaluation
+        self._row = evaluation.table.rows[name]
+
+    def add(self, pod: PodFacts) -> None:
+        self._trial.add(pod, self.name)
+
+    def remove(self, pod: PodFacts) -> None:
+        self._trial.remove(pod, self.name)
+
+    def passes(self) -> bool:
+        return self._evaluation.passes(self._row)
+
+    def reasons(self) -> Mapping[str, int]:
+        return reasons_of(self._evaluation, self._row)
+
+
+def _outcome(
+    node: _InThought | _InTable,
+    lower: Sequence[PodFacts],
+    ahead: Sequence[PodFacts],
+    budgets: Mapping[str, Sequence[Budget]],
+) -> Candidate | Hopeless:
+    """`lower` could go, the most important first; those `ahead` come before the pod."""
+    for one in lower:
+        node.remove(one)
+    for one in ahead:
+        node.add(one)
+    if not node.passes():
+        return Hopeless(node.reasons())
+    violating, others = _by_budget(lower, budgets)
+    victims: list[PodFacts] = []
+    violations = 0
+    for position, one in enumerate((*violating, *others)):
+        node.add(one)
+        if not node.passes():
+            node.remove(one)
+            victims.append(one)
+            violations += position < len(violating)
+    return Candidate(node.name, tuple(sorted(victims, key=_importance)), violations)
 
 
 def _by_budget(
-    pods: Sequence[PodFacts], budgets: Sequence[Budget]
+    pods: Sequence[PodFacts], budgets: Mapping[str, Sequence[Budget]]
 ) -> tuple[list[PodFacts], list[PodFacts]]:
     """Those whose end a budget would not allow once those before them went, and the others."""
-    left = [one.allowed for one in budgets]
+    spent: Counter[int] = Counter()
     violating: list[PodFacts] = []
     others: list[PodFacts] = []
     for pod in pods:
         is_violated = False
-        for position, budget in enumerate(budgets):
+        for budget in budgets.get(pod.namespace, ()):
             if budget.counts(pod):
-                left[position] -= 1
-                is_violated = is_violated or left[position] < 0
+                spent[id(budget)] += 1
+                is_violated = is_violated or spent[id(budget)] > budget.allowed
         (violating if is_violated else others).append(pod)
     return violating, others

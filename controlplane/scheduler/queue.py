@@ -8,8 +8,9 @@ Readiness"; kube-behaviour 7.1.
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,6 +25,9 @@ _DOUBLINGS_MAX = 16
 
 Hint = Callable[[str, PodFacts], bool]
 """Whether the plug-in of this name, which rejected the pod, may let it pass now."""
+
+
+Group: TypeAlias = tuple[str, PodClass, frozenset[str]]
 
 
 class Place(Enum):
@@ -52,9 +56,9 @@ class Entry(msgspec.Struct, eq=False):
     rejectors: frozenset[str] = frozenset()
 
     @property
-    def group(self) -> tuple[PodClass, frozenset[str]]:
+    def group(self) -> Group:
         """What those have in common whom the same event helps."""
-        return (self.pod.kind, self.rejectors)
+        return (self.pod.scheduler_name, self.pod.kind, self.rejectors)
 
     def is_like(self, pod: PodFacts, *, is_gated: bool) -> bool:
         """Whether nothing changed that could change its place."""
@@ -80,8 +84,9 @@ class SchedulingQueue:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         # Pods of one class that were rejected by the same plug-ins are asked about once.
-        self._waiting: dict[tuple[PodClass, frozenset[str]], dict[str, Entry]] = {}
-        # Heaps hold entries that have moved on since, too: `_is_stale` tells.
+        self._waiting: dict[Group, dict[str, Entry]] = {}
+        self._rejected_by: dict[str, dict[Group, None]] = {}
+        # Heaps hold entries that have moved on since, too: `_is_there` tells.
         self._active: list[tuple[int, float, int, Entry]] = []
         self._backoff: list[tuple[float, int, Entry]] = []
         self._count = itertools.count()
@@ -154,21 +159,26 @@ class SchedulingQueue:
             if not self._waiting:
                 self._flush_at = now + FLUSH_SECONDS
             entry.place = Place.WAITING
-            self._waiting.setdefault(entry.group, {})[entry.pod.uid] = entry
+            self._wait(entry)
         else:
             self._to_try(entry, now)
 
-    def happened(self, hint: Hint, now: float) -> int:
-        """Something may help some of those who wait; how many are tried again."""
-        helped = [
-            entry
-            for (_, rejectors), group in self._waiting.items()
-            if any(hint(name, next(iter(group.values())).pod) for name in rejectors)
-            for entry in group.values()
-        ]
-        for entry in helped:
+    def happened(self, concerned: Iterable[str], hint: Hint, now: float) -> int:
+        """Something may help some of those who wait; how many are tried again.
+
+        concerned  plug-ins that want to hear of it
+        """
+        helped: dict[Group, None] = {}
+        for name in concerned:
+            for group in self._rejected_by.get(name, ()):
+                if group not in helped and hint(
+                    name, next(iter(self._waiting[group].values())).pod
+                ):
+                    helped[group] = None
+        entries = [entry for group in helped for entry in self._waiting[group].values()]
+        for entry in entries:
             self._again(entry, now)
-        return len(helped)
+        return len(entries)
 
     def activate(self, uid: str, now: float) -> None:
         """One that waits is to be tried again."""
@@ -182,11 +192,19 @@ class SchedulingQueue:
         self._wait_no_more(entry)
         self._to_try(entry, now)
 
+    def _wait(self, entry: Entry) -> None:
+        self._waiting.setdefault(entry.group, {})[entry.pod.uid] = entry
+        for name in entry.rejectors:
+            self._rejected_by.setdefault(name, {})[entry.group] = None
+
     def _wait_no_more(self, entry: Entry) -> None:
         group = self._waiting[entry.group]
         del group[entry.pod.uid]
-        if not group:
-            del self._waiting[entry.group]
+        if group:
+            return
+        del self._waiting[entry.group]
+        for name in entry.rejectors:
+            del self._rejected_by[name][entry.group]
 
     def _to_try(self, entry: Entry, now: float) -> None:
         """Now, or when its back-off is over."""

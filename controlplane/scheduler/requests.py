@@ -65,7 +65,7 @@ def requests_of(spec: PodSpec, unset: Amounts = {}) -> dict[str, int]:  # noqa: 
     for name, count in greatest.items():
         running[name] = max(running.get(name, 0), count)
     _add(running, amounts(spec.overhead))
-    return running
+    return {name: min(count, AMOUNT_MAX) for name, count in running.items()}
 
 
 def _of_container(container: Container, unset: Amounts) -> dict[str, int]:

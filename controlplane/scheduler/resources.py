@@ -10,7 +10,7 @@ import numpy as np
 
 from controlplane.scheduler.arrays import Floats, Ints, Mask
 from controlplane.scheduler.events import Event, NodeEvent
-from controlplane.scheduler.filters import ended
+from controlplane.scheduler.filters import OF_ROOM, ended
 from controlplane.scheduler.framework import SCORE_MAX, Plugin, Rejection, Scope, View
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import PodClass
@@ -24,6 +24,8 @@ from controlplane.scheduler.strategies import (
     weights_of,
 )
 
+TOO_MANY = "Too many pods"
+SHORT = "Insufficient {}"
 _ESTIMATED = {CPU: 0, MEMORY: 1}
 
 
@@ -32,6 +34,7 @@ class NodeResourcesFit(Plugin):
 
     name = "NodeResourcesFit"
     scope = Scope.ROW
+    events = OF_ROOM
 
     def __init__(self, strategy: Strategy | None = None) -> None:
         self._strategy = strategy or Strategy(least_allocated)
@@ -48,9 +51,9 @@ class NodeResourcesFit(Plugin):
     def explain(self, view: View) -> Sequence[Rejection]:
         """All that is short; what a node has not even when it is empty, no other pod can give."""
         table, rows = view.table, view.rows
-        found = [Rejection("Too many pods", table.pods_free(rows) <= 0)]
+        found = [Rejection(TOO_MANY, table.pods_free(rows) <= 0)]
         for name, wanted in view.pod.requests.items():
-            message = f"Insufficient {name}"
+            message = SHORT.format(name)
             allocatable = table.allocatable(name, rows)
             if allocatable is None:
                 found.append(Rejection(message, view.everything(value=True), is_resolvable=False))
@@ -69,6 +72,9 @@ class NodeResourcesFit(Plugin):
                 return False
             return all(after.allocatable.get(name, 0) >= n for name, n in pod.requests.items())
         return ended(event) is not None
+
+    def room(self, view: View) -> "FitRoom":
+        return FitRoom(view)
 
     def score(self, view: View) -> Ints:
         """With an estimate of what the pods use that do not say."""
@@ -90,6 +96,41 @@ class NodeResourcesFit(Plugin):
             return self
         _require_only(settings, "scoringStrategy")
         return NodeResourcesFit(strategy_of(settings.get("scoringStrategy") or {}))
+
+
+class FitRoom:
+    """What a node has left of what a pod asks for."""
+
+    def __init__(self, view: View) -> None:
+        table, rows = view.table, view.rows
+        self._pods_free = int(table.pods_free(rows)[0])
+        self._left: dict[str, int] = {}
+        for name, wanted in view.pod.requests.items():
+            there = table.allocatable(name, rows)
+            used = 0 if there is None else int(table.requested(name, rows)[0])
+            self._left[name] = (0 if there is None else int(there[0])) - used - wanted
+
+    def add(self, pod: PodClass) -> None:
+        """One pod more."""
+        self._change(pod, 1)
+
+    def remove(self, pod: PodClass) -> None:
+        """One pod less."""
+        self._change(pod, -1)
+
+    def passes(self) -> bool:
+        """Whether the pod still fits beside the others."""
+        return self._pods_free > 0 and min(self._left.values(), default=0) >= 0
+
+    def reasons(self) -> Sequence[str]:
+        """All that is short."""
+        pods = [TOO_MANY] if self._pods_free <= 0 else []
+        return pods + [SHORT.format(name) for name, left in self._left.items() if left < 0]
+
+    def _change(self, pod: PodClass, sign: int) -> None:
+        self._pods_free -= sign
+        for name in self._left:
+            self._left[name] -= sign * pod.requests.get(name, 0)
 
 
 class NodeResourcesBalancedAllocation(Plugin):

@@ -40,7 +40,7 @@ from controlplane.scheduler.preemption import (
     tried,
     why_not,
 )
-from controlplane.scheduler.queue import Entry
+from controlplane.scheduler.queue import Entry, Place
 from controlplane.scheduler.terms import selector_of
 from controlplane.scheduler.verdicts import FAILED, GATED_VERDICT, UNSCHEDULABLE, Verdict
 from controlplane.scheduler.writer import Writer
@@ -48,6 +48,7 @@ from kvstore.client.clock import AsyncioClock
 from kvstore.seams import Clock, Random
 
 SLICE_SECONDS = 0.01  # of decisions without a wait: caches and the Lease are fed meanwhile
+GATED_RETRY_SECONDS = 5.0
 _OWNERS = (("", "replicationcontrollers"), ("apps", "replicasets"), ("apps", "statefulsets"))
 
 logger = logging.getLogger(__name__)
@@ -104,8 +105,8 @@ class Scheduler:
     async def _next(self, pool: Pool) -> None:
         """Decide upon one pod, or wait until there is one."""
         while self._gated:
-            _, gated = self._gated.popitem()
-            await pool.start(self._writer.tell(gated, GATED_VERDICT), f"gates of {gated.name}")
+            key, gated = self._gated.popitem()
+            await pool.start(self._tell_gated(key, gated), f"gates of {gated.name}")
         entry = self._cache.pop(self._clock.now())
         if entry is None:
             await self._until_due()
@@ -174,7 +175,7 @@ class Scheduler:
             pod,
             diagnosis.helpable,
             cache.nominations,
-            tuple(self._budgets.values()),
+            self._budgets.values(),
             self._dice,
         ):
             if isinstance(one, Candidate):
@@ -205,7 +206,31 @@ class Scheduler:
         pod = entry.pod
         self._writer.record(pod, "Warning", "FailedScheduling", verdict.message)
         if not self._writer.is_told(pod, verdict):
-            await pool.start(self._writer.tell(pod, verdict), f"verdict on {pod.name}")
+            await pool.start(self._write(pod, verdict), f"verdict on {pod.name}")
+
+    async def _write(self, pod: PodFacts, verdict: Verdict) -> None:
+        """If that fails, the next attempt has a verdict, too."""
+        try:
+            await self._writer.tell(pod, verdict)
+        except ApiError as error:
+            logger.info("verdict on %s/%s: %s", pod.namespace, pod.name, error)
+
+    async def _tell_gated(self, key: Key, pod: PodFacts) -> None:
+        """Nobody tries it again, so that is told until it is written."""
+        try:
+            await self._writer.tell(pod, GATED_VERDICT)
+        except ApiError as error:
+            logger.info("gates of %s: %s", key, error)
+            if error.code not in (404, 409):
+                self._clock.call_later(GATED_RETRY_SECONDS, lambda: self._gate(key, pod.uid))
+
+    def _gate(self, key: Key, uid: str) -> None:
+        """Have it written that a pod has gates, unless it says so, or has none any more."""
+        entry = self._cache.queue.get(uid)
+        is_gated = entry is not None and entry.place == Place.GATED
+        if entry and is_gated and not self._writer.is_told(entry.pod, GATED_VERDICT):
+            self._gated[key] = entry.pod
+            self._woken.set()
 
     # ------------------------------------------------------------------ time
 
@@ -247,10 +272,8 @@ class Scheduler:
         pod = _decoded(Pod, obj)
         self._cache.set_pod(key, pod, self._clock.now())
         self._gated.pop(key, None)
-        entry = self._cache.queue.get(pod.metadata.uid) if pod else None
-        is_gated = bool(pod and entry and pod.spec.scheduling_gates)
-        if entry and is_gated and not self._writer.is_told(entry.pod, GATED_VERDICT):
-            self._gated[key] = entry.pod
+        if pod is not None:
+            self._gate(key, pod.metadata.uid)
 
     def _on_node(self, key: Key, obj: Object | None) -> None:
         self._cache.set_node(key.name, _decoded(Node, obj), self._clock.now())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from controlplane.scheduler.arrays import Floats, Ints, Mask, domain_sums
-from controlplane.scheduler.events import Event, NodeEvent, PodEvent
+from controlplane.scheduler.events import Event, EventKind, NodeEvent, PodEvent
 from controlplane.scheduler.filters import accepted, tolerated
 from controlplane.scheduler.framework import SCORE_MAX, Plugin, Rejection, View
 from controlplane.scheduler.node_table import NodeTable
@@ -24,9 +24,13 @@ class PodTopologySpread(Plugin):
     """Constraints that must hold filter, the others score."""
 
     name = "PodTopologySpread"
+    events = frozenset(EventKind) - {EventKind.NAMESPACE}
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return bool(pod.terms.spreads)
+
+    def heeds(self, view: View) -> bool:
+        return bool(_required(view.pod))
 
     def filter(self, view: View) -> Mask:
         passes = view.everything(value=True)
@@ -50,8 +54,7 @@ class PodTopologySpread(Plugin):
         spreads = [one for one in view.pod.terms.spreads if not one.is_required]
         if not spreads:
             return np.zeros(view.count, dtype=np.int64)
-        has_labels = _has_labels(view, spreads)
-        candidates = view.feasible & has_labels
+        candidates = view.feasible & _domains(view, spreads[0]).has_labels
         total = np.zeros(view.table.size)
         for spread in spreads:
             total += _cost(view, spread, candidates)
@@ -96,18 +99,20 @@ def _has_labels(view: View, spreads: Sequence[Spread]) -> Mask:
 class _Domains:
     """Of a constraint: the domains of the nodes that count.
 
-    labels  number of each row's domain; 0: it has not the label
-    ids     the same; 0: it does not count
-    size    numbers are below it
-    is_in   which numbers are those of a domain that counts
+    has_labels  which rows have those of all constraints of its sort, as far as they must
+    labels      number of each row's domain; 0: it has not the label
+    ids         the same; 0: it does not count
+    size        numbers are below it
+    is_in       which numbers are those of a domain that counts
     """
 
-    __slots__ = ("ids", "is_in", "labels", "size")
+    __slots__ = ("has_labels", "ids", "is_in", "labels", "size")
 
     def __init__(self, view: View, spread: Spread, spreads: Sequence[Spread]) -> None:
         table = view.table
         column = table.columns.of(spread.topology_key)
-        counts = _has_labels(view, spreads)
+        self.has_labels = _has_labels(view, spreads)
+        counts = self.has_labels.copy()
         if spread.is_affinity_honored and view.pod.node_ask.is_choosy:
             counts &= accepted(view.pod, table, table.all_rows)
         if spread.are_taints_honored:

@@ -47,11 +47,8 @@ class Writer:
         self.record(pod, "Normal", "Scheduled", message)
 
     async def tell(self, pod: PodFacts, verdict: Verdict) -> None:
-        """Write why it has no node; if that fails, the next attempt will."""
-        try:
-            await self._update(pod, lambda obj: verdicts.told(obj, verdict, self._store.clock()))
-        except ApiError as error:
-            logger.info("verdict on %s/%s: %s", pod.namespace, pod.name, error)
+        """Write why it has no node. Raises ApiError."""
+        await self._update(pod, lambda obj: verdicts.told(obj, verdict, self._store.clock()))
 
     def is_told(self, pod: PodFacts, verdict: Verdict) -> bool:
         """Whether the pod says so already, or is gone."""

@@ -10,6 +10,7 @@ hostile        attacks on the client port, and what honest clients notice
 control        an API server over one member: writes, reads, lists, watches, memory, beside the
                bars that a kube-apiserver has set; exit status 1 when one is missed
 memory         a member full of keys beside etcd's; connections that only wait
+scheduler      decisions a second among many nodes, without a store
 """
 
 import argparse
@@ -24,6 +25,7 @@ from benchmarks import (
     hostile,
     memory,
     observe,
+    placement,
     restart,
     slow_watcher,
     stall,
@@ -31,7 +33,10 @@ from benchmarks import (
 )
 from benchmarks.rows import FULL, QUICK
 
-_WHATS = ("store", "restart", "stall", "catch-up", "slow-watcher", "hostile", "memory", "control")
+_WHATS = (
+    *("store", "restart", "stall", "catch-up", "slow-watcher", "hostile", "memory", "control"),
+    "scheduler",
+)
 
 
 def main() -> int:
@@ -53,6 +58,8 @@ def main() -> int:
             hostile.run()
         case "memory":
             memory.run(options.keys)
+        case "scheduler":
+            placement.run(options.nodes, options.pods)
         case _:
             slow_watcher.run(options.mebibytes)
     return 0
@@ -91,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keys", type=int, default=1_000_000, help="restart, stall, catch-up, memory"
     )
+    parser.add_argument("--nodes", type=int, default=5_000, help="scheduler")
+    parser.add_argument("--pods", type=int, default=5_000, help="scheduler")
     parser.add_argument("--runs", type=int, default=3, help="stall: snapshots")
     parser.add_argument("--mebibytes", type=int, default=1024, help="slow-watcher: events")
     return parser

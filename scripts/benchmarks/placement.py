@@ -153,9 +153,7 @@ def _preemption(nodes: int) -> None:
         found = place(cache.evaluations, profile, entry.pod, cache.nominations, dice)
         assert isinstance(found, Diagnosis)
         evaluation = cache.evaluations.of(profile, entry.pod.kind)
-        outcomes = list(
-            tried(evaluation, entry.pod, found.helpable, cache.nominations, (), dice)
-        )
+        outcomes = list(tried(evaluation, entry.pod, found.helpable, cache.nominations, (), dice))
         assert all(isinstance(one, Candidate) for one in outcomes)
     seconds = time.process_time() - begun
     print(f"preemption: {_PREEMPTORS / seconds:.0f} pods/s", flush=True)

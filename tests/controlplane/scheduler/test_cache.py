@@ -213,6 +213,25 @@ def test_what_cannot_help_changes_nothing(waiting: Object, happens: str) -> None
     assert cache.pop(20.0) is None
 
 
+def test_pod_that_begins_to_end_no_longer_counts_in_its_domain() -> None:
+    """7.1, 7.5: who is spread with it is tried again."""
+    cache = _with_node(node("n", {"zone": "a"}), node("m", {"zone": "b"}, unschedulable=True))
+    spread = {
+        "topologyKey": "zone",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "maxSkew": 1,
+        "labelSelector": {"matchLabels": {"app": "x"}},
+    }
+    running = pod("r", {"app": "x"}, nodeName="n")
+    _set(cache, running)
+    _rejected(cache, pod("w", {"app": "x"}, topologySpreadConstraints=[spread]))
+    _set(cache, {**running, "status": {"phase": "Running"}}, 20.0)
+    assert cache.pop(20.0) is None
+    running["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
+    _set(cache, running, 20.0)
+    assert _pop(cache, 20.0).pod.name == "w"
+
+
 def test_what_happened_while_it_was_tried_is_not_lost() -> None:
     cache = _with_node()
     _set(cache, pod("a", cpu="5"))
@@ -272,6 +291,25 @@ def test_nomination_in_the_status_is_believed() -> None:
     assert cache.nominations.node_of("uid-a") == "n"
     _set(cache, pod("a", cpu="1"))
     assert cache.nominations.node_of("uid-a") == ""
+
+
+def test_room_that_somebody_no_longer_waits_for_is_offered_to_others() -> None:
+    """7.7: a nominated pod that goes, or gets another node, leaves its room."""
+    cache = _with_node()
+    _set(cache, pod("important", cpu="3", priority=10, status={"nominatedNodeName": "n"}))
+    important = _pop(cache)
+    _rejected(cache, pod("lesser", cpu="3"))
+    cache.set_node("m", from_object(Node, node("m", allocatable={"cpu": "3"})), 20.0)
+    lesser = _pop(cache, 20.0)
+    cache.queue.rejected(lesser, FIT, 20.0)
+    cache.assume(important.pod, "m", 40.0)
+    assert _pop(cache, 40.0).pod.name == "lesser"
+    _set(cache, pod("other", cpu="4", priority=10, status={"nominatedNodeName": "n"}), 40.0)
+    other = _pop(cache, 40.0)
+    cache.queue.rejected(other, FIT, 40.0)
+    cache.queue.rejected(lesser, FIT, 40.0)
+    _gone(cache, "other", 60.0)
+    assert _pop(cache, 60.0).pod.name == "lesser"
 
 
 class _Broken(Plugin):

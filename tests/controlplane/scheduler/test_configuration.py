@@ -58,6 +58,7 @@ def test_all_can_be_disabled_but_some() -> None:
     ("tree", "why"),
     [
         ([], "must be a map"),
+        ({"percentageOfNodesToScore": 50}, "unknown fields: percentageOfNodesToScore"),
         ({"profiles": []}, "one at least"),
         ({"profiles": [{}, {}]}, "two profiles"),
         ({"profiles": [{"schedulername": "x"}]}, "unknown fields: schedulername"),

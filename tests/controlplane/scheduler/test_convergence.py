@@ -121,7 +121,7 @@ async def _insist(world: World, store: ObjectStore, plural: str, obj: Object) ->
 def test_every_pod_gets_a_node_once_and_no_node_too_many(
     topology: kv.Topology, faults: kv.Schedule, lives: list[float], cuts: list[Cut]
 ) -> None:
-    """7.2: bound once, no node beyond what it has, whoever fails when."""
+    """7.1, 7.2: bound once, no node beyond what it has, whoever fails when."""
 
     async def application(world: World) -> None:
         async with world.connect() as user, _process(world, lives, cuts):
@@ -130,6 +130,7 @@ def test_every_pod_gets_a_node_once_and_no_node_too_many(
                 await _insist(world, user, "nodes", made)
             for number in range(NODES * PODS_A_NODE + 1):
                 await _insist(world, user, "pods", pod(f"p{number}", cpu="1"))
+            await _insist(world, user, "pods", pod("gated", schedulingGates=[{"name": "g"}]))
             await world.heal()
             await world.until(lambda: _is_settled(user))
             await _check_history(user)
@@ -138,16 +139,17 @@ def test_every_pod_gets_a_node_once_and_no_node_too_many(
 
 
 async def _is_settled(user: ObjectStore) -> bool:
-    """As many pods as there is room for have a node, the last is told that there is none."""
+    """As many pods as there is room for have a node, the others are told why they have none."""
     pods = (await user.list(PODS)).items
     bound = [one for one in pods if one["spec"].get("nodeName")]
-    told = [
+    told = {
         condition.get("reason")
         for one in pods
         if one not in bound
         for condition in (one.get("status") or {}).get("conditions") or ()
-    ]
-    return len(bound) == NODES * PODS_A_NODE and told == ["Unschedulable"]
+    }
+    is_told = told == {"Unschedulable", "SchedulingGated"}
+    return len(bound) == NODES * PODS_A_NODE and is_told
 
 
 async def _check_history(user: ObjectStore) -> None:

@@ -10,12 +10,13 @@ from controlplane.api.selectors import from_labels
 from controlplane.scheduler.configuration import DEFAULT_PLUGINS, Configuration, configuration_of
 from controlplane.scheduler.diagnosis import Diagnosis
 from controlplane.scheduler.evaluation import Evaluation, Evaluations
-from controlplane.scheduler.framework import Profile
+from controlplane.scheduler.framework import Profile, Weighted
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.nominations import Nominations
 from controlplane.scheduler.place import Placement, place
 from controlplane.scheduler.pod_class import PodFacts
-from tests.controlplane.scheduler.objects import GI, Object, facts, node, pod, table
+from controlplane.scheduler.scores import ImageLocality
+from tests.controlplane.scheduler.objects import GI, Object, facts, node, node_facts, pod, table
 
 PROFILE = Profile(DEFAULT_PLUGINS)
 MI = 1024 * 1024
@@ -168,6 +169,17 @@ def test_images_count_from_23_megabytes_to_1000_a_container() -> None:
         assert _score("ImageLocality", made, one)[name] == score
 
 
+def test_image_counts_more_when_more_nodes_have_it() -> None:
+    """7.4: also on nodes that did not change."""
+    images = [{"names": ["app:latest"], "sizeBytes": 1000 * MI}]
+    made = table([node("a", images=images), node("b")])
+    kind = facts(pod("p")).kind
+    evaluation = Evaluation(Profile([Weighted(ImageLocality())]), kind, made)
+    assert evaluation.scores(evaluation.passing()).tolist() == [48, 0]
+    made.set_node(node_facts(node("b", images=images)))
+    assert evaluation.scores(evaluation.passing()).tolist() == [100, 100]
+
+
 def test_most_allocated_and_ratio_can_be_chosen() -> None:
     """7.4: MostAllocated, RequestedToCapacityRatio."""
     made = table([node("n", allocatable={"cpu": "4", "memory": "8Gi"})])
@@ -224,6 +236,26 @@ def test_pods_of_one_class_are_placed_one_after_the_other() -> None:
     assert {len(pods) for pods in made.pods} == {4}
     full = place(evaluations, PROFILE, facts(pod("p", cpu="1")), Nominations(), dice)
     assert isinstance(full, Diagnosis)
+
+
+def test_node_that_changes_is_looked_at_again() -> None:
+    """Alone: what is remembered of the others stays."""
+    made = table([node(f"n{n}") for n in range(10)])
+    evaluations = Evaluations(made)
+    one = facts(pod("p", cpu="1"))
+
+    def choose() -> Placement | Diagnosis:
+        return place(evaluations, PROFILE, one, Nominations(), Random(1))
+
+    assert isinstance(choose(), Placement)
+    for n in range(10):
+        made.set_node(node_facts(node(f"n{n}", unschedulable=n != 7)))
+        choose()
+    assert choose() == Placement("n7")
+    made.set_node(node_facts(node("n3", allocatable={"cpu": "64", "memory": "64Gi"})))
+    assert choose() == Placement("n3")
+    made.remove_node("n3")
+    assert choose() == Placement("n7")
 
 
 # ---------------------------------------------------------------------- spread
@@ -377,6 +409,22 @@ def test_anti_affinity_holds_in_both_directions() -> None:
     assert _place(made, facts(pod("p", {"app": "y"}))) == "a"
 
 
+def test_who_comes_later_keeps_away_those_after() -> None:
+    """7.3: what is remembered of a class knows the terms of pods that run now."""
+    other = {"labelSelector": {"matchLabels": {"app": "other"}}}
+    running = [(pod("other", **_near("podAntiAffinity", **other)), "a")]
+    made = table([node("a", {"zone": "a"})], running)
+    evaluations = Evaluations(made)
+    for apart, is_placed in ((False, True), (True, False), (False, True)):
+        if apart:
+            made.add_pod(facts(pod("apart", **_near("podAntiAffinity"))), "a")
+        else:
+            made.remove_pod("uid-apart")
+        one = facts(pod("p", {"app": "x"}))
+        found = place(evaluations, PROFILE, one, Nominations(), Random(1))
+        assert isinstance(found, Placement) == is_placed
+
+
 def test_namespaces_are_meant_by_name_or_label() -> None:
     """7.3: namespaces and namespaceSelector; without either it is the pod's own."""
     made = table([node("a", {"zone": "a"})])
@@ -396,6 +444,32 @@ def test_namespaces_are_meant_by_name_or_label() -> None:
         pod("q", **_near("podAntiAffinity", namespaceSelector={"matchLabels": {"team": "t"}}))
     )
     assert _place(made, one) == "a"
+
+
+def test_terms_of_pods_that_run_score_too() -> None:
+    """7.4: InterPodAffinity Σ ± weights, min-max; a required term of another pod counts 1."""
+    term = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "x"}}}
+    likes: Object = {
+        "affinity": {
+            "podAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 2, "podAffinityTerm": term}
+                ]
+            }
+        }
+    }
+    running = [(pod("needs", **_near("podAffinity")), "a"), (pod("likes", **likes), "b")]
+    made = table([node(name, {"zone": name}) for name in "abc"], running)
+    scores = _score("InterPodAffinity", made, facts(pod("p", {"app": "x"})))
+    assert scores == {"a": 50, "b": 100, "c": 0}
+    dislikes: Object = {
+        "affinity": {
+            "podAntiAffinity": likes["affinity"]["podAffinity"],
+        }
+    }
+    made.add_pod(facts(pod("dislikes", **dislikes)), "c")
+    scores = _score("InterPodAffinity", made, facts(pod("p", {"app": "x"})))
+    assert scores == {"a": 75, "b": 100, "c": 0}
 
 
 def test_profiles_are_placed_each_by_its_own_rules() -> None:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from controlplane.api.selectors import from_labels
 from controlplane.scheduler.configuration import DEFAULT_PLUGINS
 from controlplane.scheduler.diagnosis import Diagnosis
-from controlplane.scheduler.evaluation import Evaluations
-from controlplane.scheduler.framework import Profile
+from controlplane.scheduler.evaluation import Evaluation, Evaluations
+from controlplane.scheduler.framework import Profile, View, Weighted
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.nominations import Nominations
 from controlplane.scheduler.place import Placement, place
@@ -22,6 +25,8 @@ from controlplane.scheduler.preemption import (
     tried,
     why_not,
 )
+from controlplane.scheduler.resources import NodeResourcesFit
+from tests.controlplane.scheduler.clusters import clusters
 from tests.controlplane.scheduler.objects import Object, facts, node, pod, table
 
 PROFILE = Profile(DEFAULT_PLUGINS)
@@ -219,6 +224,42 @@ def test_anti_affinity_of_a_lesser_pod_is_overcome() -> None:
     assert _names(trial.best().victims) == ["apart"]
 
 
+class _WithoutRoom(NodeResourcesFit):
+    """Has the table changed for each question."""
+
+    def room(self, view: View) -> None:  # type: ignore[override]
+        return None
+
+
+@settings(deadline=None, max_examples=60)
+@given(clusters(), st.lists(st.integers(0, 9), min_size=6, max_size=6), st.integers(0, 2))
+def test_what_is_thought_is_what_a_trial_shows(
+    made: tuple[list[Object], list[Object]], priorities: list[int], allowed: int
+) -> None:
+    """The quick way to the victims of a node, and the way through the table."""
+    nodes, pods = made
+    there = table(nodes)
+    for position, one in enumerate(pods[:-1]):
+        one["spec"]["priority"] = priorities[position]
+        there.add_pod(facts(one), nodes[position % len(nodes)]["metadata"]["name"])
+    budget = Budget("default", from_labels({"app": "x"}), allowed)
+    slow = Profile(
+        [
+            Weighted(_WithoutRoom(), one.weight) if one.plugin.name == "NodeResourcesFit" else one
+            for one in DEFAULT_PLUGINS
+        ]
+    )
+    incoming = facts({**pods[-1], "spec": {**pods[-1]["spec"], "priority": 5}})
+    found = []
+    for profile in (PROFILE, slow):
+        evaluation = Evaluation(profile, incoming.kind, there)
+        evaluation.passing()
+        rows = sorted(there.rows.values())
+        outcomes = tried(evaluation, incoming, rows, Nominations(), [budget], Random(1))
+        found.append(list(outcomes))
+    assert found[0] == found[1]
+
+
 def test_who_may_not_have_others_removed() -> None:
     """7.7: preemptionPolicy Never; one preemption at a time."""
     running = [
@@ -250,6 +291,9 @@ def test_room_that_a_better_pod_waits_for_is_not_taken() -> None:
     trial = Trial(made, late)
     trial.nominations.set(waiting, "n")
     assert trial.diagnosis().message == "0/1 nodes are available: 1 Insufficient cpu."
+    equal = Trial(made, pod("equal", cpu="3", priority=10))
+    equal.nominations.set(waiting, "n")
+    equal.diagnosis()
     better = Trial(made, pod("better", cpu="3", priority=11))
     better.nominations.set(waiting, "n")
     found = place(better.evaluations, PROFILE, better.pod, better.nominations, better.dice)

@@ -56,9 +56,21 @@ def test_who_is_rejected_waits_for_an_event_that_may_help() -> None:
     _reject(queue, 0.0)
     _reject(queue, 0.0)
     assert queue.pop(20.0) is None
-    moved = queue.happened(lambda name, one: name in FIT and one.kind.requests["cpu"] < 2000, 20.0)
+    moved = queue.happened(
+        FIT, lambda name, one: name in FIT and one.kind.requests["cpu"] < 2000, 20.0
+    )
     assert moved == 1
     assert _popped(queue, 20.0) == ["small"]
+
+
+def test_who_was_rejected_by_others_is_not_asked_about() -> None:
+    """7.1: hints of the plug-ins that rejected the pod, and want to hear of such an event."""
+    queue = SchedulingQueue()
+    queue.add(_pod("a"), 0.0)
+    _reject(queue, 0.0)
+    assert queue.happened(("NodePorts", "NodeAffinity"), lambda name, one: True, 20.0) == 0
+    assert queue.pop(20.0) is None
+    assert queue.happened(("NodePorts", *FIT), lambda name, one: True, 20.0) == 1
 
 
 def test_one_answer_serves_all_pods_of_a_class() -> None:
@@ -73,7 +85,7 @@ def test_one_answer_serves_all_pods_of_a_class() -> None:
         asked.append(one.name)
         return True
 
-    assert queue.happened(hint, 0.5) == 50
+    assert queue.happened(FIT, hint, 0.5) == 50
     assert len(asked) == 1
     assert queue.pop(0.5) is None, "their back-off is not over"
     assert len(_popped(queue, 1.0)) == 50
@@ -97,7 +109,7 @@ def test_gates_keep_a_pod_out() -> None:
     """7.1: schedulingGates."""
     queue = SchedulingQueue()
     queue.add(_pod("a"), 0.0, is_gated=True)
-    queue.happened(lambda name, one: True, 400.0)
+    queue.happened(FIT, lambda name, one: True, 400.0)
     assert queue.pop(400.0) is None
     assert queue.due() is None
     queue.add(_pod("a"), 400.0)
@@ -114,7 +126,7 @@ def test_who_is_gone_is_nowhere(place: Place) -> None:
     assert entry is not None
     assert entry.place == place
     queue.remove("uid-a")
-    queue.happened(lambda name, one: True, 500.0)
+    queue.happened(FIT, lambda name, one: True, 500.0)
     assert queue.pop(1000.0) is None
     assert queue.due() is None
     assert len(queue) == 0

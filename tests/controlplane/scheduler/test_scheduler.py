@@ -4,6 +4,9 @@ from typing import Any
 
 from controlplane.api.resource import Object as Stored
 from controlplane.objects import DeleteOptions
+from controlplane.scheduler.arrays import Mask
+from controlplane.scheduler.configuration import DEFAULT, Configuration
+from controlplane.scheduler.framework import Plugin, Profile, View, Weighted
 from tests.controlplane.scheduler.conftest import Cluster, until
 from tests.controlplane.scheduler.objects import Object, node, pod
 
@@ -122,6 +125,58 @@ async def _end(cluster: Cluster, namespace: str, name: str) -> None:
         name,
         options=DeleteOptions(grace_period_seconds=0),
     )
+
+
+async def test_lesser_pod_that_waited_for_the_node_waits_no_more(
+    cluster: Cluster, namespace: str
+) -> None:
+    """7.7: lower nominated pods are cleared."""
+    async with cluster.nodes(_node(namespace)), cluster.scheduling():
+        for name, priority in (("low", 0), ("middle", 50), ("high", 100)):
+            await cluster.create(
+                "pods",
+                pod(
+                    name,
+                    namespace=namespace,
+                    cpu="3",
+                    priority=priority,
+                    terminationGracePeriodSeconds=30,
+                ),
+            )
+            if name == "low":
+                await until(lambda: cluster.node_of(namespace, "low"))
+            if name == "middle":
+                await until(lambda: _nominated(cluster, namespace, "middle"))
+        await until(lambda: _nominated(cluster, namespace, "high"))
+        await until(lambda: _is_not_nominated(cluster, namespace, "middle"))
+        await _end(cluster, namespace, "low")
+        await until(lambda: cluster.node_of(namespace, "high"))
+        assert not await cluster.node_of(namespace, "middle")
+
+
+async def _is_not_nominated(cluster: Cluster, namespace: str, name: str) -> bool:
+    return not await _nominated(cluster, namespace, name)
+
+
+class _Broken(Plugin):
+    name = "Broken"
+
+    def filter(self, view: View) -> Mask:
+        raise ZeroDivisionError("of a stranger")
+
+
+async def test_plugin_that_fails_keeps_its_own_pods_only(cluster: Cluster, namespace: str) -> None:
+    """7.8: pods of other profiles go on; its own are told so, and tried again."""
+    broken = Profile([Weighted(_Broken())], scheduler_name="broken")
+    configuration = Configuration({**DEFAULT.profiles, "broken": broken})
+    async with cluster.nodes(_node(namespace)), cluster.scheduling(configuration):
+        await cluster.create("pods", pod("a", namespace=namespace, schedulerName="broken"))
+        await cluster.create("pods", pod("b", namespace=namespace))
+        await until(lambda: cluster.node_of(namespace, "b"))
+        await until(lambda: cluster.condition(namespace, "a"))
+        condition = await cluster.condition(namespace, "a")
+        assert (condition["status"], condition["reason"]) == ("False", "SchedulerError")
+        assert condition["message"] == "ZeroDivisionError: of a stranger"
 
 
 async def test_pod_of_another_scheduler_is_left_alone(cluster: Cluster, namespace: str) -> None:
