@@ -213,10 +213,13 @@ class Container:
 
     def watch(self) -> None:
         """Kill it when it is beyond such a bound."""
-        spent, launch = self._count(), self.launch
+        pids, launch = self._pids(), self.launch
+        spent = processes.spent(pids)
         memory_max = launch.memory_bytes if "memory" not in self._bounded else 0
         pids_max = launch.pids if "pids" not in self._bounded else 0
-        if memory_max and spent.memory > memory_max:
+        # What they share counts several times in what is quickly read.
+        is_greedy = memory_max and spent.memory > memory_max
+        if is_greedy and processes.proportional_memory(pids) > memory_max:
             self.killed_for = ("OOMKilled", f"it used more than {memory_max} bytes of memory")
             self.kill()
         elif pids_max and spent.pids > pids_max:
@@ -225,15 +228,15 @@ class Container:
 
     def spent(self) -> processes.Spent:
         """What it uses."""
-        return self._group.spent() or self._count()
+        return self._group.spent() or processes.spent(self._pids())
 
-    def _count(self) -> processes.Spent:
+    def _pids(self) -> list[int]:
         command = self.command
         if command is None or self.state.finished_at:
-            return processes.Spent(0.0, 0, 0)
+            return []
         if self._pod.has_namespaces:
-            return processes.spent([command.pid, *processes.descendants(command.pid)])
-        return processes.spent(processes.descendants(command.reaped))
+            return [command.pid, *processes.descendants(command.pid)]
+        return processes.descendants(command.reaped)
 
 
 def _read_launch(folder: Path) -> Launch:

@@ -20,10 +20,11 @@ _CAPABILITIES = (
     *("LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG"),
     *("WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
 )
-# What containerd gives, without MKNOD: no group bounds which devices could be opened.
+# What containerd gives, without MKNOD, for no group bounds which devices could be opened, and
+# without NET_RAW, for the network is the host's and everybody's.
 _DEFAULT = frozenset(
     (
-        *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "NET_RAW", "SETGID", "SETUID", "SETFCAP"),
+        *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "SETGID", "SETUID", "SETFCAP"),
         *("SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"),
     )
 )

@@ -41,6 +41,8 @@ from controlplane.node.runtime.shim.sessions import Sessions
 
 _CONNECTIONS_MAX = 512
 _WATCH_SECONDS = 0.1
+# Of our own, in its log.
+_FAULTS_TOLD_MAX = 100
 _RETRY_SECONDS = 1.0
 # How often it looks whether its folder is still there: without, nobody could ever find it.
 _FOLDER_SECONDS = 30.0
@@ -58,6 +60,8 @@ class Shim:
         self._statuses: dict[int, int] = {}
         self._unwritten: set[str] = set()
         self._terminating: list[Connection] = []
+        self._faults = 0
+        self._watches_at = 0.0
         self._is_terminating = False
         self._is_ending = False
         self._looks_at = time.monotonic() + _FOLDER_SECONDS
@@ -158,7 +162,9 @@ class Shim:
         except OSError as error:
             connection.refuse(RequestError("RunContainerError", str(error)))
         except Exception as error:  # noqa: BLE001 (the pod would end with its shim)
-            traceback.print_exc()
+            if self._faults < _FAULTS_TOLD_MAX:
+                traceback.print_exc()
+            self._faults += 1
             connection.refuse(RequestError("RunContainerError", f"a fault of the shim: {error!r}"))
 
     def _do(self, request: wire.Message, connection: Connection) -> None:
@@ -289,6 +295,8 @@ class Shim:
             code = self._code_of(session.command)
             if code is not None:
                 self._sessions.ended(session, code)
+                if not self._pod.has_namespaces:
+                    self._kill_strays()
         if all(command.report < 0 for command in self._commands()):
             # Ushers, and what containers have left behind: nobody waits for them.
             self._statuses.clear()
@@ -361,8 +369,11 @@ class Shim:
             if container.is_running and container.deadline and now >= container.deadline:
                 container.kill()
                 container.deadline = now + _RETRY_SECONDS
-            if container.is_watched:
-                container.watch()
+        if now >= self._watches_at:
+            self._watches_at = now + _WATCH_SECONDS
+            for container in self._containers.values():
+                if container.is_watched:
+                    container.watch()
         for name in sorted(self._unwritten):
             self._write(self._containers[name])
         if now >= self._looks_at:

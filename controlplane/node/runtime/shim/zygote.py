@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 1
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):  # only root may: the agent's pods are not to end before the rest
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
@@ -187,6 +187,7 @@ def _usher(pod: records.Pod, folder: Path, connection: socket.socket, tells: int
 
 
 def _become_shim(pod: records.Pod, connection: socket.socket, go: int) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only a machine that ends asks so
     # The zygote's lock above all: who holds it keeps the next zygote from starting.
     kept = {0, 1, 2, connection.fileno(), go}
     for opened in list(Path("/proc/self/fd").iterdir()):

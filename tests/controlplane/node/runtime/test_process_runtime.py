@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -301,9 +302,29 @@ async def test_ports_of_a_pod_are_reached_at_its_address(machine: Machine) -> No
     assert (await machine.container(container)).exit_code == 0
 
 
+async def test_a_container_has_no_descriptors_of_ours(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    _, said = await machine.run(sandbox, "sh", "-c", "ls /proc/self/fd | wc -l")
+    assert said == "4\n"  # with the one of `ls`
+
+
+async def test_shared_memory_counts_once(machine: Machine) -> None:
+    """Forks of a process that holds two thirds of what it may."""
+    sandbox = await machine.sandbox()
+    program = (
+        "import os, signal, time; held = bytearray(os.urandom(1 << 20)) * 40\n"
+        "[os.fork() or signal.pause() for _ in range(4)]; time.sleep(0.5)\n"
+    )
+    bounded = Resources(memory_bytes=64 << 20)
+    ended, said = await machine.run(
+        sandbox, sys.executable, "-c", program, resources=bounded, environment={}
+    )
+    assert (ended.exit_code, ended.reason, said) == (0, "Completed", "")
+
+
 async def test_usage_counts_what_runs(machine: Machine) -> None:
     sandbox = await machine.sandbox()
-    script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo done; sleep 1000"
+    script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 1000 & echo done; wait"
     container = await machine.start(sandbox, "sh", "-c", script)
     await machine.has_said(container, "done")
     used = (await machine.runtime.usage())[container]
@@ -373,8 +394,9 @@ async def test_a_log_that_cannot_be_written_refuses_the_start(machine: Machine) 
 async def test_the_user_is_the_one_that_is_asked_for(machine: Machine) -> None:
     sandbox = await machine.sandbox()
     if machine.has_namespaces or os.geteuid() == 0:
-        _, said = await machine.run(sandbox, "sh", "-c", "id -u; id -g", user=1234, group=77)
-        assert said == "1234\n77\n"
+        script = "id -u; id -g; echo open > /dev/stdout"
+        _, said = await machine.run(sandbox, "sh", "-c", script, user=1234, group=77)
+        assert said == "1234\n77\nopen\n"
         kept = await machine.start(sandbox, *SLEEP, user=1234)
         assert (await machine.runtime.exec_sync(kept, ("id", "-u"), 60.0)).output == b"1234\n"
     else:
