@@ -80,7 +80,6 @@ class Container:
         self._pod = pod
         self._group = Group(pod.cgroups, container_id)
         self._bounded: frozenset[str] = frozenset()
-        self._spent_by_ended = 0.0
 
     @property
     def is_running(self) -> bool:
@@ -211,10 +210,10 @@ class Container:
             or bool(watches_pids and "pids" not in self._bounded)
         )
 
-    def watch(self) -> None:
+    def watch(self, seen: processes.Snapshot) -> None:
         """Kill it when it is beyond such a bound."""
-        pids, launch = self._pids(), self.launch
-        spent = processes.spent(pids)
+        pids, launch = self._pids(seen), self.launch
+        spent = seen.spent(pids)
         memory_max = launch.memory_bytes if "memory" not in self._bounded else 0
         pids_max = launch.pids if "pids" not in self._bounded else 0
         # What they share counts several times in what is quickly read.
@@ -226,17 +225,17 @@ class Container:
             self.killed_for = ("Error", f"it had more than {pids_max} processes")
             self.kill()
 
-    def spent(self) -> processes.Spent:
+    def spent(self, seen: processes.Snapshot) -> processes.Spent:
         """What it uses."""
-        return self._group.spent() or processes.spent(self._pids())
+        return self._group.spent() or seen.spent(self._pids(seen))
 
-    def _pids(self) -> list[int]:
+    def _pids(self, seen: processes.Snapshot) -> list[int]:
         command = self.command
         if command is None or self.state.finished_at:
             return []
         if self._pod.has_namespaces:
-            return [command.pid, *processes.descendants(command.pid)]
-        return processes.descendants(command.reaped)
+            return [command.pid, *seen.descendants(command.pid)]
+        return seen.descendants(command.reaped)
 
 
 def _read_launch(folder: Path) -> Launch:

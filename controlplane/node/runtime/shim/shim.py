@@ -177,8 +177,9 @@ class Shim:
             case {"container": str(name)}:
                 self._do_to(name, request, connection)
             case {"op": "usage"}:
-                running = (c for c in self._containers.values() if c.is_running)
-                connection.answer({container.id: list(container.spent()) for container in running})
+                running = [c for c in self._containers.values() if c.is_running]
+                seen = processes.Snapshot()
+                connection.answer({c.id: list(c.spent(seen)) for c in running})
             case {"op": "terminate"}:
                 self._terminate(connection)
             case _:
@@ -371,9 +372,11 @@ class Shim:
                 container.deadline = now + _RETRY_SECONDS
         if now >= self._watches_at:
             self._watches_at = now + _WATCH_SECONDS
-            for container in self._containers.values():
-                if container.is_watched:
-                    container.watch()
+            watched = [c for c in self._containers.values() if c.is_watched]
+            if watched:
+                seen = processes.Snapshot()
+                for container in watched:
+                    container.watch(seen)
         for name in sorted(self._unwritten):
             self._write(self._containers[name])
         if now >= self._looks_at:
