@@ -1,11 +1,7 @@
 """One container of a shim: how it is started, what of it runs, how it has ended."""
 
-import fcntl
 import os
-import pty
 import signal
-import struct
-import termios
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,11 +13,11 @@ from controlplane.node.runtime.shim.log_file import LogFile
 from controlplane.node.runtime.shim.log_lines import Stream
 from controlplane.node.runtime.shim.records import Launch, Pod, State
 from controlplane.node.runtime.shim.streams import Output
+from controlplane.node.runtime.shim.terminals import open_terminal
 
 # Exit code of what could not be run at all, as containerd has it.
 START_ERROR_CODE = 128
 _KILLED_CODE = 128 + signal.SIGKILL
-_TERMINAL_ROWS, _TERMINAL_COLUMNS = 24, 80
 
 
 @dataclass
@@ -100,7 +96,7 @@ class Container:
             self.write(state)
             stdio, sources, self.stdin = _pipes(launch)
             self.output = Output(sources, log)
-            self.command = self._spawn(launch.command, stdio, inside=0)
+            self.command = self._spawn(launch, launch.command, stdio, inside=0)
         except OSError:
             log.close() if self.output is None else self.output.close()
             self.close_stdin()
@@ -113,12 +109,24 @@ class Container:
     def execute(self, command: list[str], stdio: spawning.Stdio) -> Command:
         """Start another command in it. Takes the descriptors of `stdio`."""
         assert self.command is not None
-        return self._spawn(command, stdio, inside=self.command.pid)
+        launch = self.launch
+        if stdio.terminal:
+            environment = {"TERM": "xterm"} | launch.environment
+            launch = replace(launch, environment=environment)
+        return self._spawn(launch, command, stdio, inside=self.command.pid)
 
-    def _spawn(self, command: list[str], stdio: spawning.Stdio, *, inside: int) -> Command:
+    @property
+    def root(self) -> Path:
+        """Its root folder, from here."""
+        assert self.command is not None
+        return Path("/proc", str(self.command.pid), "root")
+
+    def _spawn(
+        self, launch: Launch, command: list[str], stdio: spawning.Stdio, *, inside: int
+    ) -> Command:
         where = spawning.Surroundings(
             pod=self._pod,
-            launch=self.launch,
+            launch=launch,
             folder=self.folder,
             group=self._group,
             bounded=self._bounded,
@@ -261,11 +269,3 @@ def _pipes(launch: Launch) -> tuple[spawning.Stdio, dict[int, Stream], int]:
 def open_nothing() -> int:
     """A descriptor from which nothing can be read."""
     return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def open_terminal() -> tuple[int, int]:
-    """A terminal: our end, and the program's."""
-    ours, child = pty.openpty()
-    size = struct.pack("HHHH", _TERMINAL_ROWS, _TERMINAL_COLUMNS, 0, 0)
-    fcntl.ioctl(child, termios.TIOCSWINSZ, size)
-    return ours, child

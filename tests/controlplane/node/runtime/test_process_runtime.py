@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.node.runtime.interface import Mount, Resources
+from controlplane.node.runtime.interface import Mount, Resources, Runtime
+from controlplane.node.runtime.process import ProcessRuntime
 from controlplane.node.runtime.shim import cgroups
 from tests.controlplane.node.runtime.conftest import Machine, refusal, until
 
@@ -20,6 +21,13 @@ STUBBORN = ("sh", "-c", "trap '' TERM; sleep 1000 & echo up; while :; do sleep 1
 
 def has_group(container_id: str) -> bool:
     return any(Path(each, container_id).exists() for each in cgroups.usable("keelson").values())
+
+
+def test_it_is_a_runtime() -> None:
+    def known(runtime: Runtime) -> Runtime:
+        return runtime  # the type checker does the rest
+
+    assert known(ProcessRuntime(Path("/no/such/folder")))
 
 
 async def test_the_log_is_in_the_format_of_cri(machine: Machine) -> None:
@@ -165,9 +173,12 @@ async def test_exec_with_a_terminal(machine: Machine) -> None:
     assert session.stdin is not None
     assert session.errors is None
     session.resize(123, 45)
-    session.stdin.write(b"stty size; test -t 1; exit 1$?\n")
-    assert b"45 123" in await session.output.read(-1)
-    assert await session.wait() == 10
+    session.stdin.write(b"stty size; tty; echo $TERM; exit 9\n")
+    said = await session.output.read(-1)
+    assert b"45 123\r\n" in said
+    assert re.search(rb"/dev/pts/\d+\r\n", said)
+    assert b"xterm\r\n" in said
+    assert await session.wait() == 9
     await session.close()
 
 
