@@ -210,6 +210,21 @@ async def test_attach_gets_what_is_written_from_now_on(machine: Machine) -> None
     assert machine.said(await machine.ended(container)) == "got one\ngot two\nend\n"
 
 
+async def test_attach_to_a_container_with_a_terminal(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    script = "read word; stty size; echo $word; echo err >&2; exit 3"
+    container = await machine.start(sandbox, "sh", "-c", script, has_stdin=True, has_tty=True)
+    session = await machine.runtime.attach(container, has_stdin=True)
+    assert session.stdin is not None
+    assert session.errors is None
+    session.resize(70, 20)
+    session.resize(0, 1 << 20)  # no size
+    session.stdin.write(b"word\n")
+    assert (await session.output.read(-1)).endswith(b"20 70\r\nword\r\nerr\r\n")
+    assert await session.wait() == 3
+    await session.close()
+
+
 async def test_an_attached_client_that_does_not_read_stops_nobody(machine: Machine) -> None:
     sandbox = await machine.sandbox()
     script = "sleep 0.2; head -c 9000000 /dev/zero; echo; echo done"
