@@ -17,6 +17,7 @@ from controlplane.node.runtime.shim.terminals import open_terminal
 
 # Exit code of what could not be run at all, as containerd has it.
 START_ERROR_CODE = 128
+_KILL_AGAIN_SECONDS = 1.0
 _KILLED_CODE = 128 + signal.SIGKILL
 
 
@@ -42,7 +43,10 @@ class Command:
 
     def read_report(self) -> bool:
         """Take what it has told; whether it has told all."""
-        data = os.read(self.report, 4096)
+        try:
+            data = os.read(self.report, 4096)
+        except BlockingIOError:
+            return False
         *lines, self._told = (self._told + data).split(b"\n")
         for line in lines:
             word, _, rest = line.decode(errors="replace").partition(" ")
@@ -72,6 +76,7 @@ class Container:
         self.output: Output | None = None
         self.stdin = -1
         self.deadline = 0.0
+        self.is_killed = False
         self.killed_for: tuple[str, str] | None = None
         self._pod = pod
         self._group = Group(pod.cgroups, container_id)
@@ -142,6 +147,7 @@ class Container:
         finally:
             for descriptor in {tells, stdio.stdin, stdio.stdout, stdio.stderr}:
                 os.close(descriptor)
+        os.set_blocking(told, False)
         return Command(report=told, reaped=reaped)
 
     def write(self, state: State) -> None:
@@ -157,10 +163,13 @@ class Container:
             processes.send_signal(self.command.pid, self.launch.stop_signal)
 
     def kill(self) -> None:
-        """SIGKILL to all of it."""
+        """SIGKILL to all of it; to be done again at its deadline, if it is still there: what was
+        only being started may have escaped."""
         command = self.command
         if command is None or self.state.finished_at:
             return
+        self.is_killed = True
+        self.deadline = time.monotonic() + _KILL_AGAIN_SECONDS
         self._group.kill()
         if self._pod.has_namespaces:
             if command.report >= 0:

@@ -68,5 +68,8 @@ def become(user: int | None, group: int | None, supplemental_groups: list[int]) 
 
 
 def bound_processes(count: int) -> None:
-    """How many processes its user may have: in a user namespace of its own only its own count."""
-    resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
+    """How many processes its user may have, but no more than it may already. In a user namespace
+    of its own only its own count."""
+    most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    bounded = count if most == resource.RLIM_INFINITY else min(count, most)
+    resource.setrlimit(resource.RLIMIT_NPROC, (bounded, bounded))

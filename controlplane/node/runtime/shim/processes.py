@@ -135,6 +135,8 @@ def proportional_memory(pids: Iterable[int]) -> int:
 
 def send_signal(pid: int, number: int) -> None:
     """To a process, if it is there."""
+    if pid <= 0:
+        return  # not known; the kernel would take it for a group, or for everybody
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):

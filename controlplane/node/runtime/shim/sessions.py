@@ -73,6 +73,14 @@ class Sessions:
         self._executed.append(Executed(container, started, connection, errors))
         connection.answer({}, given)
 
+    def started(self, command: Command) -> None:
+        """It runs; but whoever asked for it, or its container, may be gone."""
+        for executed in self._executed:
+            if executed.command is command and not (
+                executed.connection.is_open and executed.container.is_running
+            ):
+                self._kill(command)
+
     def ended(self, executed: Executed, code: int) -> None:
         """A command has ended."""
         self._executed.remove(executed)

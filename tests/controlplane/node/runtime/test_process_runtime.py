@@ -1,6 +1,7 @@
 """The process runtime by the words of its interface, at every level of isolation."""
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.node.runtime.interface import Mount, Resources, Runtime
+from controlplane.node.runtime.interface import Mount, RefusedError, Resources, Runtime
 from controlplane.node.runtime.process import ProcessRuntime
 from controlplane.node.runtime.shim import cgroups
 from tests.controlplane.node.runtime.conftest import Machine, refusal, until
@@ -307,6 +308,34 @@ async def test_a_removed_container_is_killed_and_forgotten(machine: Machine) -> 
     assert await machine.runtime.list_containers() == []
     await until(lambda: not machine.left())
     await machine.runtime.remove_container(container)  # idempotent
+
+
+async def test_what_is_killed_while_it_is_started_does_not_escape(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+
+    async def one(delay_seconds: float) -> None:
+        container = await machine.create(sandbox, *STUBBORN)
+        starting = asyncio.create_task(machine.runtime.start_container(container))
+        await asyncio.sleep(delay_seconds)
+        await machine.runtime.remove_container(container)
+        with contextlib.suppress(RefusedError):  # removed before it was asked for
+            await starting
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(8):
+            tasks.create_task(one(number * 0.004))
+    assert await machine.runtime.list_containers() == []
+    await until(lambda: not machine.left())
+
+
+async def test_an_exec_that_is_left_while_it_is_started_does_not_escape(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *SLEEP)
+    before = len(machine.left())
+    for _ in range(8):
+        session = await machine.runtime.exec(container, SLEEP, has_stdin=False, has_tty=False)
+        await session.close()
+    await until(lambda: len(machine.left()) == before)
 
 
 async def test_ports_of_a_pod_are_reached_at_its_address(machine: Machine) -> None:
