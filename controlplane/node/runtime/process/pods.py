@@ -20,6 +20,7 @@ from controlplane.node.runtime.shim.records import State
 _ANSWER_SECONDS = 60.0
 _FIRST_STATES_SECONDS = 10.0
 _END_SECONDS = 10.0
+_KILLS_MAX = 6
 _LOST_SECONDS = 0.01
 _KILLED_CODE = 137
 
@@ -165,7 +166,7 @@ class Pod:
             await self.ask({"op": "terminate"}, timeout_seconds=_FIRST_STATES_SECONDS)
         if self._following is None:
             return
-        for _ in range(2):
+        for _ in range(_KILLS_MAX):
             await asyncio.wait([self._following], timeout=_END_SECONDS)
             if self._following.done():
                 return

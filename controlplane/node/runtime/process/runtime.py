@@ -10,7 +10,6 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
@@ -203,11 +202,10 @@ class ProcessRuntime:
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:
         """Its stop signal, and SIGKILL to all of it after so long; return at its end."""
-        with suppress(RefusedError):
+        try:
             pod = await self._pod_of(container_id)
-            await self._stop(pod, container_id, grace_seconds)
-
-    async def _stop(self, pod: Pod, container_id: str, grace_seconds: float) -> None:
+        except RefusedError:
+            return
         state = pod.state(container_id)
         if state.finished_at or not state.started_at or not pod.is_ready:
             return

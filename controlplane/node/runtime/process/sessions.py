@@ -91,14 +91,20 @@ class ShimSession:
         self._pipes = [pipe for pipe, _ in readers]
         self._call = call
         self._terminal = terminal
-        self._ending = asyncio.create_task(self._end())
+        self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._hearing = asyncio.create_task(self._hear())
 
-    async def _end(self) -> int:
+    async def _hear(self) -> None:
         try:
             message = await self._call.next()
         except EOFError:
-            return _KILLED  # its shim was killed, and all with it
-        return int(message["exit_code"])
+            self._end(_KILLED)  # its shim was killed, and all with it
+        else:
+            self._end(int(message["exit_code"]))
+
+    def _end(self, code: int) -> None:
+        if not self._code.done():
+            self._code.set_result(code)
 
     def resize(self, columns: int, rows: int) -> None:
         """Of its terminal; without one, or out of a terminal's range, nothing happens."""
@@ -108,14 +114,15 @@ class ShimSession:
                 fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, size)
 
     async def wait(self) -> int:
-        """Its exit code."""
-        return await asyncio.shield(self._ending)
+        """Its exit code; that of a kill when the session was closed before."""
+        return await asyncio.shield(self._code)
 
     async def close(self) -> None:
         """Leave it, and let go of its streams."""
-        if not self._ending.done():
-            self._ending.cancel()
-            await asyncio.wait([self._ending])
+        if not self._hearing.done():
+            self._hearing.cancel()
+            await asyncio.wait([self._hearing])
+        self._end(_KILLED)
         self._call.close()
         for pipe in self._pipes:
             pipe.close()

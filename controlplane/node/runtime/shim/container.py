@@ -1,11 +1,7 @@
 """One container of a shim: how it is started, what of it runs, how it has ended."""
 
-import fcntl
 import os
-import pty
 import signal
-import struct
-import termios
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,11 +13,12 @@ from controlplane.node.runtime.shim.log_file import LogFile
 from controlplane.node.runtime.shim.log_lines import Stream
 from controlplane.node.runtime.shim.records import Launch, Pod, State
 from controlplane.node.runtime.shim.streams import Output
+from controlplane.node.runtime.shim.terminals import open_terminal
 
 # Exit code of what could not be run at all, as containerd has it.
 START_ERROR_CODE = 128
+_KILL_AGAIN_SECONDS = 1.0
 _KILLED_CODE = 128 + signal.SIGKILL
-_TERMINAL_ROWS, _TERMINAL_COLUMNS = 24, 80
 
 
 @dataclass
@@ -46,7 +43,10 @@ class Command:
 
     def read_report(self) -> bool:
         """Take what it has told; whether it has told all."""
-        data = os.read(self.report, 4096)
+        try:
+            data = os.read(self.report, 4096)
+        except BlockingIOError:
+            return False
         *lines, self._told = (self._told + data).split(b"\n")
         for line in lines:
             word, _, rest = line.decode(errors="replace").partition(" ")
@@ -76,11 +76,11 @@ class Container:
         self.output: Output | None = None
         self.stdin = -1
         self.deadline = 0.0
+        self.is_killed = False
         self.killed_for: tuple[str, str] | None = None
         self._pod = pod
         self._group = Group(pod.cgroups, container_id)
         self._bounded: frozenset[str] = frozenset()
-        self._spent_by_ended = 0.0
 
     @property
     def is_running(self) -> bool:
@@ -101,7 +101,7 @@ class Container:
             self.write(state)
             stdio, sources, self.stdin = _pipes(launch)
             self.output = Output(sources, log)
-            self.command = self._spawn(launch.command, stdio, inside=0)
+            self.command = self._spawn(launch, launch.command, stdio, inside=0)
         except OSError:
             log.close() if self.output is None else self.output.close()
             self.close_stdin()
@@ -114,12 +114,24 @@ class Container:
     def execute(self, command: list[str], stdio: spawning.Stdio) -> Command:
         """Start another command in it. Takes the descriptors of `stdio`."""
         assert self.command is not None
-        return self._spawn(command, stdio, inside=self.command.pid)
+        launch = self.launch
+        if stdio.terminal:
+            environment = {"TERM": "xterm"} | launch.environment
+            launch = replace(launch, environment=environment)
+        return self._spawn(launch, command, stdio, inside=self.command.pid)
 
-    def _spawn(self, command: list[str], stdio: spawning.Stdio, *, inside: int) -> Command:
+    @property
+    def root(self) -> Path:
+        """Its root folder, from here."""
+        assert self.command is not None
+        return Path("/proc", str(self.command.pid), "root")
+
+    def _spawn(
+        self, launch: Launch, command: list[str], stdio: spawning.Stdio, *, inside: int
+    ) -> Command:
         where = spawning.Surroundings(
             pod=self._pod,
-            launch=self.launch,
+            launch=launch,
             folder=self.folder,
             group=self._group,
             bounded=self._bounded,
@@ -135,6 +147,7 @@ class Container:
         finally:
             for descriptor in {tells, stdio.stdin, stdio.stdout, stdio.stderr}:
                 os.close(descriptor)
+        os.set_blocking(told, False)
         return Command(report=told, reaped=reaped)
 
     def write(self, state: State) -> None:
@@ -150,10 +163,13 @@ class Container:
             processes.send_signal(self.command.pid, self.launch.stop_signal)
 
     def kill(self) -> None:
-        """SIGKILL to all of it."""
+        """SIGKILL to all of it; to be done again at its deadline, if it is still there: what was
+        only being started may have escaped."""
         command = self.command
         if command is None or self.state.finished_at:
             return
+        self.is_killed = True
+        self.deadline = time.monotonic() + _KILL_AGAIN_SECONDS
         self._group.kill()
         if self._pod.has_namespaces:
             if command.report >= 0:
@@ -211,29 +227,32 @@ class Container:
             or bool(watches_pids and "pids" not in self._bounded)
         )
 
-    def watch(self) -> None:
+    def watch(self, seen: processes.Snapshot) -> None:
         """Kill it when it is beyond such a bound."""
-        spent, launch = self._count(), self.launch
+        pids, launch = self._pids(seen), self.launch
+        spent = seen.spent(pids)
         memory_max = launch.memory_bytes if "memory" not in self._bounded else 0
         pids_max = launch.pids if "pids" not in self._bounded else 0
-        if memory_max and spent.memory > memory_max:
+        # What they share counts several times in what is quickly read.
+        is_greedy = memory_max and spent.memory > memory_max
+        if is_greedy and processes.proportional_memory(pids) > memory_max:
             self.killed_for = ("OOMKilled", f"it used more than {memory_max} bytes of memory")
             self.kill()
         elif pids_max and spent.pids > pids_max:
             self.killed_for = ("Error", f"it had more than {pids_max} processes")
             self.kill()
 
-    def spent(self) -> processes.Spent:
+    def spent(self, seen: processes.Snapshot) -> processes.Spent:
         """What it uses."""
-        return self._group.spent() or self._count()
+        return self._group.spent() or seen.spent(self._pids(seen))
 
-    def _count(self) -> processes.Spent:
+    def _pids(self, seen: processes.Snapshot) -> list[int]:
         command = self.command
         if command is None or self.state.finished_at:
-            return processes.Spent(0.0, 0, 0)
+            return []
         if self._pod.has_namespaces:
-            return processes.spent([command.pid, *processes.descendants(command.pid)])
-        return processes.spent(processes.descendants(command.reaped))
+            return [command.pid, *seen.descendants(command.pid)]
+        return seen.descendants(command.reaped)
 
 
 def _read_launch(folder: Path) -> Launch:
@@ -259,11 +278,3 @@ def _pipes(launch: Launch) -> tuple[spawning.Stdio, dict[int, Stream], int]:
 def open_nothing() -> int:
     """A descriptor from which nothing can be read."""
     return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def open_terminal() -> tuple[int, int]:
-    """A terminal: our end, and the program's."""
-    ours, child = pty.openpty()
-    size = struct.pack("HHHH", _TERMINAL_ROWS, _TERMINAL_COLUMNS, 0, 0)
-    fcntl.ioctl(child, termios.TIOCSWINSZ, size)
-    return ours, child

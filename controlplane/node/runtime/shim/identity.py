@@ -20,10 +20,11 @@ _CAPABILITIES = (
     *("LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG"),
     *("WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
 )
-# What containerd gives, without MKNOD: no group bounds which devices could be opened.
+# What containerd gives, without MKNOD, for no group bounds which devices could be opened, and
+# without NET_RAW, for the network is the host's and everybody's.
 _DEFAULT = frozenset(
     (
-        *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "NET_RAW", "SETGID", "SETUID", "SETFCAP"),
+        *("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "SETGID", "SETUID", "SETFCAP"),
         *("SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"),
     )
 )
@@ -67,5 +68,8 @@ def become(user: int | None, group: int | None, supplemental_groups: list[int]) 
 
 
 def bound_processes(count: int) -> None:
-    """How many processes its user may have: in a user namespace of its own only its own count."""
-    resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
+    """How many processes its user may have, but no more than it may already. In a user namespace
+    of its own only its own count."""
+    most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    bounded = count if most == resource.RLIM_INFINITY else min(count, most)
+    resource.setrlimit(resource.RLIMIT_NPROC, (bounded, bounded))

@@ -15,6 +15,7 @@ from controlplane.node.runtime.shim import identity, rootfs, spawning, syscalls
 
 Isolation = Literal["process", "namespaces", "namespaces+rootfs"]
 LEVELS: tuple[Isolation, ...] = ("process", "namespaces", "namespaces+rootfs")
+_DRAFT = "probe-"
 _SHARED_MEMORY_OPTIONS = "mode=1777,size=64m"
 
 
@@ -45,9 +46,11 @@ def furnish_pod() -> None:
 
 def probe(folder: Path, most: Isolation) -> Isolated:
     """The best that works here, and no better than `most`; drafts are made below `folder`."""
+    for rest in folder.glob(f"{_DRAFT}*"):  # of one that was killed while it tried
+        shutil.rmtree(rest, ignore_errors=True)
     for level in reversed(LEVELS[1 : LEVELS.index(most) + 1]):
         for has_user_namespace in (False, True):
-            draft = Path(tempfile.mkdtemp(prefix="probe-", dir=folder))
+            draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=folder))
             try:
                 if _works(draft, level, has_user_namespace=has_user_namespace):
                     return Isolated(level, has_user_namespace)

@@ -4,6 +4,7 @@ Everything here may be gone while it is looked at: what is gone is left out.
 """
 
 import os
+import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,27 +60,54 @@ def _numbers() -> list[int]:
     return [int(entry.name) for entry in os.scandir(_PROC) if entry.name.isdigit()]
 
 
-def descendants(pid: int) -> list[int]:
-    """All below a process, parents first, without itself.
+class Snapshot:
+    """All processes as they were at one time, or nearly. Reads all of /proc once."""
 
-    The kernel's list of children may be missing (CONFIG_PROC_CHILDREN) and leaves out some while
-    they come and go; so everybody's parent is read.
-    """
-    children: dict[int, list[int]] = {}
-    for number in _numbers():
-        stat = _stat(number)
-        if stat is not None:
-            children.setdefault(stat.parent, []).append(number)
-    found = list(children.get(pid, ()))
-    for parent in found:
-        found.extend(children.get(parent, ()))
-    return found
+    def __init__(self) -> None:
+        stats = ((number, _stat(number)) for number in _numbers())
+        self._stats = {number: stat for number, stat in stats if stat is not None}
+        self._children: dict[int, list[int]] = {}
+        for number, stat in self._stats.items():
+            self._children.setdefault(stat.parent, []).append(number)
+
+    def children(self, pid: int) -> list[int]:
+        """Those whose parent a process is."""
+        return list(self._children.get(pid, ()))
+
+    def descendants(self, pid: int) -> list[int]:
+        """All below a process, parents first, without itself."""
+        found = self.children(pid)
+        for parent in found:
+            found.extend(self._children.get(parent, ()))
+        return found
+
+    def spent(self, pids: Iterable[int]) -> Spent:
+        """What some processes use together."""
+        stats = [self._stats[pid] for pid in pids if pid in self._stats]
+        alive = [stat for stat in stats if stat.state not in "ZX"]
+        ticks = sum(stat.cpu_ticks for stat in alive)
+        pages = sum(stat.resident_pages for stat in alive)
+        return Spent(ticks / _TICKS, pages * _PAGE_BYTES, len(alive))
+
+
+def descendants(pid: int) -> list[int]:
+    """All below a process, parents first, without itself."""
+    return Snapshot().descendants(pid)
 
 
 def children(pid: int) -> list[int]:
-    """Those whose parent a process is."""
-    stats = ((number, _stat(number)) for number in _numbers())
-    return [number for number, stat in stats if stat is not None and stat.parent == pid]
+    """Those whose parent a process is. Of many that come and go some may be left out; none is
+    only said where there is none."""
+    found: list[int] = []
+    try:
+        for task in (_PROC / str(pid) / "task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    except FileNotFoundError:
+        # The kernel tells no children (CONFIG_PROC_CHILDREN), or this one is gone.
+        return Snapshot().children(pid)
+    except OSError:
+        return []
+    return found
 
 
 def is_alive(pid: int) -> bool:
@@ -87,16 +115,28 @@ def is_alive(pid: int) -> bool:
     return start_ticks(pid) != 0
 
 
-def spent(pids: Iterable[int]) -> Spent:
-    """What some processes use together."""
-    stats = [stat for stat in map(_stat, pids) if stat is not None and stat.state not in "ZX"]
-    ticks = sum(stat.cpu_ticks for stat in stats)
-    pages = sum(stat.resident_pages for stat in stats)
-    return Spent(ticks / _TICKS, pages * _PAGE_BYTES, len(stats))
+def proportional_memory(pids: Iterable[int]) -> int:
+    """Bytes that processes use together, where each page that several of them share counts once
+    only. Costs more than `Snapshot.spent`; who may not look is told what that says."""
+    total = 0
+    for pid in pids:
+        try:
+            text = (_PROC / str(pid) / "smaps_rollup").read_text()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            stat = _stat(pid)
+            total += 0 if stat is None else stat.resident_pages * _PAGE_BYTES
+            continue
+        found = re.search(r"^Pss: +([0-9]+) kB$", text, re.MULTILINE)
+        total += int(found[1]) * 1024 if found else 0
+    return total
 
 
 def send_signal(pid: int, number: int) -> None:
     """To a process, if it is there."""
+    if pid <= 0:
+        return  # not known; the kernel would take it for a group, or for everybody
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -110,6 +150,8 @@ def kill_descendants(pid: int) -> None:
     one that does, or nobody is found any more whose parent ended first.
     """
     for _ in range(_ROUNDS_MAX):
+        if not children(pid):
+            return
         found = [each for each in descendants(pid) if is_alive(each)]
         if not found:
             return

@@ -8,6 +8,7 @@ import os
 import signal
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from controlplane.node.runtime.shim import processes, spawning, wire
 from controlplane.node.runtime.shim.connections import Connection, RequestError
@@ -15,11 +16,11 @@ from controlplane.node.runtime.shim.container import (
     Command,
     Container,
     open_nothing,
-    open_terminal,
 )
 from controlplane.node.runtime.shim.log_lines import Stream
 from controlplane.node.runtime.shim.records import Pod
 from controlplane.node.runtime.shim.streams import Attachment
+from controlplane.node.runtime.shim.terminals import open_terminal
 
 # Of one pod: an agent's probes and people's shells.
 _COMMANDS_MAX = 256
@@ -65,11 +66,20 @@ class Sessions:
         if container.command is None or not container.command.is_up:
             raise RequestError("NotRunning", f"container {container.id} is only being started")
         with ExitStack() as on_failure:
-            stdio, given, errors = _open(request, on_failure)
+            root = container.root if self._pod.has_root else None
+            stdio, given, errors = _open(request, root, on_failure)
             started = container.execute(command, stdio)
             on_failure.pop_all()
         self._executed.append(Executed(container, started, connection, errors))
         connection.answer({}, given)
+
+    def started(self, command: Command) -> None:
+        """It runs; but whoever asked for it, or its container, may be gone."""
+        for executed in self._executed:
+            if executed.command is command and not (
+                executed.connection.is_open and executed.container.is_running
+            ):
+                self._kill(command)
 
     def ended(self, executed: Executed, code: int) -> None:
         """A command has ended."""
@@ -155,7 +165,9 @@ class Sessions:
                 processes.send_signal(pid, signal.SIGKILL)
 
 
-def _open(request: wire.Message, on_failure: ExitStack) -> tuple[spawning.Stdio, list[int], int]:
+def _open(
+    request: wire.Message, root: Path | None, on_failure: ExitStack
+) -> tuple[spawning.Stdio, list[int], int]:
     """The program's descriptors, the client's, and one for words about a failure.
 
     The program's are closed by whoever starts it.
@@ -166,7 +178,7 @@ def _open(request: wire.Message, on_failure: ExitStack) -> tuple[spawning.Stdio,
         return descriptor
 
     if request.get("tty"):
-        ours, child = open_terminal()
+        ours, child = open_terminal(root)
         stdio = spawning.Stdio(stdin=child, stdout=child, stderr=child, terminal=True)
         return stdio, [kept(ours)], kept(os.dup(child))
     given = []

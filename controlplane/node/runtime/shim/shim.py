@@ -41,6 +41,8 @@ from controlplane.node.runtime.shim.sessions import Sessions
 
 _CONNECTIONS_MAX = 512
 _WATCH_SECONDS = 0.1
+# Of our own, in its log.
+_FAULTS_TOLD_MAX = 100
 _RETRY_SECONDS = 1.0
 # How often it looks whether its folder is still there: without, nobody could ever find it.
 _FOLDER_SECONDS = 30.0
@@ -57,7 +59,10 @@ class Shim:
         self._waiting: dict[str, list[tuple[Connection, Callable[[], wire.Message]]]] = {}
         self._statuses: dict[int, int] = {}
         self._unwritten: set[str] = set()
+        self._removing: set[str] = set()
         self._terminating: list[Connection] = []
+        self._faults = 0
+        self._watches_at = self._writes_at = 0.0
         self._is_terminating = False
         self._is_ending = False
         self._looks_at = time.monotonic() + _FOLDER_SECONDS
@@ -158,7 +163,9 @@ class Shim:
         except OSError as error:
             connection.refuse(RequestError("RunContainerError", str(error)))
         except Exception as error:  # noqa: BLE001 (the pod would end with its shim)
-            traceback.print_exc()
+            if self._faults < _FAULTS_TOLD_MAX:
+                traceback.print_exc()
+            self._faults += 1
             connection.refuse(RequestError("RunContainerError", f"a fault of the shim: {error!r}"))
 
     def _do(self, request: wire.Message, connection: Connection) -> None:
@@ -171,8 +178,9 @@ class Shim:
             case {"container": str(name)}:
                 self._do_to(name, request, connection)
             case {"op": "usage"}:
-                running = (c for c in self._containers.values() if c.is_running)
-                connection.answer({container.id: list(container.spent()) for container in running})
+                running = [c for c in self._containers.values() if c.is_running]
+                seen = processes.Snapshot()
+                connection.answer({c.id: list(c.spent(seen)) for c in running})
             case {"op": "terminate"}:
                 self._terminate(connection)
             case _:
@@ -234,17 +242,19 @@ class Shim:
     def _remove(self, name: str, connection: Connection) -> None:
         container = self._containers.get(name)
         if container is not None and container.is_running:
-            self._await(f"{name} ended", connection, lambda: self._forget(name))
+            self._removing.add(name)
+            self._await(f"{name} ended", connection, dict)
             container.kill()
             return
-        connection.answer(self._forget(name))
+        self._forget(name)
+        connection.answer({})
 
-    def _forget(self, name: str) -> wire.Message:
+    def _forget(self, name: str) -> None:
         container = self._containers.pop(name, None)
         self._unwritten.discard(name)
+        self._removing.discard(name)
         if container is not None:
             container.remove_group()
-        return {}
 
     def _await(
         self, event: str, connection: Connection, answer: Callable[[], wire.Message]
@@ -289,15 +299,16 @@ class Shim:
             code = self._code_of(session.command)
             if code is not None:
                 self._sessions.ended(session, code)
+                if not self._pod.has_namespaces:
+                    self._kill_strays()
         if all(command.report < 0 for command in self._commands()):
             # Ushers, and what containers have left behind: nobody waits for them.
             self._statuses.clear()
 
     def _read_report(self, command: Command) -> None:
-        if command.report < 0 or not select.select([command.report], [], [], 0)[0]:
+        if command.report < 0 or not command.read_report():
             return
-        if not command.read_report():
-            return
+        self._sessions.started(command)
         for container in self._containers.values():
             if container.command is command and command.failure is None:
                 self._started(container)
@@ -306,7 +317,7 @@ class Shim:
         assert container.command is not None
         if container.deadline:  # it was told to stop before it was there to be told
             processes.send_signal(container.command.pid, container.launch.stop_signal)
-        if self._is_terminating:
+        if container.is_killed or self._is_terminating:
             container.kill()
         self._publish(container)
         self._happened(container.id)
@@ -328,6 +339,8 @@ class Shim:
         self._sessions.container_ended(container)
         self._write(container)
         self._publish(container)
+        if container.id in self._removing:
+            self._forget(container.id)
         self._happened(container.id)
         self._happened(f"{container.id} ended")
 
@@ -360,11 +373,17 @@ class Shim:
         for container in self._containers.values():
             if container.is_running and container.deadline and now >= container.deadline:
                 container.kill()
-                container.deadline = now + _RETRY_SECONDS
-            if container.is_watched:
-                container.watch()
-        for name in sorted(self._unwritten):
-            self._write(self._containers[name])
+        if now >= self._watches_at:
+            self._watches_at = now + _WATCH_SECONDS
+            watched = [c for c in self._containers.values() if c.is_watched]
+            if watched:
+                seen = processes.Snapshot()
+                for container in watched:
+                    container.watch(seen)
+        if self._unwritten and now >= self._writes_at:
+            self._writes_at = now + _RETRY_SECONDS
+            for name in sorted(self._unwritten):
+                self._write(self._containers[name])
         if now >= self._looks_at:
             self._looks_at = now + _FOLDER_SECONDS
             if not Path(records.SHIM).exists():
@@ -377,6 +396,8 @@ class Shim:
                 continue
             del self._connections[descriptor]
             self._watchers = [each for each in self._watchers if each is not connection]
+            for waiting in self._waiting.values():
+                waiting[:] = [each for each in waiting if each[0] is not connection]
             self._sessions.left(connection)
             connection.close()
 

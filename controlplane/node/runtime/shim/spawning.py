@@ -13,6 +13,7 @@ import fcntl
 import os
 import resource
 import signal
+import stat
 import sys
 import termios
 from collections.abc import Callable
@@ -224,7 +225,7 @@ def _become(
 ) -> NoReturn:
     """The last steps, in the process that becomes the program."""
     try:
-        _take_stdio(stdio)
+        _take_stdio(stdio, where)
         _drop_rights(where)
         if keeper:
             # After the user was changed, which undoes it; and the keeper may be gone already.
@@ -256,8 +257,13 @@ def _drop_rights(where: Surroundings) -> None:
         identity.become(launch.user, launch.group, launch.supplemental_groups)
 
 
-def _take_stdio(stdio: Stdio) -> None:
+def _take_stdio(stdio: Stdio, where: Surroundings) -> None:
     os.setsid()
+    if where.launch.user and not where.pod.has_user_namespace and os.geteuid() == 0:
+        # Programs open /dev/stdout, and may only when it is theirs.
+        for descriptor in {stdio.stdin, stdio.stdout, stdio.stderr}:
+            if stdio.terminal or stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                os.fchown(descriptor, where.launch.user, -1)
     for number, descriptor in enumerate((stdio.stdin, stdio.stdout, stdio.stderr)):
         os.dup2(descriptor, number)  # the lower ones are taken by the shim: they never coincide
     if stdio.terminal:

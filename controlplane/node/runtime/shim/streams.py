@@ -40,13 +40,15 @@ class Attachment:
             return
         self._behind[stream] += data
         self._flush(stream)
-        if len(self._behind[stream]) > _BEHIND_BYTES_MAX:
+        if len(self._behind.get(stream, b"")) > _BEHIND_BYTES_MAX:
+            self.close()
             self._leave()
 
     def flush(self) -> None:
         """Some descriptor can be written again."""
         for stream in list(self._pipes):
-            self._flush(stream)
+            if stream in self._pipes:  # one that fails takes the others along
+                self._flush(stream)
 
     def _flush(self, stream: Stream) -> None:
         behind = self._behind[stream]
@@ -56,6 +58,7 @@ class Attachment:
         except BlockingIOError:
             return
         except OSError:
+            self.close()
             self._leave()
             return
         if self._is_ending:

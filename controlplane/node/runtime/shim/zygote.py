@@ -13,6 +13,7 @@ Requests on `zygote.sock`, one a connection (`wire.py`):
 import fcntl
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -41,6 +42,7 @@ _REQUEST_SECONDS = 5.0
 _NODE_GROUP = "keelson"
 _OOM_SCORE_ADJ = -998
 _FOLDER_SECONDS = 30.0
+_FILES = 65536
 
 
 class Knowledge(NamedTuple):
@@ -61,10 +63,14 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 1
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):  # only root may: the agent's pods are not to end before the rest
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
+    # Of a shim: clients, and streams of containers.
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = _FILES if most_files == resource.RLIM_INFINITY else min(_FILES, most_files)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most_files))
     found = isolation.probe(Path.cwd(), most)
     knows = Knowledge(most, found, cgroups.usable(_NODE_GROUP))
     listener = wire.listen(records.ZYGOTE_SOCKET)
@@ -187,6 +193,7 @@ def _usher(pod: records.Pod, folder: Path, connection: socket.socket, tells: int
 
 
 def _become_shim(pod: records.Pod, connection: socket.socket, go: int) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only a machine that ends asks so
     # The zygote's lock above all: who holds it keeps the next zygote from starting.
     kept = {0, 1, 2, connection.fileno(), go}
     for opened in list(Path("/proc/self/fd").iterdir()):

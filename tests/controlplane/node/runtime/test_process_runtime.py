@@ -1,20 +1,34 @@
 """The process runtime by the words of its interface, at every level of isolation."""
 
 import asyncio
+import contextlib
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from controlplane.node.runtime.interface import Mount, Resources
+from controlplane.node.runtime.interface import Mount, RefusedError, Resources, Runtime
+from controlplane.node.runtime.process import ProcessRuntime
 from controlplane.node.runtime.shim import cgroups
 from tests.controlplane.node.runtime.conftest import Machine, refusal, until
 
 SLEEP = ("sleep", "1000")
 POLITE = ("sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.02; done")
 STUBBORN = ("sh", "-c", "trap '' TERM; sleep 1000 & echo up; while :; do sleep 1; done")
+
+
+def has_group(container_id: str) -> bool:
+    return any(Path(each, container_id).exists() for each in cgroups.usable("keelson").values())
+
+
+def test_it_is_a_runtime() -> None:
+    def known(runtime: Runtime) -> Runtime:
+        return runtime  # the type checker does the rest
+
+    assert known(ProcessRuntime(Path("/no/such/folder")))
 
 
 async def test_the_log_is_in_the_format_of_cri(machine: Machine) -> None:
@@ -160,9 +174,12 @@ async def test_exec_with_a_terminal(machine: Machine) -> None:
     assert session.stdin is not None
     assert session.errors is None
     session.resize(123, 45)
-    session.stdin.write(b"stty size; test -t 1; exit 1$?\n")
-    assert b"45 123" in await session.output.read(-1)
-    assert await session.wait() == 10
+    session.stdin.write(b"stty size; tty; echo $TERM; exit 9\n")
+    said = await session.output.read(-1)
+    assert b"45 123\r\n" in said
+    assert re.search(rb"/dev/pts/\d+\r\n", said)
+    assert b"xterm\r\n" in said
+    assert await session.wait() == 9
     await session.close()
 
 
@@ -192,6 +209,21 @@ async def test_attach_gets_what_is_written_from_now_on(machine: Machine) -> None
     assert await session.wait() == 6
     await session.close()
     assert machine.said(await machine.ended(container)) == "got one\ngot two\nend\n"
+
+
+async def test_attach_to_a_container_with_a_terminal(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    script = "read word; stty size; echo $word; echo err >&2; exit 3"
+    container = await machine.start(sandbox, "sh", "-c", script, has_stdin=True, has_tty=True)
+    session = await machine.runtime.attach(container, has_stdin=True)
+    assert session.stdin is not None
+    assert session.errors is None
+    session.resize(70, 20)
+    session.resize(0, 1 << 20)  # no size
+    session.stdin.write(b"word\n")
+    assert (await session.output.read(-1)).endswith(b"20 70\r\nword\r\nerr\r\n")
+    assert await session.wait() == 3
+    await session.close()
 
 
 async def test_an_attached_client_that_does_not_read_stops_nobody(machine: Machine) -> None:
@@ -278,6 +310,34 @@ async def test_a_removed_container_is_killed_and_forgotten(machine: Machine) -> 
     await machine.runtime.remove_container(container)  # idempotent
 
 
+async def test_what_is_killed_while_it_is_started_does_not_escape(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+
+    async def one(delay_seconds: float) -> None:
+        container = await machine.create(sandbox, *STUBBORN)
+        starting = asyncio.create_task(machine.runtime.start_container(container))
+        await asyncio.sleep(delay_seconds)
+        await machine.runtime.remove_container(container)
+        with contextlib.suppress(RefusedError):  # removed before it was asked for
+            await starting
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(8):
+            tasks.create_task(one(number * 0.004))
+    assert await machine.runtime.list_containers() == []
+    await until(lambda: not machine.left())
+
+
+async def test_an_exec_that_is_left_while_it_is_started_does_not_escape(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *SLEEP)
+    before = len(machine.left())
+    for _ in range(8):
+        session = await machine.runtime.exec(container, SLEEP, has_stdin=False, has_tty=False)
+        await session.close()
+    await until(lambda: len(machine.left()) == before)
+
+
 async def test_ports_of_a_pod_are_reached_at_its_address(machine: Machine) -> None:
     sandbox = await machine.sandbox()
     [told] = await machine.runtime.list_sandboxes()
@@ -297,9 +357,29 @@ async def test_ports_of_a_pod_are_reached_at_its_address(machine: Machine) -> No
     assert (await machine.container(container)).exit_code == 0
 
 
+async def test_a_container_has_no_descriptors_of_ours(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    _, said = await machine.run(sandbox, "sh", "-c", "ls /proc/self/fd | wc -l")
+    assert said == "4\n"  # with the one of `ls`
+
+
+async def test_shared_memory_counts_once(machine: Machine) -> None:
+    """Forks of a process that holds two thirds of what it may."""
+    sandbox = await machine.sandbox()
+    program = (
+        "import os, signal, time; held = bytearray(os.urandom(1 << 20)) * 40\n"
+        "[os.fork() or signal.pause() for _ in range(4)]; time.sleep(0.5)\n"
+    )
+    bounded = Resources(memory_bytes=64 << 20)
+    ended, said = await machine.run(
+        sandbox, sys.executable, "-c", program, resources=bounded, environment={}
+    )
+    assert (ended.exit_code, ended.reason, said) == (0, "Completed", "")
+
+
 async def test_usage_counts_what_runs(machine: Machine) -> None:
     sandbox = await machine.sandbox()
-    script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo done; sleep 1000"
+    script = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 1000 & echo done; wait"
     container = await machine.start(sandbox, "sh", "-c", script)
     await machine.has_said(container, "done")
     used = (await machine.runtime.usage())[container]
@@ -369,8 +449,9 @@ async def test_a_log_that_cannot_be_written_refuses_the_start(machine: Machine) 
 async def test_the_user_is_the_one_that_is_asked_for(machine: Machine) -> None:
     sandbox = await machine.sandbox()
     if machine.has_namespaces or os.geteuid() == 0:
-        _, said = await machine.run(sandbox, "sh", "-c", "id -u; id -g", user=1234, group=77)
-        assert said == "1234\n77\n"
+        script = "id -u; id -g; echo open > /dev/stdout"
+        _, said = await machine.run(sandbox, "sh", "-c", script, user=1234, group=77)
+        assert said == "1234\n77\nopen\n"
         kept = await machine.start(sandbox, *SLEEP, user=1234)
         assert (await machine.runtime.exec_sync(kept, ("id", "-u"), 60.0)).output == b"1234\n"
     else:
@@ -393,5 +474,4 @@ async def test_many_containers_come_and_go(machine: Machine) -> None:
         for _ in range(20):
             tasks.create_task(one())
     assert await machine.runtime.list_containers() == []
-    groups = cgroups.usable("keelson").values()
-    assert not [name for folder in groups for name in made if Path(folder, name).exists()]
+    assert not any(map(has_group, made))
