@@ -46,6 +46,9 @@ from controlplane.objects import DeleteOptions, ObjectStore
 from kvstore.seams import Clock
 
 RETRY_SECONDS = 1.0
+PAUSE_SECONDS = 0.01  # between looks that nothing but time has caused
+MINOR_SECONDS = 0.5
+"""So long what few wait for is not told: mostly something comes that is told with it."""
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +107,7 @@ class PodWorker:
         self._is_admitted = False
         self._is_closed = False
         self._written: Object | None = None
+        self._minor_due: float | None = None
 
     async def look(self) -> float | None:
         """One look; seconds after which to look again, if nothing happens. Raises ApiError."""
@@ -284,23 +288,24 @@ class PodWorker:
         }
 
     def _next_look(self, planned: Plan, pod: Pod, moments: Moments, now: float) -> float | None:
-        moments_due = [planned.wake_at]
+        moments_due = [planned.wake_at, self._minor_due]
         if not planned.is_ended:
             moments_due.append(endings.active_until(moments, pod))
             # The reason of a pull that failed is told for a while, then that it waits.
             moments_due += [
-                one.at + restarts.SHOWN_SECONDS
+                one.shown_until
                 for one in self._failures.values()
-                if one.is_pull and one.at + restarts.SHOWN_SECONDS > now
+                if one.is_pull and one.shown_until > now
             ]
         due = [one for one in moments_due if one is not None]
-        return max(min(due) - now, 0.0) if due else None
+        return max(min(due) - now, PAUSE_SECONDS) if due else None
 
     # --------------------------------------------------------------------- what is told
 
     async def _tell_status(self, obj: Object, situation: Situation, planned: Plan) -> None:
         pod, view = situation.pod, situation.view
         if pods.is_finished(pod) and not view.containers:
+            self._minor_due = None
             return  # all has been told
         self._read_messages(view)
         status = pod_status(
@@ -311,9 +316,25 @@ class PodWorker:
             scheme=self._crew.scheme,
             messages=self._messages,
         )
-        if status != pod.status:
-            self._tell_waiting(pod, status)
-            await self._write(obj, pod, status)
+        if status != pod.status and self._can_wait(pod, status, situation.now):
+            return
+        self._minor_due = None
+        if status == pod.status:
+            return
+        self._tell_waiting(pod, status)
+        await self._write(obj, pod, status)
+
+    def _can_wait(self, pod: Pod, status: PodStatus, now: float) -> bool:
+        """Whether a status is nothing that decides anything, and is told a little later."""
+        after = msgspec.structs.replace(pod, status=status)
+        is_major = (pod.status.phase or "Pending") != status.phase or (
+            pods.is_ready(pod) != pods.is_ready(after)
+        )
+        if is_major:
+            return False
+        if self._minor_due is None:
+            self._minor_due = now + MINOR_SECONDS
+        return now < self._minor_due
 
     def _read_messages(self, view: PodView) -> None:
         sandboxes = {one.id: one for one in view.sandboxes}
