@@ -84,7 +84,24 @@ class RemoveContainer(msgspec.Struct, frozen=True, kw_only=True):
         return f"container {self.key_name}"
 
 
-Action = RunSandbox | StopSandbox | RemoveSandbox | StartContainer | StopContainer | RemoveContainer
+class RemoveFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a pod had on disk."""
+
+    @property
+    def key(self) -> str:
+        """One at a time."""
+        return "files"
+
+
+Action = (
+    RunSandbox
+    | StopSandbox
+    | RemoveSandbox
+    | StartContainer
+    | StopContainer
+    | RemoveContainer
+    | RemoveFiles
+)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,8 +48,7 @@ from controlplane.workqueue import Backoff, WorkQueue
 from kvstore.client.clock import AsyncioClock
 from kvstore.seams import Clock, Random
 
-LOOKS_MAX = 32  # at once; a look waits for nothing but the store
-LOOK_SECONDS_MAX = 60.0
+WRITES_MAX = 16  # at once
 RETRY_FIRST_SECONDS = 0.05
 RETRY_SECONDS_MAX = 10.0
 UPKEEP_SECONDS = 10.0
@@ -176,17 +175,12 @@ class Agent:
                 await self._observer.refresh()
                 self._begin()
                 tasks.create_task(self._keep_up(), name="upkeep of the node")
-                await self._work(crew, tasks)
+                await self._work(crew)
         finally:
             self._feed.unsubscribe(self.settings.name)
             self._queue.close()
             prober.close()
             await asyncio.gather(*(one.close() for one in self._workers.values()))
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it knows of no pod any more."""
-        return not self._workers and self._queue.is_idle
 
     def _crew(self, handlers: Handlers, prober: Prober) -> Crew:
         operations = Operations(
@@ -224,6 +218,7 @@ class Agent:
             tell=self._tell,
             admit=self._admit,
             again=self._queue.add,
+            writes=asyncio.Semaphore(WRITES_MAX),
         )
 
     # ---------------------------------------------------------------------------- pods
@@ -243,38 +238,33 @@ class Agent:
         self._keys[uid] = key
         self._queue.add(uid)
 
-    async def _work(self, crew: Crew, tasks: asyncio.TaskGroup) -> None:
-        slots = asyncio.Semaphore(LOOKS_MAX)
+    async def _work(self, crew: Crew) -> None:
         while True:
-            await slots.acquire()
             uid = await self._queue.get()
-            task = tasks.create_task(self._look(uid, crew), name=f"look at pod {uid}")
-            task.add_done_callback(lambda _: slots.release())
+            try:
+                self._look(uid, crew)
+            finally:
+                self._queue.done(uid)
+            await self._clock.sleep(0)  # a look waits for nothing: others must have their turn
 
-    async def _look(self, uid: str, crew: Crew) -> None:
+    def _look(self, uid: str, crew: Crew) -> None:
         """Whatever fails is tried again; it must end neither the agent nor other pods."""
         worker = self._workers.get(uid)
         if worker is None:
             worker = self._workers[uid] = PodWorker(uid, self._keys.get(uid), crew)
         try:
-            async with asyncio.timeout(LOOK_SECONDS_MAX):
-                again = await worker.look()
-        except (ApiError, TimeoutError) as error:
-            logger.info("pod %s: %s", uid, error or "no answer in time")
-            self._queue.add_failed(uid)
+            again = worker.look()
         except Exception:
             logger.exception("pod %s: a look failed", uid)
             self._queue.add_failed(uid)
-        else:
-            self._queue.forget(uid)
-            if again is not None:
-                self._queue.add_after(uid, again)
-        finally:
-            if worker.is_done:
-                self._workers.pop(uid, None)
-                self._keys.pop(uid, None)
-                self._taken.pop(uid, None)
-            self._queue.done(uid)
+            return
+        self._queue.forget(uid)
+        if again is not None:
+            self._queue.add_after(uid, again)
+        if worker.is_done:
+            self._workers.pop(uid, None)
+            self._keys.pop(uid, None)
+            self._taken.pop(uid, None)
 
     def _admit(self, uid: str, obj: Object) -> Rejection | None:
         wanted = fitting.amounts_of(obj)

@@ -222,7 +222,8 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
         feed = PodFeed(informers, kinds.pods)
         recorder = EventRecorder(store, COMPONENT, host=settings.node.name)
         is_hollow = settings.runtime == "fake"
-        machine: Machine = Hollow(settings.node.name) if is_hollow else Host(root)
+        name = settings.node.name
+        machine: Machine = Hollow(name) if is_hollow else Host(root, hostname=name)
         one = Agent(
             store,
             informers,

@@ -121,7 +121,7 @@ def duration(seconds: float) -> str:
 
 
 def _refused(spec: Spec, failure: StartFailure, now: float) -> ContainerState:
-    if failure.is_pull and now - failure.at >= restarts.SHOWN_SECONDS:
+    if failure.is_pull and now >= failure.shown_until:
         return _waiting("ImagePullBackOff", f'Back-off pulling image "{spec.image}"')
     return _waiting(failure.reason, failure.message)
 

@@ -5,6 +5,7 @@ Liveness, Readiness and Startup Probes"; grpc.health.v1.
 """
 
 import asyncio
+import os
 import ssl
 from functools import cache
 from typing import Any
@@ -115,6 +116,9 @@ class Handlers:
                 return await _get(url, [one for one in headers if one[1]])
         except TimeoutError:
             return Answer(False, f'Get "{url}": context deadline exceeded')
+        except aiohttp.ClientConnectorError as error:
+            why = f"dial tcp {host}:{port}: {_reason(error.os_error)}"
+            return Answer(False, f'Get "{url}": {why}')
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(False, f'Get "{url}": {error}'[:MESSAGE_CHARACTERS_MAX])
 
@@ -129,7 +133,7 @@ class Handlers:
         except TimeoutError:
             return Answer(False, f"dial tcp {_bracketed(host)}:{port}: i/o timeout")
         except OSError as error:
-            return Answer(False, f"dial tcp {_bracketed(host)}:{port}: {error.strerror or error}")
+            return Answer(False, f"dial tcp {_bracketed(host)}:{port}: {_reason(error)}")
         writer.close()
         return Answer(True)
 
@@ -159,6 +163,13 @@ def port_of(spec: Container, port: int | str) -> int | None:
         return port_of(spec, int(port))
     found = (one.container_port for one in spec.ports if one.name == port)
     return next(found, None)
+
+
+def _reason(error: OSError) -> str:
+    """As Go tells it: `connect: connection refused`."""
+    if error.errno is None:
+        return str(error)
+    return f"connect: {os.strerror(error.errno).lower()}"
 
 
 def _bracketed(host: str) -> str:

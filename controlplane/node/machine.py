@@ -19,11 +19,15 @@ class Machine(Protocol):
 
 
 class Host:
-    """This one. `root`: whose file system holds what pods write."""
+    """This one.
 
-    def __init__(self, root: Path, *, hostname: str = "") -> None:
+    root      whose file system holds what pods write
+    hostname  of the node: pods are spread by it, and one machine may have several nodes
+    """
+
+    def __init__(self, root: Path, *, hostname: str) -> None:
         self._root = root
-        self._hostname = hostname or platform.node()
+        self._hostname = hostname
 
     def facts(self) -> Facts:
         """What it is."""

@@ -22,13 +22,20 @@ from controlplane.node.environment import ConfigError, Origin
 from controlplane.node.folders import Folders
 from controlplane.node.handlers import Handlers, Target
 from controlplane.node.plan import grace_seconds
-from controlplane.node.runtime.interface import Image, Mount, RefusedError, Runtime
+from controlplane.node.runtime.interface import (
+    ContainerConfig,
+    Image,
+    Mount,
+    RefusedError,
+    Runtime,
+)
 from controlplane.node.sources import Sources
 from controlplane.node.view import PodView, specs
 from controlplane.node.volumes import VolumeFailure, Volumes
 from kvstore.seams import Clock
 
 STARTS_MAX = 10  # at once: a node that gets many pods starts some of them soon, not all late
+PULLS_MAX = 5
 HOOK_SECONDS_MAX = 600.0
 ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -87,6 +94,7 @@ class Operations:
         self._around = surroundings
         self._tell = tell
         self._starts = asyncio.Semaphore(STARTS_MAX)
+        self._pulls = asyncio.Semaphore(PULLS_MAX)
 
     # --------------------------------------------------------------------- sandboxes
 
@@ -95,14 +103,14 @@ class Operations:
         if action.is_replacement:
             why = "Pod sandbox changed, it will be killed and re-created."
             self._tell(pod, "Normal", "SandboxChanged", why)
+        try:
+            await self._volumes.set_up(pod)
+        except VolumeFailure as error:
+            self._tell(pod, "Warning", "FailedMount", str(error))
+            raise StartError("ContainerCreating", "") from error
+        except ApiError as error:
+            raise StartError("ContainerCreating", "") from error
         async with self._starts:
-            try:
-                await self._volumes.set_up(pod)
-            except VolumeFailure as error:
-                self._tell(pod, "Warning", "FailedMount", str(error))
-                raise StartError("ContainerCreating", "") from error
-            except ApiError as error:
-                raise StartError("ContainerCreating", "") from error
             try:
                 await self._run_sandbox(pod, action, used)
             except (RefusedError, NoAddressError, OSError, ValueError) as error:
@@ -134,51 +142,65 @@ class Operations:
     async def start_container(self, pod: Pod, view: PodView, action: StartContainer) -> None:
         """Raises StartError."""
         spec = _spec_of(pod, action.name)
+        image = await self._image(pod, spec)
+        config = await self._config(pod, spec, view, action, image)
+        # What waits for the store or a registry keeps nobody from starting.
         async with self._starts:
-            image = await self._image(pod, spec)
-            try:
-                container_id = await self._create(pod, spec, view, action, image)
-            except ConfigError as error:
-                self._tell(pod, "Warning", "Failed", f"Error: {error}")
-                raise StartError("CreateContainerConfigError", str(error)) from error
-            except ApiError as error:
-                raise StartError("CreateContainerConfigError", str(error)) from error
-            except RefusedError as error:
-                self._tell(pod, "Warning", "Failed", f"Error: {error.message}")
-                raise StartError(error.reason, error.message) from error
-            except (OSError, ValueError) as error:
-                self._tell(pod, "Warning", "Failed", f"Error: {error}")
-                raise StartError("CreateContainerError", str(error)) from error
-            self._tell(pod, "Normal", "Created", f"Created container: {spec.name}")
-            try:
-                await self._runtime.start_container(container_id)
-            except RefusedError as error:
-                self._tell(pod, "Warning", "Failed", f"Error: {error.message}")
-                raise StartError("RunContainerError", error.message) from error
-            self._tell(pod, "Normal", "Started", f"Started container {spec.name}")
+            container_id = await self._begin(pod, spec, action.sandbox_id, config)
         await self._post_start(pod, spec, view, container_id)
 
-    async def _create(
+    async def _config(
         self,
         pod: Pod,
         spec: Spec | EphemeralContainer,
         view: PodView,
         action: StartContainer,
         image: Image,
+    ) -> ContainerConfig:
+        """Raises StartError."""
+        try:
+            variables = await self._environment(pod, spec, view)
+            message_path, mounts = self._mounts(pod, spec, variables, action.attempt)
+            making = Making(
+                attempt=action.attempt,
+                delay_seconds=action.delay_seconds,
+                image=image,
+                environment=variables,
+                mounts=mounts,
+                message_path=message_path,
+                pids=self._around.pids,
+            )
+            return container_config.container_config(pod, spec, making)
+        except ApiError as error:
+            raise StartError("CreateContainerConfigError", str(error)) from error
+        except ConfigError as error:
+            self._tell(pod, "Warning", "Failed", f"Error: {error}")
+            raise StartError("CreateContainerConfigError", str(error)) from error
+        except (OSError, ValueError) as error:
+            self._tell(pod, "Warning", "Failed", f"Error: {error}")
+            raise StartError("CreateContainerError", str(error)) from error
+
+    async def _begin(
+        self,
+        pod: Pod,
+        spec: Spec | EphemeralContainer,
+        sandbox_id: str,
+        config: ContainerConfig,
     ) -> str:
-        variables = await self._environment(pod, spec, view)
-        message_path, mounts = self._mounts(pod, spec, variables, action.attempt)
-        making = Making(
-            attempt=action.attempt,
-            delay_seconds=action.delay_seconds,
-            image=image,
-            environment=variables,
-            mounts=mounts,
-            message_path=message_path,
-            pids=self._around.pids,
-        )
-        config = container_config.container_config(pod, spec, making)
-        return await self._runtime.create_container(action.sandbox_id, config)
+        """The container's id. Raises StartError."""
+        try:
+            container_id = await self._runtime.create_container(sandbox_id, config)
+        except RefusedError as error:
+            self._tell(pod, "Warning", "Failed", f"Error: {error.message}")
+            raise StartError(error.reason, error.message) from error
+        self._tell(pod, "Normal", "Created", f"Created container: {spec.name}")
+        try:
+            await self._runtime.start_container(container_id)
+        except RefusedError as error:
+            self._tell(pod, "Warning", "Failed", f"Error: {error.message}")
+            raise StartError("RunContainerError", error.message) from error
+        self._tell(pod, "Normal", "Started", f"Started container {spec.name}")
+        return container_id
 
     async def _environment(
         self, pod: Pod, spec: Spec | EphemeralContainer, view: PodView
@@ -240,7 +262,8 @@ class Operations:
     async def _pull(self, pod: Pod, name: str) -> Image:
         self._tell(pod, "Normal", "Pulling", f'Pulling image "{name}"')
         began = self._clock.now()
-        image = await self._runtime.pull_image(name)
+        async with self._pulls:
+            image = await self._runtime.pull_image(name)
         took = f"{self._clock.now() - began:.3g}s"
         self._tell(
             pod,

@@ -1,12 +1,13 @@
 """Keeps one pod of a node as it should be: looks, plans, begins what is planned, tells how it is.
 
-A look waits for nothing but the store. What takes long - a start, a stop with its grace - runs
-beside it; when it ends, the runtime is listed again, and the next look sees what came of it.
+A look waits for nothing. What takes time - a start, a stop with its grace, a write to the store -
+runs beside it; when it ends, the next look sees what came of it. So pods are kept running also
+while the store is away, and are told of when it is back.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -23,6 +24,7 @@ from controlplane.node.actions import (
     Action,
     Plan,
     RemoveContainer,
+    RemoveFiles,
     RemoveSandbox,
     RunSandbox,
     StartContainer,
@@ -43,9 +45,16 @@ from controlplane.node.statuses import pod_status, rejected
 from controlplane.node.termination_messages import message_of
 from controlplane.node.view import PodView
 from controlplane.objects import DeleteOptions, ObjectStore
+from controlplane.workqueue import Backoff
 from kvstore.seams import Clock
 
 RETRY_SECONDS = 1.0
+WRITE_SECONDS_MAX = 60.0
+WRITE_RETRY_FIRST_SECONDS = 0.1
+WRITE_RETRY_SECONDS_MAX = 10.0
+PAUSE_SECONDS = 0.01  # between looks that nothing but time has caused
+MINOR_SECONDS = 0.5
+"""So long what few wait for is not told: mostly something comes that is told with it."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +64,7 @@ class Crew(msgspec.Struct, frozen=True, kw_only=True):
 
     admit    why the node does not take a pod; None: it has taken it
     again    have a pod looked at, by its uid
+    writes   bounds those of a node that are under way
     scheme   before container ids: `process`
     """
 
@@ -74,6 +84,7 @@ class Crew(msgspec.Struct, frozen=True, kw_only=True):
     tell: Tell
     admit: Callable[[str, Object], Rejection | None]
     again: Callable[[str], None]
+    writes: asyncio.Semaphore
 
 
 class _Running(msgspec.Struct, eq=False):
@@ -104,16 +115,20 @@ class PodWorker:
         self._is_admitted = False
         self._is_closed = False
         self._written: Object | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._write_backoff = Backoff[str](WRITE_RETRY_FIRST_SECONDS, WRITE_RETRY_SECONDS_MAX)
+        self._minor_due: float | None = None
+        self._has_files = True
 
-    async def look(self) -> float | None:
-        """One look; seconds after which to look again, if nothing happens. Raises ApiError."""
+    def look(self) -> float | None:
+        """One look; seconds after which to look again, if nothing happens."""
         obj = self._object()
         if obj is None:
-            return await self._clean_up()
+            return self._clean_up()
         pod = self.pod = self._record(obj)
         now = self._crew.clock.now()
         view = self._crew.observer.view(self.uid)
-        if not self._is_admitted and not await self._admit(obj, pod, view):
+        if not self._is_admitted and not self._admit(obj, pod, view):
             return None
         moments = self._remember(pod, now)
         situation = Situation(
@@ -128,10 +143,10 @@ class PodWorker:
         planned = plan(situation)
         host_ip = self._crew.host_ip
         self._crew.prober.sync(pod, view, host_ip=host_ip, is_ending=planned.is_ended)
-        self._carry_out(pod, view, planned)
-        await self._tell_status(obj, situation, planned)
-        if planned.is_over and pods.is_deleted(pod):
-            await self._delete(pod)
+        self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
+        has_news = self._tell_status(obj, situation, planned)
+        if planned.is_over and not has_news and pods.is_deleted(pod):
+            self._delete(pod)
         return self._next_look(planned, pod, moments, now)
 
     def evict(self, why: str) -> None:
@@ -147,6 +162,8 @@ class PodWorker:
         """Stop doing things; what runs in the runtime goes on."""
         self._is_closed = True
         tasks = [one.task for one in self._running.values()]
+        if self._writing is not None:
+            tasks.append(self._writing)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -185,7 +202,7 @@ class PodWorker:
         self._moments = moments
         return moments
 
-    async def _admit(self, obj: Object, pod: Pod, view: PodView) -> bool:
+    def _admit(self, obj: Object, pod: Pod, view: PodView) -> bool:
         """Whether the node takes it; what has begun here is taken already."""
         has_begun = bool(view.sandboxes) or pods.is_finished(pod) or pods.is_deleted(pod)
         refusal = self._crew.admit(self.uid, obj)
@@ -200,20 +217,22 @@ class PodWorker:
             host_ip=self._crew.host_ip,
             wall=self._crew.store.clock(),
         )
-        await self._write(obj, pod, status)
+        self._write(obj, pod, status)
         return False
 
     # ----------------------------------------------------------------- what is to be done
 
-    def _carry_out(self, pod: Pod, view: PodView, planned: Plan) -> None:
-        for action in planned.actions:
+    def _carry_out(
+        self, pod: Pod, view: PodView, actions: Sequence[Action], *, is_ended: bool
+    ) -> None:
+        for action in actions:
             running = self._running.get(action.key)
             if running is None:
                 self._begin(pod, view, action)
             elif _is_sooner(action, running.action):
                 running.task.cancel()
                 self._begin(pod, view, action)
-        if planned.is_ended:
+        if is_ended:
             for running in self._running.values():
                 if isinstance(running.action, RunSandbox | StartContainer):
                     running.task.cancel()
@@ -274,6 +293,9 @@ class PodWorker:
                 await crew.operations.stop_container(pod, view, action)
             case RemoveContainer(container_id=container_id):
                 await crew.runtime.remove_container(container_id)
+            case RemoveFiles():
+                await crew.folders.remove(self.uid)
+                self._has_files = False
 
     def _used_addresses(self) -> set[str]:
         return {
@@ -284,24 +306,26 @@ class PodWorker:
         }
 
     def _next_look(self, planned: Plan, pod: Pod, moments: Moments, now: float) -> float | None:
-        moments_due = [planned.wake_at]
+        moments_due = [planned.wake_at, self._minor_due]
         if not planned.is_ended:
             moments_due.append(endings.active_until(moments, pod))
             # The reason of a pull that failed is told for a while, then that it waits.
             moments_due += [
-                one.at + restarts.SHOWN_SECONDS
+                one.shown_until
                 for one in self._failures.values()
-                if one.is_pull and one.at + restarts.SHOWN_SECONDS > now
+                if one.is_pull and one.shown_until > now
             ]
         due = [one for one in moments_due if one is not None]
-        return max(min(due) - now, 0.0) if due else None
+        return max(min(due) - now, PAUSE_SECONDS) if due else None
 
     # --------------------------------------------------------------------- what is told
 
-    async def _tell_status(self, obj: Object, situation: Situation, planned: Plan) -> None:
+    def _tell_status(self, obj: Object, situation: Situation, planned: Plan) -> bool:
+        """Whether there is something to tell still."""
         pod, view = situation.pod, situation.view
         if pods.is_finished(pod) and not view.containers:
-            return  # all has been told
+            self._minor_due = None
+            return False  # all has been told
         self._read_messages(view)
         status = pod_status(
             situation,
@@ -311,9 +335,27 @@ class PodWorker:
             scheme=self._crew.scheme,
             messages=self._messages,
         )
-        if status != pod.status:
+        if status != pod.status and self._can_wait(pod, status, situation.now):
+            return True
+        self._minor_due = None
+        if status == pod.status:
+            return False
+        if self._writing is None:
             self._tell_waiting(pod, status)
-            await self._write(obj, pod, status)
+            self._write(obj, pod, status)
+        return True
+
+    def _can_wait(self, pod: Pod, status: PodStatus, now: float) -> bool:
+        """Whether a status is nothing that decides anything, and is told a little later."""
+        after = msgspec.structs.replace(pod, status=status)
+        is_major = (pod.status.phase or "Pending") != status.phase or (
+            pods.is_ready(pod) != pods.is_ready(after)
+        )
+        if is_major:
+            return False
+        if self._minor_due is None:
+            self._minor_due = now + MINOR_SECONDS
+        return now < self._minor_due
 
     def _read_messages(self, view: PodView) -> None:
         sandboxes = {one.id: one for one in view.sandboxes}
@@ -345,9 +387,10 @@ class PodWorker:
                 self._crew.tell(pod, "Normal", "BackOff", waiting.message)
                 self._crew.tell(pod, "Warning", "Failed", "Error: ImagePullBackOff")
 
-    async def _write(self, obj: Object, pod: Pod, status: PodStatus) -> None:
+    def _write(self, obj: Object, pod: Pod, status: PodStatus) -> None:
         """Only what is changed of it; a phase that has become terminal meanwhile stays."""
         after = msgspec.structs.replace(pod, status=status)
+        meta = pod.metadata
 
         def change(current: Object) -> Object:
             phase = (current.get("status") or {}).get("phase")
@@ -355,8 +398,7 @@ class PodWorker:
                 return current
             return carry(current, pod, after)
 
-        meta = pod.metadata
-        try:
+        async def write() -> None:
             self._written = await self._crew.store.update(
                 self._crew.kinds.pods,
                 meta.namespace,
@@ -365,29 +407,49 @@ class PodWorker:
                 uid=self.uid,
                 known=obj,
             )
-        except ApiError as error:
-            if error.code not in (404, 409):  # it is gone, or another has its name
-                raise
 
-    async def _delete(self, pod: Pod) -> None:
+        self._write_beside(write)
+
+    def _delete(self, pod: Pod) -> None:
         """Nothing of it runs any more: its object may go. What finalizers hold stays."""
         meta = pod.metadata
         if not meta.deletion_grace_period_seconds:
             return
+        options = DeleteOptions(grace_period_seconds=0, uid=self.uid)
+
+        async def write() -> None:
+            pods_of = self._crew.kinds.pods
+            await self._crew.store.delete(pods_of, meta.namespace, meta.name, options=options)
+
+        self._write_beside(write)
+
+    def _write_beside(self, write: Callable[[], Awaitable[None]]) -> None:
+        """One at a time; the pod is looked at again when it is done."""
+        if self._writing is None:
+            work = self._attempt_write(write)
+            self._writing = asyncio.create_task(work, name=f"write of pod {self.uid}")
+
+    async def _attempt_write(self, write: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._crew.store.delete(
-                self._crew.kinds.pods,
-                meta.namespace,
-                meta.name,
-                options=DeleteOptions(grace_period_seconds=0, uid=self.uid),
-            )
+            async with self._crew.writes, asyncio.timeout(WRITE_SECONDS_MAX):
+                await write()
         except ApiError as error:
-            if error.code not in (404, 409):
-                raise
+            if error.code not in (404, 409):  # it is gone, or another has its name
+                logger.info("pod %s cannot be told of: %s", self.uid, error)
+            await self._crew.clock.sleep(self._write_backoff.failed(self.uid))
+        except TimeoutError:
+            logger.info("pod %s cannot be told of: no answer in time", self.uid)
+        except Exception:
+            logger.exception("pod %s cannot be told of", self.uid)
+            await self._crew.clock.sleep(self._write_backoff.failed(self.uid))
+        else:
+            self._write_backoff.forget(self.uid)
+        self._writing = None
+        self._crew.again(self.uid)
 
     # ------------------------------------------------------------------------- its end
 
-    async def _clean_up(self) -> float | None:
+    def _clean_up(self) -> float | None:
         """Of a pod that has no object any more: by force, or long ago, or as it should."""
         crew = self._crew
         view, now = crew.observer.view(self.uid), crew.clock.now()
@@ -400,14 +462,12 @@ class PodWorker:
         assert ending is not None
         planned = endings.wind_down(pod, view, ending, now)
         crew.prober.forget(self.uid)
-        self._carry_out(pod, view, planned)
-        if view.sandboxes or self._running:
+        self._carry_out(pod, view, planned.actions, is_ended=True)
+        if view.sandboxes or self._running or self._writing is not None:
             return self._next_look(planned, pod, moments, now)
-        try:
-            await crew.folders.remove(self.uid)
-        except (OSError, ValueError) as error:
-            logger.warning("what pod %s had on disk stays for now: %s", self.uid, error)
-            return RETRY_SECONDS
+        if self._has_files:
+            self._carry_out(pod, view, (RemoveFiles(),), is_ended=True)
+            return None
         crew.sources.forget(self.uid)
         crew.operations.addresses.release(self.uid)
         self.is_done = True

@@ -45,6 +45,11 @@ class StartFailure(msgspec.Struct, frozen=True, kw_only=True):
         return self.at + self.seconds
 
     @property
+    def shown_until(self) -> float:
+        """Until when its own reason is told."""
+        return self.at + SHOWN_SECONDS
+
+    @property
     def is_pull(self) -> bool:
         """Whether the image could not be had."""
         return self.reason in _IMAGE_REASONS

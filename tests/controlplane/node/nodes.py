@@ -24,7 +24,9 @@ from controlplane.node.pod_feed import PodFeed
 from controlplane.node.runtime.fake import FakeRuntime
 from controlplane.node.sources import Kinds
 from controlplane.objects import ObjectStore
-from controlplane.testing import World
+from controlplane.testing import Cut, World
+from controlplane.tokens import Tokens
+from tests.controlplane.controllers.objects import signing_key
 
 NODE = "node-1"
 ADDRESS = "192.0.2.1"
@@ -71,16 +73,19 @@ class Node(msgspec.Struct, eq=False):
     root: Path
     ask: Callable[[Target, Probe, float], Any] = _succeed
     name: str = NODE
+    block: str = BLOCK
 
     @asynccontextmanager
-    async def agent(self) -> AsyncIterator[Agent]:
-        """One process with an agent; it is killed at the end."""
+    async def agent(self, *suffers: Cut) -> AsyncIterator[Agent]:
+        """One process with an agent, which is cut off so; it is killed at the end."""
         world = self.world
-        async with world.connect() as store:
+        async with world.connect() as store, world.suffer(store, suffers):
             informers = Informers(store, clock=world.clock, random=world.random)
             feed = PodFeed(informers, kinds().pods)
             recorder = EventRecorder(store, "kubelet", host=self.name)
-            settings = Settings(name=self.name, address=ADDRESS, root=self.root, pod_block=BLOCK)
+            settings = Settings(
+                name=self.name, address=ADDRESS, root=self.root, pod_block=self.block
+            )
             agent = Agent(
                 store,
                 informers,
@@ -90,6 +95,7 @@ class Node(msgspec.Struct, eq=False):
                 Hollow(self.name),
                 recorder,
                 settings,
+                tokens=Tokens([signing_key()], issuer="us", audiences=("us",)),
                 seams=Seams(clock=world.clock, random=world.random, ask=self.ask, run=at_once),
             )
             async with informers, recorder:

@@ -5,6 +5,7 @@ Numbers are rows of kube-behaviour.md.
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from controlplane.node.handlers import Answer, Target
 from controlplane.node.runtime.fake import Script
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
 from controlplane.objects import DeleteOptions, ObjectStore
-from controlplane.testing import World, run
+from controlplane.testing import Cut, World, run
+from controlplane.tokens import Tokens
+from tests.controlplane.controllers.objects import signing_key
 from tests.controlplane.node.nodes import (
     ADDRESS,
     Node,
@@ -575,5 +578,126 @@ def test_finalizers_hold_the_object_but_not_what_runs() -> None:
 
             await user.update(kinds().pods, "default", "p", free)
             await until_gone(world, user, here, seconds=5)
+
+    run(application)
+
+
+def test_pods_are_kept_running_while_the_store_is_away() -> None:
+    """10.4: a container that ends is started again, and told of when the store is back."""
+
+    async def application(world: World) -> None:
+        async with (
+            node(world) as here,
+            world.connect() as user,
+            here.agent(Cut(at_seconds=8, for_seconds=40)),
+        ):
+            await user.create(kinds().pods, pod("p"))
+            await until_ready(world, user, "p", seconds=7)
+            await world.clock.sleep(8)
+            (container,) = await here.runtime.list_containers()
+            here.runtime.end(container.id, 1)
+            await world.clock.sleep(1)
+            states = sorted(one.state for one in await here.runtime.list_containers())
+            assert states == ["exited", "running"]
+            assert (await status(user, "p"))["containerStatuses"][0]["restartCount"] == 0
+
+            async def is_told() -> bool:
+                (one,) = (await status(user, "p"))["containerStatuses"]
+                return bool(one["restartCount"] == 1)
+
+            await world.until(is_told, seconds_max=60)
+
+    run(application)
+
+
+def test_files_follow_their_config_map_within_a_minute() -> None:
+    async def application(world: World) -> None:
+        async with node(world) as here, world.connect() as user, here.agent():
+            config = {"metadata": {"name": "c", "namespace": "default"}, "data": {"a": "1"}}
+            await user.create(kinds().configmaps, config)
+            volumes = [{"name": "v", "configMap": {"name": "c"}}]
+            mounts = [{"name": "v", "mountPath": "/v"}]
+            made = pod("p", container("a", volumeMounts=mounts), volumes=volumes)
+            await user.create(kinds().pods, made)
+            await until_ready(world, user, "p")
+            (running,) = await here.runtime.list_containers()
+            place = next(
+                Path(one.host_path) for one in running.config.mounts if one.container_path == "/v"
+            )
+            assert (place / "a").read_text() == "1"
+
+            def change(current: Object) -> Object:
+                return {**current, "data": {"a": "2"}}
+
+            await user.update(kinds().configmaps, "default", "c", change)
+
+            async def is_new() -> bool:
+                return (place / "a").read_text() == "2"
+
+            await world.until(is_new, seconds_max=70)
+
+    run(application)
+
+
+def test_pod_has_a_token_of_its_account() -> None:
+    """11.2: bound to the pod, for the audience that it asks for."""
+
+    async def application(world: World) -> None:
+        async with node(world) as here, world.connect() as user, here.agent():
+            account: Object = {"metadata": {"name": "default", "namespace": "default"}}
+            sources = [{"serviceAccountToken": {"path": "token", "audience": "them"}}]
+            volumes = [{"name": "v", "projected": {"sources": sources}}]
+            wanted = pod("p", volumes=volumes, serviceAccountName="default")
+            made = await user.create(kinds().pods, wanted)
+
+            async def is_told() -> bool:
+                return "FailedMount" in [one[1] for one in await events(user)]
+
+            await world.until(is_told, seconds_max=5)
+            await user.create(kinds().accounts, account)
+            await until_ready(world, user, "p", seconds=15)
+            uid = made["metadata"]["uid"]
+            token = (here.root / "pods" / uid / "volumes" / "v" / "token").read_text()
+            tokens = Tokens([signing_key()], issuer="us", audiences=("us",))
+            claims = tokens.verify(token, now=world.now(), audiences=("them",))
+            assert claims.name == "default"
+            assert claims.bound == ("pod", "p", uid)
+
+    run(application)
+
+
+def test_pod_that_fills_its_volume_is_evicted() -> None:
+    async def application(world: World) -> None:
+        async with node(world) as here, world.connect() as user, here.agent():
+            volumes = [{"name": "v", "emptyDir": {"sizeLimit": "64Ki"}}]
+            made = await user.create(kinds().pods, pod("p", volumes=volumes))
+            await until_ready(world, user, "p")
+            folder = here.root / "pods" / made["metadata"]["uid"] / "volumes" / "v"
+            (folder / "big").write_bytes(b"x" * 100_000)
+            told = await until_phase(world, user, "p", "Failed", seconds=15)
+            assert told["reason"] == "Evicted"
+            assert 'EmptyDir volume "v" exceeds the limit "64Ki"' in told["message"]
+
+    run(application)
+
+
+def test_node_without_addresses_is_not_ready_and_waits_for_some() -> None:
+    async def application(world: World) -> None:
+        here_without = node(world, block="")
+        async with here_without as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p"))
+            await user.create(kinds().pods, pod("q", hostNetwork=True))
+            assert (await until_ready(world, user, "q"))["podIP"] == ADDRESS
+            found = await user.get(kinds().nodes, "", here.name)
+            assert not is_ready(found["status"])
+            assert "FailedCreatePodSandBox" in [one[1] for one in await events(user)]
+
+            def give(current: Object) -> Object:
+                return {**current, "spec": {"podCIDR": "10.2.0.0/24"}}
+
+            await user.update(kinds().nodes, "", here.name, give)
+            assert (await until_ready(world, user, "p", 15))["podIP"].startswith("10.2.0.")
+            found = await user.get(kinds().nodes, "", here.name)
+            assert is_ready(found["status"])
 
     run(application)

@@ -16,7 +16,7 @@ from controlplane.api.errors import ApiError
 from controlplane.node.runtime.fake import Script
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
 from controlplane.objects import DeleteOptions, ObjectStore
-from controlplane.testing import World, run
+from controlplane.testing import Cut, World, cuts, run
 from kvstore.testing import properties as kv
 from tests.controlplane.node.nodes import Node, container, find, is_ready, kinds, node, pod
 
@@ -72,13 +72,13 @@ def is_as_it_should_be(life: Life, told: dict[str, Any]) -> bool:
     return phase == "Succeeded"
 
 
-async def be_agent(here: Node, restarts_at: list[float]) -> None:
-    """An agent that is killed at these times, and begins anew."""
+async def be_agent(here: Node, restarts_at: list[float], cut_off: list[Cut]) -> None:
+    """An agent that is killed at these times, and begins anew; the last is cut off so."""
     clock = here.world.clock
     for seconds in sorted(restarts_at):
         async with here.agent():
             await clock.sleep(seconds)
-    async with here.agent():
+    async with here.agent(*cut_off):
         await asyncio.Event().wait()
 
 
@@ -114,12 +114,13 @@ async def live(world: World, user: ObjectStore, life: Life, number: int) -> None
     await persist(world, lambda: user.delete(kinds().pods, "default", name, options=options))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     topology=kv.topologies(members=(1, 3)),
     faults=kv.fault_schedules(),
     all_lives=st.lists(lives, min_size=1, max_size=3),
     restarts_at=restarts,
+    cut_off=cuts(within_seconds=30.0),
     lost_at=st.none() | st.integers(0, 60).map(float),
 )
 def test_every_pod_ends_as_it_should(
@@ -127,6 +128,7 @@ def test_every_pod_ends_as_it_should(
     faults: kv.Schedule,
     all_lives: list[Life],
     restarts_at: list[float],
+    cut_off: list[Cut],
     lost_at: float | None,
 ) -> None:
     """10.1, 10.4, 10.6."""
@@ -135,7 +137,7 @@ def test_every_pod_ends_as_it_should(
         async with AsyncExitStack() as stack:
             here = await stack.enter_async_context(node(world, script=scripts(all_lives)))
             user = await stack.enter_async_context(world.connect())
-            agent = asyncio.ensure_future(be_agent(here, restarts_at))
+            agent = asyncio.ensure_future(be_agent(here, restarts_at, cut_off))
             stack.callback(agent.cancel)
             users = [live(world, user, one, number) for number, one in enumerate(all_lives)]
             acting = asyncio.gather(*users)

@@ -118,10 +118,11 @@ async def test_who_does_not_answer_in_time_has_failed(kind: str) -> None:
 async def test_nobody_listens() -> None:
     async with serving(_hang) as port:
         pass
-    for kind in ("httpGet", "tcpSocket", "grpc"):
-        answer = await ask({kind: {"port": port}})
-        assert not answer.is_success
-        assert answer.message
+    refused = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
+    told = await ask({"httpGet": {"port": port, "path": "/x"}})
+    assert told == Answer(False, f'Get "http://127.0.0.1:{port}/x": {refused}')
+    assert await ask({"tcpSocket": {"port": port}}) == Answer(False, refused)
+    assert not (await ask({"grpc": {"port": port}})).is_success
 
 
 async def test_what_speaks_no_http_has_failed() -> None:

@@ -103,7 +103,8 @@ def test_thresholds(change: dict[str, int], felt: Pressures) -> None:
 
 
 def test_this_machine_is_told_of(tmp_path: Any) -> None:
-    facts, load = Host(tmp_path).facts(), Host(tmp_path).load()
+    host = Host(tmp_path, hostname="h")
+    facts, load = host.facts(), host.load()
     assert facts.cpus >= 1
     assert facts.memory > load.memory_available > 0
     assert load.disk > 0
