@@ -11,15 +11,10 @@ import errno
 import logging
 import socket
 import struct
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-import msgspec
 
 from controlplane.network.balancer import Balancer
-from controlplane.network.descriptors import Descriptors
 from controlplane.network.plan import Endpoint, Place
-from kvstore.seams import Clock
+from controlplane.network.sockets import Seams, bound, family_of
 
 BACKLOG = 1024
 ACCEPTS_MAX = 64  # in one turn of the loop: other listeners have theirs
@@ -33,31 +28,6 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what closes tells the other side 
 _PASSING = (errno.ECONNABORTED, errno.EINTR, errno.EPROTO)
 
 logger = logging.getLogger(__name__)
-
-
-class Seams(msgspec.Struct, frozen=True):
-    """What listeners need of the process. `spawn` runs work that does not fail."""
-
-    clock: Clock
-    descriptors: Descriptors
-    spawn: Callable[[Coroutine[Any, Any, None]], object]
-
-
-def bound(place: Place, kind: socket.SocketKind) -> socket.socket:
-    """A socket that has the address. Raises OSError."""
-    family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
-    opened = socket.socket(family, kind)
-    try:
-        opened.setblocking(False)
-        if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if kind == socket.SOCK_STREAM:  # of UDP it would let two have the same place
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((place.address, place.port))
-    except BaseException:
-        opened.close()
-        raise
-    return opened
 
 
 class TcpListener:
@@ -151,8 +121,7 @@ class TcpListener:
 
 async def _connected(endpoint: Endpoint) -> socket.socket:
     """Raises OSError, also when it takes too long."""
-    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened = socket.socket(family_of(endpoint.address), socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         async with asyncio.timeout(CONNECT_SECONDS_MAX):

@@ -15,7 +15,7 @@ from controlplane.indexer import Key
 from controlplane.network.balancer import Affinity, Balancer
 from controlplane.network.descriptors import Descriptors
 from controlplane.network.plan import Backend, Endpoint, Place, Port
-from controlplane.network.tcp import Seams, bound
+from controlplane.network.sockets import Seams, bound
 from kvstore.client.clock import AsyncioClock
 
 DICE = random.Random(6)

@@ -25,7 +25,7 @@ from controlplane.network.dns.messages import (
 from controlplane.network.dns.server import DnsServer, Resolver
 from controlplane.network.dns.zone import Zone
 from controlplane.network.plan import Place
-from controlplane.network.tcp import bound
+from controlplane.network.sockets import bound
 from kvstore.client.clock import AsyncioClock
 from tests.controlplane.network.conftest import free_place, soon
 from tests.controlplane.network.objects import endpoint, service, slice_of

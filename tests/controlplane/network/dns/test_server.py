@@ -31,7 +31,7 @@ from controlplane.network.dns.messages import (
     read_answers,
 )
 from controlplane.network.plan import Place
-from controlplane.network.tcp import bound
+from controlplane.network.sockets import bound
 from tests.controlplane.network.conftest import free_place, soon
 from tests.controlplane.network.dns.conftest import Dns, Upstream, as_asked
 
@@ -170,7 +170,7 @@ async def test_answers_and_scraps_are_not_answered(dns: Dns) -> None:
 async def test_place_that_is_taken_is_told_once_and_served_when_it_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("controlplane.network.dns.server.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("controlplane.network.sockets.RETRY_SECONDS", 0.01)
     place = free_place("UDP")
     with contextlib.closing(bound(place, socket.SOCK_DGRAM)):
         dns = Dns(place, Forwarder((), random.Random(6)))
@@ -205,6 +205,7 @@ async def _run(*command: str) -> str:
     return out.decode()
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed (bind9-dnsutils)")
 async def test_dig_understands_every_kind_of_answer(dns: Dns) -> None:
     """An independent reader of messages."""
@@ -250,6 +251,7 @@ async def at_53(upstream: Upstream) -> AsyncIterator[Dns]:
     await found.end()
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.skipif(shutil.which("getent") is None, reason="getent is not installed")
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
 async def test_c_library_finds_short_names_by_a_pods_resolv_conf(at_53: Dns) -> None:
