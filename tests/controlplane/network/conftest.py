@@ -116,7 +116,8 @@ class Server:
     def reset(self) -> None:
         """Break all connections."""
         for task, client in self._conversations.items():
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with suppress(OSError):  # it has ended just now
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             task.cancel()
 
 
