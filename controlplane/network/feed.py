@@ -32,16 +32,16 @@ OnNode = Callable[[str, Node | None], bool]
 
 
 class Feed:
-    """What the caches hold, told to `listeners` and to `on_node`."""
+    """What the caches hold, told to `subscribers` and to `on_node`."""
 
     def __init__(
-        self, informers: Informers, registry: Registry, listeners: Sequence[OnService]
+        self, informers: Informers, registry: Registry, subscribers: Sequence[OnService]
     ) -> None:
         self._services = _resource(registry, "", "services")
         self._slices = _resource(registry, "discovery.k8s.io", "endpointslices")
         self._nodes = _resource(registry, "", "nodes")
         self._informers = informers
-        self._listeners = listeners
+        self._subscribers = subscribers
         self._dirty: dict[Key, None] = {}
         self._is_dirty = asyncio.Event()
         slices = informers.of(self._slices)
@@ -97,9 +97,9 @@ class Feed:
             logger.warning("service %s cannot be read: %s", key, error)
             return
         slices = self._slices_of(key)
-        for listener in self._listeners:
+        for subscriber in self._subscribers:
             try:
-                listener(key, service, slices)
+                subscriber(key, service, slices)
             except Exception:
                 logger.exception("service %s cannot be served as it is", key)
 

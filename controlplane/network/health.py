@@ -18,7 +18,7 @@ from controlplane.api.types.core_v1 import Service
 from controlplane.api.types.discovery_v1 import EndpointSlice
 from controlplane.indexer import Key
 from controlplane.network.plan import LOCAL, Machine, Place, is_ready
-from controlplane.network.tcp import bound
+from controlplane.network.sockets import bound
 
 BACKLOG = 64
 REQUEST_BYTES_MAX = 8192

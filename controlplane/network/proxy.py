@@ -32,8 +32,8 @@ from controlplane.network.feed import Feed
 from controlplane.network.health import Health, HealthPorts, health_of
 from controlplane.network.nodes import Nodes
 from controlplane.network.plan import Backend, Place
+from controlplane.network.sockets import Seams
 from controlplane.network.table import Table
-from controlplane.network.tcp import Seams
 from controlplane.network.userspace import Userspace
 from controlplane.objects import ObjectStore
 from kvstore.client.clock import AsyncioClock
@@ -195,12 +195,12 @@ async def work(
 
         seams = Seams(clock, descriptors.of_process(), tasks.create_task)
         proxy = ServiceProxy(settings, seams, random.Random(), tell)
-        listeners = [proxy.on_service]
+        subscribers = [proxy.on_service]
         if settings.cluster_dns:
             resolver = Resolver(
                 Zone(settings.cluster_domain), Forwarder(settings.upstreams, dice), dice
             )
-            listeners.append(resolver.on_service)
+            subscribers.append(resolver.on_service)
             server = DnsServer(
                 resolver,
                 clock,
@@ -209,7 +209,7 @@ async def work(
                 port=settings.dns_port,
             )
             tasks.create_task(server.run(), name="dns")
-        feed = Feed(informers, registry, listeners)
+        feed = Feed(informers, registry, subscribers)
         feed.watch_nodes(proxy.on_node)
         try:
             await feed.run(lambda: announce(f"{len(proxy.userspace.open_places())} places"))

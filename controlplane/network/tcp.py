@@ -10,54 +10,22 @@ import asyncio
 import errno
 import logging
 import socket
-import struct
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-import msgspec
 
 from controlplane.network.balancer import Balancer
-from controlplane.network.descriptors import Descriptors
 from controlplane.network.plan import Endpoint, Place
-from kvstore.seams import Clock
+from controlplane.network.sockets import Seams, bound, family_of
+from controlplane.network.tunnel import exchange, reset_when_closed
 
 BACKLOG = 1024
 ACCEPTS_MAX = 64  # in one turn of the loop: other listeners have theirs
 TRIES_MAX = 4  # endpoints that one connection asks
 CONNECT_SECONDS_MAX = 2.0  # of one endpoint: whoever is there answers sooner
-CHUNK_BYTES = 64 * 1024  # of a connection and direction that are held at most
 PER_CONNECTION = 2  # descriptors
 BROKEN_SECONDS = 1.0  # without accepting, when the kernel has nothing to accept with
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what closes tells the other side that it failed
 _PASSING = (errno.ECONNABORTED, errno.EINTR, errno.EPROTO)
 
 logger = logging.getLogger(__name__)
-
-
-class Seams(msgspec.Struct, frozen=True):
-    """What listeners need of the process. `spawn` runs work that does not fail."""
-
-    clock: Clock
-    descriptors: Descriptors
-    spawn: Callable[[Coroutine[Any, Any, None]], object]
-
-
-def bound(place: Place, kind: socket.SocketKind) -> socket.socket:
-    """A socket that has the address. Raises OSError."""
-    family = socket.AF_INET6 if ":" in place.address else socket.AF_INET
-    opened = socket.socket(family, kind)
-    try:
-        opened.setblocking(False)
-        if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if kind == socket.SOCK_STREAM:  # of UDP it would let two have the same place
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((place.address, place.port))
-    except BaseException:
-        opened.close()
-        raise
-    return opened
 
 
 class TcpListener:
@@ -121,9 +89,9 @@ class TcpListener:
             if self.balancer.is_let_in(address):
                 server = await self._connect(address)
             if server is None:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                reset_when_closed(client)
             else:
-                await _exchange(client, server)
+                await exchange(client, server)
         except* OSError as lost:
             logger.debug("a connection of %s was lost: %s", address, lost.exceptions)
         except* Exception:  # the task group is everybody's: one connection must not end it
@@ -151,8 +119,7 @@ class TcpListener:
 
 async def _connected(endpoint: Endpoint) -> socket.socket:
     """Raises OSError, also when it takes too long."""
-    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened = socket.socket(family_of(endpoint.address), socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         async with asyncio.timeout(CONNECT_SECONDS_MAX):
@@ -161,30 +128,3 @@ async def _connected(endpoint: Endpoint) -> socket.socket:
         opened.close()
         raise
     return opened
-
-
-async def _exchange(client: socket.socket, server: socket.socket) -> None:
-    """Bytes both ways, until both sides have ended. When one fails, so does the other.
-
-    Raises a group of OSError.
-    """
-    for one in (client, server):
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Whoever vanished without a word is found out by the kernel.
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    try:
-        async with asyncio.TaskGroup() as directions:
-            directions.create_task(_pump(server, client))
-            directions.create_task(_pump(client, server))
-    except BaseException:
-        for one in (client, server):
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        raise
-
-
-async def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """All of one direction, and its end. At most a chunk of it is here at a time."""
-    loop = asyncio.get_running_loop()
-    while data := await loop.sock_recv(source, CHUNK_BYTES):
-        await loop.sock_sendall(sink, data)
-    sink.shutdown(socket.SHUT_WR)

@@ -12,7 +12,7 @@ from typing import Any
 
 from controlplane.network.balancer import Balancer
 from controlplane.network.plan import Endpoint, Place
-from controlplane.network.tcp import Seams, bound
+from controlplane.network.sockets import Seams, bound, family_of
 
 FLOW_SECONDS = 120.0  # without a datagram, as Linux keeps track of a UDP stream
 FLOWS_MAX = 4096  # of one place: the one that was silent for longest goes first
@@ -123,8 +123,7 @@ class UdpListener:
         endpoint = self._balancer.choose(client[0], self._seams.clock.now())
         if endpoint is None or not self._make_room():
             return None
-        family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
-        opened = socket.socket(family, socket.SOCK_DGRAM)
+        opened = socket.socket(family_of(endpoint.address), socket.SOCK_DGRAM)
         try:
             opened.setblocking(False)
             opened.connect(endpoint)

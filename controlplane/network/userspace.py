@@ -10,13 +10,11 @@ from weakref import WeakValueDictionary
 
 from controlplane.network.balancer import Affinity, Balancer
 from controlplane.network.plan import Backend, Place, Port
+from controlplane.network.sockets import Seams, retry_seconds, why
 from controlplane.network.table import Difference
-from controlplane.network.tcp import Seams, TcpListener
+from controlplane.network.tcp import TcpListener
 from controlplane.network.udp import UdpListener
 from kvstore.seams import Random
-
-RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 60.0
-_PRIVILEGED = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class Userspace:
         except OSError as error:
             if missing.tries == 0:
                 self._on_failure(place, missing.backend, why(place, error))
-            wait = min(RETRY_SECONDS * 2 ** min(missing.tries, 16), RETRY_SECONDS_MAX)
+            wait = retry_seconds(missing.tries)
             missing.tries += 1
             self._seams.clock.call_later(wait, lambda: self._try(place, missing))
             return
@@ -110,23 +108,3 @@ class Userspace:
         if affinity is None:
             affinity = self._affinities[backend.port] = Affinity()
         return Balancer(backend, affinity, self._dice)
-
-
-def why(place: Place, error: OSError) -> str:
-    """Why a place cannot be opened, and what would help. Pure."""
-    match error.errno:
-        case errno.EACCES | errno.EPERM if place.port < _PRIVILEGED:
-            return (
-                "ports below 1024 need a privilege: CAP_NET_BIND_SERVICE, "
-                "or sysctl net.ipv4.ip_unprivileged_port_start"
-            )
-        case errno.EADDRINUSE:
-            return "another process listens there"
-        case errno.EADDRNOTAVAIL:
-            return (
-                "the address is none of this machine's: `ip route add local` makes a network "
-                "of services its own"
-            )
-        case errno.EMFILE | errno.ENFILE:
-            return "too many files are open: raise the limit of the process (ulimit -n)"
-    return error.strerror or str(error)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 
 from controlplane.network.dns.messages import MESSAGE_BYTES_MAX
+from controlplane.network.sockets import family_of
 from kvstore.seams import Random
 
 IN_FLIGHT_MAX = 256  # questions at once; more are refused, and their clients come again
@@ -68,9 +69,8 @@ class Forwarder:
     async def _ask(self, upstream: str, query: bytes, by_tcp: bool) -> bytes | None:
         asked = self._dice.getrandbits(16).to_bytes(2, "big") + query[2:]
         kind = socket.SOCK_STREAM if by_tcp else socket.SOCK_DGRAM
-        family = socket.AF_INET6 if ":" in upstream else socket.AF_INET
         try:
-            with socket.socket(family, kind) as opened:
+            with socket.socket(family_of(upstream), kind) as opened:
                 opened.setblocking(False)
                 async with asyncio.timeout(self._try_seconds):
                     await asyncio.get_running_loop().sock_connect(opened, (upstream, self._port))

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -18,7 +18,6 @@ from controlplane.indexer import Key
 from controlplane.network.dns.forwarder import Forwarder, NoAnswerError
 from controlplane.network.dns.messages import (
     AAAA,
-    ANY,
     AXFR,
     BADVERS,
     CNAME,
@@ -34,6 +33,7 @@ from controlplane.network.dns.messages import (
     BadMessageError,
     Name,
     Query,
+    Record,
     id_of,
     read_answers,
     read_query,
@@ -44,8 +44,7 @@ from controlplane.network.dns.messages import (
 from controlplane.network.dns.records import records_of, service_name
 from controlplane.network.dns.zone import Zone, leads_out
 from controlplane.network.plan import Place
-from controlplane.network.tcp import bound
-from controlplane.network.userspace import RETRY_SECONDS, RETRY_SECONDS_MAX, why
+from controlplane.network.sockets import bound, retry_seconds, why
 from kvstore.seams import Clock, Random
 
 PORT = 53
@@ -56,8 +55,6 @@ logger = logging.getLogger(__name__)
 
 Reply = bytes | Coroutine[Any, Any, bytes] | None
 """An answer, one that has to be waited for, or none: what came asks nothing."""
-
-T = TypeVar("T")
 
 
 class Resolver:
@@ -95,7 +92,7 @@ class Resolver:
         if answer is None:
             return self._forwarded(data, query, by_tcp=by_tcp)
         target = leads_out(answer, self._zone)
-        if target is not None and query.type not in (CNAME, ANY):
+        if target is not None and query.type in (A, AAAA):
             return self._followed(query, answer, target, bytes_max)
         turned = _turned(answer.answers, self._dice)
         return write_answer(query, msgspec.structs.replace(answer, answers=turned), bytes_max)
@@ -136,11 +133,11 @@ def _refusal(query: Query) -> int:
     return REFUSED if query.klass != IN or query.type == AXFR else NOERROR
 
 
-def _turned(records: Sequence[T], dice: Random) -> Sequence[T]:
+def _turned(records: Sequence[Record], dice: Random) -> Sequence[Record]:
     """Clients take the first, so each shall be first as often."""
-    first = dice.randrange(0, len(records)) if len(records) > 1 else 0
-    if any(getattr(one, "type", None) == CNAME for one in records):
+    if len(records) < 2 or any(one.type == CNAME for one in records):
         return records  # an alias comes before what it leads to
+    first = dice.randrange(0, len(records))
     return [*records[first:], *records[:first]]
 
 
@@ -174,9 +171,8 @@ class DnsServer:
                 if tries == 0:
                     place = Place(self._address, self._port, "UDP")
                     self._tell(f"{place.address}:{place.port}: {why(place, error)}")
-                wait = min(RETRY_SECONDS * 2 ** min(tries, 16), RETRY_SECONDS_MAX)
+                await self._clock.sleep(retry_seconds(tries))
                 tries += 1
-                await self._clock.sleep(wait)
                 continue
             logger.info("DNS listens on %s:%d", self._address, udp.getsockname()[1])
             await self._serve(udp, tcp)

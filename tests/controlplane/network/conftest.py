@@ -15,7 +15,7 @@ from controlplane.indexer import Key
 from controlplane.network.balancer import Affinity, Balancer
 from controlplane.network.descriptors import Descriptors
 from controlplane.network.plan import Backend, Endpoint, Place, Port
-from controlplane.network.tcp import Seams, bound
+from controlplane.network.sockets import Seams, bound
 from kvstore.client.clock import AsyncioClock
 
 DICE = random.Random(6)
@@ -116,7 +116,8 @@ class Server:
     def reset(self) -> None:
         """Break all connections."""
         for task, client in self._conversations.items():
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with suppress(OSError):  # it has ended just now
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             task.cancel()
 
 

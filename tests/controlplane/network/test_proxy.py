@@ -20,7 +20,7 @@ from controlplane.network import proxy
 from controlplane.network.dns.messages import Query, name_of
 from controlplane.network.plan import Place
 from controlplane.network.proxy import Settings
-from controlplane.network.tcp import bound
+from controlplane.network.sockets import bound
 from controlplane.objects import ObjectStore
 from kvstore.testing.processes import ClusterProcesses
 from tests.controlplane.network.conftest import Server, ask, free_place

@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.network import udp
 from controlplane.network.plan import Endpoint, Place
-from controlplane.network.tcp import Seams, bound
+from controlplane.network.sockets import Seams, bound
 from controlplane.network.udp import UdpListener
 from tests.controlplane.network.conftest import Process, balancer, free_place, soon
 

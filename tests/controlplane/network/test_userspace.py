@@ -8,11 +8,11 @@ from contextlib import closing
 
 import pytest
 
-from controlplane.network import userspace
+from controlplane.network import sockets
 from controlplane.network.plan import Backend, Place
+from controlplane.network.sockets import bound, why
 from controlplane.network.table import Difference
-from controlplane.network.tcp import bound
-from controlplane.network.userspace import Userspace, why
+from controlplane.network.userspace import Userspace
 from tests.controlplane.network.conftest import Process, Server, ask, backend, free_place, soon
 
 
@@ -44,7 +44,7 @@ async def test_place_that_is_taken_is_told_once_and_opened_when_it_is_free(
     process: Process, servers: list[Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it leads to is as it was told last, not as when it failed first."""
-    monkeypatch.setattr(userspace, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.01)
     told: list[tuple[Place, str]] = []
     found = Userspace(
         process.seams, random.Random(6), lambda place, one, reason: told.append((place, reason))
@@ -68,7 +68,7 @@ async def test_place_that_is_taken_is_told_once_and_opened_when_it_is_free(
 async def test_place_that_is_wanted_no_longer_is_not_tried_again(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(userspace, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.01)
     found = Userspace(process.seams, random.Random(6), lambda *what: None)
     place = free_place()
     with closing(bound(place, socket.SOCK_STREAM)) as taken:

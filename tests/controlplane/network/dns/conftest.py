@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -25,7 +26,7 @@ from controlplane.network.dns.messages import (
 from controlplane.network.dns.server import DnsServer, Resolver
 from controlplane.network.dns.zone import Zone
 from controlplane.network.plan import Place
-from controlplane.network.tcp import bound
+from controlplane.network.sockets import bound
 from kvstore.client.clock import AsyncioClock
 from tests.controlplane.network.conftest import free_place, soon
 from tests.controlplane.network.objects import endpoint, service, slice_of
@@ -151,8 +152,22 @@ def as_asked(query: Query) -> bytes:
 
 @pytest.fixture
 async def dns(upstream: Upstream) -> AsyncIterator[Dns]:
+    async with _serving(upstream, try_seconds=10) as found:
+        yield found
+
+
+@pytest.fixture
+async def impatient_dns(upstream: Upstream) -> AsyncIterator[Dns]:
+    """Where the upstream does not answer."""
+    async with _serving(upstream, try_seconds=0.1) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _serving(upstream: Upstream, *, try_seconds: float) -> AsyncIterator[Dns]:
+    place = upstream.place
     forwarder = Forwarder(
-        [upstream.place.address], random.Random(6), port=upstream.place.port, try_seconds=0.2
+        [place.address], random.Random(6), port=place.port, try_seconds=try_seconds
     )
     found = Dns(free_place("UDP"), forwarder)
     found.fill()

@@ -59,7 +59,7 @@ def test_edns_says_how_much_is_taken_within_our_bounds() -> None:
 
 
 def test_answer_is_written_with_compressed_names() -> None:
-    """RFC 1035, message compression: a name that was written before is a pointer to it (c00c: at byte 12)."""
+    """RFC 1035: a name that was written before is a pointer to it (c00c: at byte 12)."""
     answer = Answer(answers=[Record(WEB, A, 30, bytes((10, 96, 0, 10)))])
     assert (
         write_answer(read_query(ASKED), answer, 512)
