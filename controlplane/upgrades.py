@@ -124,6 +124,15 @@ class _Taken(asyncio.StreamReaderProtocol):
             asyncio.get_running_loop().call_soon(before.connection_lost, None)
 
 
+async def send(writer: Writer, data: bytes) -> None:
+    """Return when it is taken, but for some KiB. Raises ConnectionError: nobody takes it any more,
+    which uvloop's transports call a RuntimeError."""
+    if data and writer.is_closing():
+        raise ConnectionResetError("it is closed")
+    writer.write(data)
+    await writer.drain()
+
+
 async def leave(writer: Writer) -> None:
     """Close a connection when its peer has taken what was written, or after some seconds."""
     writer.close()
@@ -207,8 +216,7 @@ async def pipe(
 
 async def _copy(reader: Reader, writer: Writer, moved: list[float]) -> None:
     while data := await reader.read(READ_BYTES):
-        writer.write(data)
-        await writer.drain()
+        await send(writer, data)
         moved[0] = time.monotonic()
 
 

@@ -6,6 +6,8 @@ from asyncio import StreamWriter as Writer
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from controlplane.upgrades import send
+
 INLET_BYTES_MAX = 256 * 1024
 """So much may wait; no more is read from the client then."""
 
@@ -56,12 +58,11 @@ class Inlet:
                 await self._move()
                 continue
             data = self._waiting.popleft()
-            writer.write(data)
-            await writer.drain()
+            await send(writer, data)
             self._bytes -= len(data)
             self._moved.set()
             await taken(len(data))
-        if writer.can_write_eof():
+        if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()
         else:
             writer.close()

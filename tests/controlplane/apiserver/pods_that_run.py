@@ -112,7 +112,9 @@ class Pods:
         """Of an administrator."""
         return self._folder / "kubeconfig"
 
-    async def begin(self, program: Path, *words: str) -> asyncio.subprocess.Process:
+    async def begin(
+        self, program: Path, *words: str, has_stdin: bool = True
+    ) -> asyncio.subprocess.Process:
         """A kubectl that is under way."""
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
@@ -121,17 +123,17 @@ class Pods:
             f"--cache-dir={self._folder / 'cache'}",
             f"--namespace={self.namespace}",
             *words,
-            stdin=pipe,
+            stdin=pipe if has_stdin else asyncio.subprocess.DEVNULL,
             stdout=pipe,
             stderr=pipe,
         )
 
     async def kubectl(self, program: Path, *words: str, stdin: bytes = b"") -> Ran:
         """What a kubectl has said when it has ended."""
-        process = await self.begin(program, *words)
+        process = await self.begin(program, *words, has_stdin=bool(stdin))
         try:
             async with asyncio.timeout(KUBECTL_SECONDS_MAX):
-                out, err = await process.communicate(stdin)
+                out, err = await process.communicate(stdin or None)
         finally:
             if process.returncode is None:
                 process.kill()
