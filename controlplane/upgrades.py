@@ -139,8 +139,10 @@ async def leave(writer: Writer) -> None:
     try:
         async with asyncio.timeout(FLUSH_SECONDS_MAX):
             await writer.wait_closed()
-    except (TimeoutError, OSError):
+    except TimeoutError:
         writer.transport.abort()
+    except OSError:
+        pass  # its peer was faster
     except asyncio.CancelledError:
         writer.transport.abort()
         raise
@@ -161,7 +163,7 @@ async def call(
                 writer.write(asked)
                 status, found = _parsed(await reader.readuntil(b"\r\n\r\n"))
             except BaseException:
-                writer.transport.abort()
+                writer.close()
                 raise
     except TimeoutError:
         raise CallError(f"{host}:{port} does not answer") from None
@@ -185,7 +187,7 @@ async def body_of(answered: Answered, bytes_max: int) -> bytes:
     except (TimeoutError, OSError):
         pass  # what there is says it all
     finally:
-        answered.writer.transport.abort()
+        answered.writer.close()
     return body
 
 

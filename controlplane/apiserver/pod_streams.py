@@ -117,7 +117,7 @@ class PodStreams:
         return Upgrading(
             headers=tuple(_headers(answered.headers, _ANSWERED)),
             run=lambda connection: _join(connection, answered),
-            drop=answered.writer.transport.abort,
+            drop=answered.writer.close,
         )
 
     async def _pod(self, call: Call) -> Pod:

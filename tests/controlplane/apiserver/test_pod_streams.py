@@ -366,3 +366,26 @@ async def test_a_node_that_is_not_there(pods: Pods) -> None:
     assert status["message"] == "pod nowhere does not have a host assigned"
     listed = await pods.api.good("GET", "/apis/metrics.k8s.io/v1beta1/nodes")
     assert "gone" not in [one["metadata"]["name"] for one in listed["items"]]
+
+
+async def test_a_stream_holds_no_seat_and_is_audited_to_its_end(pods: Pods, kubectl: Path) -> None:
+    """Flow control counts requests that are handled; a followed log may last for days."""
+    await pods.add("web", {"main": ("sh", "-c", "echo begun; read x")})
+    process = await pods.begin(kubectl, "logs", "-f", "web")
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"begun\n"
+    metrics = (await pods.api.ask("GET", "/metrics")).raw.decode()
+    assert _value(metrics, "apiserver_longrunning_requests") == 1
+    assert _value(metrics, "apiserver_current_inflight_requests") <= 1, "this one"
+    process.terminate()
+    await process.communicate()
+    async with asyncio.timeout(60):
+        while _value(metrics, "apiserver_longrunning_requests"):
+            await asyncio.sleep(0.01)
+            metrics = (await pods.api.ask("GET", "/metrics")).raw.decode()
+
+
+def _value(metrics: str, name: str) -> float:
+    """The sum of a metric's rows."""
+    rows = (line for line in metrics.splitlines() if re.match(rf"{name}[ {{]", line))
+    return sum(float(row.rpartition(" ")[2]) for row in rows)
