@@ -12,6 +12,10 @@ import pytest
 
 from controlplane.api import quantity
 from controlplane.apiserver import usage
+from controlplane.apiserver.call import Deliver, Outgoing, Streaming, Upgrading
+from controlplane.apiserver.http import HttpServer
+from controlplane.apiserver.incoming import Incoming
+from controlplane.apiserver.metrics import Metrics
 from controlplane.node.measuring import FRESH_SECONDS
 from kvstore.client import Client
 from kvstore.testing.processes import ClusterProcesses
@@ -383,6 +387,39 @@ async def test_a_stream_holds_no_seat_and_is_audited_to_its_end(pods: Pods, kube
         while _value(metrics, "apiserver_longrunning_requests"):
             await asyncio.sleep(0.01)
             metrics = (await pods.api.ask("GET", "/metrics")).raw.decode()
+
+
+@pytest.mark.parametrize("is_upgrade", [False, True])
+async def test_what_was_to_last_is_given_back_when_its_client_has_gone(is_upgrade: bool) -> None:
+    """The agent's answer came too late for anybody to have it: its connection is closed."""
+    asked, answered, dropped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(_: Incoming, __: Deliver) -> Outgoing:
+        asked.set()
+        await answered.wait()
+        if is_upgrade:
+            return Upgrading(run=_never, drop=dropped.set)
+        return Streaming(run=_never, drop=dropped.set)
+
+    metrics = Metrics()
+    server = HttpServer(serve, None, metrics)
+    port = await server.listen("127.0.0.1", 0)
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asked.wait()
+        writer.transport.abort()
+        while b"apiserver_connections 0" not in metrics.text():  # noqa: ASYNC110 (the kernel's)
+            await asyncio.sleep(0.01)
+        answered.set()
+        async with asyncio.timeout(60):
+            await dropped.wait()
+    finally:
+        await server.close()
+
+
+async def _never(_: object) -> None:
+    raise AssertionError("nobody is there")
 
 
 def _value(metrics: str, name: str) -> float:
