@@ -33,7 +33,13 @@ from controlplane.streams.command_spdy import SpdyStreams
 from controlplane.streams.port_forward import Bare, Carrier, Forwarding, Tunnel
 from controlplane.streams.remote_command import NO_STREAM, Streams, Wish
 from controlplane.streams.websocket import WebSocket
-from controlplane.upgrades import Connection, TakenOver, switching, taken_over
+from controlplane.upgrades import (
+    Connection,
+    TakenOver,
+    notice_dead_peer,
+    switching,
+    taken_over,
+)
 
 STREAMS_MAX = 500
 """Commands, forwarded ports and logs that are under way together."""
@@ -113,6 +119,8 @@ class NodeServer:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
+        if request.transport is not None:
+            notice_dead_peer(request.transport.get_extra_info("socket"))
         if self._tls is not None and _common_name(request) not in self._clients:
             return _refusal(403, "Forbidden")
         try:

@@ -5,6 +5,7 @@ and by SPDY (the oldest that we serve). kube-behaviour 10.7.
 import asyncio
 import contextlib
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -426,3 +427,36 @@ def _value(metrics: str, name: str) -> float:
     """The sum of a metric's rows."""
     rows = (line for line in metrics.splitlines() if re.match(rf"{name}[ {{]", line))
     return sum(float(row.rpartition(" ")[2]) for row in rows)
+
+
+# ------------------------------------------------------------------------------- cpctl
+
+
+async def test_cpctl_has_logs_and_exec(pods: Pods) -> None:
+    await pods.add("web", {"main": ("sh", "-c", "echo one; echo two; read x")})
+    await pods.has_logged(await pods.last_container(), b"two\n")
+    assert await pods.cpctl("logs", "pod/web", "--tail=1", "-c", "main") == Ran(0, b"two\n", "")
+    told = "Error from server (BadRequest): container x is not valid for pod web\n"
+    assert await pods.cpctl("logs", "web", "-c", "x") == Ran(1, b"", told)
+    command = ("sh", "-c", "cat; echo b >&2; exit 7")
+    given = bytes(range(256)) * 1024
+    ran = await pods.cpctl("exec", "-i", "web", "--", *command, stdin=given)
+    assert (ran.status, ran.out == given) == (7, True)
+    assert ran.err == "b\ncommand terminated with exit code 7\n"
+    ran = await pods.cpctl("exec", "web", "--", "no-such-program")
+    assert (ran.status, ran.out) == (1, b"")
+    assert "executable file not found in $PATH" in ran.err
+
+
+async def test_cpctl_gives_a_command_its_terminal(pods: Pods) -> None:
+    await pods.add("web", {"main": SLEEPING})
+    cpctl = f"{sys.executable} -m controlplane.ctl --kubeconfig={pods.kubeconfig}"
+    line = f"stty rows 31 cols 71; {cpctl} -n {pods.namespace} exec -it web -- "
+    process = await asyncio.create_subprocess_exec(
+        *("script", "-qec", line + "sh -c 'sleep 1; stty size; exit 3'", "/dev/null"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    assert b"31 71" in out, out
+    assert process.returncode == 3
