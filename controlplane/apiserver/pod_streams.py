@@ -65,6 +65,8 @@ class PodStreams:
         try:
             response = await self._nodes.open(place, path, parameters)
         except RefusalError as refusal:
+            if options.is_previous and refusal.code == 404:
+                raise podlogs.without_previous(pod, container) from None
             raise _without_log(refusal, pod, container) from None
         return Streaming(
             run=lambda sink: _copy(response, sink),

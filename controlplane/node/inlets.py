@@ -47,10 +47,14 @@ class Inlet:
             with contextlib.suppress(OSError):
                 await self._write(writer, taken)
         finally:
-            self._is_closed = True
-            self._waiting.clear()
-            self._bytes = 0
-            self._moved.set()
+            self.close()
+
+    def close(self) -> None:
+        """Nobody takes anything any more: what comes is dropped."""
+        self._is_closed = True
+        self._waiting.clear()
+        self._bytes = 0
+        self._moved.set()
 
     async def _write(self, writer: Writer, taken: Callable[[int], Awaitable[None]]) -> None:
         while self._waiting or not self._is_ended:
