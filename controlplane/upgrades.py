@@ -124,14 +124,25 @@ class _Taken(asyncio.StreamReaderProtocol):
             asyncio.get_running_loop().call_soon(before.connection_lost, None)
 
 
+async def send(writer: Writer, data: bytes) -> None:
+    """Return when it is taken, but for some KiB. Raises ConnectionError: nobody takes it any more,
+    which uvloop's transports call a RuntimeError."""
+    if data and writer.is_closing():
+        raise ConnectionResetError("it is closed")
+    writer.write(data)
+    await writer.drain()
+
+
 async def leave(writer: Writer) -> None:
     """Close a connection when its peer has taken what was written, or after some seconds."""
     writer.close()
     try:
         async with asyncio.timeout(FLUSH_SECONDS_MAX):
             await writer.wait_closed()
-    except (TimeoutError, OSError):
+    except TimeoutError:
         writer.transport.abort()
+    except OSError:
+        pass  # its peer was faster
     except asyncio.CancelledError:
         writer.transport.abort()
         raise
@@ -152,7 +163,7 @@ async def call(
                 writer.write(asked)
                 status, found = _parsed(await reader.readuntil(b"\r\n\r\n"))
             except BaseException:
-                writer.transport.abort()
+                writer.close()
                 raise
     except TimeoutError:
         raise CallError(f"{host}:{port} does not answer") from None
@@ -176,7 +187,7 @@ async def body_of(answered: Answered, bytes_max: int) -> bytes:
     except (TimeoutError, OSError):
         pass  # what there is says it all
     finally:
-        answered.writer.transport.abort()
+        answered.writer.close()
     return body
 
 
@@ -207,8 +218,7 @@ async def pipe(
 
 async def _copy(reader: Reader, writer: Writer, moved: list[float]) -> None:
     while data := await reader.read(READ_BYTES):
-        writer.write(data)
-        await writer.drain()
+        await send(writer, data)
         moved[0] = time.monotonic()
 
 

@@ -174,10 +174,15 @@ def previous_id(pod: Pod, container: str) -> str:
     status = status_of(pod, container)
     ended = status.last_state.terminated if status is not None else None
     if ended is None or not ended.container_id:
-        raise errors.bad_request(
-            f'previous terminated container "{container}" in pod "{pod.metadata.name}" not found'
-        )
+        raise without_previous(pod, container)
     return bare_id(ended.container_id)
+
+
+def without_previous(pod: Pod, container: str) -> ApiError:
+    """There is no attempt before the one that is now, or none any more."""
+    return errors.bad_request(
+        f'previous terminated container "{container}" in pod "{pod.metadata.name}" not found'
+    )
 
 
 def bare_id(told: str) -> str:

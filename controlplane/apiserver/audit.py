@@ -106,13 +106,13 @@ class Audited:
             stage = audit_policy.RESPONSE_STARTED
         self._tell(stage, answer)
 
-    def stream_began(self) -> None:
+    def stream_began(self, code: int = 200) -> None:
         """What lasts has begun to be answered."""
-        self._tell(audit_policy.RESPONSE_STARTED, Answer())
+        self._tell(audit_policy.RESPONSE_STARTED, Answer(code=code))
 
-    def stream_ended(self) -> None:
+    def stream_ended(self, code: int = 200) -> None:
         """… and has ended."""
-        self._tell(audit_policy.RESPONSE_COMPLETE, Answer())
+        self._tell(audit_policy.RESPONSE_COMPLETE, Answer(code=code))
 
     @property
     def _verb(self) -> str:

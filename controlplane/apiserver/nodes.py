@@ -6,6 +6,7 @@ API server's flags `--kubelet-…`; architecture.md, section 2.
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import orjson
+from aiohttp import AddrInfoType
 from yarl import URL
 
 from controlplane import upgrades
@@ -140,7 +142,7 @@ class Nodes:
         if self._session is None:
             assert self._tls is not None, "who has no place asks nobody"
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
+                connector=aiohttp.TCPConnector(ssl=self._tls, limit=0, socket_factory=_socket_of),
                 timeout=aiohttp.ClientTimeout(total=None),
                 read_bufsize=READ_BYTES,
                 auto_decompress=False,
@@ -172,6 +174,14 @@ def client_tls(certificate: str, key: str, authority: str) -> ssl.SSLContext | N
     context = ssl.create_default_context(cafile=authority or None)
     context.load_cert_chain(certificate, key)
     return context
+
+
+def _socket_of(address: AddrInfoType) -> socket.socket:
+    """One that is closed when the node is gone: who follows a silent log would wait for ever."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    upgrades.notice_dead_peer(made)
+    return made
 
 
 def _target(path: str, parameters: Parameters) -> str:

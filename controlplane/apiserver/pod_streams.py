@@ -65,6 +65,8 @@ class PodStreams:
         try:
             response = await self._nodes.open(place, path, parameters)
         except RefusalError as refusal:
+            if options.is_previous and refusal.code == 404:
+                raise podlogs.without_previous(pod, container) from None
             raise _without_log(refusal, pod, container) from None
         return Streaming(
             run=lambda sink: _copy(response, sink),
@@ -117,7 +119,7 @@ class PodStreams:
         return Upgrading(
             headers=tuple(_headers(answered.headers, _ANSWERED)),
             run=lambda connection: _join(connection, answered),
-            drop=answered.writer.transport.abort,
+            drop=answered.writer.close,
         )
 
     async def _pod(self, call: Call) -> Pod:

@@ -232,6 +232,8 @@ class ApiServer:
         return handler
 
 
+_SWITCHED = 101  # to another protocol
+
 _O = TypeVar("_O", Answer, Streaming, Upgrading)
 
 
@@ -242,7 +244,7 @@ def _code_of(outgoing: Outgoing) -> int:
         case Streaming():
             return 200
         case Upgrading():
-            return 101
+            return _SWITCHED
 
 
 def _identified(outgoing: _O, audited: Audited) -> _O:
@@ -276,11 +278,11 @@ def _audited_upgrade(upgrading: Upgrading, audited: Audited) -> Upgrading:
     run = upgrading.run
 
     async def audited_run(connection: Connection) -> None:
-        audited.stream_began()
+        audited.stream_began(_SWITCHED)
         try:
             await run(connection)
         finally:
-            audited.stream_ended()
+            audited.stream_ended(_SWITCHED)
 
     return msgspec.structs.replace(_identified(upgrading, audited), run=audited_run)
 

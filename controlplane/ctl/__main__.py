@@ -14,8 +14,8 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from controlplane.ctl import deletion, kubeconfig, reading, writing
-from controlplane.ctl.arguments import command_position, parser_of
+from controlplane.ctl import deletion, kubeconfig, reading, streaming, writing
+from controlplane.ctl.arguments import command_position, divided, parser_of
 from controlplane.ctl.client import ApiClient
 from controlplane.ctl.errors import CtlError, StatusError, message_of
 from controlplane.ctl.session import Session
@@ -28,6 +28,8 @@ _COMMANDS: Mapping[str, tuple[Callable[[Session], Awaitable[None]], str]] = {
     "create": (writing.create, "create the objects of files"),
     "delete": (deletion.delete, "delete objects and wait until they are gone"),
     "scale": (writing.scale, "set the number of replicas"),
+    "logs": (streaming.logs, "what a container has written: logs POD [-c CONTAINER]"),
+    "exec": (streaming.exec_, "run a command in a container: exec POD -- COMMAND [ARGUMENT …]"),
 }
 
 
@@ -64,7 +66,9 @@ def _run(words: list[str]) -> int:
     name = words.pop(position)
     if name not in _COMMANDS:
         raise CtlError(f'error: unknown command "{name}" for "cpctl"')
+    words, command = divided(words)
     options = parser_of(name, _COMMANDS[name][1]).parse_intermixed_args(words)
+    options.command = command
     path = kubeconfig.path_of(options.kubeconfig, os.environ)
     return asyncio.run(_execute(name, options, kubeconfig.load(path, options.context)))
 
@@ -73,7 +77,7 @@ async def _execute(name: str, options: argparse.Namespace, access: kubeconfig.Ac
     async with ApiClient(access, lambda text: _complain(f"Warning: {text}")) as client:
         session = Session(client, await client.resources(), options, _say, _complain)
         await _COMMANDS[name][0](session)
-    return _EXIT_ERROR if session.has_failed else 0
+    return _EXIT_ERROR if session.has_failed else session.exit_status
 
 
 def _usage() -> str:

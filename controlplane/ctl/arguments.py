@@ -26,6 +26,14 @@ def command_position(words: Sequence[str]) -> int | None:
     return None
 
 
+def divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is said to cpctl, and the command behind `--` that is somebody else's."""
+    if "--" not in words:
+        return list(words), []
+    position = words.index("--")
+    return list(words[:position]), list(words[position + 1 :])
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise CtlError(f"error: {message}\nSee '{self.prog} --help' for usage.")
@@ -100,10 +108,28 @@ def _add_apply(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force-conflicts", action="store_true", help="take fields from others")
 
 
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--container", default="", metavar="NAME")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
+    parser.add_argument("-p", "--previous", action="store_true", help="of the attempt before")
+    parser.add_argument("--timestamps", action="store_true")
+    parser.add_argument("--tail", type=int, default=-1, metavar="LINES", help="the last ones only")
+    parser.add_argument("--limit-bytes", type=int, default=0, metavar="BYTES")
+    parser.add_argument("--since", type=_seconds, default=0.0, metavar="30s")
+
+
+def _add_exec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--container", default="", metavar="NAME")
+    parser.add_argument("-i", "--stdin", action="store_true", help="pass on what comes on stdin")
+    parser.add_argument("-t", "--tty", action="store_true", help="run it on a terminal")
+
+
 _FLAGS_OF: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "get": _add_get,
     "describe": _add_selectors,
     "apply": _add_apply,
     "delete": _add_delete,
     "scale": _add_scale,
+    "logs": _add_logs,
+    "exec": _add_exec,
 }

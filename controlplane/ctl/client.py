@@ -104,6 +104,19 @@ class ApiClient:
         except aiohttp.ClientError as error:
             raise self._unreachable(error) from None
 
+    async def stream(self, path: str, query: Query) -> AsyncIterator[bytes]:
+        """What is no object, as it comes, until its end."""
+        bound = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_SECONDS_MAX)
+        try:
+            async with self._session.get(
+                self.access.server + path, params=query, timeout=bound
+            ) as response:
+                await self._checked(response)
+                async for part in response.content.iter_any():
+                    yield part
+        except aiohttp.ClientError as error:
+            raise self._unreachable(error) from None
+
     async def resources(self) -> Resources:
         """What the server has."""
         core, groups = await asyncio.gather(

@@ -20,6 +20,7 @@ class Session(msgspec.Struct):
     say: Callable[[str], None]
     complain: Callable[[str], None]
     has_failed: bool = False
+    exit_status: int = 0  # of a command that says its own
 
     @property
     def namespace(self) -> str:

@@ -157,7 +157,9 @@ class _Conversation:
             await asyncio.gather(feeding, *pumping, return_exceptions=True)
 
     async def _feed(self, session: Session) -> None:
-        if session.stdin is not None:
+        if session.stdin is None:
+            self._inlet.close()
+        else:
             await self._inlet.feed(session.stdin, self._consumed)
 
     async def _consumed(self, count: int) -> None:

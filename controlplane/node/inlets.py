@@ -6,6 +6,8 @@ from asyncio import StreamWriter as Writer
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from controlplane.upgrades import send
+
 INLET_BYTES_MAX = 256 * 1024
 """So much may wait; no more is read from the client then."""
 
@@ -45,10 +47,14 @@ class Inlet:
             with contextlib.suppress(OSError):
                 await self._write(writer, taken)
         finally:
-            self._is_closed = True
-            self._waiting.clear()
-            self._bytes = 0
-            self._moved.set()
+            self.close()
+
+    def close(self) -> None:
+        """Nobody takes anything any more: what comes is dropped."""
+        self._is_closed = True
+        self._waiting.clear()
+        self._bytes = 0
+        self._moved.set()
 
     async def _write(self, writer: Writer, taken: Callable[[int], Awaitable[None]]) -> None:
         while self._waiting or not self._is_ended:
@@ -56,12 +62,11 @@ class Inlet:
                 await self._move()
                 continue
             data = self._waiting.popleft()
-            writer.write(data)
-            await writer.drain()
+            await send(writer, data)
             self._bytes -= len(data)
             self._moved.set()
             await taken(len(data))
-        if writer.can_write_eof():
+        if writer.can_write_eof() and not writer.is_closing():
             writer.write_eof()
         else:
             writer.close()

@@ -5,7 +5,7 @@ import contextlib
 from typing import Protocol
 
 from controlplane.streams.violations import ViolationError
-from controlplane.upgrades import READ_BYTES, Connection
+from controlplane.upgrades import READ_BYTES, Connection, send
 
 LINGER_SECONDS = 5.0
 """So long a client may take what was said last, while what it still says is dropped."""
@@ -38,9 +38,7 @@ class Link:
     async def flush(self) -> None:
         """Return when the client has taken what there is to be sent, but for some KiB. Raises
         ConnectionError."""
-        if data := self._speaking.take():
-            self._writer.write(data)
-        await self._writer.drain()
+        await send(self._writer, self._speaking.take())
 
     def heard(self) -> None:
         """The client has said something, that perhaps somebody waits for."""

@@ -33,12 +33,17 @@ from controlplane.streams.command_spdy import SpdyStreams
 from controlplane.streams.port_forward import Bare, Carrier, Forwarding, Tunnel
 from controlplane.streams.remote_command import NO_STREAM, Streams, Wish
 from controlplane.streams.websocket import WebSocket
-from controlplane.upgrades import Connection, TakenOver, switching, taken_over
+from controlplane.upgrades import (
+    Connection,
+    TakenOver,
+    notice_dead_peer,
+    switching,
+    taken_over,
+)
 
 STREAMS_MAX = 500
 """Commands, forwarded ports and logs that are under way together."""
 HEAD_BYTES_MAX = 64 * 1024  # of a line of a request: a command may be long
-CLOSE_SECONDS_MAX = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -113,6 +118,8 @@ class NodeServer:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
+        if request.transport is not None:
+            notice_dead_peer(request.transport.get_extra_info("socket"))
         if self._tls is not None and _common_name(request) not in self._clients:
             return _refusal(403, "Forbidden")
         try:
@@ -136,10 +143,14 @@ class NodeServer:
             await response.prepare(request)
             is_running = partial(self._pods.is_running, place.container.id)
             parts = read_log(place.log, options, is_running)
-            async with contextlib.aclosing(parts):
-                async for part in parts:
-                    await response.write(part)
-            await response.write_eof()
+            try:
+                async with contextlib.aclosing(parts):
+                    async for part in parts:
+                        await response.write(part)
+                await response.write_eof()
+            except (RefusedError, OSError) as error:
+                _log.warning("a log of %s is cut: %s", place.container.id, error)
+                _abort(request)  # it must not be taken for all
         return response
 
     async def _logged(self, request: web.Request, options: LogOptions) -> Place:
@@ -147,11 +158,12 @@ class NodeServer:
         _, _, container = _named(request)
         attempts = await self._pods.attempts(*_named(request), _uid(request))
         wanted = request.query.get("containerID", "")
-        for one in attempts:
-            if one.container.id == wanted:
-                return one
-        ended = [one for one in attempts[1:] if one.container.state == "exited"]
-        found = ended if options.is_previous else attempts
+        if wanted:
+            found = [one for one in attempts if one.container.id == wanted]
+        elif options.is_previous:
+            found = [one for one in attempts[1:] if one.container.state == "exited"]
+        else:
+            found = attempts
         if not found:
             raise MissingError(f'container "{container}" has no log')
         return found[0]
@@ -299,6 +311,11 @@ def _wish(request: web.Request) -> Wish:
         has_stderr=flag("error", "stderr"),
         has_tty=flag("tty"),
     )
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _refusal(code: int, message: str) -> web.Response:

@@ -51,7 +51,7 @@ class Whereabouts:
         MissingError where there is no such pod."""
         sandboxes = await self._sandboxes(namespace, name, uid)
         found = _attempts(sandboxes, await self._runtime.list_containers(), container)
-        return sorted(found, key=lambda one: one.container.created_at, reverse=True)
+        return sorted(found, key=_age, reverse=True)
 
     async def is_running(self, container_id: str) -> bool:
         """Whether anything may come of a container yet."""
@@ -69,6 +69,10 @@ class Whereabouts:
             raise MissingError("pod does not exist")
         # Of two pods of one name the older one is on its way out.
         return sorted(found, key=lambda one: (one.is_ready, one.created_at), reverse=True)
+
+
+def _age(place: Place) -> tuple[float, int]:
+    return place.container.created_at, place.container.config.attempt
 
 
 def _attempts(

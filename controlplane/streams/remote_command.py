@@ -7,7 +7,8 @@ Source: Kubernetes' API reference, PodExecOptions and PodAttachOptions; kubectl-
 channels"; kube-behaviour 10.7.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -104,6 +105,13 @@ def status_of(exit_code: int) -> dict[str, object]:
         "reason": "NonZeroExitCode",
         "details": {"causes": [{"reason": "ExitCode", "message": str(exit_code)}]},
     }
+
+
+def exit_code_of(status: Mapping[str, Any]) -> int | None:
+    """Of a command, by its Status; None: it says none."""
+    causes = (status.get("details") or {}).get("causes") or ()
+    told = [str(one.get("message")) for one in causes if one.get("reason") == "ExitCode"]
+    return int(told[0]) if told and told[0].isdecimal() else None
 
 
 def failure(message: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -112,32 +113,47 @@ class Pods:
         """Of an administrator."""
         return self._folder / "kubeconfig"
 
-    async def begin(self, program: Path, *words: str) -> asyncio.subprocess.Process:
+    async def begin(
+        self, program: Path, *words: str, has_stdin: bool = True
+    ) -> asyncio.subprocess.Process:
         """A kubectl that is under way."""
+        cache = f"--cache-dir={self._folder / 'cache'}"
+        return await self._begin([str(program), cache], words, has_stdin=has_stdin)
+
+    async def kubectl(self, program: Path, *words: str, stdin: bytes = b"") -> Ran:
+        """What a kubectl has said when it has ended."""
+        return await _ended(await self.begin(program, *words, has_stdin=bool(stdin)), stdin)
+
+    async def cpctl(self, *words: str, stdin: bytes = b"") -> Ran:
+        """… or our own."""
+        command = [sys.executable, "-m", "controlplane.ctl"]
+        return await _ended(await self._begin(command, words, has_stdin=bool(stdin)), stdin)
+
+    async def _begin(
+        self, command: Sequence[str], words: Sequence[str], *, has_stdin: bool
+    ) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
-            str(program),
-            f"--kubeconfig={self._folder / 'kubeconfig'}",
-            f"--cache-dir={self._folder / 'cache'}",
+            *command,
+            f"--kubeconfig={self.kubeconfig}",
             f"--namespace={self.namespace}",
             *words,
-            stdin=pipe,
+            stdin=pipe if has_stdin else asyncio.subprocess.DEVNULL,
             stdout=pipe,
             stderr=pipe,
         )
 
-    async def kubectl(self, program: Path, *words: str, stdin: bytes = b"") -> Ran:
-        """What a kubectl has said when it has ended."""
-        process = await self.begin(program, *words)
-        try:
-            async with asyncio.timeout(KUBECTL_SECONDS_MAX):
-                out, err = await process.communicate(stdin)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode is not None
-        return Ran(process.returncode, out, err.decode())
+
+async def _ended(process: asyncio.subprocess.Process, stdin: bytes) -> Ran:
+    try:
+        async with asyncio.timeout(KUBECTL_SECONDS_MAX):
+            out, err = await process.communicate(stdin or None)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return Ran(process.returncode, out, err.decode())
 
 
 @asynccontextmanager

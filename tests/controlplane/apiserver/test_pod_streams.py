@@ -5,6 +5,7 @@ and by SPDY (the oldest that we serve). kube-behaviour 10.7.
 import asyncio
 import contextlib
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 
 from controlplane.api import quantity
 from controlplane.apiserver import usage
+from controlplane.apiserver.call import Deliver, Outgoing, Streaming, Upgrading
+from controlplane.apiserver.http import HttpServer
+from controlplane.apiserver.incoming import Incoming
+from controlplane.apiserver.metrics import Metrics
 from controlplane.node.measuring import FRESH_SECONDS
 from kvstore.client import Client
 from kvstore.testing.processes import ClusterProcesses
@@ -366,3 +371,92 @@ async def test_a_node_that_is_not_there(pods: Pods) -> None:
     assert status["message"] == "pod nowhere does not have a host assigned"
     listed = await pods.api.good("GET", "/apis/metrics.k8s.io/v1beta1/nodes")
     assert "gone" not in [one["metadata"]["name"] for one in listed["items"]]
+
+
+async def test_a_stream_holds_no_seat_and_is_audited_to_its_end(pods: Pods, kubectl: Path) -> None:
+    """Flow control counts requests that are handled; a followed log may last for days."""
+    await pods.add("web", {"main": ("sh", "-c", "echo begun; read x")})
+    process = await pods.begin(kubectl, "logs", "-f", "web")
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"begun\n"
+    metrics = (await pods.api.ask("GET", "/metrics")).raw.decode()
+    assert _value(metrics, "apiserver_longrunning_requests") == 1
+    assert _value(metrics, "apiserver_current_inflight_requests") <= 1, "this one"
+    process.terminate()
+    await process.communicate()
+    async with asyncio.timeout(60):
+        while _value(metrics, "apiserver_longrunning_requests"):
+            await asyncio.sleep(0.01)
+            metrics = (await pods.api.ask("GET", "/metrics")).raw.decode()
+
+
+@pytest.mark.parametrize("is_upgrade", [False, True])
+async def test_what_was_to_last_is_given_back_when_its_client_has_gone(is_upgrade: bool) -> None:
+    """The agent's answer came too late for anybody to have it: its connection is closed."""
+    asked, answered, dropped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(_: Incoming, __: Deliver) -> Outgoing:
+        asked.set()
+        await answered.wait()
+        if is_upgrade:
+            return Upgrading(run=_never, drop=dropped.set)
+        return Streaming(run=_never, drop=dropped.set)
+
+    metrics = Metrics()
+    server = HttpServer(serve, None, metrics)
+    port = await server.listen("127.0.0.1", 0)
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asked.wait()
+        writer.transport.abort()
+        while b"apiserver_connections 0" not in metrics.text():  # noqa: ASYNC110 (the kernel's)
+            await asyncio.sleep(0.01)
+        answered.set()
+        async with asyncio.timeout(60):
+            await dropped.wait()
+    finally:
+        await server.close()
+
+
+async def _never(_: object) -> None:
+    raise AssertionError("nobody is there")
+
+
+def _value(metrics: str, name: str) -> float:
+    """The sum of a metric's rows."""
+    rows = (line for line in metrics.splitlines() if re.match(rf"{name}[ {{]", line))
+    return sum(float(row.rpartition(" ")[2]) for row in rows)
+
+
+# ------------------------------------------------------------------------------- cpctl
+
+
+async def test_cpctl_has_logs_and_exec(pods: Pods) -> None:
+    await pods.add("web", {"main": ("sh", "-c", "echo one; echo two; read x")})
+    await pods.has_logged(await pods.last_container(), b"two\n")
+    assert await pods.cpctl("logs", "pod/web", "--tail=1", "-c", "main") == Ran(0, b"two\n", "")
+    told = "Error from server (BadRequest): container x is not valid for pod web\n"
+    assert await pods.cpctl("logs", "web", "-c", "x") == Ran(1, b"", told)
+    command = ("sh", "-c", "cat; echo b >&2; exit 7")
+    given = bytes(range(256)) * 1024
+    ran = await pods.cpctl("exec", "-i", "web", "--", *command, stdin=given)
+    assert (ran.status, ran.out == given) == (7, True)
+    assert ran.err == "b\ncommand terminated with exit code 7\n"
+    ran = await pods.cpctl("exec", "web", "--", "no-such-program")
+    assert (ran.status, ran.out) == (1, b"")
+    assert "executable file not found in $PATH" in ran.err
+
+
+async def test_cpctl_gives_a_command_its_terminal(pods: Pods) -> None:
+    await pods.add("web", {"main": SLEEPING})
+    cpctl = f"{sys.executable} -m controlplane.ctl --kubeconfig={pods.kubeconfig}"
+    line = f"stty rows 31 cols 71; {cpctl} -n {pods.namespace} exec -it web -- "
+    process = await asyncio.create_subprocess_exec(
+        *("script", "-qec", line + "sh -c 'sleep 1; stty size; exit 3'", "/dev/null"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    assert b"31 71" in out, out
+    assert process.returncode == 3

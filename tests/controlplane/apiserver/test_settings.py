@@ -262,3 +262,20 @@ def test_an_encryption_configuration_that_cannot_be_used_is_told(
     tmp_path: Path, text: str, word: str
 ) -> None:
     assert word in fault(tmp_path, f"--encryption-provider-config={file(tmp_path, text)}")
+
+
+def test_how_agents_are_asked(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert (found.agent_certificate, found.agent_key, found.agent_authority) == ("", "", "")
+    made = certificates.ensure(tmp_path / "certificates").admin
+    flags = (
+        f"--kubelet-client-certificate={made.certificate}",
+        f"--kubelet-client-key={made.key}",
+        f"--kubelet-certificate-authority={made.authority}",
+    )
+    found = settings(tmp_path, *flags)
+    assert found.agent_certificate == made.certificate
+    assert (found.agent_key, found.agent_authority) == (made.key, made.authority)
+    assert "go together" in fault(tmp_path, flags[0])
+    assert "go together" in fault(tmp_path, flags[1])
+    assert "no certificate in PEM" in fault(tmp_path, f"--kubelet-certificate-authority={made.key}")
