@@ -108,7 +108,7 @@ ROWS = {
     "11.10": "audit log",
     "11.11": "back-off of work queues",
 }
-"""Own words for the rows of Kubernetes' behaviour that concern what is built; their numbers are ours."""
+"""Own words for the rows of Kubernetes' behaviour that concern us; their numbers are ours."""
 
 _NUMBER = re.compile(r"(?<![\d.])(\d{1,2}\.\d{1,2})(?!\.?\d|%)")
 _COMMENT = re.compile(r"#(.*)$")

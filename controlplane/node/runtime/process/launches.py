@@ -99,9 +99,10 @@ def _command(config: ContainerConfig, image: Image) -> list[str]:
         return [*config.command, *config.arguments]
     words = [*image.entrypoint, *(config.arguments or image.command)]
     if not words:
-        raise _refused(
+        raise RefusedError(
+            "ErrImagePull",
             f"image {config.image!r} is only a name on this node, which pulls none: give the "
-            "container a command, or the image a line in images.toml of the runtime's root folder"
+            "container a command, or the image a line in images.toml of the runtime's root folder",
         )
     return words
 
