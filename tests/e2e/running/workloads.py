@@ -250,7 +250,7 @@ SCENARIOS = (
         ok("apply -f -", "pod/sleeper created", stdin=SLEEPER),
         ok("wait pod/sleeper --for=condition=Ready --timeout=60s", "pod/sleeper condition met"),
         comes("top node", ("^NAME +CPU", r"^n1 +\d+m +\d+% +\d+Mi +\d+%")),
-        comes("top pod sleeper --no-headers", r"sleeper +\d+m +\d+Mi"),
+        comes("top pod sleeper --no-headers", r"sleeper +\d+m +\d+Mi *"),
         fails("top pod nope", (r"not found",)),
         fails("top node nope", (r"not found",)),
     ),
