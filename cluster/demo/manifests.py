@@ -36,7 +36,6 @@ def deployment(version: str) -> dict[str, Any]:
         "env": [
             {"name": "VERSION", "value": version},
             {"name": "PORT", "value": str(_CONTAINER_PORT)},
-            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         ],
         "ports": [{"containerPort": _CONTAINER_PORT}],
         "readinessProbe": ready,

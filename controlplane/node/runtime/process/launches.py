@@ -111,6 +111,9 @@ def _environment(
     config: ContainerConfig, sandbox: SandboxConfig, pod: Pod, image: Image
 ) -> dict[str, str]:
     environment = {"PATH": _PATH, "HOME": "/root" if not config.user else "/"}
+    if sandbox.address:
+        # The network is the machine's: a program has to know which address of it is its pod's.
+        environment["POD_IP"] = sandbox.address
     if pod.hostname:
         environment["HOSTNAME"] = pod.hostname
     if config.has_tty:

@@ -25,7 +25,9 @@ from controlplane.node.runtime.shim.spawning import niceness
 
 IMAGES = Images(Path("/no/such/table"))
 CONTAINER = ContainerConfig(name="c", attempt=0, image="any", command=("run",), log_path="c/0.log")
-SANDBOX = SandboxConfig(name="p", namespace="d", uid="u", log_folder="/logs/p")
+SANDBOX = SandboxConfig(
+    name="p", namespace="d", uid="u", address="127.65.0.7", log_folder="/logs/p"
+)
 POD = Pod(
     id="pod-id",
     hostname="host",
@@ -67,6 +69,8 @@ def test_the_pods_variables_are_laid_over_the_images() -> None:
     assert environment["B"] == "pod"
     assert environment["PATH"] == "/mine"
     assert environment["HOSTNAME"] == "host"
+    assert environment["POD_IP"] == "127.65.0.7"
+    assert made(environment={"POD_IP": "own"}).environment["POD_IP"] == "own"
     # It is how a pod's processes are found: nobody can take it away.
     assert made(environment={records.MARKER: "other"}).environment[records.MARKER] == "pod-id"
 

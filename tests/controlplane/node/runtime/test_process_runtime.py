@@ -424,7 +424,7 @@ async def test_what_cannot_be_is_refused_and_nothing_is_left(machine: Machine) -
 
     assert await reason("sh", image="UPPER:case:bad") == "InvalidImageName"
     assert await reason(image="local/nothing") == "ErrImagePull"
-    assert await reason(image="nginx") == "CreateContainerError"
+    assert await reason(image="nginx") == "ErrImagePull"
     assert await reason("sh", "a\0b") == "CreateContainerError"
     assert await reason("sh", log_path="../../escape.log") == "CreateContainerError"
     gone = Mount(container_path="/data", host_path="/no/such/folder")
