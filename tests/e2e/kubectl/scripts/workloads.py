@@ -26,7 +26,8 @@ _GENERATION = "get deploy web -o jsonpath={.metadata.generation}"
 
 def _reaches(revision: int) -> tuple[Line, Line]:
     """Waits until the Deployment `web` is at a revision."""
-    told = r"-o jsonpath='{.metadata.annotations.deployment\.kubernetes\.io/revision}{\"\n\"}'"
+    annotation = r".metadata.annotations.deployment\.kubernetes\.io/revision"
+    told = f"""-o jsonpath='{{{annotation}}}{{"\\n"}}'"""
     return (
         background("revisions", f"get deployment web -w {told}"),
         ends("revisions", (f"^{revision}$",)),
