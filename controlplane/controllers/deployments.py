@@ -101,15 +101,16 @@ def _plan(
     now: float,
 ) -> Plan:
     """What makes `after` of what was before."""
-    known = {one.metadata.name: one for one in before}
-    made = after.new if after.new is not None and after.new.metadata.name not in known else None
-    pairs = [(known[one.metadata.name], one) for one in after.all if one is not made]
+    known = {one.metadata.uid: one for one in before}
+    # What is to be has no uid. It may have another's name: that is found out when it is created.
+    made = after.new if after.new is not None and not after.new.metadata.uid else None
+    pairs = [(known[one.metadata.uid], one) for one in after.all if one is not made]
     changed = [(was, one) for was, one in pairs if was != one]
     doomed: list[ReplicaSet] = []
     if deployment.spec.paused or progress.is_complete(deployment, status):
-        kept = {one.metadata.name for _, one in changed}
+        kept = {one.metadata.uid for _, one in changed}
         old = revisions.superfluous(deployment, after.old)
-        doomed = [one for one in old if one.metadata.name not in kept]
+        doomed = [one for one in old if one.metadata.uid not in kept]
     return Plan(
         create=made,
         change=tuple(changed),

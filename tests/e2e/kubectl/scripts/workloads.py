@@ -26,7 +26,8 @@ _GENERATION = "get deploy web -o jsonpath={.metadata.generation}"
 
 def _reaches(revision: int) -> tuple[Line, Line]:
     """Waits until the Deployment `web` is at a revision."""
-    told = r"-o jsonpath='{.metadata.annotations.deployment\.kubernetes\.io/revision}{\"\n\"}'"
+    annotation = r".metadata.annotations.deployment\.kubernetes\.io/revision"
+    told = f"""-o jsonpath='{{{annotation}}}{{"\\n"}}'"""
     return (
         background("revisions", f"get deployment web -w {told}"),
         ends("revisions", (f"^{revision}$",)),
@@ -115,7 +116,7 @@ SCENARIOS = (
         ),
         ok(
             "get deployment web --subresource=scale",
-            table("NAME DESIRED AVAILABLE", "web 2 0") + "|" + table("NAME AGE", f"web {AGE}"),
+            table("NAME DESIRED AVAILABLE", r"web 2 \d") + "|" + table("NAME AGE", f"web {AGE}"),
         ),
         ok(
             "get deployment web --subresource=scale -o jsonpath='{.kind} {.apiVersion} "
