@@ -68,11 +68,6 @@ class Memory(msgspec.Struct):
         self.sights[name] = (uid, sight)
         return sight, known is None
 
-    def hear_anew(self, now: float) -> None:
-        """Count the time of all nodes from now on: we may have been the ones who were away."""
-        for name, (uid, sight) in self.sights.items():
-            self.sights[name] = (uid, msgspec.structs.replace(sight, at=now))
-
 
 class _Lifecycle:
     """`clock`: of durations; times in objects are the store's."""
@@ -100,7 +95,7 @@ class _Lifecycle:
         judged = node if left > 0 else node_health.silenced(node, store.clock())
         guards = () if judged is node else (self._guard_of_lease(key.name, lease),)
         zones = self._counted(lister)
-        self._count(zones, judged, now)
+        self._count(zones, judged)
         wait = self._eviction_wait(zones, judged, now)
         planned = node_health.tainted(judged, evicts=wait == 0.0, now=store.clock())
         try:
@@ -131,11 +126,10 @@ class _Lifecycle:
                 self._count_in(zones, node)
         return self._memory.zones
 
-    def _count(self, zones: Zones, node: Node, now: float) -> None:
+    def _count(self, zones: Zones, node: Node) -> None:
         were_all_away = zones.are_all_away
         self._count_in(zones, node)
         if were_all_away and not zones.are_all_away:
-            self._memory.hear_anew(now)
             logger.info("some nodes are ready again: pods may be evicted")
         elif zones.are_all_away and not were_all_away:
             logger.warning("no node is ready: no pod is evicted")

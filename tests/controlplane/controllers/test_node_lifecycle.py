@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from controlplane.api import record
 from controlplane.api.errors import ApiError
@@ -21,7 +23,8 @@ from controlplane.controllers import garbage_collector, node_lifecycle, taint_ev
 from controlplane.controllers.context import Context
 from controlplane.events import EventRecorder
 from controlplane.objects import ObjectStore
-from controlplane.testing import Cut, World, run
+from controlplane.testing import Cut, World, cuts, run
+from kvstore.testing import properties as kv
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import reference_to
 from tests.controlplane.controllers.serving import node, pod
@@ -34,7 +37,6 @@ TOLERATION = {
     "key": "node.kubernetes.io/unreachable",
     "operator": "Exists",
     "effect": "NoExecute",
-    "tolerationSeconds": 300,
 }
 
 
@@ -67,9 +69,10 @@ def status_of(found: Object, kind: str = "Ready") -> str:
     return str(next((one["status"] for one in conditions if one["type"] == kind), ""))
 
 
-def ready_pod(number: int, name: str, namespace: str = "default") -> Object:
+def ready_pod(number: int, name: str, namespace: str = "default", seconds: int = 300) -> Object:
     made = record.to_object(pod(number, namespace=namespace, node=name))
-    return {**made, "spec": {**made["spec"], "tolerations": [TOLERATION]}}
+    tolerations = [{**TOLERATION, "tolerationSeconds": seconds}]
+    return {**made, "spec": {**made["spec"], "tolerations": tolerations}}
 
 
 # ---------------------------------------------------------------------- real stores
@@ -169,8 +172,11 @@ async def test_a_node_that_a_stranger_broke_stops_nobody(cluster: Cluster, names
 class Agent:
     """A node's agent as far as others see it: it renews, and says that it is ready."""
 
-    def __init__(self, world: World, store: ObjectStore, name: str) -> None:
+    def __init__(
+        self, world: World, store: ObjectStore, name: str, renew_seconds: float = RENEW_SECONDS
+    ) -> None:
         self.world, self.store, self.name = world, store, name
+        self.renew_seconds = renew_seconds
         self.renewed_at = 0.0
 
     async def register(self) -> None:
@@ -180,10 +186,14 @@ class Agent:
     async def live(self) -> None:
         """Until cancelled."""
         while True:
-            await self.store.update(LEASES, LEASES_NAMESPACE, self.name, self._renewed)
-            await self.store.update(NODES, "", self.name, self._ready)
+            try:
+                await self.store.update(LEASES, LEASES_NAMESPACE, self.name, self._renewed)
+                await self.store.update(NODES, "", self.name, self._ready)
+            except ApiError:
+                await self.world.clock.sleep(1.0)
+                continue
             self.renewed_at = self.world.now()
-            await self.world.clock.sleep(RENEW_SECONDS)
+            await self.world.clock.sleep(self.renew_seconds)
 
     def _renewed(self, lease: Object) -> Object:
         return {**lease, "spec": {**lease["spec"], "renewTime": rfc3339(self.world.now())}}
@@ -227,9 +237,9 @@ async def living(*agents: Agent) -> AsyncIterator[None]:
                 task.result()
 
 
-def controllers(store: ObjectStore) -> list[Controller]:
+def controllers(store: ObjectStore, **changes: float) -> list[Controller]:
     recorder = EventRecorder(store, "test")  # nobody reads what it keeps
-    context = Context(registry=REGISTRY, recorder=recorder)
+    context = msgspec.structs.replace(Context(registry=REGISTRY, recorder=recorder), **changes)
     return [node_lifecycle.controller(context), taint_eviction.controller(context)]
 
 
@@ -270,7 +280,9 @@ def test_from_the_last_heartbeat_to_the_eviction() -> None:
                     found = await store.get(PODS, "default", "pod-1")
                     return "deletionTimestamp" in found["metadata"]
 
-                await world.until(is_going, seconds_max=310)
+                await world.clock.sleep(295)
+                assert not await is_going()
+                await world.until(is_going, seconds_max=15)
                 assert 299 <= world.now() - since <= 302
                 kept = await store.get(PODS, "default", "pod-2")
                 assert "deletionTimestamp" not in kept["metadata"]
@@ -371,3 +383,49 @@ def test_who_is_heard_of_is_never_called_unreachable(
             assert seen == {"True"}
 
     run(application, seconds_max=900)
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    topology=kv.topologies(),
+    faults=kv.fault_schedules(for_seconds_max=15.0),
+    away=cuts(cuts_max=2, within_seconds=60.0, for_seconds_max=30.0),
+    lives=st.lists(st.integers(1, 60).map(float), max_size=2),
+)
+def test_pods_leave_the_node_that_is_gone_and_no_other(
+    topology: kv.Topology, faults: kv.Schedule, away: list[Cut], lives: list[float]
+) -> None:
+    """6.2, 6.3: whoever is killed or cut off meanwhile, store, leader or network."""
+
+    async def application(world: World) -> None:
+        async with world.connect() as store:
+            agents = [Agent(world, store, name, 4.0) for name in ("n1", "n2", "n3")]
+            for number, agent in enumerate(agents):
+                await agent.register()
+                await agent.insist(PODS, ready_pod(number, agent.name, seconds=60))
+
+            def ours() -> list[Controller]:
+                return controllers(store, node_monitor_grace_seconds=20.0)
+
+            async with living(*agents[1:]):
+                for seconds in lives:
+                    async with world.running(*ours()):
+                        await world.clock.sleep(seconds)
+                async with world.running(*ours()) as theirs, world.suffer(theirs, away):
+                    await world.heal()
+                    await world.until(lambda: _is_healed(store), seconds_max=300)
+
+    run(application, topology=topology, faults=faults)
+
+
+async def _is_healed(store: ObjectStore) -> bool:
+    nodes = {one["metadata"]["name"]: one for one in (await store.list(NODES)).items}
+    pods = (await store.list(PODS)).items
+    going = [one["metadata"]["name"] for one in pods if "deletionTimestamp" in one["metadata"]]
+    assert set(going) <= {"pod-0"}
+    return (
+        going == ["pod-0"]
+        and status_of(nodes["n1"]) == "Unknown"
+        and all(status_of(nodes[name]) == "True" for name in ("n2", "n3"))
+        and not marks(nodes["n2"]) | marks(nodes["n3"])
+    )
