@@ -352,6 +352,17 @@ def test_spread_scores_by_count_and_logarithm_of_domains() -> None:
     }
 
 
+def test_each_node_is_a_domain_of_its_own() -> None:
+    """7.5: a node's own count · ln(nodes + 2) for the label kubernetes.io/hostname."""
+    running = [(pod(f"a{n}", {"app": "x"}), "a") for n in range(5)]
+    running += [(pod(f"b{n}", {"app": "x"}), "b") for n in range(2)]
+    made = table([node(name) for name in "abc"], running)
+    hosts = _spread(whenUnsatisfiable="ScheduleAnyway", topologyKey="kubernetes.io/hostname")
+    # ln 5 = 1.609…: 5 · 1.609 = 8, 2 · 1.609 = 3, 0
+    scores = _score("PodTopologySpread", made, facts(pod("q", {"app": "x"}, **hosts)))
+    assert scores == {"a": 0, "b": 100 * (8 - 3) // 8, "c": 100}
+
+
 def test_pods_of_a_kind_are_spread_without_a_word() -> None:
     """7.5: default constraints: hostname skew 3, zone skew 5, ScheduleAnyway."""
     kin = from_labels({"app": "x"})
