@@ -192,9 +192,6 @@ class Pod:
     def state(self, container_id: str) -> State:
         return self._containers[container_id][1]
 
-    def config(self, container_id: str) -> ContainerRecord:
-        return self._containers[container_id][0]
-
     def sandbox(self) -> Sandbox:
         """As the interface has it."""
         record = self.record

@@ -108,9 +108,7 @@ class ProcessRuntime:
     async def version(self) -> RuntimeVersion:
         """Who it is."""
         abilities = await self._ready()
-        return RuntimeVersion(
-            name="process", version=metadata.version("keelson"), isolation=abilities.isolation
-        )
+        return RuntimeVersion(name="process", version=_version(), isolation=abilities.isolation)
 
     async def run_sandbox(self, config: SandboxConfig) -> str:
         """Make a sandbox; its id."""
@@ -321,6 +319,13 @@ class ProcessRuntime:
         await self._attached()
         await self._change.wait()
         self._change.clear()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("keelson")
+    except metadata.PackageNotFoundError:
+        return "unknown"  # run from a checkout that nobody has installed
 
 
 def _find_mounts(config: ContainerConfig) -> None:

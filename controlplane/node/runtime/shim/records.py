@@ -1,7 +1,7 @@
 """What stays on the disk of pods and containers, and by which names.
 
     ROOT/zygote.sock, zygote.log, zygote.lock
-    ROOT/sandboxes/ID/            config.json, shim.json, shim.sock, shim.log, stopped, hosts …
+    ROOT/sandboxes/ID/            config.json, shim.json, shim.sock, shim.log, hosts …
     ROOT/sandboxes/ID/containers/ID/   config.json, launch.json, state.json, rootfs/
 
 `config.json` is the agent's own; `launch.json` and `state.json` are here. A file is whole or not
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 CONFIG, LAUNCH, STATE, SHIM = "config.json", "launch.json", "state.json", "shim.json"
-STOPPED, ROOT_FOLDER, CONTAINERS, SANDBOXES = "stopped", "rootfs", "containers", "sandboxes"
+ROOT_FOLDER, CONTAINERS, SANDBOXES = "rootfs", "containers", "sandboxes"
 SHIM_SOCKET, ZYGOTE_SOCKET, ZYGOTE_LOCK = "shim.sock", "zygote.sock", "zygote.lock"
 # Every process of a pod has this variable, so that it can be found when all else is gone.
 MARKER = "KEELSON_SANDBOX"

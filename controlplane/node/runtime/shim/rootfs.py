@@ -10,6 +10,7 @@ paths meet lead to places inside.
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -52,7 +53,15 @@ def in_order(mounts: Iterable[Mount]) -> list[Mount]:
 
 
 def lay_out(root: Path) -> None:
-    """The folders of a new root, before anything is mounted. Raises OSError."""
+    """The folders of a new root, before anything is mounted. Raises OSError, and none is left."""
+    try:
+        _make_folders(root)
+    except OSError:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+
+
+def _make_folders(root: Path) -> None:
     root.mkdir(mode=0o755)
     root.chmod(0o755)
     for name in _FOLDERS:

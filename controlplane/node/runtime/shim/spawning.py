@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from controlplane.node.runtime.shim import identity, processes, rootfs, syscalls
 from controlplane.node.runtime.shim.cgroups import Group
-from controlplane.node.runtime.shim.records import Launch, Pod
+from controlplane.node.runtime.shim.records import ROOT_FOLDER, Launch, Pod
 
 NOT_FOUND_CODE = 127
 NOT_RUN_CODE = 126
@@ -172,7 +172,7 @@ def _furnish(where: Surroundings) -> None:
     masks = not launch.is_privileged
     if where.pod.has_root:
         rootfs.enter(
-            where.folder / "rootfs",
+            where.folder / ROOT_FOLDER,
             mounts,
             launch.binds,
             masks=masks,

@@ -87,6 +87,35 @@ async def test_a_shim_that_was_killed_without_an_agent_is_found_out(machine: Mac
     await again.close()
 
 
+async def test_orphans_of_a_shim_are_killed_by_the_zygote(machine: Machine) -> None:
+    """Also those of whom nothing tells whose they were."""
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *DAEMONS)
+    await machine.has_said(container, "up")
+    shim = shim_of(machine, sandbox)
+    below = processes.descendants(shim)
+    os.kill(shim, signal.SIGSTOP)  # so that it sees none of its keepers end
+    for pid in (*processes.children(shim), shim):
+        os.kill(pid, signal.SIGKILL)
+    await machine.runtime.close()
+    await until(lambda: not any(map(processes.is_alive, below)))
+    machine.runtime = machine.another()
+    assert (await machine.ended(container)).exit_code == 137
+
+
+async def test_orphans_without_a_zygote_are_found_by_their_mark(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    daemon = "(setsid sleep 1000 &); sleep 0.1; echo up; exec sleep 1000"
+    container = await machine.start(sandbox, "sh", "-c", daemon)
+    await machine.has_said(container, "up")
+    shim = shim_of(machine, sandbox)
+    os.kill(shim, signal.SIGSTOP)
+    for pid in (await zygote_of(machine), *processes.children(shim), shim):
+        os.kill(pid, signal.SIGKILL)
+    assert (await machine.ended(container)).exit_code == 137
+    await until(lambda: not machine.left())
+
+
 async def test_a_shim_of_another_start_of_the_machine_is_nobody(machine: Machine) -> None:
     sandbox = await machine.sandbox()
     container = await machine.start(sandbox, *SLEEP)

@@ -128,14 +128,19 @@ async def test_a_volume_inside_a_volume_is_not_covered(machine: Machine, volume:
 
 async def test_a_link_in_a_volume_does_not_lead_a_mount_out(private: Machine, volume: Path) -> None:
     """The trap of CVE-2017-1002101: the next container's mount point is a link to the host."""
-    target = volume / "target"
-    target.mkdir()
     trap = volume / "trap"
     trap.mkdir()
-    (trap / "link").symlink_to(target)
-    mounts = (mount("/data", trap), mount("/data/link", volume))
-    await sh(private, "true", mounts=mounts)
-    assert list(target.iterdir()) == []
+    (trap / "link").symlink_to("/srv")
+    (trap / "dangling").symlink_to(volume / "not-there")
+    inside = f"/srv/{volume.name}"
+    mounts = (mount("/data", trap), mount(f"/data/link/{volume.name}", volume))
+    assert await sh(private, f"cat {inside}/file", mounts=mounts) == "content\n"
+    assert not on_host(inside)
+    sandbox = await private.sandbox()
+    mounts = (mount("/data", trap), mount("/data/dangling/deep", volume))
+    ended, _ = await private.run(sandbox, "true", mounts=mounts)
+    assert ended.reason == "StartError"
+    assert not (volume / "not-there").exists()
 
 
 async def test_the_root_is_its_own_and_the_programs_are_the_hosts(private: Machine) -> None:
