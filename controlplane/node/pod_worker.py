@@ -131,6 +131,8 @@ class PodWorker:
         if not self._is_admitted and not self._admit(obj, pod, view):
             return None
         moments = self._remember(pod, now)
+        ending = endings.ending_of(moments)
+        self._crew.prober.sync(pod, view, host_ip=self._crew.host_ip, is_ending=ending is not None)
         situation = Situation(
             pod=pod,
             view=view,
@@ -138,11 +140,9 @@ class PodWorker:
             health=self._crew.prober.health(self.uid),
             failures=self._failures,
             ended_at=self._crew.observer.ended_at,
-            ending=endings.ending_of(moments),
+            ending=ending,
         )
         planned = plan(situation)
-        host_ip = self._crew.host_ip
-        self._crew.prober.sync(pod, view, host_ip=host_ip, is_ending=planned.is_ended)
         self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
         has_news = self._tell_status(obj, situation, planned)
         if planned.is_over and not has_news and pods.is_deleted(pod):
