@@ -92,6 +92,13 @@ class _Running(msgspec.Struct, eq=False):
 
     action: Action
     task: asyncio.Task[None]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Once: what it does to end must not be broken off."""
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            self.task.cancel()
 
 
 class PodWorker:
@@ -230,33 +237,35 @@ class PodWorker:
             if running is None:
                 self._begin(pod, view, action)
             elif _is_sooner(action, running.action):
-                running.task.cancel()
+                running.cancel()
                 self._begin(pod, view, action)
         if is_ended:
             for running in self._running.values():
                 if isinstance(running.action, RunSandbox | StartContainer):
-                    running.task.cancel()
+                    running.cancel()
 
     def _begin(self, pod: Pod, view: PodView, action: Action) -> None:
         name = f"{action.key} of pod {self.uid}"
         task = asyncio.create_task(self._run(pod, view, action), name=name)
-        self._running[action.key] = _Running(action, task)
+        running = self._running[action.key] = _Running(action, task)
+        task.add_done_callback(lambda _: self._ended(running))
+
+    def _ended(self, running: _Running) -> None:
+        """However it did: the next look sees what came of it."""
+        key = running.action.key
+        if self._running.get(key) is running:  # else another has taken its place
+            del self._running[key]
+            if not self._is_closed:
+                self._crew.again(self.uid)
 
     async def _run(self, pod: Pod, view: PodView, action: Action) -> None:
-        """Do it, and have the pod looked at when the runtime tells what came of it."""
-        task = asyncio.current_task()
+        """Do it, and return when the runtime has told what came of it."""
         try:
             await self._attempt(pod, view, action)
         except asyncio.CancelledError:
             if self._is_closed:
                 raise
-        running = self._running.get(action.key)
-        if running is None or running.task is not task:
-            return  # another has taken its place
         await self._crew.observer.refresh()
-        if self._running.get(action.key) is running:
-            del self._running[action.key]
-        self._crew.again(self.uid)
 
     async def _attempt(self, pod: Pod, view: PodView, action: Action) -> None:
         try:
