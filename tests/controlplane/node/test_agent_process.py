@@ -22,19 +22,22 @@ from tests.controlplane.node.nodes import container, find, is_ready, kinds, pod,
 pytest.importorskip("controlplane.node.server")
 
 ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 UNTIL_SECONDS_MAX = 60.0
+
+
+def command(member: ClusterProcesses, root: Path, runtime: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "controlplane", "agent", "--node-name=node-1", "--port=0"),
+        *(f"--root-dir={root}", f"--runtime={runtime}", "--pod-cidr=127.77.0.0/24"),
+        f"--store-endpoints={','.join(member.endpoints)}",
+    ]
 
 
 @contextmanager
 def agent(member: ClusterProcesses, root: Path, runtime: str) -> Iterator[subprocess.Popen[bytes]]:
     """Killed at the end, if it has not ended before."""
-    command = [
-        *(sys.executable, "-m", "controlplane", "agent", "--node-name=node-1", "--port=0"),
-        *(f"--root-dir={root}", f"--runtime={runtime}", "--pod-cidr=127.77.0.0/24"),
-        f"--store-endpoints={','.join(member.endpoints)}",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    process = subprocess.Popen(command(member, root, runtime), cwd=ROOT, env=ENVIRONMENT)
     try:
         yield process
     finally:
@@ -110,16 +113,13 @@ async def test_node_tells_where_its_server_is(
         await until(is_there)
         (found,) = (await store.list(kinds().nodes)).items
         assert found["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] > 0
-        again = subprocess.run(
-            [sys.executable, "-m", "controlplane", "agent", f"--root-dir={tmp_path}"]
-            + [f"--store-endpoints={','.join(member.endpoints)}", "--runtime=fake"],
+        again = await asyncio.create_subprocess_exec(
+            *command(member, tmp_path, "fake"),
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+            env=ENVIRONMENT,
+            stderr=asyncio.subprocess.PIPE,
         )
+        _, told = await again.communicate()
         assert again.returncode == 2
-        assert "another agent uses it" in again.stderr
+        assert b"another agent uses it" in told
     await forget(store)
