@@ -216,6 +216,8 @@ class PodWorker:
         if has_begun or pod.status.start_time is not None or refusal is None:
             self._is_admitted = True
             return True
+        if self._writing is not None:
+            return False
         self._crew.tell(pod, "Warning", refusal.reason, refusal.message)
         status = rejected(
             pod,
@@ -236,9 +238,9 @@ class PodWorker:
             running = self._running.get(action.key)
             if running is None:
                 self._begin(pod, view, action)
-            elif _is_sooner(action, running.action):
+            elif isinstance(action, StopContainer) and _is_sooner(action, running.action):
                 running.cancel()
-                self._begin(pod, view, action)
+                self._begin(pod, view, msgspec.structs.replace(action, is_again=True))
         if is_ended:
             for running in self._running.values():
                 if isinstance(running.action, RunSandbox | StartContainer):
@@ -437,6 +439,13 @@ class PodWorker:
         if self._writing is None:
             work = self._attempt_write(write)
             self._writing = asyncio.create_task(work, name=f"write of pod {self.uid}")
+            self._writing.add_done_callback(lambda _: self._write_ended())
+
+    def _write_ended(self) -> None:
+        """However it did."""
+        self._writing = None
+        if not self._is_closed:
+            self._crew.again(self.uid)
 
     async def _attempt_write(self, write: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -453,8 +462,6 @@ class PodWorker:
             await self._crew.clock.sleep(self._write_backoff.failed(self.uid))
         else:
             self._write_backoff.forget(self.uid)
-        self._writing = None
-        self._crew.again(self.uid)
 
     # ------------------------------------------------------------------------- its end
 
@@ -487,11 +494,10 @@ def _version(obj: Object) -> int:
     return int(obj["metadata"].get("resourceVersion") or 0)
 
 
-def _is_sooner(action: Action, running: Action) -> bool:
+def _is_sooner(action: StopContainer, running: Action) -> bool:
     """A stop with less grace replaces one that is waiting for more."""
     return (
-        isinstance(action, StopContainer)
-        and isinstance(running, StopContainer)
+        isinstance(running, StopContainer)
         and action.container_id == running.container_id
         and action.deadline < running.deadline - RETRY_SECONDS / 2
     )
