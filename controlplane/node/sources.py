@@ -94,7 +94,7 @@ class Sources:
                 for one in lister.list(resource, "default")
                 if one["metadata"]["name"] == "kubernetes"
             ]
-        found = []
+        found: list[Service] = []
         for one in listed:
             try:
                 found += lister.records(Service, resource, [one])
