@@ -59,12 +59,14 @@ class StopContainer(msgspec.Struct, frozen=True, kw_only=True):
 
     deadline  of the agent's monotonic clock, when it is to be killed
     message   of the event
+    is_again  it was begun already, with more time: its hook has had its turn
     """
 
     name: str
     container_id: str
     deadline: float
     message: str
+    is_again: bool = False
 
     @property
     def key(self) -> str:

@@ -1,7 +1,10 @@
 """The agent of one node: its pods run as their objects say, and their objects say how they run.
 
-    agent = Agent(store, informers, feed, runtime, machine, settings)
-    await agent.run()
+    kinds, informers = Kinds.of(registry), Informers(store)
+    feed = PodFeed(informers, kinds.pods)
+    agent = Agent(store, informers, feed, kinds, runtime, machine, recorder, settings)
+    async with recorder, informers:
+        await agent.run()
 
 It knows the store through `ObjectStore`, and what runs containers through `Runtime`. When it ends
 the pods go on; whichever agent comes next finds them.
@@ -230,8 +233,8 @@ class Agent:
             self._queue.add(uid)
         for uid, key in self._keys.items():  # what runs here has its place before anything new
             obj = self._feed.informer.indexer.get(key)
-            if obj is not None and (obj.get("status") or {}).get("startTime"):
-                with contextlib.suppress(ValueError, AttributeError, TypeError):
+            with contextlib.suppress(ValueError, AttributeError, TypeError):  # a stranger's
+                if obj is not None and (obj.get("status") or {}).get("startTime"):
                     self._taken[uid] = fitting.amounts_of(obj)
 
     def _on_pod(self, key: Key, uid: str) -> None:
@@ -304,8 +307,10 @@ class Agent:
                 await self._volumes.refresh(pod)
         except VolumeFailure as error:
             self._tell(pod, "Warning", "FailedMount", str(error))
-        except (ApiError, OSError, ValueError) as error:
+        except ApiError as error:
             logger.info("volumes of pod %s: %s", worker.uid, error)
+        except Exception:  # of one pod: it must not end the agent of all
+            logger.exception("volumes of pod %s cannot be kept up", worker.uid)
 
     # ----------------------------------------------------------------------- the node
 

@@ -79,8 +79,8 @@ class Heartbeat:
     @property
     def pod_block(self) -> str:
         """The node's pod CIDR; empty: it has none yet."""
-        spec = (self.node or {}).get("spec") or {}
-        return str(spec.get("podCIDR") or "")
+        spec = (self.node or {}).get("spec")
+        return str(spec.get("podCIDR") or "") if isinstance(spec, Mapping) else ""
 
     async def register(self) -> None:
         """Return when the Node object is there, and says what this node is."""
@@ -203,7 +203,9 @@ class Heartbeat:
                     await work()
             except (ApiError, OSError, TimeoutError, msgspec.ValidationError) as error:
                 logger.warning("the node cannot tell how it is: %s", error or "no answer")
-                await self._clock.sleep(wait * (0.5 + self._random.random() / 2))
-                wait = min(wait * 2, RETRY_SECONDS_MAX)
+            except Exception:
+                logger.exception("the node cannot tell how it is")
             else:
                 return
+            await self._clock.sleep(wait * (0.5 + self._random.random() / 2))
+            wait = min(wait * 2, RETRY_SECONDS_MAX)

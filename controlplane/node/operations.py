@@ -36,7 +36,7 @@ from kvstore.seams import Clock
 
 STARTS_MAX = 10  # at once: a node that gets many pods starts some of them soon, not all late
 PULLS_MAX = 5
-HOOK_SECONDS_MAX = 600.0
+HOOK_SECONDS_MAX = 600.0  # of a postStart hook: one that hangs must not hang for ever
 ACCOUNT_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 logger = logging.getLogger(__name__)
@@ -289,11 +289,12 @@ class Operations:
 
     async def stop_container(self, pod: Pod, view: PodView, action: StopContainer) -> None:
         """Its hook, its signal, its end. Raises RefusedError."""
-        self._tell(pod, "Normal", "Killing", action.message)
         spec = specs(pod).get(action.name)
         hook = None
-        if spec is not None and spec.lifecycle is not None:
-            hook = spec.lifecycle.pre_stop
+        if not action.is_again:
+            self._tell(pod, "Normal", "Killing", action.message)
+            if spec is not None and spec.lifecycle is not None:
+                hook = spec.lifecycle.pre_stop
         left = action.deadline - self._clock.now()
         if spec is not None and hook is not None and left > 0:
             answer = await self._hook(pod, spec, view, action.container_id, hook, left)

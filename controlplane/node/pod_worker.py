@@ -92,6 +92,13 @@ class _Running(msgspec.Struct, eq=False):
 
     action: Action
     task: asyncio.Task[None]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Once: what it does to end must not be broken off."""
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            self.task.cancel()
 
 
 class PodWorker:
@@ -131,6 +138,8 @@ class PodWorker:
         if not self._is_admitted and not self._admit(obj, pod, view):
             return None
         moments = self._remember(pod, now)
+        ending = endings.ending_of(moments)
+        self._crew.prober.sync(pod, view, host_ip=self._crew.host_ip, is_ending=ending is not None)
         situation = Situation(
             pod=pod,
             view=view,
@@ -138,11 +147,9 @@ class PodWorker:
             health=self._crew.prober.health(self.uid),
             failures=self._failures,
             ended_at=self._crew.observer.ended_at,
-            ending=endings.ending_of(moments),
+            ending=ending,
         )
         planned = plan(situation)
-        host_ip = self._crew.host_ip
-        self._crew.prober.sync(pod, view, host_ip=host_ip, is_ending=planned.is_ended)
         self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
         has_news = self._tell_status(obj, situation, planned)
         if planned.is_over and not has_news and pods.is_deleted(pod):
@@ -209,6 +216,8 @@ class PodWorker:
         if has_begun or pod.status.start_time is not None or refusal is None:
             self._is_admitted = True
             return True
+        if self._writing is not None:
+            return False
         self._crew.tell(pod, "Warning", refusal.reason, refusal.message)
         status = rejected(
             pod,
@@ -229,34 +238,36 @@ class PodWorker:
             running = self._running.get(action.key)
             if running is None:
                 self._begin(pod, view, action)
-            elif _is_sooner(action, running.action):
-                running.task.cancel()
-                self._begin(pod, view, action)
+            elif isinstance(action, StopContainer) and _is_sooner(action, running.action):
+                running.cancel()
+                self._begin(pod, view, msgspec.structs.replace(action, is_again=True))
         if is_ended:
             for running in self._running.values():
                 if isinstance(running.action, RunSandbox | StartContainer):
-                    running.task.cancel()
+                    running.cancel()
 
     def _begin(self, pod: Pod, view: PodView, action: Action) -> None:
         name = f"{action.key} of pod {self.uid}"
         task = asyncio.create_task(self._run(pod, view, action), name=name)
-        self._running[action.key] = _Running(action, task)
+        running = self._running[action.key] = _Running(action, task)
+        task.add_done_callback(lambda _: self._ended(running))
+
+    def _ended(self, running: _Running) -> None:
+        """However it did: the next look sees what came of it."""
+        key = running.action.key
+        if self._running.get(key) is running:  # else another has taken its place
+            del self._running[key]
+            if not self._is_closed:
+                self._crew.again(self.uid)
 
     async def _run(self, pod: Pod, view: PodView, action: Action) -> None:
-        """Do it, and have the pod looked at when the runtime tells what came of it."""
-        task = asyncio.current_task()
+        """Do it, and return when the runtime has told what came of it."""
         try:
             await self._attempt(pod, view, action)
         except asyncio.CancelledError:
             if self._is_closed:
                 raise
-        running = self._running.get(action.key)
-        if running is None or running.task is not task:
-            return  # another has taken its place
         await self._crew.observer.refresh()
-        if self._running.get(action.key) is running:
-            del self._running[action.key]
-        self._crew.again(self.uid)
 
     async def _attempt(self, pod: Pod, view: PodView, action: Action) -> None:
         try:
@@ -428,6 +439,13 @@ class PodWorker:
         if self._writing is None:
             work = self._attempt_write(write)
             self._writing = asyncio.create_task(work, name=f"write of pod {self.uid}")
+            self._writing.add_done_callback(lambda _: self._write_ended())
+
+    def _write_ended(self) -> None:
+        """However it did."""
+        self._writing = None
+        if not self._is_closed:
+            self._crew.again(self.uid)
 
     async def _attempt_write(self, write: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -444,8 +462,6 @@ class PodWorker:
             await self._crew.clock.sleep(self._write_backoff.failed(self.uid))
         else:
             self._write_backoff.forget(self.uid)
-        self._writing = None
-        self._crew.again(self.uid)
 
     # ------------------------------------------------------------------------- its end
 
@@ -478,11 +494,10 @@ def _version(obj: Object) -> int:
     return int(obj["metadata"].get("resourceVersion") or 0)
 
 
-def _is_sooner(action: Action, running: Action) -> bool:
+def _is_sooner(action: StopContainer, running: Action) -> bool:
     """A stop with less grace replaces one that is waiting for more."""
     return (
-        isinstance(action, StopContainer)
-        and isinstance(running, StopContainer)
+        isinstance(running, StopContainer)
         and action.container_id == running.container_id
         and action.deadline < running.deadline - RETRY_SECONDS / 2
     )

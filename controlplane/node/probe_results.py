@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from controlplane.api.types.core_v1 import Container as Spec
-from controlplane.api.types.core_v1 import Probe
+from controlplane.api.types.core_v1 import ContainerStatus, Probe
 from controlplane.node.plan import Health
 
 Kind = Literal["startup", "liveness", "readiness"]
@@ -83,12 +83,16 @@ def health_of(spec: Spec, rows: dict[Kind, Row]) -> Health:
     return Health(is_started=is_started, is_ready=is_ready, failed=failed)
 
 
-def is_due(kind: Kind, spec: Spec, rows: dict[Kind, Row], *, is_ending: bool) -> bool:
-    """Whether a probe is asked now: the others wait for the startup probe, and a pod that ends is
-    not killed for how it does so.
+def told_rows(told: ContainerStatus | None) -> dict[Kind, Row]:
+    """Where a new agent begins with a container that ran before: with what was told of it last.
+
+    It must not leave the endpoints because nobody has asked it for a while.
     """
-    if is_ending:
-        return kind == "readiness"
-    if kind == "startup":
-        return rows.get("startup", Row()).result is None
-    return spec.startup_probe is None or rows.get("startup", Row()).result is True
+    if told is None:
+        return {}
+    rows: dict[Kind, Row] = {}
+    if told.started:
+        rows["startup"] = Row(result=True)
+    if told.ready:
+        rows["readiness"] = Row(result=True)
+    return rows

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from controlplane.api.types.core_v1 import Container as Spec
-from controlplane.api.types.core_v1 import Pod, Probe
+from controlplane.api.types.core_v1 import ContainerStatus, Pod, Probe
 from controlplane.node import probe_results
 from controlplane.node.handlers import Answer, Target
 from controlplane.node.plan import Health
 from controlplane.node.probe_results import Kind, Row
 from controlplane.node.runtime.interface import Container
-from controlplane.node.view import PodView, specs
+from controlplane.node.view import PodView, specs, told_status
 from kvstore.seams import Clock, Random
 
 logger = logging.getLogger(__name__)
@@ -28,13 +28,13 @@ Ask = Callable[[Target, Probe, float], Awaitable[Answer]]
 class _Asked:
     """A container that is being asked."""
 
-    def __init__(self, uid: str, spec: Spec) -> None:
+    def __init__(self, uid: str, spec: Spec, rows: dict[Kind, Row]) -> None:
         self.uid = uid
         self.spec = spec
-        self.rows: dict[Kind, Row] = {}
+        self.rows = rows
         self.tasks: dict[Kind, asyncio.Task[None]] = {}
         self.started = asyncio.Event()
-        if spec.startup_probe is None:
+        if self.health.is_started:
             self.started.set()
 
     @property
@@ -94,7 +94,10 @@ class Prober:
                 continue
             address = host_ip if pod.spec.host_network else sandbox.address
             target = Target(container_id=container_id, spec=spec, address=address)
-            self._sync_container(uid, target, container, is_ending=is_ending)
+            told = told_status(pod, spec.name)
+            if told is not None and not told.container_id.endswith(f"://{container_id}"):
+                told = None  # of an earlier attempt
+            self._sync_container(uid, target, container, told, is_ending=is_ending)
 
     def forget(self, uid: str) -> None:
         """A pod is gone."""
@@ -107,15 +110,24 @@ class Prober:
             self.forget(uid)
 
     def _sync_container(
-        self, uid: str, target: Target, container: Container, *, is_ending: bool
+        self,
+        uid: str,
+        target: Target,
+        container: Container,
+        told: ContainerStatus | None,
+        *,
+        is_ending: bool,
     ) -> None:
         asked = self._asked.get(target.container_id)
         if asked is None:
             if is_ending:
                 return
-            asked = self._asked[target.container_id] = _Asked(uid, target.spec)
+            asked = _Asked(uid, target.spec, probe_results.told_rows(told))
+            self._asked[target.container_id] = asked
             self._of_pod.setdefault(uid, set()).add(target.container_id)
             for kind, probe in probe_results.probes_of(target.spec).items():
+                if kind == "startup" and asked.started.is_set():
+                    continue
                 work = self._probe(asked, target, kind, probe, container.started_at)
                 task = asyncio.create_task(work, name=f"{kind} probe of {target.container_id}")
                 task.add_done_callback(_tell_failure)

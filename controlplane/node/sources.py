@@ -5,6 +5,7 @@ others, and whoever takes it over does not find them there.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Iterable
 
@@ -20,6 +21,8 @@ from controlplane.node.environment import Reference
 from controlplane.node.volume_files import TokenWish, VolumeError
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
+
+logger = logging.getLogger(__name__)
 
 READS_MAX = 8  # at once
 TOKEN_SECONDS_MIN = 600
@@ -91,7 +94,13 @@ class Sources:
                 for one in lister.list(resource, "default")
                 if one["metadata"]["name"] == "kubernetes"
             ]
-        return lister.records(Service, resource, listed)
+        found: list[Service] = []
+        for one in listed:
+            try:
+                found += lister.records(Service, resource, [one])
+            except msgspec.ValidationError as error:  # a stranger's: it keeps no pod from starting
+                logger.info("service %s: %s", one["metadata"]["name"], error)
+        return found
 
     async def token(self, pod: Pod, wish: TokenWish) -> str:
         """A token that ends with its pod. Raises VolumeError, ApiError."""

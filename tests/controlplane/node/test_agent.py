@@ -178,11 +178,14 @@ def test_pre_stop_hook_comes_first_and_may_overrun_by_two_seconds() -> None:
 
 
 def test_pods_outlive_their_agent() -> None:
+    """… and stay ready: another agent begins with what was told."""
+
     async def application(world: World) -> None:
         async with node(world) as here, world.connect() as user:
             async with here.agent():
-                await user.create(kinds().pods, pod("p"))
-                before = await until_ready(world, user, "p")
+                asked = container("a", startupProbe=EXEC, readinessProbe=EXEC)
+                await user.create(kinds().pods, pod("p", asked))
+                before = await until_ready(world, user, "p", seconds=25)
                 await user.create(kinds().pods, pod("q"))
                 await until_ready(world, user, "q")
             await user.delete(kinds().pods, "default", "q")
@@ -371,6 +374,30 @@ def test_liveness_probe_that_fails_three_times_restarts_its_container() -> None:
             assert world.clock.now() - begun >= 19
             killing = [one[2] for one in await events(user) if one[1] == "Killing"]
             assert killing == ["Container a failed liveness probe, will be restarted"]
+
+    run(application)
+
+
+def test_startup_probe_keeps_others_waiting() -> None:
+    """10.5: startup disables others until success."""
+    asked: list[str] = []
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        is_startup = probe.exec is not None
+        asked.append("startup" if is_startup else "liveness")
+        return Answer(not is_startup or asked.count("startup") == 3)
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            probes = {
+                "startupProbe": {**EXEC, "periodSeconds": 1},
+                "livenessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
+            }
+            await user.create(kinds().pods, pod("p", container("a", **probes)))
+            await until_ready(world, user, "p")
+            await world.clock.sleep(3)
+            assert asked[:3] == ["startup"] * 3
+            assert set(asked[3:]) == {"liveness"}
 
     run(application)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controlplane.api.errors import ApiError
@@ -114,6 +114,17 @@ async def live(world: World, user: ObjectStore, life: Life, number: int) -> None
     await persist(world, lambda: user.delete(kinds().pods, "default", name, options=options))
 
 
+AGAIN = Life(policy="Always", fails=0, stays=False, deleted_at=None, grace=None, is_deaf=False)
+
+
+@example(  # deleted while a start is broken off: it was broken off twice, and never over
+    topology=kv.Topology(members=1, seed=186),
+    faults=(),
+    all_lives=[AGAIN],
+    restarts_at=[],
+    cut_off=[],
+    lost_at=1.0,
+)
 @settings(deadline=None, max_examples=15)
 @given(
     topology=kv.topologies(members=(1, 3)),

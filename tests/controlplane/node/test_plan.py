@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.api.types.core_v1 import Pod
 from controlplane.node.actions import (
     Action,
     RemoveContainer,
@@ -14,7 +15,7 @@ from controlplane.node.actions import (
     StopSandbox,
 )
 from controlplane.node.endings import Ending, ending_of, first_moments, next_moments
-from controlplane.node.plan import Health, Situation, plan
+from controlplane.node.plan import Health, Situation, grace_seconds, plan
 from controlplane.node.restarts import StartFailure
 from tests.controlplane.node.nodes import container
 from tests.controlplane.node.views import (
@@ -313,3 +314,9 @@ def test_pod_that_is_active_for_too_long_ends() -> None:
     assert ending is not None
     assert (ending.reason, ending.deadline) == ("DeadlineExceeded", NOW + 70)
     assert ending.message == "Pod was active on the node longer than the specified deadline"
+
+
+def test_grace_is_thirty_seconds_unless_the_pod_says_otherwise() -> None:
+    """10.6."""
+    assert grace_seconds(Pod()) == 30
+    assert grace_seconds(pod("a", terminationGracePeriodSeconds=0)) == 0

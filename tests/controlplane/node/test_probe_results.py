@@ -3,9 +3,9 @@
 import pytest
 
 from controlplane.api.record import from_object
-from controlplane.api.types.core_v1 import Container, Probe
+from controlplane.api.types.core_v1 import Container, ContainerStatus, Probe
 from controlplane.node.plan import Health
-from controlplane.node.probe_results import Kind, Row, after, health_of, is_due, timing_of
+from controlplane.node.probe_results import Kind, Row, after, health_of, timing_of, told_rows
 
 EXEC = {"exec": {"command": ["x"]}}
 
@@ -80,8 +80,19 @@ def test_startup_comes_before_all_else() -> None:
     assert health(both, readiness="+") == Health(is_started=False, is_ready=False)
     assert health(both, startup="+", readiness="+") == Health()
     assert health(spec("startup"), startup="---").failed == "startup"
-    assert not is_due("liveness", both, {}, is_ending=False)
-    assert is_due("liveness", both, {"startup": row("+")}, is_ending=False)
-    assert not is_due("startup", both, {"startup": row("+")}, is_ending=False)
-    assert not is_due("liveness", spec("liveness"), {}, is_ending=True)
-    assert is_due("readiness", spec("readiness"), {}, is_ending=True)
+
+
+def test_what_was_told_holds_until_a_probe_says_otherwise() -> None:
+    """10.5: where an agent begins anew."""
+    both = spec("startup", "readiness")
+    assert health_of(both, told_rows(None)) == Health(is_started=False, is_ready=False)
+    ready = told_rows(ContainerStatus(started=True, ready=True))
+    assert health_of(both, ready) == Health()
+    unready = told_rows(ContainerStatus(started=True))
+    assert health_of(both, unready) == Health(is_ready=False)
+    timing = timing_of(from_object(Probe, EXEC))
+    found = ready["readiness"]
+    for _ in range(3):
+        assert found.result
+        found = after(found, timing, is_success=False)
+    assert found.result is False

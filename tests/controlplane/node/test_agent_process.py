@@ -1,0 +1,125 @@
+"""`controlplane agent` as a process of its own, on real stores, with each runtime there is."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.api.resource import Object
+from controlplane.leader_election import LEASES
+from controlplane.objects import ObjectStore
+from kvstore.testing.processes import ClusterProcesses
+from tests.controlplane.node.nodes import container, find, is_ready, kinds, pod, status
+
+# The agent's server comes with what streams logs and commands.
+pytest.importorskip("controlplane.node.server")
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+UNTIL_SECONDS_MAX = 60.0
+
+
+def command(member: ClusterProcesses, root: Path, runtime: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "controlplane", "agent", "--node-name=node-1", "--port=0"),
+        *(f"--root-dir={root}", f"--runtime={runtime}", "--pod-cidr=127.77.0.0/24"),
+        f"--store-endpoints={','.join(member.endpoints)}",
+    ]
+
+
+@contextmanager
+def agent(member: ClusterProcesses, root: Path, runtime: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Killed at the end, if it has not ended before."""
+    process = subprocess.Popen(command(member, root, runtime), cwd=ROOT, env=ENVIRONMENT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(UNTIL_SECONDS_MAX):
+        while not await condition():  # noqa: ASYNC110 - the store does not know of conditions
+            await asyncio.sleep(0.05)
+
+
+async def until_ready(store: ObjectStore) -> dict[str, Any]:
+    async def is_so() -> bool:
+        return is_ready(await status(store, "p"))
+
+    await until(is_so)
+    return await status(store, "p")
+
+
+async def forget(store: ObjectStore) -> None:
+    """All tests of a store share it, and a node's objects have no namespace."""
+    for resource in (kinds().nodes, LEASES):
+        for one in (await store.list(resource)).items:
+            metadata = one["metadata"]
+            namespace = metadata.get("namespace", "")
+            await store.delete(resource, namespace, metadata["name"])
+
+
+@pytest.mark.parametrize("runtime", ["fake", "process"])
+async def test_pod_lives_and_dies(
+    store: ObjectStore, member: ClusterProcesses, tmp_path: Path, runtime: str
+) -> None:
+    """10.1, 10.6; with real processes also over the death of the agent."""
+    if runtime == "process":
+        pytest.importorskip("controlplane.node.runtime.process")
+    await forget(store)
+    made: Object = pod("p", container("a", image="local/pause"), terminationGracePeriodSeconds=5)
+    with agent(member, tmp_path, runtime) as first:
+        await store.create(kinds().pods, made)
+        before = await until_ready(store)
+        assert before["podIP"].startswith("127.77.0.")
+        first.kill()
+        first.wait()
+    with agent(member, tmp_path, runtime) as second:
+        if runtime == "process":
+            await asyncio.sleep(1)
+            assert await until_ready(store) == before
+        await store.delete(kinds().pods, "default", "p")
+
+        async def is_gone() -> bool:
+            return await find(store, "p") is None and not any((tmp_path / "pods").iterdir())
+
+        await until(is_gone)
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(20) == 0
+    await forget(store)
+
+
+async def test_node_tells_where_its_server_is(
+    store: ObjectStore, member: ClusterProcesses, tmp_path: Path
+) -> None:
+    """6.1."""
+    await forget(store)
+    with agent(member, tmp_path, "fake"):
+
+        async def is_there() -> bool:
+            nodes = (await store.list(kinds().nodes)).items
+            leases = (await store.list(LEASES, "kube-node-lease")).items
+            return bool(leases) and any(is_ready(one.get("status") or {}) for one in nodes)
+
+        await until(is_there)
+        (found,) = (await store.list(kinds().nodes)).items
+        assert found["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] > 0
+        again = await asyncio.create_subprocess_exec(
+            *command(member, tmp_path, "fake"),
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, told = await again.communicate()
+        assert again.returncode == 2
+        assert b"another agent uses it" in told
+    await forget(store)
