@@ -131,5 +131,5 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set_result(None)
-        if exc is not None or not (self.has_ended and self.other.has_ended):
+        if not (self.has_ended and self.other.has_ended):
             self.other.reset()

@@ -14,11 +14,18 @@ from tests.controlplane.network.conftest import soon
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
-    """A connection: what a client has of it, and what we have."""
+    """A connection: what a client has of it, and what we have. The kernel holds little of it, so
+    that what is sent has to wait.
+    """
     with socket.socket() as listening:
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            listening.setsockopt(socket.SOL_SOCKET, buffer, 32_768)
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        theirs = socket.create_connection(listening.getsockname())
+        theirs = socket.socket()
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            theirs.setsockopt(socket.SOL_SOCKET, buffer, 32_768)
+        theirs.connect(listening.getsockname())
         ours, _ = listening.accept()
     for one in (theirs, ours):
         one.setblocking(False)
