@@ -105,15 +105,11 @@ class Nodes:
             raise _unreached(str(error)) from None
         if response.status == 200:
             return response
-        try:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with asyncio.timeout(CALL_SECONDS_MAX):
-                    raise RefusalError(
-                        response.status, await response.content.read(REFUSAL_BYTES_MAX)
-                    )
-        finally:
-            response.close()
-        raise RefusalError(response.status, b"")
+        body = b""
+        with contextlib.closing(response), contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                body = await response.content.read(REFUSAL_BYTES_MAX)
+        raise RefusalError(response.status, body)
 
     async def summary(self, place: Place) -> Any:
         """What is used on a node. Raises ApiError 500, RefusalError."""

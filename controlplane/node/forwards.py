@@ -26,6 +26,8 @@ Connect = Callable[[int], Awaitable[Connection]]
 """A connection to a port of the pod. Raises RefusedError, OSError."""
 
 CONNECT_SECONDS_MAX = 10.0
+CONNECTION_BYTES_MAX = 64 * 1024
+"""So much may wait for a port; a client may have hundreds of connections."""
 
 
 async def forward(
@@ -76,7 +78,7 @@ class _Forwards:
     def _take(self, event: Event) -> None:
         match event:
             case Wanted(number, port):
-                self._inlets[number] = Inlet()
+                self._inlets[number] = Inlet(CONNECTION_BYTES_MAX)
                 task = asyncio.create_task(self._serve(number, port))
                 self._tasks[number] = task
                 task.add_done_callback(lambda _: self._forget(number))

@@ -255,6 +255,20 @@ async def test_a_command_that_closes_its_input_is_not_disturbed(node: Node) -> N
     assert msgspec.json.decode(dict(found)[ERROR])["status"] == "Success"
 
 
+async def test_what_a_command_said_last_reaches_who_still_speaks(node: Node) -> None:
+    """A connection that is closed while something came that nobody has read is reset."""
+    client = await node.exec("echo", "done", query="input=1")
+    await until(lambda: bool(node.runtime.sessions))
+    await node.runtime.sessions[-1].wait()
+    client.channels.write(STDIN, bytes(2 * 1024 * 1024))
+    client.writer.write(client.channels.take())
+    await asyncio.sleep(0.3)
+    found = await client.hear()
+    assert (STDOUT, b"done\n") in found
+    assert ERROR in dict(found)
+    client.writer.close()
+
+
 async def test_whoever_speaks_nonsense_is_told_so_and_cut(node: Node) -> None:
     client = await node.exec("sleep", "1000")
     client.writer.write(b"\xff\xff\xff\xff")
