@@ -113,6 +113,8 @@ class PodStreams:
         try:
             answered = await self._nodes.upgrade(place, method, path, [*parameters, uid], asked)
         except RefusalError as refusal:
+            if refusal.code < 400:
+                raise errors.internal(f"the agent answers {refusal.code}") from None
             # As the agent says it: kubectl prints the text.
             return Answer(code=refusal.code, body=refusal.body, content_type=_TEXT)
         return Upgrading(

@@ -72,8 +72,8 @@ class _Forwards:
             await self._link.flush()
             self._link.heard()
             # Who takes nothing of one connection keeps the others waiting: there is one way in.
-            for number in touched & self._inlets.keys():
-                await self._inlets[number].room()
+            for inlet in [self._inlets[one] for one in touched if one in self._inlets]:
+                await inlet.room()
 
     def _take(self, event: Event) -> None:
         match event:
@@ -90,7 +90,8 @@ class _Forwards:
                 self._tasks[number].cancel()
 
     def _forget(self, number: int) -> None:
-        del self._tasks[number], self._inlets[number]
+        del self._tasks[number]
+        self._inlets.pop(number).close()  # also of a port that was never reached
 
     async def _serve(self, number: int, port: int) -> None:
         """One connection, until the port closes it, or it is cancelled."""
