@@ -33,7 +33,7 @@ def test_names_are_no_paths() -> None:
 
 @asynccontextmanager
 async def agent(
-    folder: Path, answer: web.Response
+    folder: Path, status: int, text: str = "", location: str = ""
 ) -> AsyncIterator[tuple[Nodes, tuple[str, int], list[str]]]:
     """Answers all the same, and notes the paths that it was asked for."""
     authority = Authority(folder)
@@ -42,7 +42,8 @@ async def agent(
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         asked.append(request.path_qs)
-        return answer
+        headers = {"Location": location} if location else {}
+        return web.Response(status=status, text=text, headers=headers)
 
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(own.certificate, own.key)
@@ -59,8 +60,7 @@ async def agent(
 
 async def test_nobody_is_sent_elsewhere(tmp_path: Path) -> None:
     """A redirection would have the API server show its certificate to whomever a node names."""
-    answer = web.Response(status=302, headers={"Location": "/elsewhere"})
-    async with agent(tmp_path, answer) as (nodes, place, asked):
+    async with agent(tmp_path, 302, location="/elsewhere") as (nodes, place, asked):
         with pytest.raises(RefusalError) as raised:
             await nodes.open(place, "/containerLogs/a/b/c", [("tailLines", "1")])
         assert raised.value.code == 302
@@ -68,7 +68,7 @@ async def test_nobody_is_sent_elsewhere(tmp_path: Path) -> None:
 
 
 async def test_a_refusal_is_told_with_its_text(tmp_path: Path) -> None:
-    async with agent(tmp_path, web.Response(status=400, text=" why ")) as (nodes, place, _):
+    async with agent(tmp_path, 400, " why ") as (nodes, place, _):
         with pytest.raises(RefusalError) as raised:
             await nodes.open(place, "/x", ())
         assert (raised.value.code, raised.value.text) == (400, "why")
