@@ -71,23 +71,23 @@ class Streaming(msgspec.Struct):
     """An answer that lasts: `run` writes framed chunks to its sink until it is over.
 
     stalled_seconds_max  so long it waits for its client to take something; None: as long as others
-    drop                 instead of `run`: its client has gone before it began
+    release              gives back what it is made of: it is over, or nobody is there for it
     """
 
     run: Callable[[Sink], Awaitable[None]]
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     stalled_seconds_max: float | None = None
-    drop: Callable[[], None] = _nothing
+    release: Callable[[], None] = _nothing
 
 
 class Upgrading(msgspec.Struct):
     """An answer after which its client speaks another protocol than HTTP: `run` does so until it is
-    over; `drop` as of Streaming.
+    over; `release` as of Streaming.
     """
 
     run: Callable[[Connection], Awaitable[None]]
-    drop: Callable[[], None]
+    release: Callable[[], None]
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -60,6 +60,7 @@ class Delivery:
         except ConnectionError:
             pass
         finally:
+            streaming.release()
             sink.finish()
 
     async def upgrade(self, upgrading: Upgrading) -> None:
@@ -70,7 +71,9 @@ class Delivery:
                 connection[1].write(switching(upgrading.headers))
                 await upgrading.run(connection)
         except ConnectionError:
-            upgrading.drop()
+            pass
+        finally:
+            upgrading.release()
 
     async def _write(self, answer: Answer) -> None:
         request, is_head = self._request, self._request.method == "HEAD"

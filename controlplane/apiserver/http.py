@@ -103,7 +103,7 @@ class HttpServer:
             try:
                 outgoing = await asyncio.shield(serving)
             except asyncio.CancelledError:
-                serving.add_done_callback(_drop)
+                serving.add_done_callback(_release)
                 raise
             if not isinstance(outgoing, Answer):
                 await self._stream(delivery, outgoing)
@@ -123,13 +123,13 @@ class HttpServer:
             self._streams.discard(stream)
 
 
-def _drop(served: "asyncio.Future[Outgoing]") -> None:
+def _release(served: "asyncio.Future[Outgoing]") -> None:
     """Nobody is there any more for what was to last."""
     if served.cancelled() or served.exception() is not None:
         return
     outgoing = served.result()
     if not isinstance(outgoing, Answer):
-        outgoing.drop()
+        outgoing.release()
 
 
 def _incoming(request: web.BaseRequest) -> Incoming:

@@ -98,22 +98,21 @@ class Nodes:
         """What an agent sends; to be read and closed. Raises ApiError 500, RefusalError."""
         try:
             async with asyncio.timeout(CALL_SECONDS_MAX):
-                response = await self._client().get(_url(place, path, parameters))
+                # A node that was broken into must not send us, and who we are, elsewhere.
+                response = await self._client().get(
+                    _url(place, path, parameters), allow_redirects=False
+                )
         except TimeoutError:
             raise _unreached(f"{place[0]}:{place[1]} does not answer") from None
         except aiohttp.ClientError as error:
             raise _unreached(str(error)) from None
         if response.status == 200:
             return response
-        try:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with asyncio.timeout(CALL_SECONDS_MAX):
-                    raise RefusalError(
-                        response.status, await response.content.read(REFUSAL_BYTES_MAX)
-                    )
-        finally:
-            response.close()
-        raise RefusalError(response.status, b"")
+        body = b""
+        with contextlib.closing(response), contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(CALL_SECONDS_MAX):
+                body = await response.content.read(REFUSAL_BYTES_MAX)
+        raise RefusalError(response.status, body)
 
     async def summary(self, place: Place) -> Any:
         """What is used on a node. Raises ApiError 500, RefusalError."""
@@ -146,6 +145,7 @@ class Nodes:
                 timeout=aiohttp.ClientTimeout(total=None),
                 read_bufsize=READ_BYTES,
                 auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
 

@@ -5,7 +5,6 @@ Source: Kubernetes' API reference of Pod, "misc operations"; kubectl-needs.md, s
 kube-behaviour 10.7.
 """
 
-import contextlib
 from collections.abc import Mapping
 
 import aiohttp
@@ -73,7 +72,7 @@ class PodStreams:
             content_type=_TEXT,
             # Whoever reads page by page reads for hours.
             stalled_seconds_max=IDLE_SECONDS_MAX,
-            drop=response.close,
+            release=response.close,
         )
 
     # ---------------------------------------------------------------- commands
@@ -114,12 +113,14 @@ class PodStreams:
         try:
             answered = await self._nodes.upgrade(place, method, path, [*parameters, uid], asked)
         except RefusalError as refusal:
+            if refusal.code < 400:
+                raise errors.internal(f"the agent answers {refusal.code}") from None
             # As the agent says it: kubectl prints the text.
             return Answer(code=refusal.code, body=refusal.body, content_type=_TEXT)
         return Upgrading(
             headers=tuple(_headers(answered.headers, _ANSWERED)),
             run=lambda connection: _join(connection, answered),
-            drop=answered.writer.close,
+            release=answered.writer.close,
         )
 
     async def _pod(self, call: Call) -> Pod:
@@ -147,13 +148,12 @@ def _without_log(refusal: RefusalError, pod: Pod, container: str) -> ApiError:
 
 async def _copy(response: aiohttp.ClientResponse, sink: Sink) -> None:
     """Raises CutError: the agent has gone in the midst of it; StalledError."""
-    with contextlib.closing(response):
-        try:
-            while part := await response.content.read(READ_BYTES):
-                sink.write(framed(part))
-                await sink.drained()
-        except aiohttp.ClientError as error:
-            raise CutError(str(error)) from None
+    try:
+        while part := await response.content.read(READ_BYTES):
+            sink.write(framed(part))
+            await sink.drained()
+    except aiohttp.ClientError as error:
+        raise CutError(str(error)) from None
 
 
 async def _join(client: Connection, answered: Answered) -> None:

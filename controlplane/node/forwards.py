@@ -26,6 +26,8 @@ Connect = Callable[[int], Awaitable[Connection]]
 """A connection to a port of the pod. Raises RefusedError, OSError."""
 
 CONNECT_SECONDS_MAX = 10.0
+CONNECTION_BYTES_MAX = 64 * 1024
+"""So much may wait for a port; a client may have hundreds of connections."""
 
 
 async def forward(
@@ -70,13 +72,13 @@ class _Forwards:
             await self._link.flush()
             self._link.heard()
             # Who takes nothing of one connection keeps the others waiting: there is one way in.
-            for number in touched & self._inlets.keys():
-                await self._inlets[number].room()
+            for inlet in [self._inlets[one] for one in touched if one in self._inlets]:
+                await inlet.room()
 
     def _take(self, event: Event) -> None:
         match event:
             case Wanted(number, port):
-                self._inlets[number] = Inlet()
+                self._inlets[number] = Inlet(CONNECTION_BYTES_MAX)
                 task = asyncio.create_task(self._serve(number, port))
                 self._tasks[number] = task
                 task.add_done_callback(lambda _: self._forget(number))
@@ -88,7 +90,8 @@ class _Forwards:
                 self._tasks[number].cancel()
 
     def _forget(self, number: int) -> None:
-        del self._tasks[number], self._inlets[number]
+        del self._tasks[number]
+        self._inlets.pop(number).close()  # also of a port that was never reached
 
     async def _serve(self, number: int, port: int) -> None:
         """One connection, until the port closes it, or it is cancelled."""

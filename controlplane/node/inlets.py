@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from controlplane.upgrades import send
 
 INLET_BYTES_MAX = 256 * 1024
-"""So much may wait; no more is read from the client then."""
+"""So much may wait of a command's input; no more is read from the client then."""
 
 
 class Inlet:
-    """Bytes in their order, and their end."""
+    """Bytes in their order, and their end. bytes_max: so many may wait"""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = INLET_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._is_ended = False
@@ -36,7 +37,7 @@ class Inlet:
 
     async def room(self) -> None:
         """Wait until more may come."""
-        while self._bytes > INLET_BYTES_MAX:
+        while self._bytes > self._bytes_max:
             await self._move()
 
     async def feed(self, writer: Writer, taken: Callable[[int], Awaitable[None]]) -> None:

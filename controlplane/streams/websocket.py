@@ -12,7 +12,7 @@ import msgspec
 
 from controlplane.streams.violations import ViolationError
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+MESSAGE_BYTES_MAX = 1024 * 1024
 """Of a message that comes; kubectl's have 32 KiB."""
 CONTROL_BYTES_MAX = 125  # of a control frame's payload (5.5)
 

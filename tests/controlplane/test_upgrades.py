@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -20,6 +22,7 @@ from controlplane.upgrades import (
     switching,
     taken_over,
 )
+from tests.controlplane.node.certificates import Authority
 
 WAIT_SECONDS_MAX = 30.0
 ASKED = [("Connection", "Upgrade"), ("Upgrade", "x")]
@@ -116,9 +119,12 @@ Serve = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handle: Serve) -> AsyncIterator[tuple[web.Server, int]]:
+async def serving(
+    handle: Serve, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[web.Server, int]]:
     server = web.Server(handle, handler_cancellation=True)
-    listening = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(server, "127.0.0.1", 0, ssl=tls)
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             yield server, listening.sockets[0].getsockname()[1]
@@ -146,8 +152,15 @@ async def test_a_connection_is_taken_and_forgotten_when_it_is_over() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_was_said_before_it_is_closed_is_heard() -> None:
-    """The client's end does not cut off what it has sent: aiohttp would cancel who reads it."""
+async def test_what_was_said_before_it_is_closed_is_heard(tmp_path: Path) -> None:
+    """The client's end does not cut off what it has sent: aiohttp would cancel who reads it. (By
+    TLS, where a connection has no half.)
+    """
+    authority = Authority(tmp_path)
+    own = authority.issue("server")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(own.certificate, own.key)
+    trusting = ssl.create_default_context(cafile=authority.path)
     heard = asyncio.get_running_loop().create_future()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -157,8 +170,8 @@ async def test_what_was_said_before_it_is_closed_is_heard() -> None:
             heard.set_result(await reader.read(-1))
         return TakenOver()
 
-    async with serving(handle) as (_, port):
-        answered = await call(("127.0.0.1", port), None, "GET", "/", ASKED)
+    async with serving(handle, tls) as (_, port):
+        answered = await call(("127.0.0.1", port), trusting, "GET", "/", ASKED)
         answered.writer.write(b"last words")
         answered.writer.close()
         assert await heard == b"last words"

@@ -393,14 +393,14 @@ async def test_a_stream_holds_no_seat_and_is_audited_to_its_end(pods: Pods, kube
 @pytest.mark.parametrize("is_upgrade", [False, True])
 async def test_what_was_to_last_is_given_back_when_its_client_has_gone(is_upgrade: bool) -> None:
     """The agent's answer came too late for anybody to have it: its connection is closed."""
-    asked, answered, dropped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    asked, answered, released = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def serve(_: Incoming, __: Deliver) -> Outgoing:
         asked.set()
         await answered.wait()
         if is_upgrade:
-            return Upgrading(run=_never, drop=dropped.set)
-        return Streaming(run=_never, drop=dropped.set)
+            return Upgrading(run=_never, release=released.set)
+        return Streaming(run=_never, release=released.set)
 
     metrics = Metrics()
     server = HttpServer(serve, None, metrics)
@@ -414,7 +414,7 @@ async def test_what_was_to_last_is_given_back_when_its_client_has_gone(is_upgrad
             await asyncio.sleep(0.01)
         answered.set()
         async with asyncio.timeout(60):
-            await dropped.wait()
+            await released.wait()
     finally:
         await server.close()
 

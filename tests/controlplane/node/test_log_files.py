@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.api.podlogs import LogOptions
+from controlplane.node import log_files
 from controlplane.node.log_files import files_of, read_log
 from tests.controlplane.node.subprocess_runtime import entry
 
@@ -103,6 +104,27 @@ async def test_a_log_is_followed_over_its_rotation(log: Path) -> None:
     await following
     assert await parts.get() == b"six\n"
     assert parts.empty()
+
+
+async def test_what_is_written_while_it_is_looked_for_the_next_file(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end was read, then more came, and then its writer went over."""
+    write(log, entry(b"one\n"))
+    looked = log_files.files_of
+
+    def look(path: Path) -> list[Path]:
+        if not path.with_name("0.log.20261129-200000").exists():
+            with path.open("ab") as file:
+                file.write(entry(b"two\n"))
+            rotate(path, "20261129-200000")
+            write(path, entry(b"three\n"))
+        return looked(path)
+
+    parts = read_log(log, FOLLOWING, ended)
+    assert await anext(parts) == b"one\n"
+    monkeypatch.setattr(log_files, "files_of", look)
+    assert [part async for part in parts] == [b"two\n", b"three\n"]
 
 
 async def test_no_more_is_read_than_is_wanted(log: Path) -> None:

@@ -255,6 +255,20 @@ async def test_a_command_that_closes_its_input_is_not_disturbed(node: Node) -> N
     assert msgspec.json.decode(dict(found)[ERROR])["status"] == "Success"
 
 
+async def test_what_a_command_said_last_reaches_who_still_speaks(node: Node) -> None:
+    """A connection that is closed while something came that nobody has read is reset."""
+    client = await node.exec("echo", "done", query="input=1")
+    await until(lambda: bool(node.runtime.sessions))
+    await node.runtime.sessions[-1].wait()
+    client.channels.write(STDIN, bytes(2 * 1024 * 1024))
+    client.writer.write(client.channels.take())
+    await asyncio.sleep(0.3)
+    found = await client.hear()
+    assert (STDOUT, b"done\n") in found
+    assert ERROR in dict(found)
+    client.writer.close()
+
+
 async def test_whoever_speaks_nonsense_is_told_so_and_cut(node: Node) -> None:
     client = await node.exec("sleep", "1000")
     client.writer.write(b"\xff\xff\xff\xff")
@@ -299,6 +313,40 @@ async def test_input_ends_in_spdy_as_in_websocket(node: Node) -> None:
             found += peer.receive(await answered.reader.read(65_536))
     answered.writer.close()
     assert spdy.Received(numbers["stdout"], b"all of it") in found
+
+
+async def test_a_port_that_is_not_reached_keeps_no_other_waiting(node: Node) -> None:
+    """Whatever was sent to it is dropped."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(5))
+        writer.close()
+
+    listening = await asyncio.start_server(echo, "127.0.0.1", 0)
+    closed = await asyncio.start_server(echo, "127.0.0.1", 0)
+    ports = [one.sockets[0].getsockname()[1] for one in (listening, closed)]
+    closed.close()
+    await closed.wait_closed()
+    asked = [*SPDY[:2], ("X-Stream-Protocol-Version", "portforward.k8s.io")]
+    answered = await node.ask("/portForward/shop/web", asked, "POST")
+    peer = Spdy(is_client=True)
+
+    def open_(request: int, port: int) -> int:
+        headers = {"port": str(port), "requestid": str(request)}
+        peer.end(peer.open(headers | {"streamtype": "error"}))
+        return peer.open(headers | {"streamtype": "data"})
+
+    peer.write(open_(1, ports[1]), bytes(1024 * 1024))
+    second = open_(2, ports[0])
+    peer.write(second, b"hello")
+    answered.writer.write(peer.take())
+    found: list[spdy.Event] = []
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while spdy.Ended(second) not in found:
+            found += peer.receive(await answered.reader.read(65_536))
+    assert spdy.Received(second, b"hello") in found
+    answered.writer.close()
+    listening.close()
 
 
 # ---------------------------------------------------------------------------- what is used
