@@ -318,3 +318,11 @@ def rfc3339(seconds: float) -> str:
     """A time since 1970 as `2026-11-29T08:00:00Z`: whole seconds, UTC."""
     moment = datetime.fromtimestamp(int(seconds), UTC)
     return moment.isoformat().removesuffix("+00:00") + "Z"
+
+
+def seconds_of(time: str | None) -> float | None:
+    """A time as `rfc3339` writes it, in seconds since 1970; None: there is none.
+
+    Raises ValueError for what is no time.
+    """
+    return datetime.fromisoformat(time).timestamp() if time else None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.api.meta import rfc3339
+from controlplane.api.meta import rfc3339, seconds_of
 from controlplane.api.types.core_v1 import Pod, PodCondition
 
 READY = "Ready"
@@ -47,6 +47,22 @@ def is_true(pod: Pod, kind: str) -> bool:
 def is_ready(pod: Pod) -> bool:
     """It may be sent requests."""
     return is_true(pod, READY)
+
+
+def ready_since(pod: Pod) -> float | None:
+    """Since when it has been ready, in seconds since 1970; None: it is not, or nobody knows."""
+    found = condition(pod, READY)
+    if found is None or found.status != "True":
+        return None
+    return seconds_of(found.last_transition_time)
+
+
+def available_at(pod: Pod, min_ready_seconds: int) -> float | None:
+    """When it has been ready for so long, in seconds since 1970; None: it is not ready (4.1)."""
+    if not min_ready_seconds:
+        return 0.0 if is_ready(pod) else None
+    since = ready_since(pod)
+    return None if since is None else since + min_ready_seconds
 
 
 def with_conditions(

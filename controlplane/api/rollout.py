@@ -23,6 +23,19 @@ def at_most_all(path: str, value: Any) -> Iterator[Cause]:
         yield invalid(path, value, "must not be greater than 100%")
 
 
+def count_of(value: int | str | None, total: int, *, rounds_up: bool) -> int:
+    """A count, or a share of `total` as one; None: 0.
+
+    Raises ValueError for what is neither, as only a stranger can have written it.
+    """
+    if value is None or isinstance(value, int):
+        return value or 0
+    percent = _percent(value)
+    if percent is None:
+        raise ValueError(f"{value!r} is neither a number nor a percentage")
+    return (percent * total + (99 if rounds_up else 0)) // 100
+
+
 def _percent(value: Any) -> int | None:
     """Of a share; None: it is none."""
     if not isinstance(value, str) or faults_of_percent(value):

@@ -12,10 +12,10 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from controlplane.admission.review import Review
 from controlplane.api import addresses, causes, errors
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import Review
 from controlplane.objects import Claim
 
 _PROBES_MAX = 64  # random ones, before all are tried in order

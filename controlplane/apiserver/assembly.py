@@ -12,11 +12,11 @@ from pathlib import Path
 
 import orjson
 
+from controlplane.admission.review import Lister
 from controlplane.api import addresses
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
 from controlplane.apiserver.audit_log import AuditLog

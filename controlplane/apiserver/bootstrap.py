@@ -8,13 +8,13 @@ default role comes back.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from controlplane.admission.priority import SYSTEM_CLASSES
 from controlplane.api import aggregation
 from controlplane.api.errors import ApiError
 from controlplane.api.lifecycle import DeleteOptions
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import default_roles, rbac, reconciliation
-from controlplane.apiserver.admission.priority import SYSTEM_CLASSES
 from controlplane.objects import Claim, ObjectStore
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")

@@ -9,9 +9,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+from controlplane.admission import namespace_lifecycle, service_account
+from controlplane.admission.review import Review
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission import namespace_lifecycle, service_account
-from controlplane.apiserver.admission.review import Review
 from kvstore.seams import Random
 
 DEFAULT_LOOKS = 10

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
+from controlplane.admission.review import Lister
 from controlplane.api import errors, meta, selectors, subresources
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
 from controlplane.apiserver import bodies
-from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.options import DeleteWish, WriteOptions, delete_wish

@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.admission.review import Lister
 from controlplane.api import causes, errors, meta, subresources
 from controlplane.api.resource import Object
 from controlplane.apiserver import bodies
-from controlplane.apiserver.admission.review import Lister
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.reads import Reads

@@ -7,12 +7,13 @@ and what is answered. A dry run does all of it but the Txn (kube-behaviour 2.10)
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from controlplane import admission
+from controlplane.admission import resource_quota
+from controlplane.admission.review import CREATE, DELETE, UPDATE, Lister, Review
 from controlplane.api import apply, decoding, errors, lifecycle, patch, strategic
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
-from controlplane.apiserver import admission, bodies, pod_accounts
-from controlplane.apiserver.admission import resource_quota
-from controlplane.apiserver.admission.review import CREATE, DELETE, UPDATE, Lister, Review
+from controlplane.apiserver import bodies, pod_accounts
 from controlplane.apiserver.call import Call, answer, plain
 from controlplane.apiserver.escalation import Escalation
 from controlplane.apiserver.incoming import Answer
@@ -285,7 +286,6 @@ class Writes:
             subresource=call.target.subresource,
             namespace=call.target.namespace if call.resource.is_namespaced else "",
             name=call.target.name,
-            user=call.user,
             is_dry_run=is_dry_run,
             lister=self._lister,
             claims=[],

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
+from controlplane.admission.review import Lister, Review
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
-from controlplane.apiserver.admission.review import Lister, Review
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.incoming import Answer, Incoming, Query, target_of
 from controlplane.apiserver.users import User
@@ -122,7 +122,6 @@ def review(
     name: str = "a",
     old: Object | None = None,
     subresource: str = "",
-    user: User = ALICE,
 ) -> Review:
     """A write of an object `name`, in a cluster that has some objects."""
     return Review(
@@ -131,7 +130,6 @@ def review(
         subresource=subresource,
         namespace=namespace if kind.is_namespaced else "",
         name=name,
-        user=user,
         old=old,
         lister=Objects(*found).lister,
         claims=[],

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controlplane.admission.review import Review
 from controlplane.api.addresses import IP_PREFIX, PORT_PREFIX, releases
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import Review
 from controlplane.apiserver.allocation import Allocator
 from tests.controlplane.apiserver.asked import resource, review
 

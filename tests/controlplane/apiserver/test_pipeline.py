@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from controlplane.admission.review import Review
 from controlplane.api import immutables
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.api.schema import Schema
-from controlplane.apiserver.admission.review import Review
 from controlplane.apiserver.options import WriteOptions
 from controlplane.apiserver.pipeline import Pipeline
 from tests.controlplane.apiserver.asked import NOW, container, pod, resource, review

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from controlplane.admission.review import Lister, Review
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.apiserver import pod_accounts
-from controlplane.apiserver.admission.review import Lister, Review
 from tests.controlplane.apiserver.asked import container, pod, resource, review
 from tests.controlplane.apiserver.conftest import Api
 

@@ -3,130 +3,28 @@
 Numbers are rows of kube-behaviour.md.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import TypeVar
-
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from controlplane.api.errors import ApiError
-from controlplane.api.registry import Registry
-from controlplane.api.resource import Object, Resource
-from controlplane.controller import Controller
+from controlplane.api.resource import Object
 from controlplane.controllers import CONTROLLERS
 from controlplane.controllers.conditions import is_true
-from controlplane.controllers.context import Context, custom_resource
+from controlplane.controllers.context import custom_resource
 from controlplane.controllers.resource_quota import RESYNC_SECONDS
-from controlplane.events import EventRecorder
-from controlplane.objects import DeleteOptions, ObjectStore
+from controlplane.objects import ObjectStore
 from controlplane.testing import Cut, World, cuts, run
-from controlplane.tokens import Tokens
 from kvstore.testing import properties as kv
 from tests.controlplane.controllers.objects import (
-    AUTHORITY,
     config_map,
     definition,
     reference_to,
-    signing_key,
 )
+from tests.controlplane.controllers.simulated import User, context_of, lives, process, resource
 
-T = TypeVar("T")
-
-REGISTRY = Registry.builtin()
 SYSTEM = {"kube-root-ca.crt"}
 
-lives = st.lists(st.integers(0, 6_000).map(lambda count: count / 1000), max_size=3)
-"""Seconds after which the process of the controllers is killed, each time; then it stays."""
-
-
-def _resource(group: str, plural: str) -> Resource:
-    found = REGISTRY.storage(group, plural)
-    assert found is not None
-    return found
-
-
-NAMESPACES, MAPS = _resource("", "namespaces"), _resource("", "configmaps")
-QUOTAS, ACCOUNTS = _resource("", "resourcequotas"), _resource("", "serviceaccounts")
-DEFINITIONS = _resource("apiextensions.k8s.io", "customresourcedefinitions")
-
-
-class User:
-    """Somebody who tries again until it is done."""
-
-    def __init__(self, world: World, store: ObjectStore) -> None:
-        self.world = world
-        self.store = store
-
-    async def create(self, resource: Resource, obj: Object) -> Object:
-        metadata = obj["metadata"]
-        place = (str(metadata.get("namespace", "")), str(metadata["name"]))
-
-        async def attempt() -> Object:
-            try:
-                return await self.store.create(resource, obj)
-            except ApiError as error:
-                if error.reason != "AlreadyExists":
-                    raise
-                return await self.store.get(resource, *place)
-
-        return await self._insist(attempt)
-
-    async def delete(self, resource: Resource, namespace: str, name: str, policy: str) -> None:
-        options = DeleteOptions(propagation_policy=policy)
-
-        async def attempt() -> None:
-            try:
-                await self.store.delete(resource, namespace, name, options=options)
-            except ApiError as error:
-                if error.code != 404:
-                    raise
-
-        await self._insist(attempt)
-
-    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await attempt()
-            except ApiError as error:
-                if error.code not in (409, 503, 504):
-                    raise
-            await self.world.clock.sleep(0.5)
-
-
-@asynccontextmanager
-async def _process(
-    world: World, context: Context, lives: Sequence[float], cuts: Sequence[Cut]
-) -> AsyncIterator[None]:
-    """The process of the controllers: killed after each of its lives, and started again."""
-
-    async def be() -> None:
-        for seconds in lives:
-            async with world.running(*_fresh(context)):
-                await world.clock.sleep(seconds)
-        async with world.running(*_fresh(context)) as store, world.suffer(store, cuts):
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(be())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
-
-
-def _fresh(context: Context) -> list[Controller]:
-    """Controllers that remember nothing."""
-    return [make(context) for make in CONTROLLERS]
-
-
-def _context(store: ObjectStore) -> Context:
-    tokens = Tokens([signing_key()], issuer="us", audiences=("us",))
-    recorder = EventRecorder(store, "test")  # nobody reads what it keeps
-    return Context(registry=REGISTRY, recorder=recorder, authority=AUTHORITY, tokens=tokens)
+NAMESPACES, MAPS = resource("", "namespaces"), resource("", "configmaps")
+QUOTAS, ACCOUNTS = resource("", "resourcequotas"), resource("", "serviceaccounts")
+DEFINITIONS = resource("apiextensions.k8s.io", "customresourcedefinitions")
 
 
 async def _use(user: User) -> None:
@@ -204,7 +102,7 @@ def test_killed_and_cut_off_they_finish_all_the_same(
     async def application(world: World) -> None:
         async with world.connect() as store:
             user = User(world, store)
-            async with _process(world, _context(store), lives, cuts):
+            async with process(world, context_of(store), CONTROLLERS, lives, cuts):
                 await _use(user)
                 await world.heal()
                 await world.until(

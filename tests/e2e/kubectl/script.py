@@ -10,7 +10,7 @@ from tests.e2e.kubectl.programs import OLDEST_MINOR
 Expected = str | tuple[str, ...] | None
 """An expression for the whole output, some that are found in it, or None: anything."""
 
-Need = Literal["controllers", "workload controllers", "events in both groups"]
+Need = Literal["controllers", "events in both groups"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,32 +1,10 @@
-"""Workloads as they are asked for; who carries them out comes later.
-
-Where a command needs what a controller does, the scenario says so.
-"""
+"""Workloads as they are asked for, and as controllers carry them out: no node runs their pods."""
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
 from tests.e2e.kubectl.programs import DEBIAN_MINOR
-from tests.e2e.kubectl.script import fails, ok, scenario, table
+from tests.e2e.kubectl.script import Line, background, ends, fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE, TEMPLATE, deleted
-
-_REVISIONS = "\n---\n".join(
-    f"""\
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata:
-  name: web-{number}
-  labels: {{app: web}}
-  annotations: {{deployment.kubernetes.io/revision: "{number}"}}
-  ownerReferences:
-  - {{apiVersion: apps/v1, kind: Deployment, name: web, uid: $uid, controller: true}}
-spec:
-  replicas: 0
-  selector: {{matchLabels: {{app: web, pod-template-hash: "{number}"}}}}
-  template:
-    metadata: {{labels: {{app: web, pod-template-hash: "{number}"}}}}
-    spec: {{containers: [{{name: c, image: "example.com/c:{number}"}}]}}"""
-    for number in (1, 2)
-)
 
 _STATEFUL = f"""\
 apiVersion: apps/v1
@@ -44,6 +22,16 @@ spec: {{selector: {{matchLabels: {{app: x}}}}, template: {TEMPLATE}}}
 
 _IMAGE = "-o jsonpath='{.spec.template.spec.containers[0].image}'"
 _GENERATION = "get deploy web -o jsonpath={.metadata.generation}"
+
+
+def _reaches(revision: int) -> tuple[Line, Line]:
+    """Waits until the Deployment `web` is at a revision."""
+    told = r"-o jsonpath='{.metadata.annotations.deployment\.kubernetes\.io/revision}{\"\n\"}'"
+    return (
+        background("revisions", f"get deployment web -w {told}"),
+        ends("revisions", (f"^{revision}$",)),
+    )
+
 
 SCENARIOS = (
     scenario(
@@ -171,31 +159,36 @@ SCENARIOS = (
     scenario(
         "rollout commands",
         "1.6 1.10",
-        ok("create deployment web --image=example.com/c:2", r"deployment\.apps/web created"),
-        ok("get deploy web -o jsonpath={.metadata.uid}", ".{36}", saves="uid"),
+        ok("create deployment web --image=example.com/c:1", r"deployment\.apps/web created"),
         ok("rollout pause deployment/web", r"deployment\.apps/web paused"),
         ok("get deploy web -o jsonpath={.spec.paused}", "true"),
         fails("rollout pause deployment/web", (r'deployments\.apps "web" is already paused',)),
         ok("rollout resume deployment/web", r"deployment\.apps/web resumed"),
         ok("get deploy web -o jsonpath={.spec.paused}", ""),
         fails("rollout resume deployment/web", (r'deployments\.apps "web" is not paused',)),
+        *_reaches(1),
         ok("rollout restart deployment/web", r"deployment\.apps/web restarted"),
         ok(
             "get deploy web -o jsonpath='{.spec.template.metadata.annotations}'",
             r'\{"kubectl\.kubernetes\.io/restartedAt":"2.*"\}',
         ),
+        *_reaches(2),
+        ok("set image deployment/web c=example.com/c:3", r"deployment\.apps/web image updated"),
         ok(
-            "create -f -",
-            r"replicaset\.apps/web-1 created\nreplicaset\.apps/web-2 created",
-            stdin=_REVISIONS,
+            "annotate deployment/web kubernetes.io/change-cause=third",
+            r"deployment\.apps/web annotated",
         ),
+        *_reaches(3),
+        ok("get rs -l app=web --no-headers", (r"^web-[4-9bcdf]+ +1 ",)),
         ok(
             "rollout history deployment/web",
-            (r"^REVISION +CHANGE-CAUSE$", r"^1 +<none>$", r"^2 +<none>$"),
+            (r"^REVISION +CHANGE-CAUSE$", r"^1 +<none>$", r"^2 +<none>$", r"^3 +third$"),
         ),
         ok("rollout history deployment/web --revision=1", (r"Image:\s+example\.com/c:1",)),
         ok("rollout undo deployment/web --to-revision=1", r"deployment\.apps/web rolled back"),
         ok(f"get deploy web {_IMAGE}", r"example\.com/c:1"),
+        *_reaches(4),
+        ok("rollout history deployment/web", "(?s)(?!.*\n1 ).*\n2 .*\n3 .*\n4 .*"),
         fails(
             "rollout undo deployment/web --to-revision=9",
             ("error: unable to find specified revision 9 in history",),
@@ -209,16 +202,12 @@ SCENARIOS = (
             ("^error: timed out waiting for the condition",),
             out=("Waiting for deployment",),
         ),
-        ok(
-            'patch deploy web --subresource=status --type=merge -p \'{"status":{'
-            '"observedGeneration":99,"replicas":1,"updatedReplicas":1,"availableReplicas":1,'
-            '"readyReplicas":1}}\'',
-            r"deployment\.apps/web patched",
-        ),
+        ok("scale deployment/web --replicas=0", r"deployment\.apps/web scaled"),
         ok("rollout status deployment/web", ('deployment "web" successfully rolled out',)),
-        ok("get deploy web --no-headers", rf"web +1/1 +1 +1 +{AGE}"),
+        ok("get deploy web --no-headers", rf"web +0/0 +0 +0 +{AGE}"),
         ok("create -f -", r"daemonset\.apps/agent created", stdin=_DAEMON),
         ok("rollout restart ds/agent", r"daemonset\.apps/agent restarted"),
+        needs="controllers",
     ),
     scenario(
         "deployments are carried out",
@@ -229,9 +218,14 @@ SCENARIOS = (
             r"deployment\.apps/web condition met",
         ),
         ok("get rs -l app=web --no-headers", (r"^web-[0-9a-z]+ +1 ",)),
+        ok("get pods -l app=web --no-headers", (r"^web-[4-9bcdf]+-[0-9a-z]{5} +0/1 +Pending ",)),
         ok("set image deployment/web c=example.com/c:2", r"deployment\.apps/web image updated"),
+        *_reaches(2),
         ok("rollout history deployment/web", (r"^2 +<none>$",)),
-        needs="workload controllers",
+        ok("describe deployment web", (r"ScalingReplicaSet .*Scaled up replica set web-\w+ ",)),
+        ok("delete deployment web --cascade=foreground", deleted(r'deployment\.apps "web"')),
+        ok("get rs,pods -l app=web", "", err="No resources found in .* namespace.\n?"),
+        needs="controllers",
     ),
     scenario(
         "pods and jobs",

@@ -3,11 +3,11 @@
 kube-behaviour 3.1. The first three namespaces stay.
 """
 
+from controlplane.admission.review import CREATE, DELETE, Review
 from controlplane.api import errors
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, DELETE, Review
-from controlplane.objects import Claim
+from controlplane.claims import Claim
 
 IMMORTAL = ("default", "kube-system", "kube-public")
 # Who is about to be deleted may still be asked about.

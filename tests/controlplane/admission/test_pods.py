@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from controlplane.api.errors import ApiError
-from controlplane.api.resource import Object
-from controlplane.apiserver.admission import (
+from controlplane.admission import (
     default_toleration_seconds,
     priority,
     service_account,
 )
+from controlplane.api.errors import ApiError
+from controlplane.api.resource import Object
 from tests.controlplane.apiserver.asked import container, pod, resource, review
 
 PODS = resource("pods")

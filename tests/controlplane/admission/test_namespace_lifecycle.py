@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from controlplane import admission
+from controlplane.admission import namespace_lifecycle
 from controlplane.api.errors import ApiError
-from controlplane.apiserver import admission
-from controlplane.apiserver.admission import namespace_lifecycle
 from tests.controlplane.apiserver.asked import resource, review
 
 PODS, MAPS, NAMESPACES = resource("pods"), resource("configmaps"), resource("namespaces")

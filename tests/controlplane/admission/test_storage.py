@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from controlplane.admission import claim_resize, default_classes, storage_protection
 from controlplane.api.errors import ApiError
-from controlplane.apiserver.admission import claim_resize, default_classes, storage_protection
 from tests.controlplane.apiserver.asked import resource, review
 
 CLAIMS = resource("persistentvolumeclaims")

@@ -4,11 +4,11 @@ Its objects are deleted before the definition goes; one that came after would st
 kube-behaviour 11.7.
 """
 
+from controlplane.admission.review import CREATE, Review
 from controlplane.api import errors
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, Review
-from controlplane.objects import Claim
+from controlplane.claims import Claim
 
 _GROUP, _PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from controlplane.admission.review import CREATE, UPDATE, Review
 from controlplane.api import errors, quantity, usage
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, UPDATE, Review
 
 _ANNOTATION = "kubernetes.io/limit-ranger"
 _FIELDS = (("initContainers", "init container"), ("containers", "container"))

@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.admission.review import CREATE, Review
 from controlplane.api import errors
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, Review
 
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from controlplane.api.resource import Object, Resource
-from controlplane.apiserver.users import User
-from controlplane.objects import Claim
+from controlplane.claims import Claim
 
 CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
 
@@ -35,7 +34,6 @@ class Review(msgspec.Struct, kw_only=True):
     subresource: str = ""
     namespace: str = ""
     name: str = ""
-    user: User
     old: Object | None = None
     is_dry_run: bool = False
     lister: Lister

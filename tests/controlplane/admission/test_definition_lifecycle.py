@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from controlplane.admission import definition_lifecycle
 from controlplane.api.errors import ApiError
-from controlplane.apiserver.admission import definition_lifecycle
 from controlplane.objects import Claim
 from tests.controlplane.apiserver.asked import resource, review
 from tests.controlplane.kinds import WIDGETS

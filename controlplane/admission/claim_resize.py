@@ -5,9 +5,9 @@ Source: Kubernetes' documentation, "Expanding Persistent Volumes Claims"; kube-b
 
 from fractions import Fraction
 
+from controlplane.admission.review import UPDATE, Review
 from controlplane.api import errors, quantity
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import UPDATE, Review
 
 _CLASS = "volume.beta.kubernetes.io/storage-class"  # as it was said before it was a field
 

@@ -6,9 +6,9 @@ kube-behaviour 8.4. The two classes of the system need no object.
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.admission.review import CREATE, UPDATE, Review
 from controlplane.api import errors
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, UPDATE, Review
 
 SYSTEM_CLASSES = {
     "system-cluster-critical": 2_000_000_000,

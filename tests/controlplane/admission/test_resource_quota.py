@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.admission import resource_quota
+from controlplane.admission.review import Review
 from controlplane.api import quantity
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission import resource_quota
-from controlplane.apiserver.admission.review import Review
 from tests.controlplane.apiserver.asked import container, demanding, pod, resource, review
 
 PODS, SERVICES = resource("pods"), resource("services")

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from controlplane.admission import limit_ranger
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission import limit_ranger
 from tests.controlplane.apiserver.asked import container, demanding, pod, resource, review
 
 PODS, CLAIMS = resource("pods"), resource("persistentvolumeclaims")

@@ -6,8 +6,8 @@ kube-behaviour 6.3.
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.admission.review import CREATE, UPDATE, Review
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, UPDATE, Review
 
 SECONDS = 300
 _KEYS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")

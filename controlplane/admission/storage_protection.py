@@ -3,9 +3,9 @@
 The controllers let them go once nobody uses them. kube-behaviour 9.1, 11.4.
 """
 
+from controlplane.admission.review import CREATE, Review
 from controlplane.api.persistence import CLAIM_PROTECTION, VOLUME_PROTECTION
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, Review
 
 
 def mutate(review: Review, found: Object) -> Object:

@@ -8,8 +8,8 @@ Source: Kubernetes' documentation, "Storage Classes", "Ingress" (default class);
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from controlplane.admission.review import CREATE, Review
 from controlplane.api.resource import Object
-from controlplane.apiserver.admission.review import CREATE, Review
 
 _STORAGE_DEFAULTS = (
     "storageclass.kubernetes.io/is-default-class",

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from controlplane.admission.review import CREATE, UPDATE, Review
 from controlplane.api import errors, quantity, stored, usage
 from controlplane.api.resource import Object, Resource
-from controlplane.apiserver.admission.review import CREATE, UPDATE, Review
-from controlplane.objects import Claim
+from controlplane.claims import Claim
 
 _UPDATED = frozenset(("pods", "services", "persistentvolumeclaims"))
 """What may use more after an update than before."""

@@ -1,5 +1,8 @@
 """Admission: what a write may be made to say, and whether it may be made at all. PURE.
 
+The API server asks for what users write; controllers that make pods and other objects of templates
+ask as well, for they write past it.
+
 A plug-in is a file with `mutate`, `validate`, or both, and a row in the two lists below. They run
 in this order, all that mutate before validation, all that validate after it.
 Source: Kubernetes' documentation, "Admission Control"; kube-behaviour 11.4.
@@ -7,8 +10,7 @@ Source: Kubernetes' documentation, "Admission Control"; kube-behaviour 11.4.
 
 from collections.abc import Callable, Sequence
 
-from controlplane.api.resource import Object
-from controlplane.apiserver.admission import (
+from controlplane.admission import (
     claim_resize,
     default_classes,
     default_toleration_seconds,
@@ -20,7 +22,8 @@ from controlplane.apiserver.admission import (
     service_account,
     storage_protection,
 )
-from controlplane.apiserver.admission.review import Review
+from controlplane.admission.review import Review
+from controlplane.api.resource import Object
 
 Mutate = Callable[[Review, Object], Object]
 Validate = Callable[[Review, Object], None]
