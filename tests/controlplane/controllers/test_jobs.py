@@ -12,7 +12,13 @@ from controlplane.api.record import from_object
 from controlplane.api.resource import Object
 from controlplane.api.types.core_v1 import Pod
 from controlplane.controller import Controller, Lister
-from controlplane.controllers import jobs, resource_quota
+from controlplane.controllers import (
+    finished_jobs,
+    garbage_collector,
+    jobs,
+    namespaces,
+    resource_quota,
+)
 from controlplane.controllers.conditions import is_true
 from controlplane.controllers.context import Context
 from controlplane.controllers.creation import looked_up
@@ -240,6 +246,54 @@ async def test_quotas_hold_for_the_pods_of_jobs(space: Jobs) -> None:
         (pod,) = await space.pods()
         await space.end(pod, "Succeeded")
         await until(lambda: space.has("Pending", "Succeeded"))
+
+
+async def test_a_namespace_goes_with_the_jobs_that_run_in_it(space: Jobs) -> None:
+    """3.1: what holds pods for being counted holds nobody up."""
+    spaces = space.cluster.resource("namespaces")
+    async with space.cluster.running(jobs.controller, namespaces.controller):
+        await space.start(completions=3, parallelism=2)
+        await until(lambda: space.has("Pending", "Pending"))
+        await space.end((await space.pods())[0], "Succeeded")
+        await space.cluster.store.delete(spaces, "", space.namespace)
+
+        async def is_gone() -> bool:
+            return await space.cluster.find("namespaces", "", space.namespace) is None
+
+        await until(is_gone)
+    assert await space.pods() == []
+
+
+@pytest.mark.parametrize("policy", ["Foreground", "Background"])
+async def test_a_job_that_is_deleted_takes_its_pods_along(space: Jobs, policy: str) -> None:
+    """2.17, 3.2: running or not."""
+    async with space.cluster.running(jobs.controller, garbage_collector.controller):
+        await space.start(completions=3, parallelism=2)
+        await until(lambda: space.has("Pending", "Pending"))
+        await space.end((await space.pods())[0], "Succeeded")
+        options = DeleteOptions(propagation_policy=policy)
+        await space.cluster.store.delete(space.jobs, space.namespace, "sum", options=options)
+
+        async def is_gone() -> bool:
+            found = await space.cluster.find("jobs", space.namespace, "sum")
+            return found is None and await space.pods() == []
+
+        await until(is_gone)
+
+
+async def test_a_job_that_has_ended_goes_with_its_pods(space: Jobs) -> None:
+    """4.13: ttlSecondsAfterFinished."""
+    controllers = (jobs, garbage_collector, finished_jobs)
+    async with space.cluster.running(*(one.controller for one in controllers)):
+        await space.start(completions=1, ttlSecondsAfterFinished=1)
+        await until(lambda: space.has("Pending"))
+        await space.end((await space.pods())[0], "Succeeded")
+
+        async def is_gone() -> bool:
+            found = await space.cluster.find("jobs", space.namespace, "sum")
+            return found is None and await space.pods() == []
+
+        await until(is_gone)
 
 
 async def test_jobs_of_another_controller_are_left_alone(space: Jobs) -> None:
