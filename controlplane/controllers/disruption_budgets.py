@@ -7,7 +7,6 @@ forgotten.
 Source: Kubernetes' documentation, "Disruptions"; kube-behaviour 8.1.
 """
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,9 +19,10 @@ from controlplane.api.selectors import LabelSelector
 from controlplane.api.types.core_v1 import Pod
 from controlplane.api.types.meta_v1 import OwnerReference
 from controlplane.api.types.policy_v1 import PodDisruptionBudget, PodDisruptionBudgetStatus
-from controlplane.controller import Controller, Lister, Trigger, key_of
+from controlplane.controller import Controller, Lister, Trigger
 from controlplane.controllers import budget_status
 from controlplane.controllers.context import Context, custom_resources
+from controlplane.controllers.readable import readable
 from controlplane.events import EventRecorder
 from controlplane.indexer import Key
 from controlplane.objects import ObjectStore
@@ -35,11 +35,6 @@ _SCALED = (
     ("apps", "statefulsets"),
     ("", "replicationcontrollers"),
 )
-
-_MALFORMED = (AttributeError, KeyError, TypeError, ValueError, msgspec.MsgspecError)
-"""What reading an object raises that the API server cannot have written."""
-
-logger = logging.getLogger(__name__)
 
 
 class ScaleError(Exception):
@@ -222,14 +217,15 @@ def _at(obj: Object, path: str) -> int:
 
 def _selected(lister: Lister, pods: Resource, namespace: str, selector: LabelSelector) -> list[Pod]:
     """The pods of a budget; one that is none, as a stranger may write, is not healthy either."""
-    selected = []
-    for obj in lister.list(pods, namespace):
-        try:
-            if selector.matches(obj["metadata"].get("labels") or {}):
-                selected += lister.records(Pod, pods, [obj])
-        except _MALFORMED as error:
-            logger.warning("pod %s: not looked at: %r", key_of(obj), error)
-    return selected
+    found = [one for one in lister.list(pods, namespace) if _is_selected(selector, one)]
+    return readable(lister, Pod, pods, found)
+
+
+def _is_selected(selector: LabelSelector, pod: Object) -> bool:
+    try:
+        return selector.matches(pod["metadata"].get("labels") or {})
+    except (AttributeError, TypeError):  # labels that are none
+        return False
 
 
 async def _write(

@@ -19,10 +19,16 @@ from controlplane.api import names, pods
 from controlplane.api.meta import rfc3339
 from controlplane.api.types.batch_v1 import Job, JobCondition, JobStatus
 from controlplane.api.types.core_v1 import Pod
-from controlplane.controllers import job_accounting, job_backoff, job_census, job_verdict
+from controlplane.controllers import (
+    job_accounting,
+    job_backoff,
+    job_census,
+    job_verdict,
+    scale_down,
+)
 from controlplane.controllers.job_backoff import Backoff
 from controlplane.controllers.job_census import Census
-from controlplane.controllers.job_pods import by_worth, failures_before, finished_at, is_tracked
+from controlplane.controllers.job_pods import failures_before, finished_at, is_tracked
 from controlplane.controllers.job_verdict import Verdict
 from controlplane.controllers.pod_failure_policy import ruling
 
@@ -247,7 +253,7 @@ def _going_on(
     due = job_verdict.deadline(job)
     again = [due - now] if due is not None else []
     doomed = census.strays[:ACTIONS_MAX]
-    surplus = _surplus(census, drafted.status)
+    surplus = _surplus(census, drafted.status, now)
     if surplus or census.terms.is_suspended:
         return msgspec.structs.replace(
             drafted,
@@ -292,14 +298,17 @@ def _wanted(census: Census, status: JobStatus) -> int:
     return max(0, min(terms.completions - succeeded, terms.parallelism))
 
 
-def _surplus(census: Census, status: JobStatus) -> list[Pod]:
+def _surplus(census: Census, status: JobStatus, now: float) -> list[Pod]:
     """Whom nobody needs: of an index those beyond one, then who has done least."""
-    doubles, others = _doubles(census) if census.terms.is_indexed else ([], list(census.active))
+    is_indexed = census.terms.is_indexed
+    doubles, others = _doubles(census, now) if is_indexed else ([], list(census.active))
     more = len(census.active) - _wanted(census, status) - len(doubles)
-    return [*doubles, *by_worth(others)[:more]] if more > 0 else doubles
+    if more > 0:
+        doubles += scale_down.most_dispensable(others, more, census.active, now)
+    return doubles
 
 
-def _doubles(census: Census) -> tuple[list[Pod], list[Pod]]:
+def _doubles(census: Census, now: float) -> tuple[list[Pod], list[Pod]]:
     """Pods of no index, or of one that another has, or has completed; and the others."""
     doubles: list[Pod] = []
     of_index: dict[int, list[Pod]] = {}
@@ -311,7 +320,7 @@ def _doubles(census: Census) -> tuple[list[Pod], list[Pod]]:
             of_index.setdefault(index, []).append(pod)
     for index, same in of_index.items():
         if len(same) > 1:
-            *more, best = by_worth(same)
+            *more, best = scale_down.most_dispensable(same, len(same), census.active, now)
             doubles += more
             of_index[index] = [best]
     return doubles, [pod for same in of_index.values() for pod in same]

@@ -131,25 +131,3 @@ def restarts(found: Iterable[Pod]) -> int:
         if pod.status.phase in ("Running", "Pending")
         for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
     )
-
-
-_PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
-
-
-def by_worth(found: Iterable[Pod]) -> list[Pod]:
-    """Those first that have done least: without a node, pending, not ready, restarted, newest."""
-    return sorted(found, key=_worth)
-
-
-def _worth(pod: Pod) -> tuple[object, ...]:
-    ready = pods.condition(pod, pods.READY)
-    since = ready.last_transition_time if ready is not None and pods.is_ready(pod) else None
-    return (
-        bool(pod.spec.node_name),
-        _PHASES.get(pod.status.phase, 0),
-        pods.is_ready(pod),
-        -seconds_of(since) if since else 0.0,
-        -restarts([pod]),
-        -seconds_of(pod.metadata.creation_timestamp or "1970-01-01T00:00:00Z"),
-        pod.metadata.name,
-    )

@@ -11,7 +11,7 @@ What is to be done is planned in `job_plan`, and what makes the counts exact is 
 Source: Kubernetes' documentation, "Jobs"; kube-behaviour 4.11-4.13.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from controlplane.api import changes, pods
@@ -25,43 +25,42 @@ from controlplane.controller import (
     Trigger,
     key_of,
     owned,
-    owner_reference,
 )
 from controlplane.controllers import job_plan, job_pods, job_verdict
 from controlplane.controllers.context import Context
+from controlplane.controllers.creation import Creation, looked_up
 from controlplane.controllers.job_backoff import Backoff
 from controlplane.controllers.job_plan import NewPod, Plan
 from controlplane.controllers.parallel import each
-from controlplane.controllers.residents import guard_of, is_active
-from controlplane.events import EventRecorder
+from controlplane.controllers.pod_templates import pod_from_template
+from controlplane.controllers.readable import readable
 from controlplane.indexer import Key
 from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
 
 WORKERS = 5  # kube-controller-manager's --concurrent-job-syncs
 OWN_NAME = "kubernetes.io/job-controller"
-AGAIN_SECONDS = 1.0  # while a namespace is not known yet
 _OF_JOB = "jobs/pods"
 _NAME_LABEL = "batch.kubernetes.io/job-name"
 _INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+_TERMINATING = "NamespaceTerminating"  # why nothing may be created where all ends
 _MODES = ("", "NonIndexed", "Indexed")
 
 
 def controller(context: Context) -> Controller:
     """Of jobs."""
     jobs, pods_ = context.resource("batch", "jobs"), context.resource("", "pods")
-    namespaces = context.resource("", "namespaces")
     owners = owned(pods_, by=jobs)
 
     def keys(pod: Object) -> Sequence[Key]:
         return list(owners.keys(pod)) or _without_owner(pod)
 
-    keeper = _Jobs(jobs, pods_, namespaces, context.recorder)
+    keeper = _Jobs(jobs, pods_, context)
     return Controller(
         "job",
         jobs,
         keeper.reconcile,
         triggers=[Trigger(pods_, keys)],
-        reads=[namespaces],
+        reads=looked_up(context),
         indexes={_OF_JOB: (pods_, lambda pod: map(str, keys(pod)))},
         workers=WORKERS,
     )
@@ -78,13 +77,11 @@ def _without_owner(pod: Object) -> list[Key]:
 class _Jobs:
     """Jobs, kept as they should be."""
 
-    def __init__(
-        self, jobs: Resource, pods: Resource, namespaces: Resource, recorder: EventRecorder
-    ) -> None:
+    def __init__(self, jobs: Resource, pods: Resource, context: Context) -> None:
         self._jobs = jobs
         self._pods = pods
-        self._namespaces = namespaces
-        self._recorder = recorder
+        self._context = context
+        self._recorder = context.recorder
         self._backoffs: dict[Key, tuple[str, Backoff]] = {}  # with the uid of the job
 
     async def reconcile(self, key: Key, lister: Lister, store: ObjectStore) -> float | None:
@@ -92,7 +89,7 @@ class _Jobs:
         live = lister.get(self._jobs, key)
         job = lister.record(Job, self._jobs, key)
         found = lister.by_index(self._pods, _OF_JOB, str(key))
-        all_pods = lister.records(Pod, self._pods, found)
+        all_pods = readable(lister, Pod, self._pods, found)
         uid = job.metadata.uid if job is not None else None
         own = [pod for pod in all_pods if job_pods.controller_uid(pod) == uid]
         strangers = [pod for pod in all_pods if job_pods.controller_uid(pod) != uid]
@@ -127,13 +124,7 @@ class _Jobs:
         await each(plan.released, hands.release)
         await each(plan.dismissed, hands.dismiss)
         await each(plan.doomed, hands.delete)
-        if not plan.made:
-            return plan.again_seconds
-        namespace = lister.get(self._namespaces, Key("", key.namespace))
-        if namespace is None:
-            return AGAIN_SECONDS
-        if is_active(namespace):
-            await hands.create(plan.made, guard_of(self._namespaces, namespace))
+        await hands.create(plan.made)
         return plan.again_seconds
 
     async def _write(self, plan: Plan, job: Job, live: Object, store: ObjectStore) -> Object:
@@ -189,7 +180,7 @@ class _Jobs:
     def _hands(
         self, lister: Lister, store: ObjectStore, job: Object | None = None, *guards: Claim
     ) -> "_Hands":
-        return _Hands(self._pods, self._recorder, lister, store, job, guards)
+        return _Hands(self._pods, self._context, lister, store, job, guards)
 
 
 class _Hands:
@@ -202,14 +193,14 @@ class _Hands:
     def __init__(
         self,
         pods: Resource,
-        recorder: EventRecorder,
+        context: Context,
         lister: Lister,
         store: ObjectStore,
         job: Object | None,
         guards: Sequence[Claim],
     ) -> None:
         self._pods = pods
-        self._recorder = recorder
+        self._context = context
         self._lister = lister
         self._store = store
         self._job = job or {}
@@ -243,17 +234,23 @@ class _Hands:
             raise
         self._tell("Normal", "SuccessfulDelete", f"Deleted pod: {metadata.name}")
 
-    async def create(self, made: Sequence[NewPod], namespace: Claim) -> None:
-        """1 pod, then 2, 4, …: what the first cannot be made for, the others are not tried for."""
+    async def create(self, made: Sequence[NewPod]) -> None:
+        """1 pod, then 2, 4, …: what the first cannot be made for, the others are not tried for.
+        Where all ends nothing is missing.
+        """
         start, size = 0, 1
         while start < len(made):
-            await each(made[start : start + size], lambda new: self._create(new, namespace))
+            await each(made[start : start + size], self._create)
             start, size = start + size, size * 2
 
-    async def _create(self, new: NewPod, namespace: Claim) -> None:
+    async def _create(self, new: NewPod) -> None:
+        pod = pod_of(self._job, new)
+        creation = Creation(self._context, self._lister, self._guarded, self._pods, pod)
         try:
-            await self._guarded.create(self._pods, pod_of(self._job, new), also=[namespace])
+            await creation.create()
         except ApiError as error:
+            if any(cause.reason == _TERMINATING for cause in error.causes):
+                return
             if error.reason == "AlreadyExists" and await self._is_own(new.name):
                 return  # made before, and the answer was lost
             if not isinstance(error, ClaimLostError):
@@ -288,14 +285,15 @@ class _Hands:
 
     def _tell(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         if self._job:
-            self._recorder.record(self._job, kind, reason, message)
+            self._context.recorder.record(self._job, kind, reason, message)
 
 
 def pod_of(job: Object, new: NewPod) -> dict[str, Any]:
     """The pod to create. Pure."""
-    pod = _from_template(job["spec"]["template"], job)
-    metadata, spec = pod["metadata"], pod["spec"]
-    metadata["name"] = new.name
+    namespace = str(job["metadata"]["namespace"])
+    template = job["spec"]["template"]
+    pod = pod_from_template(template, job, namespace=namespace, name=new.name)
+    metadata, spec = pod["metadata"], dict(pod["spec"])
     metadata["finalizers"] = [*(metadata.get("finalizers") or ()), job_pods.TRACKING]
     if new.index is None:
         return pod
@@ -312,15 +310,7 @@ def pod_of(job: Object, new: NewPod) -> dict[str, Any]:
     for kind in ("containers", "initContainers"):
         if spec.get(kind):
             spec[kind] = [_with_index(container) for container in spec[kind]]
-    return pod
-
-
-def _from_template(template: Mapping[str, Any], job: Object) -> dict[str, Any]:
-    """A pod of a job: its metadata and spec may be changed, not what is in them."""
-    metadata = dict(template.get("metadata") or {})
-    metadata["namespace"] = job["metadata"]["namespace"]
-    metadata["ownerReferences"] = [owner_reference(job)]
-    return {"metadata": metadata, "spec": dict(template["spec"]), "status": {"phase": "Pending"}}
+    return {**pod, "spec": spec}
 
 
 def _with_index(container: Object) -> Object:

@@ -40,7 +40,7 @@ def _resource(group: str, plural: str) -> Resource:
 
 
 JOBS, PODS = _resource("batch", "jobs"), _resource("", "pods")
-NAMESPACES = _resource("", "namespaces")
+NAMESPACES, ACCOUNTS = _resource("", "namespaces"), _resource("", "serviceaccounts")
 
 
 class Fuse:
@@ -218,7 +218,9 @@ async def _run_job(
     async with world.connect() as store:
         node = Node(world, store, failures)
         namespace = {"metadata": {"name": "shop"}, "status": {"phase": "Active"}}
+        account = {"metadata": {"name": "default", "namespace": "shop"}}
         await _insist(world, lambda: store.create(NAMESPACES, namespace))
+        await _insist(world, lambda: store.create(ACCOUNTS, account))
         work = asyncio.create_task(node.work())
         try:
             async with _controllers(world, lives, cuts):

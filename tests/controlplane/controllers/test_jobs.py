@@ -9,18 +9,24 @@ import pytest
 from controlplane.api.errors import ApiError
 from controlplane.api.kinds.job import STRATEGY
 from controlplane.api.record import from_object
-from controlplane.api.resource import Object, Resource
+from controlplane.api.resource import Object
 from controlplane.api.types.core_v1 import Pod
-from controlplane.controller import Lister
-from controlplane.controllers import finished_jobs, garbage_collector, jobs, namespaces
+from controlplane.controller import Controller, Lister
+from controlplane.controllers import (
+    finished_jobs,
+    garbage_collector,
+    jobs,
+    namespaces,
+    resource_quota,
+)
 from controlplane.controllers.conditions import is_true
+from controlplane.controllers.context import Context
+from controlplane.controllers.creation import looked_up
 from controlplane.controllers.job_plan import NewPod
 from controlplane.controllers.job_pods import TRACKING
 from controlplane.controllers.jobs import pod_of
-from controlplane.controllers.residents import guard_of
-from controlplane.events import EventRecorder
 from controlplane.indexer import Key
-from controlplane.objects import ClaimLostError, DeleteOptions
+from controlplane.objects import ClaimLostError, DeleteOptions, ObjectStore
 from kvstore.client import Client
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.job_objects import job_object
@@ -78,6 +84,8 @@ class Jobs:
 @pytest.fixture
 async def space(cluster: Cluster, namespace: str) -> Jobs:
     await cluster.namespace(namespace)
+    account = {"metadata": {"name": "default", "namespace": namespace}}
+    await cluster.create("serviceaccounts", account)
     return Jobs(cluster, namespace)
 
 
@@ -157,7 +165,6 @@ async def test_what_the_controller_does_not_know_of_a_job_stays(space: Jobs) -> 
         await space.cluster.create("jobs", body)
         await until(lambda: space.has("Pending"))
         (pod,) = await space.pods()
-        assert pod["spec"]["novelty"] == {"deep": 1}
         await space.end(pod, "Succeeded")
         await until(lambda: space.is_said("Complete"))
     found = await space.job()
@@ -217,6 +224,28 @@ async def test_nothing_is_made_in_a_namespace_that_goes(space: Jobs) -> None:
 
         await until(is_started)
     assert await space.pods() == []
+
+
+async def test_quotas_hold_for_the_pods_of_jobs(space: Jobs) -> None:
+    """8.2: the others are tried again, ever later."""
+    quota = {"metadata": {"name": "q", "namespace": space.namespace}}
+    await space.cluster.create("resourcequotas", {**quota, "spec": {"hard": {"pods": "1"}}})
+    controllers = (jobs.controller, resource_quota.controller)
+    async with space.cluster.running(*controllers) as context:
+        await space.start(completions=3, parallelism=3)
+
+        async def is_told() -> bool:
+            await context.recorder.flush()
+            return any(
+                reason == "FailedCreate" and "exceeded quota: q" in message
+                for reason, message in await space.events()
+            )
+
+        await until(is_told)
+        assert await space.has("Pending")
+        (pod,) = await space.pods()
+        await space.end(pod, "Succeeded")
+        await until(lambda: space.has("Pending", "Succeeded"))
 
 
 async def test_a_namespace_goes_with_the_jobs_that_run_in_it(space: Jobs) -> None:
@@ -285,7 +314,8 @@ async def test_jobs_run_beside_what_is_none(space: Jobs, client: Client) -> None
     ):
         value = {**body, "metadata": {**metadata, "name": name}}
         await client.put(space.jobs.key(space.namespace, name), orjson.dumps(value))
-    owner = {"kind": "Job", "apiVersion": "batch/v1", "name": "a", "uid": "u", "controller": True}
+    uid = made_by_the_server(space.namespace)["metadata"]["uid"]
+    owner = {"kind": "Job", "apiVersion": "batch/v1", "name": "sum", "uid": uid, "controller": True}
     value = {"metadata": {**metadata, "name": "p", "ownerReferences": [owner]}, "spec": 7}
     await client.put(space.pods_.key(space.namespace, "p"), orjson.dumps(value))
     try:
@@ -306,39 +336,43 @@ async def test_jobs_run_beside_what_is_none(space: Jobs, client: Client) -> None
 
 
 class Hands:
-    """What the controller does to pods of a job, without a cache, and what it tells."""
+    """What the controller does to pods of a job, with an old cache, and what it tells."""
 
-    def __init__(self, space: Jobs, job: Object, recorder: EventRecorder) -> None:
-        pods, jobs_, store = space.pods_, space.jobs, space.cluster.store
-        guard = jobs._guard(jobs_, job)
-        self.does = jobs._Hands(pods, recorder, _Nothing({}), store, job, [guard])
-        self._namespaces = space.cluster.resource("namespaces")
-        self._space = space
+    def __init__(self, space: Jobs, job: Object, context: Context, lister: Lister) -> None:
+        guard = jobs._guard(space.jobs, job)
+        store = space.cluster.store
+        self.does = jobs._Hands(space.pods_, context, lister, store, job, [guard])
 
     async def create(self, *names: str) -> None:
-        space = await self._space.cluster.store.get(self._namespaces, "", self._space.namespace)
-        made = [NewPod(name=name) for name in names]
-        await self.does.create(made, guard_of(self._namespaces, space))
-
-
-class _Nothing(Lister):
-    """Caches that hold nothing."""
-
-    def get(self, resource: Resource, key: Key) -> None:
-        return None
+        await self.does.create([NewPod(name=name) for name in names])
 
 
 @pytest.fixture
-async def recorder(cluster: Cluster) -> AsyncIterator[EventRecorder]:
-    async with EventRecorder(cluster.store, "test") as recorder:
-        yield recorder
+async def seen(space: Jobs) -> AsyncIterator[tuple[Context, Lister]]:
+    """What a controller of jobs is given, without one."""
+    given: list[Lister] = []
+
+    def make(context: Context) -> Controller:
+        async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
+            given.append(lister)
+
+        return Controller("looks", space.jobs, reconcile, reads=[space.pods_, *looked_up(context)])
+
+    await space.start(name="any", suspend=True)
+    async with space.cluster.running(make) as context:
+
+        async def is_given() -> bool:
+            return bool(given)
+
+        await until(is_given)
+        yield context, given[0]
 
 
 async def test_who_ended_while_it_was_told_to_go_is_counted(
-    space: Jobs, recorder: EventRecorder
+    space: Jobs, seen: tuple[Context, Lister]
 ) -> None:
     """4.11: a cache may be behind."""
-    hands = Hands(space, await space.start(completions=2), recorder)
+    hands = Hands(space, await space.start(completions=2), *seen)
     await hands.create("ends", "runs")
     ends, runs = await space.pods()
     await space.end(ends, "Succeeded")
@@ -350,9 +384,11 @@ async def test_who_ended_while_it_was_told_to_go_is_counted(
     assert "deletionTimestamp" not in left["metadata"]
 
 
-async def test_who_lost_an_answer_makes_no_second_pod(space: Jobs, recorder: EventRecorder) -> None:
+async def test_who_lost_an_answer_makes_no_second_pod(
+    space: Jobs, seen: tuple[Context, Lister]
+) -> None:
     """4.11: a name that the job has already is no error; that of a stranger is one, and told."""
-    hands = Hands(space, await space.start(completions=2), recorder)
+    hands = Hands(space, await space.start(completions=2), *seen)
     await hands.create("a")
     await hands.create("a", "b")
     assert await space.has("Pending", "Pending")
@@ -360,17 +396,17 @@ async def test_who_lost_an_answer_makes_no_second_pod(space: Jobs, recorder: Eve
     with pytest.raises(ApiError, match="already exists"):
         await hands.create("c", "d", "e")
     assert len(await space.pods()) == 3, "the others are not tried for"
-    await recorder.flush()
+    await seen[0].recorder.flush()
     told = ("FailedCreate", 'Error creating: pods "c" already exists')
     assert told in await space.events()
 
 
 async def test_nothing_is_done_for_a_job_that_has_changed(
-    space: Jobs, recorder: EventRecorder
+    space: Jobs, seen: tuple[Context, Lister]
 ) -> None:
     """4.11: its plan was for another state."""
     job = await space.start(completions=2)
-    hands = Hands(space, job, recorder)
+    hands = Hands(space, job, *seen)
     await hands.create("a")
     (pod,) = await space.pods()
     await space.cluster.store.update(
