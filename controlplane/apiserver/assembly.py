@@ -79,13 +79,7 @@ class Assembly:
         self.metrics = Metrics()
         self.cacher.measure(self.metrics)
         self.authorizer = Authorizer(self.cacher)
-        self.authenticator = Authenticator(
-            self.tokens,
-            lambda plural, namespace, name: self._get("", plural, namespace, name),
-            static_tokens=settings.static_tokens,
-            allows_anonymous=settings.allows_anonymous,
-            now=time.time,
-        )
+        self.authenticator = self._authenticator()
         if settings.agent_certificate:
             for one in usage_objects.resources():
                 self.registry.add(one)
@@ -112,6 +106,15 @@ class Assembly:
             metrics=self.metrics,
         )
         self.http = HttpServer(self.server.serve, _tls(settings), self.metrics)
+
+    def _authenticator(self) -> Authenticator:
+        return Authenticator(
+            self.tokens,
+            lambda plural, namespace, name: self._get("", plural, namespace, name),
+            static_tokens=self._settings.static_tokens,
+            allows_anonymous=self._settings.allows_anonymous,
+            now=time.time,
+        )
 
     def _writes(self) -> Writes:
         quotas = self.registry.find("", "v1", "resourcequotas")

@@ -49,6 +49,7 @@ ROWS = {
     "2.23": "limits of requests in flight and time",
     "3.1": "namespaces",
     "3.2": "garbage collection",
+    "3.3": "clean-up of pods that have ended or are lost",
     "3.4": "ControllerRevisions",
     "3.5": "events and their aggregation",
     "3.6": "leader election by Lease",
