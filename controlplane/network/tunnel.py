@@ -131,5 +131,6 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set_result(None)
-        if not (self.has_ended and self.other.has_ended):
+        # An end that cannot be told is heard of here only, after both have ended.
+        if exc is not None or not (self.has_ended and self.other.has_ended):
             self.other.reset()

@@ -296,7 +296,7 @@ async def test_component_serves_until_it_is_told_to_end(
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             line = await process.stdout.readline()
         assert line.startswith(b"proxying ")
         assert await ask(place) == b"a"
