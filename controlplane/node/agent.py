@@ -143,17 +143,20 @@ class Agent:
         )
         self._observer = Observer(runtime, self._clock, store.clock, self._queue.add)
         self._rotation = LogRotation(runtime, store.clock)
-        self._heartbeat = Heartbeat(
-            store,
-            kinds.nodes,
+        self._heartbeat = self._heart(machine)
+        self._allocatable = node_status.allocatable(self._heartbeat.facts, settings.pods_max)
+
+    def _heart(self, machine: Machine) -> Heartbeat:
+        return Heartbeat(
+            self._store,
+            self._kinds.nodes,
             machine,
             self._clock,
             self._random,
             identity=self._identity,
             faults=lambda: [self._observer.fault(), self._network_fault()],
-            labels=settings.labels,
+            labels=self.settings.labels,
         )
-        self._allocatable = node_status.allocatable(self._heartbeat.facts, settings.pods_max)
 
     async def run(self) -> None:
         """Until cancelled. Raises OSError where its folder cannot be used."""

@@ -7,7 +7,7 @@ while the store is away, and are told of when it is back.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -37,6 +37,7 @@ from controlplane.node.folders import Folders
 from controlplane.node.observer import Observer
 from controlplane.node.operations import Operations, StartError, Tell
 from controlplane.node.plan import SANDBOX, Situation, grace_seconds, plan
+from controlplane.node.pod_writes import PodWrites
 from controlplane.node.prober import Prober
 from controlplane.node.restarts import StartFailure
 from controlplane.node.runtime.interface import RefusedError, Runtime
@@ -45,13 +46,9 @@ from controlplane.node.statuses import pod_status, rejected
 from controlplane.node.termination_messages import message_of
 from controlplane.node.view import PodView
 from controlplane.objects import DeleteOptions, ObjectStore
-from controlplane.workqueue import Backoff
 from kvstore.seams import Clock
 
 RETRY_SECONDS = 1.0
-WRITE_SECONDS_MAX = 60.0
-WRITE_RETRY_FIRST_SECONDS = 0.1
-WRITE_RETRY_SECONDS_MAX = 10.0
 PAUSE_SECONDS = 0.01  # between looks that nothing but time has caused
 MINOR_SECONDS = 0.5
 """So long what few wait for is not told: mostly something comes that is told with it."""
@@ -122,8 +119,7 @@ class PodWorker:
         self._is_admitted = False
         self._is_closed = False
         self._written: Object | None = None
-        self._writing: asyncio.Task[None] | None = None
-        self._write_backoff = Backoff[str](WRITE_RETRY_FIRST_SECONDS, WRITE_RETRY_SECONDS_MAX)
+        self._writes = PodWrites(uid, crew.clock, crew.writes, lambda: crew.again(uid))
         self._minor_due: float | None = None
         self._has_files = True
 
@@ -169,10 +165,9 @@ class PodWorker:
         """Stop doing things; what runs in the runtime goes on."""
         self._is_closed = True
         tasks = [one.task for one in self._running.values()]
-        if self._writing is not None:
-            tasks.append(self._writing)
         for task in tasks:
             task.cancel()
+        await self._writes.close()
         if tasks:
             await asyncio.wait(tasks)
 
@@ -216,7 +211,7 @@ class PodWorker:
         if has_begun or pod.status.start_time is not None or refusal is None:
             self._is_admitted = True
             return True
-        if self._writing is not None:
+        if self._writes.is_busy:
             return False
         self._crew.tell(pod, "Warning", refusal.reason, refusal.message)
         status = rejected(
@@ -351,7 +346,7 @@ class PodWorker:
         self._minor_due = None
         if status == pod.status:
             return False
-        if self._writing is None:
+        if not self._writes.is_busy:
             self._tell_waiting(pod, status)
             self._write(obj, pod, status)
         return True
@@ -419,7 +414,7 @@ class PodWorker:
                 known=obj,
             )
 
-        self._write_beside(write)
+        self._writes.begin(write)
 
     def _delete(self, pod: Pod) -> None:
         """Nothing of it runs any more: its object may go. What finalizers hold stays."""
@@ -432,36 +427,7 @@ class PodWorker:
             pods_of = self._crew.kinds.pods
             await self._crew.store.delete(pods_of, meta.namespace, meta.name, options=options)
 
-        self._write_beside(write)
-
-    def _write_beside(self, write: Callable[[], Awaitable[None]]) -> None:
-        """One at a time; the pod is looked at again when it is done."""
-        if self._writing is None:
-            work = self._attempt_write(write)
-            self._writing = asyncio.create_task(work, name=f"write of pod {self.uid}")
-            self._writing.add_done_callback(lambda _: self._write_ended())
-
-    def _write_ended(self) -> None:
-        """However it did."""
-        self._writing = None
-        if not self._is_closed:
-            self._crew.again(self.uid)
-
-    async def _attempt_write(self, write: Callable[[], Awaitable[None]]) -> None:
-        try:
-            async with self._crew.writes, asyncio.timeout(WRITE_SECONDS_MAX):
-                await write()
-        except ApiError as error:
-            if error.code not in (404, 409):  # it is gone, or another has its name
-                logger.info("pod %s cannot be told of: %s", self.uid, error)
-            await self._crew.clock.sleep(self._write_backoff.failed(self.uid))
-        except TimeoutError:
-            logger.info("pod %s cannot be told of: no answer in time", self.uid)
-        except Exception:
-            logger.exception("pod %s cannot be told of", self.uid)
-            await self._crew.clock.sleep(self._write_backoff.failed(self.uid))
-        else:
-            self._write_backoff.forget(self.uid)
+        self._writes.begin(write)
 
     # ------------------------------------------------------------------------- its end
 
@@ -479,7 +445,7 @@ class PodWorker:
         planned = endings.wind_down(pod, view, ending, now)
         crew.prober.forget(self.uid)
         self._carry_out(pod, view, planned.actions, is_ended=True)
-        if view.sandboxes or self._running or self._writing is not None:
+        if view.sandboxes or self._running or self._writes.is_busy:
             return self._next_look(planned, pod, moments, now)
         if self._has_files:
             self._carry_out(pod, view, (RemoveFiles(),), is_ended=True)

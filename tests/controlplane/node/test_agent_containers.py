@@ -1,0 +1,218 @@
+"""The agent of a node, in a simulated world: restarts, init containers, probes.
+
+Numbers are rows of kube-behaviour.md.
+"""
+
+import itertools
+
+from controlplane.api.types.core_v1 import Probe
+from controlplane.node.handlers import Answer, Target
+from controlplane.node.runtime.fake import Script
+from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
+from controlplane.testing import World, run
+from tests.controlplane.node.nodes import (
+    container,
+    events,
+    find,
+    is_ready,
+    kinds,
+    node,
+    pod,
+    status,
+)
+from tests.controlplane.node.waiting import delete, until_gone, until_phase, until_ready
+
+EXEC = {"exec": {"command": ["check"]}}
+
+
+def test_crash_loop_waits_longer_each_time() -> None:
+    """10.4: started again at 0, 10, 20, 40 s after its end."""
+    starts: list[float] = []
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            starts.append(world.clock.now())
+            return Script(run_seconds=1, exit_code=1)
+
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p"))
+            await world.clock.sleep(90)
+            waits = [round(b - a - 1) for a, b in itertools.pairwise(starts)]
+            assert waits == [0, 10, 20, 40]
+            (one,) = (await status(user, "p"))["containerStatuses"]
+            assert one["restartCount"] == 4
+            assert one["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+            backoffs = [one[2] for one in await events(user) if one[1] == "BackOff"]
+            uid = (await find(user, "p") or {})["metadata"]["uid"]
+            message = f"Back-off restarting failed container a in pod p_default({uid})"
+            assert set(backoffs) == {message}
+
+    run(application)
+
+
+def test_crash_loop_goes_on_where_it_was_with_another_agent() -> None:
+    """10.4: a new agent does not begin at 10 s again."""
+    starts: list[float] = []
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            starts.append(world.clock.now())
+            return Script(run_seconds=1, exit_code=1)
+
+        async with node(world, script=script) as here, world.connect() as user:
+            async with here.agent():
+                await user.create(kinds().pods, pod("p"))
+                await world.clock.sleep(37)  # it waits 40 s from now on
+            async with here.agent():
+                await world.clock.sleep(30)
+                assert len(starts) == 4
+                await world.clock.sleep(15)
+                assert len(starts) == 5
+
+    run(application)
+
+
+def test_init_containers_sidecars_and_containers_in_their_order() -> None:
+    """10.2, 10.3."""
+    order: list[str] = []
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            order.append(config.name)
+            ends = config.name in ("i", "j", "a")
+            return Script(run_seconds=3.0 if ends else None)
+
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            inits = [
+                container("i"),
+                container("s", restartPolicy="Always"),
+                container("j"),
+            ]
+            made = pod("p", initContainers=inits, restartPolicy="Never")
+            await user.create(kinds().pods, made)
+            told = await until_phase(world, user, "p", "Succeeded")
+            assert order == ["i", "s", "j", "a"]
+            names = {
+                one["name"]: one["state"]["terminated"]["exitCode"]
+                for one in (*told["initContainerStatuses"], *told["containerStatuses"])
+            }
+            assert names == {"i": 0, "s": 143, "j": 0, "a": 0}
+
+    run(application)
+
+
+def test_readiness_probe_decides_who_gets_requests() -> None:
+    """10.5: out after 3 failures, no restart."""
+    answers = {"is_up": True}
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        return Answer(answers["is_up"], "nobody is in")
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            probe = {"httpGet": {"port": 80}, "periodSeconds": 5}
+            await user.create(kinds().pods, pod("p", container("a", readinessProbe=probe)))
+            await until_ready(world, user, "p")
+            answers["is_up"] = False
+            begun = world.clock.now()
+
+            async def is_out() -> bool:
+                return not is_ready(await status(user, "p"))
+
+            await world.until(is_out, seconds_max=16)
+            assert world.clock.now() - begun > 10  # not after one failure, nor two
+            told = await status(user, "p")
+            assert told["phase"] == "Running"
+            assert told["containerStatuses"][0]["restartCount"] == 0
+            said = {one[1:] for one in await events(user) if one[0] == "Warning"}
+            assert said == {("Unhealthy", "Readiness probe failed: nobody is in")}
+
+    run(application)
+
+
+def test_liveness_probe_that_fails_three_times_restarts_its_container() -> None:
+    """10.5: period 10 s, failure 3."""
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        return Answer(False, "it hangs")
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            await world.clock.sleep(11)  # beyond what an agent that begins spreads its probes over
+            await user.create(kinds().pods, pod("p", container("a", livenessProbe=EXEC)))
+            await until_ready(world, user, "p")
+            begun = world.clock.now()
+
+            async def is_again() -> bool:
+                statuses = (await status(user, "p"))["containerStatuses"]
+                return bool(statuses[0]["restartCount"] == 1)
+
+            await world.until(is_again, seconds_max=25)
+            assert world.clock.now() - begun >= 19
+            killing = [one[2] for one in await events(user) if one[1] == "Killing"]
+            assert killing == ["Container a failed liveness probe, will be restarted"]
+
+    run(application)
+
+
+def test_startup_probe_keeps_others_waiting() -> None:
+    """10.5: startup disables others until success."""
+    asked: list[str] = []
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        is_startup = probe.exec is not None
+        asked.append("startup" if is_startup else "liveness")
+        return Answer(not is_startup or asked.count("startup") == 3)
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            probes = {
+                "startupProbe": {**EXEC, "periodSeconds": 1},
+                "livenessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
+            }
+            await user.create(kinds().pods, pod("p", container("a", **probes)))
+            await until_ready(world, user, "p")
+            await world.clock.sleep(3)
+            assert asked[:3] == ["startup"] * 3
+            assert set(asked[3:]) == {"liveness"}
+
+    run(application)
+
+
+def test_probe_that_hangs_harms_nobody() -> None:
+    """10.5: others are asked meanwhile."""
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        if target.spec.name == "hangs":
+            await world_of[0].clock.sleep(10_000)
+        return Answer(True)
+
+    world_of: list[World] = []
+
+    async def application(world: World) -> None:
+        world_of.append(world)
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("q", container("hangs", readinessProbe=EXEC)))
+            await user.create(kinds().pods, pod("p", container("a", readinessProbe=EXEC)))
+            await until_ready(world, user, "p", seconds=15)
+            assert not is_ready(await status(user, "q"))
+            await user.delete(kinds().pods, "default", "q")
+            await delete(user)
+            await until_gone(world, user, here, seconds=10)
+
+    run(application)
+
+
+def test_pod_that_is_active_for_too_long_fails() -> None:
+    """10.6: DeadlineExceeded."""
+
+    async def application(world: World) -> None:
+        async with node(world) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p", activeDeadlineSeconds=20))
+            await until_ready(world, user, "p")
+            told = await until_phase(world, user, "p", "Failed", seconds=25)
+            assert told["reason"] == "DeadlineExceeded"
+            containers = await here.runtime.list_containers()
+            assert [one.state for one in containers] == ["exited"]  # kept for its log
+
+    run(application)
