@@ -13,9 +13,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -28,10 +26,13 @@ from controlplane.informer import Informers
 from controlplane.node import agent as agents
 from controlplane.node.agent import Agent
 from controlplane.node.machine import Hollow, Host, Machine
+from controlplane.node.measuring import Measuring
 from controlplane.node.node_status import PODS_MAX
 from controlplane.node.pod_feed import PodFeed
 from controlplane.node.runtime.fake import FakeRuntime
 from controlplane.node.runtime.interface import Runtime
+from controlplane.node.runtime.process import ProcessRuntime
+from controlplane.node.server import NodeServer
 from controlplane.node.sources import Kinds
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Key, Tokens
@@ -272,15 +273,11 @@ def _take(descriptor: int, root: Path) -> None:
 
 @asynccontextmanager
 async def _runtime(settings: Settings, store: ObjectStore) -> AsyncIterator[Runtime]:
-    """What runs containers; what it runs goes on at the end.
-
-    It is loaded when it is asked for: a hollow node needs nothing of what runs processes.
-    """
+    """What runs containers; what it runs goes on at the end."""
     if settings.runtime == "fake":
         yield FakeRuntime(AsyncioClock(), store.clock)
         return
-    module = import_module("controlplane.node.runtime.process")
-    runtime: Any = module.ProcessRuntime(settings.node.root / "runtime")
+    runtime = ProcessRuntime(settings.node.root / "runtime")
     try:
         yield runtime
     finally:
@@ -290,12 +287,8 @@ async def _runtime(settings: Settings, store: ObjectStore) -> AsyncIterator[Runt
 @asynccontextmanager
 async def _serving(settings: Settings, one: Agent) -> AsyncIterator[None]:
     """The server for streams; the cluster is told its port. Raises SettingsError."""
-    measuring = import_module("controlplane.node.measuring").Measuring(
-        settings.node.name, one.runtime
-    )
-    server = import_module("controlplane.node.server").NodeServer(
-        one.runtime, measuring, tls=_tls(settings), clients=settings.clients
-    )
+    measuring = Measuring(settings.node.name, one.runtime)
+    server = NodeServer(one.runtime, measuring, tls=_tls(settings), clients=settings.clients)
     try:
         one.port = await server.listen(settings.node.address, settings.port)
     except OSError as error:
