@@ -137,7 +137,7 @@ def test_images_count_from_23_megabytes_to_1000_a_container() -> None:
     )
     for name, points in (("tiny", 0), ("half", 33), ("huge", 100)):
         one = facts(pod("p", containers=[{"name": "c", "image": name}]))
-        assert score("ImageLocality", made, one)[name] == score
+        assert score("ImageLocality", made, one)[name] == points
 
 
 def test_image_counts_more_when_more_nodes_have_it() -> None:
