@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 - what is typed and printed stays in one piece
 
-from tests.e2e.kubectl.script import fails, ok, scenario, table
+from tests.e2e.kubectl.script import comes, fails, ok, scenario, table
 from tests.e2e.kubectl.scripts.kinds import AGE, deleted
 
 _NODE = """\
@@ -92,6 +92,7 @@ SCENARIOS = (
         "pods are bound and evicted",
         "1.5 1.9 7.2 8.1",
         ok("create -f -", "node/$NS-n created", stdin=_NODE),
+        ok(f"patch node $NS-n --subresource=status -p '{_STATUS}'", "node/$NS-n patched"),
         ok("create -f -", "pod/p created", stdin=_OWNED),
         ok(
             "create --raw /api/v1/namespaces/$NS/pods/p/binding -f -",
@@ -125,10 +126,7 @@ SCENARIOS = (
             'patch pod p --subresource=status -p \'{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}\'',
             None,
         ),
-        ok(
-            'patch pdb b --subresource=status --type=merge -p \'{"status":{"observedGeneration":1,"disruptionsAllowed":0,"currentHealthy":1,"desiredHealthy":1,"expectedPods":1}}\'',
-            None,
-        ),
+        comes("get pdb b -o jsonpath={.status.currentHealthy}", "1"),
         fails(
             "drain $NS-n --force --timeout=2s",
             (
@@ -144,10 +142,8 @@ SCENARIOS = (
             ),
             stdin='{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"p"}}',
         ),
-        ok(
-            'patch pdb b --subresource=status --type=merge -p \'{"status":{"disruptionsAllowed":1}}\'',
-            None,
-        ),
+        ok('patch pdb b --type=merge -p \'{"spec":{"minAvailable":0}}\'', None),
+        comes("get pdb b -o jsonpath={.status.disruptionsAllowed}", "1"),
         ok(
             "drain $NS-n --force --dry-run=server",
             (r"^pod/p evicted \(server dry run\)|evicting pod $NS/p \(server dry run\)",),
@@ -159,7 +155,7 @@ SCENARIOS = (
             ("^pod/p evicted$", "^node/$NS-n drained$"),
             err=None,
         ),
-        ok("get pdb b -o jsonpath={.status.disruptionsAllowed}", "0"),
+        comes("get pdb b -o jsonpath={.status.disruptionsAllowed}", "0"),
         ok("get pod p --ignore-not-found", ""),
     ),
 )

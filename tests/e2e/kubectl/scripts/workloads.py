@@ -177,7 +177,7 @@ SCENARIOS = (
         ok("set image deployment/web c=example.com/c:3", r"deployment\.apps/web image updated"),
         ok(
             "annotate deployment/web kubernetes.io/change-cause=third",
-            r"deployment\.apps/web annotated",
+            r"deployment\.apps/web annotated?",
         ),
         *_reaches(3),
         ok("get rs -l app=web --no-headers", (r"^web-[4-9bcdf]+ +1 ",)),
