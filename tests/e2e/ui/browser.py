@@ -75,6 +75,11 @@ class Browser:
         body = {"script": "return document.documentElement.outerHTML", "args": []}
         return str(self._ask("POST", "/execute/sync", body))
 
+    def is_shown(self, name: str) -> bool:
+        """Whether the element of this id takes room on the page."""
+        script = f"return document.getElementById('{name}').getClientRects().length > 0"
+        return bool(self._ask("POST", "/execute/sync", {"script": script, "args": []}))
+
     def until(self, condition: Callable[[str], bool]) -> str:
         """The page, once it is so."""
         deadline = time.monotonic() + WAIT_SECONDS_MAX

@@ -79,6 +79,7 @@ def test_it_shows_the_cluster_and_follows_it(
         assert "no node yet" in shown
         assert HOSTILE not in shown, "what users write is text, never markup"
         assert "&lt;img src=x onerror=alert(1)&gt;" in shown
+        assert not browser.is_shown("login")
         assert browser.picture().startswith(PNG)
         cluster.delete("/api/v1/namespaces/default/pods/ui-waiting")
         browser.until(lambda html: "default/ui-waiting" not in html)
@@ -88,3 +89,4 @@ def test_who_shows_nothing_is_asked_who_he_is(cluster: ApiServerProcess, browser
     browser.open(f"{cluster.url}/ui")
     shown = browser.until(lambda html: "who are you?" in html)
     assert "ui-node" not in shown
+    assert browser.is_shown("login")
