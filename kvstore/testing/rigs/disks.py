@@ -102,9 +102,19 @@ class PowerDisk:
             os.close(fd)
 
     def restore(self) -> None:
-        """Mount it again: the journal is replayed. Raises RigError while a process has it open."""
+        """Mount it again: the journal is replayed.
+
+        Raises RigError while a process has it open, or a mount namespace that somebody made
+        meanwhile has a copy of the mount: the kernel then hands out the file system that is dead.
+        """
         commands.run(["umount", str(self.path)])
         self._mount()
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            if not can_sync(fd):
+                raise RigError(f"{self.path} stays without power: another mount namespace has it")
+        finally:
+            os.close(fd)
 
     def _mount(self) -> None:
         options = f"loop,commit={_COMMIT_SECONDS}"

@@ -92,6 +92,26 @@ def test_power_does_not_come_back_while_a_process_has_it_open(power: PowerDisk) 
     write(power.path / "after", "", is_synced=True)
 
 
+@needs((*disks.POWER_PROGRAMS, "unshare"))
+def test_power_does_not_come_back_while_another_mount_namespace_has_it(power: PowerDisk) -> None:
+    """As one has that a container was made in meanwhile: nobody may blame the store for it."""
+    write(power.path / "synced", "kept", is_synced=True)
+    holder = subprocess.Popen(
+        ["unshare", "--mount", "--propagation=private", "sh", "-c", "echo there; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"there\n"
+        power.cut_power()
+        with pytest.raises(RigError, match="another mount namespace has it"):
+            power.restore()
+        holder.kill()
+    power.restore()
+    assert (power.path / "synced").read_text() == "kept"
+
+
 @needs(disks.POWER_PROGRAMS)
 def test_nothing_of_a_power_disk_is_left(tmp_path: Path) -> None:
     with PowerDisk(tmp_path / "disk", 64 * _MEGABYTE) as disk:
