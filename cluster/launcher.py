@@ -95,6 +95,8 @@ class Launcher:
 
     async def run(self) -> None:
         """Start everything, report, supervise until `down` or cancellation."""
+        # Of a launcher that was killed pods may be left, of nodes that there are no more.
+        await pods.end_all(self.folder, but=node_names(self.cluster.nodes))
         async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as self._tasks:
             for name in self._supervisors:
                 self._supervise(name)
@@ -113,8 +115,7 @@ class Launcher:
             self._running[component.name].cancel()
             await asyncio.wait([self._running[component.name]])
         # Their objects stay, and so they begin again when the cluster does.
-        nodes = node_names(self.cluster.nodes) if self._policies is not None else []
-        await pods.end_all(self.folder / name for name in nodes)
+        await pods.end_all(self.folder)
         for task in self._running.values():
             task.cancel()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from controlplane.node.runtime.interface import RefusedError
@@ -11,18 +11,23 @@ from controlplane.node.runtime.process import ProcessRuntime
 _logger = logging.getLogger(__name__)
 
 
-async def end_all(roots: Iterable[Path]) -> None:
-    """End every pod below these root folders of agents that have ended.
+async def end_all(folder: Path, *, but: Collection[str] = ()) -> None:
+    """End every pod of every node that a cluster in this data folder has, or had.
+
+    but  names of nodes whose agents run
 
     Pods of which it cannot be said that they have ended are named in the log.
     """
-    await asyncio.gather(*(_end(root / "runtime") for root in roots if root.exists()))
+    found = [one for one in _runtimes(folder) if one.parent.name not in but]
+    await asyncio.gather(*map(_end, found))
+
+
+def _runtimes(folder: Path) -> list[Path]:
+    return sorted(folder.glob("n*/runtime"))
 
 
 async def _end(root: Path) -> None:
-    runtime = ProcessRuntime(root)
     try:
-        await runtime.shut_down()
-    except RefusedError as error:
-        _logger.warning("pods below %s may run on: %s", root, error.message)
-        await runtime.close()
+        await ProcessRuntime(root).shut_down()
+    except (RefusedError, OSError, ValueError) as error:
+        _logger.warning("pods below %s may run on: %s", root, error)

@@ -212,15 +212,21 @@ def faults_of_cidr(value: str) -> list[str]:
     return []
 
 
+def faults_of_endpoint_ip(value: str) -> list[str]:
+    """An address of an endpoint: as below, but those that pods of one machine have are well."""
+    ip = address(value)
+    return [] if ip is not None and ip in _LOOPBACK_OF_PODS else faults_of_special_ip(value)
+
+
 def faults_of_special_ip(value: str) -> list[str]:
-    """An address of an endpoint: neither link-local nor loopback, but for those that pods have."""
+    """An address that others reach: neither link-local nor loopback."""
     found = faults_of_ip(value)
     ip = address(value)
     if ip is None:
         return found
     if ip.is_unspecified:
         found.append(f"may not be unspecified ({value})")
-    if ip.is_loopback and ip not in _LOOPBACK_OF_PODS:
+    if ip.is_loopback:
         found.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if ip.is_link_local:
         found.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")

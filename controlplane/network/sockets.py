@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from controlplane.network.descriptors import Descriptors
-from controlplane.network.plan import Place
+from controlplane.network.plan import Endpoint, Place
 from kvstore.seams import Clock
 
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 60.0
@@ -16,11 +16,20 @@ _PRIVILEGED = 1024
 
 
 class Seams(msgspec.Struct, frozen=True):
-    """What listeners need of the process. `spawn` runs work that does not fail."""
+    """What listeners need of the process.
+
+    spawn   runs work that does not fail
+    places  that we listen on ourselves: an endpoint there would be a connection without an end
+    """
 
     clock: Clock
     descriptors: Descriptors
     spawn: Callable[[Coroutine[Any, Any, None]], object]
+    places: set[Place] = msgspec.field(default_factory=set)
+
+    def is_own(self, endpoint: Endpoint, protocol: str) -> bool:
+        """Whether who connects to an endpoint comes to us."""
+        return Place(endpoint.address, endpoint.port, protocol) in self.places
 
 
 def family_of(address: str) -> socket.AddressFamily:

@@ -109,6 +109,9 @@ class TcpListener:
             endpoint = self.balancer.choose(client, self._seams.clock.now(), tried)
             if endpoint is None:
                 return None
+            if self._seams.is_own(endpoint, "TCP"):
+                tried.append(endpoint)
+                continue
             try:
                 return await _connected(endpoint)
             except OSError as error:  # TimeoutError is one

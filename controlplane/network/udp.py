@@ -121,14 +121,16 @@ class UdpListener:
         if not self._balancer.is_let_in(client[0]):
             return None
         endpoint = self._balancer.choose(client[0], self._seams.clock.now())
-        if endpoint is None or not self._make_room():
+        if endpoint is None or self._seams.is_own(endpoint, "UDP") or not self._make_room():
             return None
-        opened = socket.socket(family_of(endpoint.address), socket.SOCK_DGRAM)
+        opened: socket.socket | None = None
         try:
+            opened = socket.socket(family_of(endpoint.address), socket.SOCK_DGRAM)
             opened.setblocking(False)
             opened.connect(endpoint)
         except OSError as error:
-            opened.close()
+            if opened is not None:
+                opened.close()
             self._seams.descriptors.give(1)
             logger.debug("%s:%d cannot be reached: %r", *endpoint, error)
             return None

@@ -50,7 +50,7 @@ class Userspace:
             self._missing.pop(place, None)
             listener = self._listeners.pop(place, None)
             if listener is not None:
-                self._close(listener)
+                self._close(place, listener)
         for place, backend in difference.changed.items():
             listener = self._listeners.get(place)
             if listener is not None:
@@ -64,8 +64,8 @@ class Userspace:
     def close(self) -> None:
         """Listen on nothing any more; TCP connections stay."""
         self._missing.clear()
-        for listener in self._listeners.values():
-            self._close(listener)
+        for place, listener in self._listeners.items():
+            self._close(place, listener)
         self._listeners.clear()
 
     def open_places(self) -> frozenset[Place]:
@@ -94,12 +94,15 @@ class Userspace:
             raise OSError(errno.EMFILE, "too many files are open")
         make = TcpListener if place.protocol == "TCP" else UdpListener
         try:
-            return make(place, self._balancer(backend), self._seams)
+            made: Listener = make(place, self._balancer(backend), self._seams)
         except BaseException:
             self._seams.descriptors.give(1)
             raise
+        self._seams.places.add(place)
+        return made
 
-    def _close(self, listener: Listener) -> None:
+    def _close(self, place: Place, listener: Listener) -> None:
+        self._seams.places.discard(place)
         listener.close()
         self._seams.descriptors.give(1)
 

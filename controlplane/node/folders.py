@@ -6,14 +6,13 @@ ROOT/logs/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log
 """
 
 import asyncio
-import os
 import re
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from controlplane.api.types.core_v1 import Pod
+from controlplane.node.trees import remove_tree, tree_bytes
 
 _UID = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9.-]{1,253}", re.ASCII)
@@ -65,7 +64,8 @@ class Folders:
     def uids(self) -> list[str]:
         """Of all pods that have something here."""
         try:
-            return [one.name for one in (self.root / "pods").iterdir()]
+            found = (one.name for one in (self.root / "pods").iterdir())
+            return [name for name in found if _UID.fullmatch(name)]
         except FileNotFoundError:
             return []
 
@@ -75,11 +75,11 @@ class Folders:
         logs = self.root / "logs"
         found = [one for one in (folder, *logs.glob(f"*_{uid}")) if one.exists()]
         for one in found:
-            await self.run(_remove_tree, one)
+            await self.run(remove_tree, one)
 
     async def size(self, folder: Path) -> int:
         """Bytes that a tree takes."""
-        found: int = await self.run(_size, folder)
+        found: int = await self.run(tree_bytes, folder)
         return found
 
 
@@ -87,24 +87,3 @@ def _plain(name: str) -> str:
     if not _PLAIN.fullmatch(name) or name in (".", ".."):
         raise ValueError(f"{name!r} is no name")
     return name
-
-
-def _remove_tree(folder: Path) -> None:
-    """Folders that a pod has made unreadable are opened first: they are its own."""
-    for place, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(place) / name
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=False)
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += (Path(place) / name).lstat().st_blocks * 512
-            except OSError:
-                continue  # it went meanwhile
-    return total

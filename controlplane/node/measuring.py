@@ -37,6 +37,8 @@ class Measuring:
                 await self._measure()
             except (RefusedError, OSError, ValueError) as error:
                 _log.warning("what containers use cannot be measured: %s", error)
+            except Exception:  # noqa: BLE001 - nobody would miss it before somebody asks
+                _log.exception("what containers use cannot be measured")
             await asyncio.sleep(EVERY_SECONDS)
 
     async def summary(self) -> dict[str, Any]:

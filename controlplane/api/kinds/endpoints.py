@@ -31,7 +31,7 @@ def _subset(subset: Object, path: str) -> Iterator[Cause]:
     for field in _LISTS:
         for position, address in enumerate(subset.get(field) or ()):
             at = f"{path}.{field}[{position}]"
-            yield from syntax(f"{at}.ip", address.get("ip"), syntaxes.faults_of_special_ip)
+            yield from syntax(f"{at}.ip", address.get("ip"), syntaxes.faults_of_endpoint_ip)
             host = address.get("hostname")
             yield from syntax_if_set(f"{at}.hostname", host, syntaxes.faults_of_label)
     ports = subset.get("ports") or ()

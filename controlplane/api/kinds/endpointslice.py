@@ -59,7 +59,7 @@ def _address(address: str, kind: Any, path: str) -> Iterator[Cause]:
         if ip is None or ip.version != _VERSIONS[kind]:
             yield invalid(path, address, f"must be a valid {kind} address")
         else:
-            yield from syntax(path, address, syntaxes.faults_of_special_ip)
+            yield from syntax(path, address, syntaxes.faults_of_endpoint_ip)
 
 
 def _ports(ports: list[Object]) -> Iterator[Cause]:

@@ -59,6 +59,19 @@ async def test_endpoint_that_refuses_is_passed_over(
     assert answers == [b"c"] * 40
 
 
+async def test_the_proxy_does_not_connect_to_itself(
+    listener: TcpListener, place: Place, process: Process, servers: list[Server]
+) -> None:
+    """A connection to where we listen would be accepted, and passed on, without an end."""
+    own = [Place(*one.endpoint, "TCP") for one in servers]
+    process.seams.places.update(own[:2])
+    assert [await ask(place) for _ in range(20)] == [b"c"] * 20
+    process.seams.places.update(own)
+    with pytest.raises(ConnectionResetError):
+        await ask(place)
+    assert [one.accepted for one in servers[:2]] == [0, 0]
+
+
 async def test_only_a_few_endpoints_are_asked_for_one_connection(
     place: Place, process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,7 @@
 left between is removed when the files are read. Blocks on the disk: call it in a thread.
 """
 
-import os
-import shutil
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +13,12 @@ import msgspec
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
 from controlplane.node.runtime.shim import records
 from controlplane.node.runtime.shim.records import Launch, Pod, ShimIdentity, State
+from controlplane.node.trees import remove_tree, tree_bytes
 
 _DRAFT, _GONE = ".new", ".gone"
 _DISK_ENTRIES_MAX = 50_000
+
+logger = logging.getLogger(__name__)
 
 _R = TypeVar("_R", bound=msgspec.Struct)
 
@@ -51,11 +53,11 @@ class Folders:
         self._sandboxes.mkdir(exist_ok=True)
         for folder in self._sandboxes.iterdir():
             if _is_rest(folder):
-                remove_tree(folder)
+                _clear(folder)
                 continue
             for container in _listed(folder / records.CONTAINERS):
                 if _is_rest(container):
-                    remove_tree(container)
+                    _clear(container)
 
     def sandbox(self, sandbox_id: str) -> Path:
         return self._sandboxes / sandbox_id
@@ -131,16 +133,16 @@ class Folders:
     def disk_bytes(self, sandbox_id: str, container_id: str) -> int:
         """What a container has written into its root folder, as far as it is counted: of very
         many files not all."""
-        total, left = 0, _DISK_ENTRIES_MAX
         root = self.container(sandbox_id, container_id) / records.ROOT_FOLDER
-        for folder, _, files in os.walk(root):
-            left -= len(files) + 1
-            if left < 0:
-                break
-            for name in files:
-                with suppress(OSError):
-                    total += os.lstat(Path(folder, name)).st_blocks * 512
-        return total
+        return tree_bytes(root, entries_max=_DISK_ENTRIES_MAX)
+
+
+def _clear(folder: Path) -> None:
+    """What cannot be removed now is tried again at the next start; nobody waits for it."""
+    try:
+        remove_tree(folder)
+    except OSError as error:
+        logger.warning("%s stays for now: %s", folder, error)
 
 
 def _is_rest(folder: Path) -> bool:
@@ -177,18 +179,3 @@ def _remove(folder: Path) -> None:
     with suppress(FileNotFoundError):
         folder.rename(gone)
     remove_tree(gone)
-
-
-def remove_tree(folder: Path) -> None:
-    """A folder with all that is in it, links as links, also where its owner took rights away."""
-
-    def grant(_function: object, path: str, _error: object) -> None:
-        for opened in (Path(path).parent, Path(path)):
-            with suppress(OSError):
-                if not opened.is_symlink() and opened.is_relative_to(folder):
-                    opened.chmod(0o700)
-
-    for _ in range(3):
-        shutil.rmtree(folder, onerror=grant)
-        if not folder.exists():
-            return

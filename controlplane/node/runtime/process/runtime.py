@@ -73,11 +73,20 @@ class ProcessRuntime:
         self._is_attached = False
 
     async def shut_down(self) -> None:
-        """End all pods, and what starts them: no process of this root folder is left."""
+        """End all pods, and what starts them: no process of this root folder is left.
+
+        Raises RefusedError for a pod that cannot be ended, when all others are.
+        """
+        failed: list[RefusedError] = []
         for sandbox in await self.list_sandboxes():
-            await self.remove_sandbox(sandbox.id)
+            try:
+                await self.remove_sandbox(sandbox.id)
+            except RefusedError as error:
+                failed.append(error)
         await self._zygote.quit()
         await self.close()
+        if failed:
+            raise failed[0]
 
     async def _attached(self) -> None:
         """Know all that is here from before."""

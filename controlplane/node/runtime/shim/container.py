@@ -49,10 +49,12 @@ class Command:
             return False
         *lines, self._told = (self._told + data).split(b"\n")
         for line in lines:
+            if self.failure is not None:
+                break  # it ended with that
             word, _, rest = line.decode(errors="replace").partition(" ")
             if word == "pid":
                 self.pid = int(rest)
-            elif self.failure is None:
+            else:
                 self.failure = (int(word), rest)
         if data:
             return False

@@ -75,7 +75,8 @@ class Report:
         os.write(self._descriptor, f"pid {pid}\n".encode())
 
     def failed(self, code: int, message: str) -> None:
-        os.write(self._descriptor, f"{code} {message}\n".encode()[:4096])
+        line = f"{code} {' '.join(message.splitlines())}"  # a name may have line ends in it
+        os.write(self._descriptor, line.encode(errors="replace")[:4000] + b"\n")
 
 
 def run(where: Surroundings, command: list[str], stdio: Stdio, report_to: int) -> NoReturn:

@@ -172,6 +172,15 @@ PORTS = "spec.ports[0]"
             ],
         ),
         (
+            {"spec__externalIPs": ["127.64.0.1"]},  # a node's, where its agent is to be reached
+            [
+                (
+                    'spec.externalIPs[0]: Invalid value: "127.64.0.1": '
+                    "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+                )
+            ],
+        ),
+        (
             {"spec__externalIPs": ["127.0.0.1"]},
             [
                 (

@@ -135,6 +135,15 @@ async def test_exec_tells_output_and_exit_code(machine: Machine) -> None:
     assert (flooded.exit_code, len(flooded.output)) == (4, 16 * 1024 * 1024)
 
 
+async def test_a_name_with_line_ends_harms_nobody(machine: Machine) -> None:
+    """It is told back by the line, and what it says is not taken for what was told."""
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *SLEEP)
+    told = await machine.runtime.exec_sync(container, ("x\npid y\n127 z",), 60.0)
+    assert told.exit_code == 127
+    assert (await machine.container(container)).state == "running"
+
+
 async def test_exec_that_takes_too_long_is_killed(machine: Machine) -> None:
     sandbox = await machine.sandbox()
     container = await machine.start(sandbox, *SLEEP)

@@ -1,0 +1,57 @@
+"""Pods that outlive their agents, and end with their cluster."""
+
+from pathlib import Path
+
+from cluster import pods
+from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
+from controlplane.node.runtime.process import ProcessRuntime
+from tests.cluster.test_launcher import until
+
+
+async def run_pod(root: Path) -> None:
+    """A pod on a node whose agent is gone."""
+    logs = root / "logs"
+    logs.mkdir(parents=True)
+    runtime = ProcessRuntime(root / "runtime")
+    sandbox = await runtime.run_sandbox(
+        SandboxConfig(name="p", namespace="d", uid="u", log_folder=str(logs))
+    )
+    sleep = ("sleep", "1000")
+    config = ContainerConfig(name="c", attempt=0, image="any", command=sleep, log_path="c.log")
+    await runtime.start_container(await runtime.create_container(sandbox, config))
+    await runtime.close()
+
+
+def processes_of(root: Path) -> list[str]:
+    """Command lines that name a folder."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if f"{root}/" in line:
+            found.append(line)
+    return found
+
+
+async def states_of(root: Path) -> list[str]:
+    runtime = ProcessRuntime(root / "runtime")
+    found = [one.state for one in await runtime.list_containers()]
+    await runtime.close()
+    return found
+
+
+async def test_pods_of_nodes_that_there_are_no_more_end(tmp_path: Path) -> None:
+    """Nobody else would end them, and controllers have made others in their place."""
+    for name in ("n1", "n2"):
+        await run_pod(tmp_path / name)
+    await pods.end_all(tmp_path, but=("n1",))
+    assert await states_of(tmp_path / "n1") == ["running"]
+    until(lambda: not processes_of(tmp_path / "n2"))
+    await pods.end_all(tmp_path)
+    until(lambda: not processes_of(tmp_path))
+
+
+async def test_a_folder_without_nodes_is_well(tmp_path: Path) -> None:
+    await pods.end_all(tmp_path)

@@ -1,0 +1,75 @@
+"""Trees that a container has made to keep its node busy for ever."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from controlplane.node.trees import remove_tree, tree_bytes
+
+DEPTH = 3_000  # beyond what Python recurses, and what a path may have
+
+
+def deep(folder: Path, depth: int) -> None:
+    """A chain of folders, as a process makes it that goes down with it; a file in the last one."""
+    above = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=above)
+        below = os.open("d", os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=above))
+    os.close(above)
+
+
+def test_any_depth_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    deep(folder, DEPTH)
+    (folder / "wide").mkdir()
+    for number in range(100):
+        (folder / "wide" / str(number)).mkdir()
+        (folder / "wide" / str(number) / "file").touch()
+    assert tree_bytes(folder) >= 0
+    remove_tree(folder)
+    assert not folder.exists()
+    remove_tree(folder)
+
+
+def test_links_are_removed_and_never_followed(tmp_path: Path) -> None:
+    kept, folder = tmp_path / "kept", tmp_path / "volume"
+    kept.mkdir()
+    (kept / "file").write_text("kept")
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "link").symlink_to(kept)
+    (folder / "link").symlink_to(kept)
+    assert tree_bytes(folder) < 100_000
+    remove_tree(folder)
+    assert not folder.exists()
+    assert (kept / "file").read_text() == "kept"
+
+
+def test_folders_without_rights_are_removed_as_well(tmp_path: Path) -> None:
+    folder = tmp_path / "volume"
+    inner = folder / "a" / "b"
+    inner.mkdir(parents=True)
+    (inner / "file").touch()
+    for one in (inner, inner.parent, folder):
+        one.chmod(0)
+    remove_tree(folder)
+    assert not folder.exists()
+
+
+def test_what_a_tree_takes_is_counted_up_to_a_bound(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 100_000)
+    assert tree_bytes(tmp_path) >= 100_000
+    assert tree_bytes(tmp_path, entries_max=1) == 0
+    assert tree_bytes(tmp_path / "nothing") == 0
+
+
+def test_a_link_is_no_tree(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+        remove_tree(tmp_path / "link")
