@@ -37,7 +37,7 @@ def processes_of(root: Path) -> list[str]:
 
 async def states_of(root: Path) -> list[str]:
     runtime = ProcessRuntime(root / "runtime")
-    found = [one.state for one in await runtime.list_containers()]
+    found: list[str] = [one.state for one in await runtime.list_containers()]
     await runtime.close()
     return found
 

@@ -211,10 +211,16 @@ class Agent:
         return {**found, "status": {**found["status"], "conditions": [*others, ready]}}
 
     async def insist(self, resource: Resource, obj: Object) -> Object:
+        """Nobody else makes it: if it is there after all, an answer was lost."""
+        metadata = obj["metadata"]
         while True:
             try:
                 return await self.store.create(resource, obj)
             except ApiError as error:
+                if error.reason == "AlreadyExists":
+                    return await self.store.get(
+                        resource, metadata.get("namespace", ""), metadata["name"]
+                    )
                 if error.code not in (503, 504):
                     raise
             await self.world.clock.sleep(0.5)
