@@ -54,8 +54,6 @@ async def test_fleet_of_the_example(api: Api, member: ClusterProcesses) -> None:
         "examples.fleet",
         f"--store-endpoints={member.endpoints[0]}",
         cwd=ROOT,
-        # A shell starts what is to run in the background deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         for one in yaml.safe_load_all((ROOT / "examples/fleet.yaml").read_text()):
