@@ -23,7 +23,7 @@ from tests.cluster.test_launcher import Up, all_healthy, cluster, statuses, unti
 pytestmark = pytest.mark.timeout(400)
 FOREIGN = ("kubectl", "etcdctl")
 OURS = {"cpctl": "controlplane.ctl", "kvctl": "kvstore.ctl"}
-CONTROLLERS = ("controllers",)
+COMPONENTS = ("controllers", "scheduler", "proxy", "n1", "n2", "n3")
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def as_checked_out(line: str) -> str:
 
 def test_the_api_server_is_killed_healed_paused_and_stopped(up: Up) -> None:
     folder = up.folder
-    assert set(statuses(folder)) == {"m1", "m2", "m3", "apiserver", *CONTROLLERS}
+    assert set(statuses(folder)) == {"m1", "m2", "m3", "apiserver", *COMPONENTS}
     create(folder, "before")
-    for name in ("apiserver", *CONTROLLERS):
+    for name in ("apiserver", *COMPONENTS):
         os.kill(statuses(folder)[name]["pid"], signal.SIGKILL)
         until(partial(was_healed, folder, name))
     assert cpctl(folder, "get", "cm/before").returncode == 0
@@ -108,7 +108,7 @@ def test_the_api_server_is_killed_healed_paused_and_stopped(up: Up) -> None:
     table = cluster(folder, "status").stdout
     assert "COMPONENT" in table
     assert f"https://127.0.0.1:{port_of(folder)}" in table
-    unknown = cluster(folder, "kill", "scheduler")
+    unknown = cluster(folder, "kill", "nobody")
     assert unknown.returncode == 1
     assert "m1, m2, m3, apiserver" in unknown.stderr
     no_member = cluster(folder, "remove-member", "apiserver")
@@ -294,6 +294,6 @@ def test_down_returns_when_all_is_down_also_with_a_member_that_is_stuck(tmp_path
     assert down.returncode == 0, down.stderr
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     again = Up(folder, is_store_only=False)  # at once
-    assert set(statuses(folder)) == {"m1", "m2", "m3", "apiserver", *CONTROLLERS}
+    assert set(statuses(folder)) == {"m1", "m2", "m3", "apiserver", *COMPONENTS}
     again.interrupt()
     first.process.communicate()
