@@ -45,11 +45,11 @@ metadata: {name: staged}
 spec:
   restartPolicy: Never
   initContainers:
-  - {name: first, image: local/shell, command: [sh, -c, "echo one > /work/file"], volumeMounts: [{name: work, mountPath: /work}]}
-  - {name: second, image: local/shell, command: [sh, -c, "echo two >> /work/file"], volumeMounts: [{name: work, mountPath: /work}]}
+  - {name: first, image: local/shell, command: [sh, -c, "echo one > /shared/file"], volumeMounts: [{name: shared, mountPath: /shared}]}
+  - {name: second, image: local/shell, command: [sh, -c, "echo two >> /shared/file"], volumeMounts: [{name: shared, mountPath: /shared}]}
   containers:
-  - {name: c, image: local/shell, command: [sh, -c, "cat /work/file"], volumeMounts: [{name: work, mountPath: /work}]}
-  volumes: [{name: work, emptyDir: {}}]
+  - {name: c, image: local/shell, command: [sh, -c, "cat /shared/file"], volumeMounts: [{name: shared, mountPath: /shared}]}
+  volumes: [{name: shared, emptyDir: {}}]
 """
 
 _CONFIGURED = """\

@@ -191,7 +191,7 @@ async def test_capabilities_are_those_that_are_asked_for(machine: Machine) -> No
 
 
 async def test_the_working_folder_is_made(private: Machine) -> None:
-    assert await sh(private, "pwd", working_folder="/work/here") == "/work/here\n"
+    assert await sh(private, "pwd", working_folder="/made/here") == "/made/here\n"
 
 
 async def test_a_working_folder_that_cannot_be_is_a_start_error(machine: Machine) -> None:
