@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from cluster import control, data_folder, output
+from cluster.chaos import command as chaos
 from cluster.components import HOLLOW_MAX
-from cluster.demo import command
+from cluster.demo import command as demo
 from cluster.launcher import Launcher
 from cluster.network import NODES_MAX
 from cluster.ports import Ports
@@ -27,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "up":
             return _up(options)
         if options.command == "demo":
-            return asyncio.run(command.play(options.data))
+            return asyncio.run(demo.play(options.data))
+        if options.command == "chaos":
+            return asyncio.run(chaos.run(options.data, options.minutes, options.seed))
         status = asyncio.run(_ask(options))
         if options.command == "down" and status == 0:
             data_folder.wait_until_free(options.data)  # so that `up` may follow
@@ -53,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "--nodes", type=_hollow_count, required=True, help="how many; 0: none"
     )
     commands.add_parser("demo", help="breaks what can break, and prints how soon it healed")
+    raging = commands.add_parser("chaos", help="kills at random, while pods come and go")
+    raging.add_argument("--minutes", type=float, default=10.0, help="how long (%(default)s)")
+    raging.add_argument("--seed", type=int, help="to have the same kills again")
     commands.add_parser("down", help="stop everything, and the launcher")
     for name, text in (
         ("kill", "SIGKILL a member or component; it stays down until `start`"),

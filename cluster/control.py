@@ -88,3 +88,13 @@ async def request(folder: Path, message: dict[str, Any]) -> dict[str, Any]:
         raise NotRunningError(f"the cluster in {folder} ended before it answered")
     answer: dict[str, Any] = json.loads(line)
     return answer
+
+
+async def require_healthy(folder: Path) -> None:
+    """Raises NotRunningError: what runs in `folder` has no control plane, or is not healthy."""
+    answer = await request(folder, {"do": "status"})
+    rows = [*answer["members"], *answer["components"]]
+    late = [row["name"] for row in rows if row["state"] != "healthy"]
+    if late or not answer["components"]:
+        why = f"{', '.join(late)}: not healthy" if late else "it has no control plane"
+        raise NotRunningError(f"the cluster in {folder} cannot play it: {why}")

@@ -224,6 +224,8 @@ class Launcher:
                 "members": msgspec.to_builtins(members),
                 "components": msgspec.to_builtins(control_plane),
             }
+        if action == "pids":  # at once, whatever they are at
+            return {name: one.pid for name, one in self._supervisors.items()}
         if action == "down":
             self._down.set()
             return {"done": "stopping"}

@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from cluster.demo import manifests
-from cluster.demo.api import Api, is_ready, until
-from cluster.demo.processes import pids_with
+from cluster.demo.api import Api
 from cluster.demo.traffic import Traffic
+from cluster.namespaces import is_ready, until
+from cluster.processes import pids_with
 
 STEP_SECONDS_MAX = 120.0
 # What nobody is supposed to notice: an update, a roll-back, a drained node.
@@ -102,7 +103,7 @@ class Story:
         await self._api.apply(manifests.namespace())
         await self._api.apply(manifests.service())
         await self._api.apply(manifests.deployment("v1"))
-        await self._until(self._api.is_rolled_out)
+        await self._until(self._api.is_settled)
         nodes = sorted({str(pod["spec"]["nodeName"]) for pod in await self._api.pods()})
         return f"on {', '.join(nodes)}"
 
@@ -112,12 +113,12 @@ class Story:
 
     async def _update(self, version: str) -> str:
         await self._api.apply(manifests.deployment(version))
-        await self._until(self._api.is_rolled_out)
+        await self._until(self._api.is_settled)
         return f"to {version}"
 
     async def _roll_back(self) -> str:
-        await self._api.roll_back()
-        await self._until(self._api.is_rolled_out)
+        await self._api.roll_back(manifests.NAME)
+        await self._until(self._api.is_settled)
         return ""
 
     async def _kill_process(self) -> str:
@@ -163,10 +164,10 @@ class Story:
 
     async def _is_placed(self) -> None:
         """One more replica gets a node, and serves."""
-        await self._api.scale(manifests.REPLICAS + 1)
-        await self._until(self._api.is_rolled_out)
-        await self._api.scale(manifests.REPLICAS)
-        await self._until(self._api.is_rolled_out)
+        await self._api.scale_to(manifests.REPLICAS + 1)
+        await self._until(self._api.is_settled)
+        await self._api.scale_to(manifests.REPLICAS)
+        await self._until(self._api.is_settled)
 
     async def _is_replaced(self) -> None:
         """A pod that is deleted is made anew."""
