@@ -18,6 +18,7 @@ from cluster.chaos.onlookers import Healing, Pods
 from cluster.chaos.patience import Patience
 from cluster.chaos.schedule import schedule
 from cluster.chaos.wounds import PROCESS, SHIM, ZYGOTE, Wounds
+from cluster.components import APISERVER, CONTROLLERS, PROXY, SCHEDULER
 from cluster.namespaces import POLL_SECONDS, Namespace
 from controlplane.ctl import kubeconfig
 from controlplane.ctl.client import ApiClient
@@ -25,7 +26,8 @@ from controlplane.ctl.errors import CtlError, StatusError
 
 _HEAL_SECONDS_MAX = 180.0
 _DEPLOYMENT_LANES, _JOB_LANES = 4, 4
-_LEASES = {"controllers": "kube-controller-manager", "scheduler": "kube-scheduler"}
+_LEASES = {CONTROLLERS: "kube-controller-manager", SCHEDULER: "kube-scheduler"}
+_WITHOUT_LEASE = (APISERVER, PROXY)
 
 
 async def run(folder: Path, minutes: float, seed: int | None) -> int:
@@ -66,7 +68,8 @@ class _Chaos:
         self._victims = [*members, *others, PROCESS, SHIM, ZYGOTE]
         self._patience = Patience()
         self._namespace = Namespace(client, manifests.NAMESPACE, "cluster-chaos")
-        self._wounds = Wounds(_LEASES | {name: name for name in others if name not in _LEASES})
+        nodes = {name: name for name in others if name not in (*_LEASES, *_WITHOUT_LEASE)}
+        self._wounds = Wounds(_LEASES | nodes)
         self._pods = Pods(client, self._namespace)
         self._healing = Healing(folder, client, self._wounds, self._pods)
         self._killer = Killer(folder, self._wounds, _own(dice))
