@@ -3,12 +3,16 @@
 Nothing here recurses, follows a link, or depends on how long a path is.
 """
 
+import errno
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 _ENTRIES_AT_ONCE = 10_000
+# Somebody has the name: a folder with something in it, which also who was killed while he removed
+# this tree has left, or a file.
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
 def remove_tree(folder: Path) -> None:
@@ -47,9 +51,12 @@ def _empty(name: str, top: int, moved: int) -> int:
                 os.chmod(one, 0o700, dir_fd=inner)
             while True:
                 moved += 1
-                with suppress(FileExistsError):
+                try:
                     os.rename(one, f".{moved}", src_dir_fd=inner, dst_dir_fd=top)
                     break
+                except OSError as error:
+                    if error.errno not in _TAKEN:
+                        raise
     finally:
         os.close(inner)
     return moved

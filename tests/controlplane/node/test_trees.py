@@ -36,6 +36,17 @@ def test_any_depth_is_removed(tmp_path: Path) -> None:
     remove_tree(folder)
 
 
+def test_what_a_removal_that_was_killed_has_left_is_removed(tmp_path: Path) -> None:
+    """Folders were moved up by then, under the names that the next removal would give."""
+    folder = tmp_path / "pod"
+    for left in (".1/a/b", "volumes/c/d", "volumes/e/f"):
+        (folder / left).mkdir(parents=True)
+    (folder / ".1" / "token").touch()
+    (folder / ".2").touch()
+    remove_tree(folder)
+    assert not folder.exists()
+
+
 def test_links_are_removed_and_never_followed(tmp_path: Path) -> None:
     kept, folder = tmp_path / "kept", tmp_path / "volume"
     kept.mkdir()
