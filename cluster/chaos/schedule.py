@@ -36,11 +36,8 @@ def schedule(
         if len(waiting) < len(victims):
             waiting += dice.sample(victims, len(victims))
         may_be_member = now - member_at >= QUORUM_SECONDS or dice.random() < _BOLD
-        # A round more is always waiting: there is somebody else.
-        position = next(
-            place for place, name in enumerate(waiting) if may_be_member or name not in members
-        )
-        victim = waiting.pop(position)
+        others = (place for place, name in enumerate(waiting) if name not in members)
+        victim = waiting.pop(0 if may_be_member else next(others, 0))
         if victim in members:
             member_at = now
         yield Kill(now, victim)
