@@ -11,7 +11,6 @@ from auditing.world import (
     Object,
     World,
     called,
-    full_name,
     is_true,
     owner,
     phase,
@@ -19,7 +18,7 @@ from auditing.world import (
 )
 
 TRACKING = "batch.kubernetes.io/job-tracking"
-_INDEX = "batch.kubernetes.io/job-completion-index"
+INDEX = "batch.kubernetes.io/job-completion-index"
 _LIMIT_REASONS = ("BackoffLimitExceeded",)
 
 
@@ -80,7 +79,7 @@ def _completed(job: Object, pods: list[Object], succeeded: int) -> Iterator[str]
     if told != list(range(int(completions))):
         yield f"{called(job)} has completed indexes {told} of 0 to {int(completions) - 1}"
     by_pods = sorted(
-        int((pod["metadata"].get("annotations") or {}).get(_INDEX, -1))
+        int((pod["metadata"].get("annotations") or {}).get(INDEX, -1))
         for pod in pods
         if phase(pod) == "Succeeded"
     )
@@ -109,8 +108,3 @@ def indexes(told: str) -> list[int]:
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
-
-
-def names(world: World) -> list[str]:
-    """Of all jobs."""
-    return sorted(full_name(job) for job in world.all("batch/jobs"))
