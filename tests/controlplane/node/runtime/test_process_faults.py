@@ -217,3 +217,18 @@ async def test_whatever_is_killed_nothing_is_left(machine: Machine, seed: int) -
         await machine.runtime.remove_sandbox(sandbox)
     await until(lambda: not machine.left())
     assert await machine.runtime.list_containers() == []
+
+
+async def test_a_sandbox_whose_files_stay_is_told_of_until_they_go(machine: Machine) -> None:
+    """Else nobody would ever remove them."""
+    sandbox = await machine.sandbox()
+    [folder] = machine.folders()
+    in_the_way = folder.with_suffix(".gone") / "folder"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(RefusedError):
+        await machine.runtime.remove_sandbox(sandbox)
+    assert [one.id for one in await machine.runtime.list_sandboxes()] == [sandbox]
+    in_the_way.rmdir()
+    await machine.runtime.remove_sandbox(sandbox)
+    assert await machine.runtime.list_sandboxes() == []
+    assert machine.folders() == []
