@@ -42,6 +42,7 @@ def _world(folder: Path) -> World:
         processes=running,
         sandboxes=kept,
         volumes=volumes,
+        rests=machine.rests(folder),
     )
 
 

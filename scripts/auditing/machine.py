@@ -66,11 +66,20 @@ def sandboxes(folder: Path) -> dict[str, Sandbox]:
     """Of all nodes, by id."""
     found = {}
     for path in folder.glob("*/runtime/sandboxes/*/config.json"):
+        if not path.parent.name.isalnum():
+            continue
         with suppress(FileNotFoundError):
             record = json.loads(path.read_text())
             name, node = path.parent.name, path.parent.parent.parent.parent.name
             found[name] = Sandbox(name, node, record["config"]["uid"])
     return found
+
+
+def rests(folder: Path) -> frozenset[str]:
+    """Folders of sandboxes that nobody has finished, making or removing them."""
+    return frozenset(
+        str(path) for path in folder.glob("*/runtime/sandboxes/*") if not path.name.isalnum()
+    )
 
 
 def volumes(folder: Path) -> frozenset[tuple[str, str]]:

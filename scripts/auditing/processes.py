@@ -153,3 +153,5 @@ def _files(world: World) -> Iterator[str]:
     for node, of in sorted(world.volumes):
         if nodes.get(of) != node:
             yield f"{node} keeps volumes of a pod that it does not have: {of}"
+    for rest in sorted(world.rests):
+        yield f"{rest} was left half done"

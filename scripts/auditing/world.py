@@ -49,6 +49,7 @@ class World:
     processes  by pid
     sandboxes  by id
     volumes    (node, uid) of pods for which a node has volumes
+    rests      of sandboxes that were half made, or half removed
     """
 
     now: float
@@ -59,6 +60,7 @@ class World:
     processes: Mapping[int, Process] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
     volumes: frozenset[tuple[str, str]] = frozenset()
+    rests: frozenset[str] = frozenset()
 
     def all(self, plural: str) -> Iterator[Object]:
         """The objects of a kind; plural with its group, as in `apps/deployments`."""

@@ -308,6 +308,11 @@ def test_a_process_too_few_is_told(pid: int, told: str) -> None:
     assert any(told in fault for fault in faults), faults
 
 
+def test_what_was_left_half_done_is_told() -> None:
+    found = dataclasses.replace(world(), rests=frozenset({"/data/n1/runtime/sandboxes/s9.gone"}))
+    assert judged(found) == ["/data/n1/runtime/sandboxes/s9.gone was left half done"]
+
+
 def test_a_claim_of_somebody_else_is_told() -> None:
     found = world()
     faults = judged(dataclasses.replace(found, ranges={**found.ranges, IP: "ns/other"}))
