@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cluster.workloads import is_rolled_out, revision
 from controlplane.ctl.client import APPLY, MERGE, ApiClient
 from controlplane.ctl.errors import CtlError, StatusError
 
@@ -77,7 +78,7 @@ class Namespace:
         current = await self.get("Deployment", deployment)
         labels = current["spec"]["selector"]["matchLabels"]
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        sets = sorted(await self.all("ReplicaSet", selector), key=_revision)
+        sets = sorted(await self.all("ReplicaSet", selector), key=revision)
         if len(sets) < 2:
             return
         earlier = sets[-2]["spec"]["template"]
@@ -117,26 +118,3 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds_max: float) ->
             except (CtlError, StatusError):
                 pass  # it is away, or what we ask for is
             await asyncio.sleep(POLL_SECONDS)
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    """It serves, and is not about to end."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    is_so = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-    return is_so and not pod["metadata"].get("deletionTimestamp")
-
-
-def is_rolled_out(deployment: dict[str, Any]) -> bool:
-    """All of its replicas are of its current template, and available."""
-    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
-    return (
-        int(status.get("observedGeneration", 0)) >= int(deployment["metadata"]["generation"])
-        and status.get("updatedReplicas", 0) == wanted
-        and status.get("replicas", 0) == wanted
-        and status.get("availableReplicas", 0) == wanted
-    )
-
-
-def _revision(replica_set: dict[str, Any]) -> int:
-    annotations = replica_set["metadata"].get("annotations") or {}
-    return int(annotations.get("deployment.kubernetes.io/revision", 0))

@@ -8,8 +8,8 @@ from typing import Any
 from cluster.chaos import lives, manifests
 from cluster.chaos.lives import Step
 from cluster.chaos.patience import Patience
-from cluster.chaos.settled import is_finished
-from cluster.namespaces import Namespace, is_rolled_out
+from cluster.namespaces import Namespace
+from cluster.workloads import is_finished, is_rolled_out
 from controlplane.ctl.errors import StatusError
 
 _SETTLE_SECONDS_MAX = 15.0

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cluster.namespaces import is_rolled_out
+from cluster.workloads import is_finished, is_rolled_out
 
 KINDS = ("Deployment", "Job", "Pod", "ReplicaSet", "Service")
-_FINISHED = ("Complete", "Failed")
 
 Objects = Mapping[str, Sequence[dict[str, Any]]]
 """Of a namespace, by kind."""
@@ -24,12 +23,6 @@ def late(objects: Objects) -> Iterator[str]:
         for one in objects[kind]:
             if one["metadata"].get("deletionTimestamp"):
                 yield f"{kind.lower()} {_name(one)} is still being deleted"
-
-
-def is_finished(job: Mapping[str, Any]) -> bool:
-    """Whether a Job has come to its end."""
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    return any(one["type"] in _FINISHED and one["status"] == "True" for one in conditions)
 
 
 def _name(obj: Mapping[str, Any]) -> str:

@@ -18,8 +18,9 @@ import msgspec
 from cluster.demo import manifests
 from cluster.demo.api import Api
 from cluster.demo.traffic import Traffic
-from cluster.namespaces import is_ready, until
+from cluster.namespaces import until
 from cluster.processes import pids_with
+from cluster.workloads import is_ready
 
 STEP_SECONDS_MAX = 120.0
 # What nobody is supposed to notice: an update, a roll-back, a drained node.
