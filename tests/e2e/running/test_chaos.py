@@ -7,6 +7,7 @@ cluster that runs.
 import asyncio
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -17,13 +18,18 @@ from typing import Any
 import pytest
 
 from cluster import control
+from cluster.chaos import manifests
+from cluster.namespaces import Namespace, until
+from controlplane.ctl import kubeconfig
+from controlplane.ctl.client import ApiClient
 from tests.cluster.test_launcher import Up
 
-# Beside nobody: it is judged by all processes of the machine.
+# A whole cluster, as in test_running.py: one at a time is enough for a machine.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("running")]
 AUDIT = Path(__file__).parents[3] / "scripts" / "audit"
 SEED = "4"
 MINUTES = "0.15"
+PODS = f"/registry/core/pods/{manifests.NAMESPACE}/"
 WRITERS = ("controllers", "scheduler", "n1", "n2", "n3")
 
 
@@ -61,13 +67,14 @@ def test_all_heals_and_nothing_is_lost_doubled_or_leaked(up: Up) -> None:
 
 def test_what_is_planted_is_told(up: Up) -> None:
     """Nobody may mend it before it is seen, so those who would do not run."""
+    asyncio.run(_deploy(up))
     stray = _stray(up)
     try:
         for name in WRITERS:
             asyncio.run(control.request(up.folder, {"do": "kill", "name": name}))
-        key, pod = _a_pod(up)
+        pod = _a_pod(up)
         pod["metadata"] |= {"name": "doubled", "uid": "0-doubled"}
-        _etcdctl(up, "put", f"{key.rpartition('/')[0]}/doubled", json.dumps(pod))
+        _etcdctl(up, "put", f"{PODS}doubled", json.dumps(pod))
         _etcdctl(up, "put", "/ranges/ip/127.66.200.200", "chaos/leaked")
         judged = audit(up)
     finally:
@@ -89,14 +96,20 @@ def _stray(up: Up) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "1000"], env=os.environ | told)
 
 
-def _a_pod(up: Up) -> tuple[str, dict[str, Any]]:
-    """One that runs. Chaos leaves at least one Deployment with replicas, with this seed."""
-    lines = _etcdctl(up, "get", "--prefix", "/registry/core/pods/chaos/").splitlines()
-    for key, text in zip(lines[::2], lines[1::2], strict=True):
-        pod: dict[str, Any] = json.loads(text)
-        if pod["status"]["phase"] == "Running":
-            return key, pod
-    raise AssertionError("no pod runs")
+async def _deploy(up: Up) -> None:
+    """One pod, of a replica set: what chaos has left may have none just now."""
+    access = kubeconfig.load(up.folder / "kubeconfig", None)
+    async with ApiClient(access, lambda _warning: None) as client:
+        space = Namespace(client, manifests.NAMESPACE, "test")
+        await space.apply(manifests.namespace())
+        await space.create(manifests.deployment("kept", 1, random.Random(0)))
+        await until(lambda: space.is_rolled_out("kept"), 120)
+
+
+def _a_pod(up: Up) -> dict[str, Any]:
+    lines = _etcdctl(up, "get", "--prefix", f"{PODS}kept-").splitlines()
+    found: dict[str, Any] = json.loads(lines[1])
+    return found
 
 
 def _etcdctl(up: Up, *arguments: str) -> str:
