@@ -42,9 +42,12 @@ async def run(folder: Path, minutes: float, seed: int | None) -> int:
     async with ApiClient(access, lambda _warning: None) as client:
         chaos = await _Chaos.begun(folder, client, random.Random(seed))
         began_at = time.monotonic()
-        faults = await chaos.rage(minutes * 60)
-        took = (time.monotonic() - began_at) / 60
-        faults += await chaos.settle()
+        try:
+            faults = await chaos.rage(minutes * 60)
+            took = (time.monotonic() - began_at) / 60
+            faults += await chaos.settle()
+        except BaseExceptionGroup as group:  # as when the launcher has ended
+            raise _first(group) from None
         print(chaos.told(took))
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)
@@ -125,6 +128,10 @@ class _Chaos:
         kills = self._wounds.kills.total()
         rows = report.table(self._victims, self._wounds)
         return f"{rows}\n\n{report.counts(kills, len(self._pods.uids), jobs, minutes)}"
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _own(dice: random.Random) -> random.Random:

@@ -39,6 +39,7 @@ def _world(folder: Path) -> World:
         pod_range=f"127.{block + 1}.",
         objects=objects,
         ranges=ranges,
+        nodes=machine.nodes(folder),
         processes=running,
         sandboxes=kept,
         volumes=volumes,

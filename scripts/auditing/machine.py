@@ -62,6 +62,11 @@ def _work_folder(folder: Path) -> str:
         return ""
 
 
+def nodes(folder: Path) -> frozenset[str]:
+    """That have a runtime here."""
+    return frozenset(path.parent.name for path in folder.glob("*/runtime"))
+
+
 def sandboxes(folder: Path) -> dict[str, Sandbox]:
     """Of all nodes, by id."""
     found = {}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from auditing.world import TERMINAL, Object, Process, World, called, phase, uid
 
 _SHIM = "controlplane.node.runtime.shim"
+_STATUSES = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
 _COMPONENT = re.compile(r"-m (kvstore|controlplane) ")
 
 
@@ -91,7 +92,7 @@ def _running(
     for sandbox in world.sandboxes.values():
         sandboxes[sandbox.uid].append(sandbox.id)
     for pod in world.all("core/pods"):
-        if phase(pod) != "Running" or not _is_of(world, pod):
+        if phase(pod) != "Running" or pod["spec"].get("nodeName") not in world.nodes:
             continue
         keepers = [pid for one in sandboxes[uid(pod)] for pid in shims.get(one, ())]
         if len(keepers) != 1:
@@ -100,16 +101,12 @@ def _running(
         yield from _containers(world, pod, keepers[0], owners)
 
 
-def _is_of(world: World, pod: Object) -> bool:
-    """Its node runs processes: a hollow one does not."""
-    return any(one.node == pod["spec"].get("nodeName") for one in world.sandboxes.values())
-
-
 def _containers(world: World, pod: Object, shim: int, owners: Mapping[int, str]) -> Iterator[str]:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    status = pod.get("status") or {}
     running = {
         str(one["containerID"]).rpartition("/")[2]: str(one["name"])
-        for one in statuses
+        for kind in _STATUSES
+        for one in status.get(kind) or ()
         if "running" in (one.get("state") or {})
     }
     below = [p for p in world.processes.values() if owners.get(p.pid) == owners[shim]]

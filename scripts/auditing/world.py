@@ -46,6 +46,7 @@ class World:
     pod_range  what addresses of its pods begin with
     objects    by their keys in the store, without `/registry/`
     ranges     addresses, ports and ranges that are taken: key to whose they are
+    nodes      that run processes: hollow ones do not
     processes  by pid
     sandboxes  by id
     volumes    (node, uid) of pods for which a node has volumes
@@ -57,6 +58,7 @@ class World:
     pod_range: str
     objects: Mapping[str, Object]
     ranges: Mapping[str, str]
+    nodes: frozenset[str] = frozenset()
     processes: Mapping[int, Process] = field(default_factory=dict)
     sandboxes: Mapping[str, Sandbox] = field(default_factory=dict)
     volumes: frozenset[tuple[str, str]] = frozenset()

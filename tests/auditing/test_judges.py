@@ -111,6 +111,7 @@ def world() -> World:
         pod_range="127.65.",
         objects=objects(),
         ranges=ranges,
+        nodes=frozenset({"n1"}),
         processes={one.pid: one for one in (launcher, agent, zygote, shim, main)},
         sandboxes={"s1": Sandbox("s1", "n1", "u-pod"), "s2": Sandbox("s2", "n1", "u-sum")},
         volumes=frozenset({("n1", "u-pod"), ("n1", "u-sum")}),
@@ -311,6 +312,20 @@ def test_a_process_too_few_is_told(pid: int, told: str) -> None:
 def test_what_was_left_half_done_is_told() -> None:
     found = dataclasses.replace(world(), rests=frozenset({"/data/n1/runtime/sandboxes/s9.gone"}))
     assert judged(found) == ["/data/n1/runtime/sandboxes/s9.gone was left half done"]
+
+
+def test_a_node_that_has_lost_all_is_told_and_a_hollow_one_is_not() -> None:
+    found = dataclasses.replace(world(), sandboxes={}, processes={})
+    assert any("has 0 shims instead of one" in fault for fault in judged(found))
+    hollow = dataclasses.replace(found, nodes=frozenset(), volumes=frozenset())
+    assert judged(hollow) == []
+
+
+def test_a_sidecar_is_a_container_too() -> None:
+    given = objects()
+    status = given[POD]["status"]
+    status["initContainerStatuses"], status["containerStatuses"] = status["containerStatuses"], []
+    assert judged(dataclasses.replace(world(), objects=given)) == []
 
 
 def test_a_claim_of_somebody_else_is_told() -> None:
