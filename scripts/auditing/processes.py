@@ -26,13 +26,19 @@ def faults(world: World) -> Iterator[str]:
 
 
 def _shims(world: World) -> dict[str, list[int]]:
-    """Sandbox id to the processes that say they are its shim."""
+    """Sandbox id to the processes that say they are its shim. Where there are no namespaces it has
+    forks of its own, which keep a container each: these are what it runs.
+    """
     place = re.compile(re.escape(world.folder) + r"/[^/]+/runtime/sandboxes/(\w+)$")
-    found: dict[str, list[int]] = defaultdict(list)
+    of: dict[int, str] = {}
     for process in world.processes.values():
         match = place.match(process.folder)
         if match and _SHIM in process.command:
-            found[match[1]].append(process.pid)
+            of[process.pid] = match[1]
+    found: dict[str, list[int]] = defaultdict(list)
+    for pid, sandbox in of.items():
+        if of.get(world.processes[pid].parent) != sandbox:
+            found[sandbox].append(pid)
     return found
 
 

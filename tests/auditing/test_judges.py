@@ -127,6 +127,15 @@ def test_a_cluster_at_rest_is_not_accused() -> None:
     assert judged(world()) == []
 
 
+def test_a_fork_of_a_shim_that_keeps_a_container_is_no_second_shim() -> None:
+    """As it is where there are no namespaces."""
+    found = world()
+    keeper = dataclasses.replace(found.processes[21], pid=23, parent=21)
+    main = dataclasses.replace(found.processes[22], parent=23)
+    more = {**found.processes, 22: main, 23: keeper}
+    assert judged(dataclasses.replace(found, processes=more)) == []
+
+
 def test_processes_of_others_are_none_of_ours() -> None:
     """Another cluster of this machine, with the same program."""
     found = world()
