@@ -23,7 +23,6 @@ from tests.conformance.client import (
 )
 from tests.conformance.coverage_table import claims_of
 
-FOLDER = Path(__file__).parent
 PROGRAMS = {"etcd": ETCD, "keelson": KEELSON}
 StartCluster = Callable[..., ClusterProcesses]
 # A crowded machine may hold a member up for a second: no leadership shall be lost by that alone.
@@ -40,14 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "oracle_fault(reason): etcd 3.4 itself is wrong here; runs against ours only"
     )
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a target's servers stays in one process."""
-    for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if FOLDER in item.path.parents and "target" in parameters:
-            item.add_marker(pytest.mark.xdist_group(f"conformance-{parameters['target']}"))
 
 
 def why_not_runnable(target: str) -> str | None:
