@@ -37,8 +37,8 @@ def found(which: str) -> Path | None:
                 return on_path
             return versions.get(released)
         case "path":
-            on_path = shutil.which("kubectl")
-            return None if on_path is None else Path(on_path)
+            name = shutil.which("kubectl")
+            return None if name is None else Path(name)
         case "oldest":
             return versions.get(min(full, default=0))
         case _:
