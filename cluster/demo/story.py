@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -26,13 +27,18 @@ QUIET_STEPS = ("roll an update", "roll back", "drain a node")
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What came of a step. `seconds` until it was healed; requests of clients meanwhile."""
+    """What came of a step.
+
+    seconds  until it was healed
+    requests, failed, why  of clients meanwhile; `why` some failed
+    """
 
     name: str
     seconds: float
     requests: int
     failed: int
     remark: str = ""
+    why: str = ""
 
 
 Pids = Callable[[], Awaitable[dict[str, int]]]
@@ -83,7 +89,7 @@ class Story:
         }
 
     async def _step(self, name: str, step: Step, traffic: Traffic | None) -> None:
-        done, failed = (traffic.done, traffic.failed) if traffic else (0, 0)
+        done, failures = (traffic.done, traffic.failures.copy()) if traffic else (0, Counter[str]())
         began_at = time.monotonic()
         try:
             async with asyncio.timeout(STEP_SECONDS_MAX):
@@ -92,8 +98,9 @@ class Story:
             raise TimeoutError(f"{name}: not healed after {STEP_SECONDS_MAX:.0f} s") from None
         seconds = time.monotonic() - began_at
         if traffic is not None:
-            done, failed = traffic.done - done, traffic.failed - failed
-        self._told.append(Told(name, seconds, done + failed, failed, remark))
+            done, failures = traffic.done - done, traffic.failures - failures
+        failed = failures.total()
+        self._told.append(Told(name, seconds, done + failed, failed, remark, ", ".join(failures)))
         self._tell(self._told[-1])
 
     # ------------------------------------------------------------------------ steps
@@ -219,7 +226,7 @@ class Story:
 def faults_of(told: list[Told]) -> list[str]:
     """What should not have been: requests that were lost where none may be. Pure."""
     return [
-        f"{one.failed} of {one.requests} requests failed while we did: {one.name}"
+        f"{one.failed} of {one.requests} requests failed while we did: {one.name}: {one.why}"
         for one in told
         if one.name in QUIET_STEPS and one.failed
     ]
