@@ -27,11 +27,13 @@ from cluster import (
     topology,
 )
 from cluster.components import Component
-from cluster.data_folder import LaunchError, Loaded
+from cluster.data_folder import Loaded
+from cluster.errors import LaunchError
 from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
 from cluster.network import node_names
 from cluster.ports import Ports
-from cluster.probe import ApiProbe, ComponentStatus, MemberStatus, probe
+from cluster.probe import ApiProbe, probe
+from cluster.statuses import ComponentStatus, MemberStatus
 from cluster.supervisor import Supervisor
 from cluster.topology import ClusterFile, MemberSpec, TlsFiles
 from kvstore import client
