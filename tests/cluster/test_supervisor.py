@@ -137,3 +137,15 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+async def test_no_python_runs_between_fork_and_program(tmp_path: Path) -> None:
+    """A thread of gRPC may hold a lock then: we would wait for the child for ever."""
+    forks: list[int] = []
+    os.register_at_fork(before=lambda: forks.append(os.getpid()))
+    log = tmp_path / "m1.log"
+    supervisor = Supervisor(lambda: SLEEPER, log, no_warning)
+    running = asyncio.create_task(supervisor.run())
+    await until_said(log, b"up")
+    await end(running)
+    assert not forks
