@@ -33,7 +33,7 @@ def main(parent: int, wanted: Sequence[str]) -> int:
     try:
         os.execvp(wanted[0], wanted)
     except OSError as error:
-        print(f"{wanted[0]} cannot be started: {error.strerror}", file=sys.stderr)
+        sys.stderr.write(f"{wanted[0]} cannot be started: {error.strerror}\n")
         return _NOT_FOUND
 
 
