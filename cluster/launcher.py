@@ -250,7 +250,10 @@ class Launcher:
         """Have so many hollow nodes, in one process."""
         if self._policies is None:
             return {"error": "this cluster has no control plane"}
-        self._save(msgspec.structs.replace(self.cluster, hollow=count))
+        try:
+            self._save(msgspec.structs.replace(self.cluster, hollow=count))
+        except OSError as error:
+            return {"error": f"the hollow nodes stay as they are: {error}"}
         running = self._running.get(components.HOLLOW)
         if running is None and count:
             [made] = [one for one in self._components if one.name == components.HOLLOW]
