@@ -31,7 +31,7 @@ def main(parent: int, wanted: Sequence[str]) -> int:
     if os.getppid() != parent:  # it was killed just before
         return 1
     try:
-        os.execvp(wanted[0], wanted)
+        os.execvp(wanted[0], list(wanted))
     except OSError as error:
         sys.stderr.write(f"{wanted[0]} cannot be started: {error.strerror}\n")
         return _NOT_FOUND
