@@ -11,13 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import NotRunningError
+
 SOCKET_NAME = "control.sock"
 ANSWER_SECONDS_MAX = 120.0  # a change of the membership may wait for the store
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-
-
-class NotRunningError(Exception):
-    """No cluster runs in the data folder."""
 
 
 @contextlib.contextmanager

@@ -4,20 +4,17 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster import logs
+from cluster import leash, logs
 
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MAX_SECONDS = 10.0
 # A process that lived longer than it would have to wait has recovered: its next restart is quick.
 _STABLE_SECONDS = BACKOFF_MAX_SECONDS
 _STOP_SECONDS = 15.0
-# As bare as Python can be: it is there for some milliseconds of each start.
-_TETHER = ("-I", "-S", str(Path(__file__).with_name("tether.py")))
 
 
 class Supervisor:
@@ -115,14 +112,14 @@ class Supervisor:
 
     def _signal(self, number: int) -> None:
         if self.pid is not None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(self.pid, number)
 
     async def _run_once(self) -> None:
         logs.trim(self._log_path)
         with self._log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *_TETHER, str(os.getpid())),
-                *self._command(),
+                *leash.command(os.getpid(), self._command()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

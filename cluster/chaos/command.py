@@ -1,5 +1,6 @@
 """`cluster chaos`: kills, and works on, for some minutes; then waits until all has healed."""
 
+import argparse
 import asyncio
 import contextlib
 import random
@@ -30,11 +31,15 @@ _LEASES = {CONTROLLERS: "kube-controller-manager", SCHEDULER: "kube-scheduler"}
 _WITHOUT_LEASE = (APISERVER, PROXY)
 
 
-async def run(folder: Path, minutes: float, seed: int | None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Exit status 0: all has healed, and no user was refused.
 
-    Raises control.NotRunningError, CtlError, StatusError.
+    Raises NotRunningError, CtlError, StatusError.
     """
+    return asyncio.run(_run(options.data, options.minutes, options.seed))
+
+
+async def _run(folder: Path, minutes: float, seed: int | None) -> int:
     await control.require_healthy(folder)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     print(f"chaos for {minutes:g} minutes, seed {seed}", flush=True)

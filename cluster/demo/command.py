@@ -1,5 +1,7 @@
 """`cluster demo`: plays the story on the cluster of a data folder, and prints it."""
 
+import argparse
+import asyncio
 import sys
 from pathlib import Path
 
@@ -11,11 +13,15 @@ from controlplane.ctl import kubeconfig
 from controlplane.ctl.client import ApiClient
 
 
-async def play(folder: Path) -> int:
+def run(options: argparse.Namespace) -> int:
     """Exit status 0: all healed, and no request was lost where none may be.
 
-    Raises control.NotRunningError, controlplane.ctl.errors.CtlError.
+    Raises NotRunningError, controlplane.ctl.errors.CtlError.
     """
+    return asyncio.run(_play(options.data))
+
+
+async def _play(folder: Path) -> int:
     await control.require_healthy(folder)
     access = kubeconfig.load(folder / "kubeconfig", None)
     async with ApiClient(access, lambda warning: print(warning, file=sys.stderr)) as client:

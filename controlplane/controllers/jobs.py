@@ -94,11 +94,11 @@ class _Jobs:
         own = [pod for pod in all_pods if job_pods.controller_uid(pod) == uid]
         strangers = [pod for pod in all_pods if job_pods.controller_uid(pod) != uid]
         await self._let_strangers_go(key, strangers, lister, store)
+        if job is not None and job.spec.managed_by not in (None, OWN_NAME):
+            return None  # nor is it ours when it has ended
         if live is None or job is None or job_verdict.is_finished(job.status.conditions):
             self._backoffs.pop(key, None)
             await self._let_leftovers_go(own, lister, store)
-            return None
-        if job.spec.managed_by not in (None, OWN_NAME):
             return None
         if (job.spec.completion_mode or "") not in _MODES:
             told = "Skipped Job sync because completion mode is unknown"
