@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.node.trees import remove_tree, tree_bytes
+from controlplane.node.trees import TreeSize, remove_tree, tree_size
 
 DEPTH = 3_000  # beyond what Python recurses, and what a path may have
 
@@ -30,7 +30,7 @@ def test_any_depth_is_removed(tmp_path: Path) -> None:
     for number in range(100):
         (folder / "wide" / str(number)).mkdir()
         (folder / "wide" / str(number) / "file").touch()
-    assert tree_bytes(folder) >= 0
+    assert tree_size(folder).bytes >= 0
     remove_tree(folder)
     assert not folder.exists()
     remove_tree(folder)
@@ -43,7 +43,7 @@ def test_links_are_removed_and_never_followed(tmp_path: Path) -> None:
     (folder / "a" / "b").mkdir(parents=True)
     (folder / "a" / "link").symlink_to(kept)
     (folder / "link").symlink_to(kept)
-    assert tree_bytes(folder) < 100_000
+    assert tree_size(folder).bytes < 100_000
     remove_tree(folder)
     assert not folder.exists()
     assert (kept / "file").read_text() == "kept"
@@ -63,9 +63,9 @@ def test_folders_without_rights_are_removed_as_well(tmp_path: Path) -> None:
 def test_what_a_tree_takes_is_counted_up_to_a_bound(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 100_000)
-    assert tree_bytes(tmp_path) >= 100_000
-    assert tree_bytes(tmp_path, entries_max=1) == 0
-    assert tree_bytes(tmp_path / "nothing") == 0
+    assert tree_size(tmp_path).bytes >= 100_000
+    assert tree_size(tmp_path, entries_max=1).inodes == 1
+    assert tree_size(tmp_path / "nothing") == TreeSize()
 
 
 def test_a_link_is_no_tree(tmp_path: Path) -> None:
