@@ -31,7 +31,7 @@ from controlplane.indexer import Key
 from controlplane.informer import Informers
 from controlplane.node import fitting, node_status
 from controlplane.node.eviction_signals import DEFAULT_THRESHOLDS, Thresholds
-from controlplane.node.evictions import TRANSITION_SECONDS, Evictions
+from controlplane.node.evictions import ROUND_SECONDS, TRANSITION_SECONDS, Evictions
 from controlplane.node.fitting import Rejection
 from controlplane.node.folders import Folders, Run
 from controlplane.node.handlers import Handlers
@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pids_per_container  0: any number
     eviction_hard       with less left of the machine, pods are evicted
     pressure_seconds    that a pressure is told for when it is over
+    monitor_seconds     between looks at what is left
     """
 
     name: str
@@ -89,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pids_per_container: int = 0
     eviction_hard: Thresholds = DEFAULT_THRESHOLDS
     pressure_seconds: float = TRANSITION_SECONDS
+    monitor_seconds: float = ROUND_SECONDS
 
 
 class Seams(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,8 +163,10 @@ class Agent:
             self._sizes,
             self._clock,
             thresholds=settings.eviction_hard,
+            round_seconds=settings.monitor_seconds,
             transition_seconds=settings.pressure_seconds,
             workers=lambda: list(self._workers.values()),
+            on_change=lambda: self._heartbeat.tell_soon(),  # noqa: PLW0108 - it comes later
         )
         facts = machine.facts()
         self._heartbeat = self._heart(facts)

@@ -42,6 +42,7 @@ class Evictions:
 
     workers             of its pods
     transition_seconds  see TRANSITION_SECONDS
+    on_change           called when the pressures are others
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Evictions:
         clock: Clock,
         *,
         thresholds: Thresholds,
+        round_seconds: float,
         transition_seconds: float,
         workers: Callable[[], Iterable[PodWorker]],
+        on_change: Callable[[], None],
     ) -> None:
         self.pressures = Pressures()
         """Told of the node, and kept from new pods."""
@@ -68,7 +71,9 @@ class Evictions:
         self._sizes = sizes
         self._clock = clock
         self._thresholds = thresholds
+        self._round_seconds = round_seconds
         self._transition_seconds = transition_seconds
+        self._on_change = on_change
         self._workers = workers
         self._felt: dict[str, float] = {}
         self._last: tuple[PodWorker, float] | None = None
@@ -86,7 +91,7 @@ class Evictions:
                 logger.warning("what pods use cannot be found out: %s", error)
             except Exception:
                 logger.exception("what pods use cannot be found out")
-            await self._clock.sleep(ROUND_SECONDS)
+            await self._clock.sleep(self._round_seconds)
 
     def observe(self) -> list[Starved]:
         """What is scarce now."""
@@ -104,7 +109,10 @@ class Evictions:
             name: at for name, at in self._felt.items() if now - at < self._transition_seconds
         }
         lasting = dict.fromkeys(self._felt, True)
+        before = self.pressures
         self.pressures = Pressures(**{**msgspec.structs.asdict(felt), **lasting})
+        if self.pressures != before:
+            self._on_change()
         return found
 
     async def _round(self) -> None:

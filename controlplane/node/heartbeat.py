@@ -74,6 +74,7 @@ class Heartbeat:
         self._labels = labels
         self._lease: Object | None = None
         self._reported_at: float | None = None
+        self._news = asyncio.Event()
 
     @property
     def pod_block(self) -> str:
@@ -88,10 +89,14 @@ class Heartbeat:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            renewing = self._each(lambda: RENEW_SECONDS, self.renew)
+            renewing = self._each(lambda: RENEW_SECONDS, self.renew, asyncio.Event())
             tasks.create_task(renewing, name="lease of the node")
-            reporting = self._each(self._status_seconds, self.report)
+            reporting = self._each(self._status_seconds, self.report, self._news)
             tasks.create_task(reporting, name="status of the node")
+
+    def tell_soon(self) -> None:
+        """The node is otherwise than it was: whoever places pods must hear of it."""
+        self._news.set()
 
     async def renew(self) -> None:
         """Write the Lease once. Raises ApiError."""
@@ -177,13 +182,21 @@ class Heartbeat:
         return UNREADY_SECONDS if any(self._faults()) else STATUS_SECONDS
 
     async def _each(
-        self, seconds: Callable[[], float], work: Callable[[], Awaitable[None]]
+        self,
+        seconds: Callable[[], float],
+        work: Callable[[], Awaitable[None]],
+        news: asyncio.Event,
     ) -> None:
-        """A beat that is late delays none after it."""
+        """A beat that is late delays none after it. news: why not to wait for the next one"""
         while True:
             due = self._clock.now() + seconds() * (1 + self._random.random() * JITTER)
+            news.clear()
             await self._until_done(work)
-            await self._clock.sleep(max(due - self._clock.now(), 0.0))
+            timer = self._clock.call_later(max(due - self._clock.now(), 0.0), news.set)
+            try:
+                await news.wait()
+            finally:
+                timer.cancel()
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         wait = RETRY_FIRST_SECONDS

@@ -23,7 +23,6 @@ from tests.controlplane.node.nodes import (
 )
 from tests.controlplane.node.waiting import delete, until_gone, until_phase, until_ready
 
-
 PROJECTED = "volumes/kubernetes.io~projected"
 EMPTY_DIRS = "volumes/kubernetes.io~empty-dir"
 

@@ -4,16 +4,13 @@ import itertools
 from datetime import datetime
 from typing import Any
 
-import msgspec
-import pytest
-
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.api.types.core_v1 import NodeCondition, NodeStatus
 from controlplane.leader_election import LEASES
 from controlplane.node import node_status
-from controlplane.node.machine import Host
 from controlplane.node.eviction_signals import Pressures
+from controlplane.node.machine import Host
 from controlplane.node.node_status import Facts, Identity
 from controlplane.objects import ObjectStore
 from controlplane.testing import World, run
