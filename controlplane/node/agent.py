@@ -144,7 +144,7 @@ class Agent:
         self._taken: dict[str, Mapping[str, Fraction]] = {}
         self._version = RuntimeVersion(name="unknown", version="", isolation="unknown")
         self._folders = Folders(settings.root, seams.run)
-        self._sources = Sources(store, informers, kinds, tokens)
+        self._sources = Sources(store, informers, kinds, tokens, self._clock.now)
         self._volumes = Volumes(
             self._folders,
             self._sources,

@@ -171,9 +171,9 @@ async def test_bad_containers_harm_nobody(
         ended = await until_ended(store, "missing", "StartError")
         assert ended["exitCode"] == 128
         assert 'exec: "/no/such/program": no such file or directory' in ended["message"]
-        assert "argument list too long" in (await until_ended(store, "huge", "StartError"))[
-            "message"
-        ]
+        assert (
+            "argument list too long" in (await until_ended(store, "huge", "StartError"))["message"]
+        )
         await until_ended(store, "bomb", "Error")
         await until_told(store, "Unhealthy", 'command timed out: "sleep 1000" timed out after 1s')
         await until_told(store, "Killing", "Container a failed liveness probe, will be restarted")

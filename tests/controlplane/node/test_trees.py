@@ -68,6 +68,25 @@ def test_what_a_tree_takes_is_counted_up_to_a_bound(tmp_path: Path) -> None:
     assert tree_size(tmp_path / "nothing") == TreeSize()
 
 
+def test_what_has_two_names_takes_its_room_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+    alone = tree_size(tmp_path)
+    (tmp_path / "other").hardlink_to(tmp_path / "file")
+    assert tree_size(tmp_path) == TreeSize(alone.bytes, 2)
+
+
+def test_counting_can_be_ended(tmp_path: Path) -> None:
+    for number in range(3_000):
+        (tmp_path / str(number)).touch()
+    asked: list[int] = []
+
+    def goes_on() -> bool:
+        asked.append(1)
+        return len(asked) < 3
+
+    assert tree_size(tmp_path, goes_on=goes_on).inodes == 2_000
+
+
 def test_a_link_is_no_tree(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "there")

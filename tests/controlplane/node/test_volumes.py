@@ -287,6 +287,56 @@ async def test_sub_path_stays_in_its_volume(volumes: Volumes, folder: Path, path
         volumes.mounts(found, found.spec.containers[0], {})
 
 
+async def test_sub_path_makes_nothing_behind_a_link(
+    volumes: Volumes, folder: Path, tmp_path: Path
+) -> None:
+    """Neither is a folder of the host made, nor are its rights changed."""
+    found, _ = with_volume({"emptyDir": {}}, subPath="link/made/x")
+    await volumes.set_up(found)
+    host = tmp_path / "host"
+    host.mkdir(mode=0o700)
+    (folder / "link").symlink_to(host)
+    with pytest.raises(ConfigError, match="leads out of the volume"):
+        volumes.mounts(found, found.spec.containers[0], {})
+    assert list(host.iterdir()) == []
+    assert permissions(host) == 0o700
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("link")  # it leads to itself
+    with pytest.raises(ConfigError, match="Too many levels of symbolic links"):
+        volumes.mounts(found, found.spec.containers[0], {})
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("inside")
+    (folder / "inside").mkdir()
+    volumes.mounts(found, found.spec.containers[0], {})
+    assert (folder / "inside" / "made" / "x").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+async def test_files_are_those_of_the_group_of_the_pod(volumes: Volumes) -> None:
+    """fsGroup: readable by it, and what is made in its folders is the group's, too."""
+    sources: list[dict[str, Any]] = [
+        {"emptyDir": {}},
+        {"secret": {"secretName": "s", "defaultMode": 0o400}},
+    ]
+    for source in sources:
+        made = pod(volumes=[{"name": "v", **source}], securityContext={"fsGroup": 4321})
+        for _ in range(2):
+            await volumes.set_up(made)
+        place = volumes.folder(made, made.spec.volumes[0])
+        found = place.stat()
+        assert found.st_gid == 4321
+        assert found.st_mode & 0o2070 == (0o2070 if "emptyDir" in source else 0o2050)
+    key = (place / "key").stat()
+    assert (key.st_gid, key.st_mode & 0o777) == (4321, 0o440)
+    assert (place / "..data").resolve().stat().st_mode & 0o2050 == 0o2050
+
+
+async def test_group_of_a_stranger_is_no_number(volumes: Volumes) -> None:
+    made = pod(volumes=[{"name": "v", "emptyDir": {}}], securityContext={"fsGroup": 2**40})
+    with pytest.raises(VolumeError, match="is no number of a group"):
+        await volumes.set_up(made)
+
+
 async def test_pod_leaves_nothing(volumes: Volumes, tmp_path: Path, folder: Path) -> None:
     found, _ = with_volume({"emptyDir": {}})
     await volumes.set_up(found)
