@@ -56,7 +56,11 @@ class Kinds(msgspec.Struct, frozen=True):
 
 
 class Issued(msgspec.Struct, frozen=True):
-    """A token that was made. at: by the wall clock, which the token tells; since: by one that nobody sets. Seconds"""
+    """A token that was made.
+
+    at     when, by the wall clock, which the token tells
+    since  … by one that nobody sets
+    """
 
     token: str
     at: float

@@ -1,8 +1,10 @@
 """Trees of files that a container has made: as deep and as forbidding as it liked.
 
-Nothing here recurses, follows a link, or depends on how long a path is.
+Nothing here recurses, follows a link, or depends on how long a path is. Somebody else may be
+removing the same tree: what is gone already is well.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -16,6 +18,9 @@ ENTRIES_MAX = 1_000_000
 _ENTRIES_AT_ONCE = 10_000
 _SLICE_ENTRIES = 1_000
 _LINKED_MAX = 100_000
+# Somebody has the name: a folder with something in it, which also who was killed while he removed
+# this tree has left, or a file.
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
 def remove_tree(folder: Path) -> None:
@@ -32,14 +37,21 @@ def remove_tree(folder: Path) -> None:
         moved = 0
         while names := os.listdir(top)[:_ENTRIES_AT_ONCE]:  # noqa: PTH208 - of a descriptor
             for name in names:
-                if _is_folder(name, top):
-                    moved = _empty(name, top, moved)
-                    os.rmdir(name, dir_fd=top)
-                else:
-                    os.unlink(name, dir_fd=top)
+                with suppress(FileNotFoundError):
+                    moved = _remove(name, top, moved)
     finally:
         os.close(top)
-    folder.rmdir()
+    with suppress(FileNotFoundError):
+        folder.rmdir()
+
+
+def _remove(name: str, top: int, moved: int) -> int:
+    if _is_folder(name, top):
+        moved = _empty(name, top, moved)
+        os.rmdir(name, dir_fd=top)
+    else:
+        os.unlink(name, dir_fd=top)
+    return moved
 
 
 def _empty(name: str, top: int, moved: int) -> int:
@@ -47,19 +59,29 @@ def _empty(name: str, top: int, moved: int) -> int:
     inner = _opened(name, top)
     try:
         for one in os.listdir(inner):  # noqa: PTH208
-            if not _is_folder(one, inner):
-                os.unlink(one, dir_fd=inner)
-                continue
-            with suppress(OSError):  # a folder can be moved only by who may write into it
-                os.chmod(one, 0o700, dir_fd=inner)
-            while True:
-                moved += 1
-                with suppress(FileExistsError):
-                    os.rename(one, f".{moved}", src_dir_fd=inner, dst_dir_fd=top)
-                    break
+            with suppress(FileNotFoundError):
+                if _is_folder(one, inner):
+                    moved = _move_up(one, inner, top, moved)
+                else:
+                    os.unlink(one, dir_fd=inner)
     finally:
         os.close(inner)
     return moved
+
+
+def _move_up(name: str, inner: int, top: int, moved: int) -> int:
+    """Under the first free number after `moved`, which is returned."""
+    with suppress(OSError):  # a folder can be moved only by who may write into it
+        os.chmod(name, 0o700, dir_fd=inner)
+    while True:
+        moved += 1
+        try:
+            os.rename(name, f".{moved}", src_dir_fd=inner, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        else:
+            return moved
 
 
 def _opened(name: str, above: int | None) -> int:

@@ -183,3 +183,11 @@ def test_nothing_runs_in_a_folder_without_a_cluster(tmp_path: Path) -> None:
     answer = cluster(tmp_path, "status")
     assert answer.returncode == 1
     assert "cluster up" in answer.stderr
+
+
+def test_who_only_asks_loads_nothing_that_a_launcher_needs() -> None:
+    """It would make every `cluster status` several times as slow."""
+    heavy = {"aiohttp", "cryptography", "grpc", "cluster.launcher"}
+    script = f"import sys, cluster.__main__; print(*{heavy}.intersection(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert ended.stdout == b"\n"

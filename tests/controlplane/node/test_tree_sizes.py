@@ -39,7 +39,7 @@ async def test_who_asks_waits_for_no_walk_that_takes_long(
     assert (await sizes.measure([tmp_path]))[tmp_path] == TreeSize()  # it is not begun twice
     release.set()
     async with asyncio.timeout(60):
-        while (found := await sizes.measure([tmp_path]))[tmp_path] != TreeSize(7, 1):
+        while (found := await sizes.measure([tmp_path]))[tmp_path] != TreeSize(7, 1):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert found[tmp_path].bytes == 7
     sizes.close()

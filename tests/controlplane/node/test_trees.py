@@ -1,6 +1,7 @@
 """Trees that a container has made to keep its node busy for ever."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,30 @@ def test_any_depth_is_removed(tmp_path: Path) -> None:
     remove_tree(folder)
     assert not folder.exists()
     remove_tree(folder)
+
+
+def test_what_a_removal_that_was_killed_has_left_is_removed(tmp_path: Path) -> None:
+    """Folders were moved up by then, under the names that the next removal would give."""
+    folder = tmp_path / "pod"
+    for left in (".1/a/b", "volumes/c/d", "volumes/e/f"):
+        (folder / left).mkdir(parents=True)
+    (folder / ".1" / "token").touch()
+    (folder / ".2").touch()
+    remove_tree(folder)
+    assert not folder.exists()
+
+
+def test_two_may_remove_the_same_tree(tmp_path: Path) -> None:
+    """A container, and the whole pod that it is of."""
+    for number in range(3):
+        folder = tmp_path / str(number)
+        for wide in range(30):
+            (folder / f"a{wide}" / "b" / "c").mkdir(parents=True)
+            (folder / f"a{wide}" / "file").touch()
+        with ThreadPoolExecutor(2) as pool:
+            removals = [pool.submit(remove_tree, folder) for _ in range(2)]
+        assert [one.exception() for one in removals] == [None, None]
+        assert not folder.exists()
 
 
 def test_links_are_removed_and_never_followed(tmp_path: Path) -> None:

@@ -87,9 +87,3 @@ def test_configuration_that_cannot_be_used_is_told_in_a_line(
     assert main(["scheduler", "--store-endpoints=127.0.0.1:1", f"--config={file}"]) == 2
     told = capsys.readouterr().err
     assert told == f"controlplane scheduler: {file}: two profiles are named 'a'\n"
-
-
-def test_other_components_do_not_load_numpy() -> None:
-    """It would cost each of them 20 MB."""
-    script = "import sys, controlplane.__main__; sys.exit('numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", script], check=True)

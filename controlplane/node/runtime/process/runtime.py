@@ -213,10 +213,14 @@ class ProcessRuntime:
             await pod.terminate()
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
-        """… and forget it with all its containers. Their logs stay."""
+        """… and forget it with all its containers. Their logs stay.
+
+        While its files cannot be removed it is told of: whoever wants it gone comes again.
+        """
         await self.stop_sandbox(sandbox_id)
-        if self._pods.pop(sandbox_id, None) is not None:
+        if sandbox_id in self._pods:
             await self._on_disk(lambda: self._folders.remove_sandbox(sandbox_id))
+            self._pods.pop(sandbox_id, None)
             self._change.set()
 
     async def list_sandboxes(self) -> list[Sandbox]:

@@ -254,3 +254,18 @@ async def test_a_container_that_cannot_be_read_is_ended(machine: Machine) -> Non
     assert (told.id, told.state) == (neighbour, "running")
     await until(lambda: len(machine.left()) == 1)
     assert not place.exists()
+
+
+async def test_a_sandbox_whose_files_stay_is_told_of_until_they_go(machine: Machine) -> None:
+    """Else nobody would ever remove them."""
+    sandbox = await machine.sandbox()
+    [folder] = machine.folders()
+    in_the_way = folder.with_suffix(".gone") / "folder"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(RefusedError):
+        await machine.runtime.remove_sandbox(sandbox)
+    assert [one.id for one in await machine.runtime.list_sandboxes()] == [sandbox]
+    in_the_way.rmdir()
+    await machine.runtime.remove_sandbox(sandbox)
+    assert await machine.runtime.list_sandboxes() == []
+    assert machine.folders() == []
