@@ -10,11 +10,11 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -159,7 +159,7 @@ class ProcessRuntime:
 
     async def _on_disk(self, work: Callable[[], _T], reason: str = "RuntimeNotReady") -> _T:
         try:
-            return await asyncio.to_thread(work)
+            return await _to_its_end(asyncio.to_thread(work))
         except OSError as error:
             told = f"the runtime cannot use its files below {self._folders.root}: {error}"
             raise RefusedError(reason, told) from error
@@ -189,14 +189,14 @@ class ProcessRuntime:
         )
         refuse_sysctls(config, made)
         record = SandboxRecord(config=config, created_at=time.time(), pod=made)
-        await self._on_disk(
-            lambda: self._folders.create_sandbox(sandbox_id, record), "CreatePodSandboxError"
-        )
         pod = Pod(self._folders, sandbox_id, record, self._change.set)
-        # From now on it is told of: whatever fails, it can be removed.
+        # From now on it is told of: whatever fails, or is broken off, it can be removed.
         self._pods[sandbox_id] = pod
         try:
-            await self._zygote.run(made, self._folders.sandbox(sandbox_id))
+            await self._on_disk(
+                lambda: self._folders.create_sandbox(sandbox_id, record), "CreatePodSandboxError"
+            )
+            await _to_its_end(self._zygote.run(made, self._folders.sandbox(sandbox_id)))
         except RefusedError:
             await pod.attach()
             await self.remove_sandbox(sandbox_id)
@@ -397,6 +397,20 @@ class ProcessRuntime:
         await self._attached()
         await self._change.wait()
         self._change.clear()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """Also when the caller is cancelled, who hears of it afterwards: nothing is made any more when
+    he, or whoever comes after him, looks at what there is to be removed.
+    """
+    running = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # nobody else asks for it
+        raise
 
 
 def _version() -> str:

@@ -269,3 +269,20 @@ async def test_a_sandbox_whose_files_stay_is_told_of_until_they_go(machine: Mach
     await machine.runtime.remove_sandbox(sandbox)
     assert await machine.runtime.list_sandboxes() == []
     assert machine.folders() == []
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_whenever_a_start_is_broken_off_what_was_made_is_told_of(
+    machine: Machine, turns: int
+) -> None:
+    """A pod that is deleted while it starts: else its files, or its shim, would stay."""
+    starting = asyncio.create_task(machine.sandbox())
+    while not machine.folders():  # noqa: ASYNC110 - the disk does not tell
+        await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0.001)
+    starting.cancel()
+    await asyncio.wait([starting])
+    for sandbox in await machine.runtime.list_sandboxes():
+        await machine.runtime.remove_sandbox(sandbox.id)
+    assert machine.folders() == []
