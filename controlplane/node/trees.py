@@ -7,10 +7,17 @@ removing the same tree: what is gone already is well.
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
+
+ENTRIES_MAX = 1_000_000
+"""Of a tree that are counted: whoever has more is found by what is left of the disk's inodes."""
 
 _ENTRIES_AT_ONCE = 10_000
+_SLICE_ENTRIES = 1_000
+_LINKED_MAX = 100_000
 # Somebody has the name: a folder with something in it, which also who was killed while he removed
 # this tree has left, or a file.
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
@@ -94,21 +101,42 @@ def _is_folder(name: str, above: int) -> bool:
     return stat.S_ISDIR(found.st_mode)
 
 
-def tree_bytes(folder: Path, *, entries_max: int = 1 << 30) -> int:
-    """Bytes that a tree takes on the disk, as far as it is counted: no more entries than these,
-    and none whose path is longer than the kernel takes.
+class TreeSize(NamedTuple):
+    """What a tree takes of the disk: bytes, and files and folders."""
+
+    bytes: int = 0
+    inodes: int = 0
+
+
+def tree_size(
+    folder: Path,
+    *,
+    entries_max: int = ENTRIES_MAX,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> TreeSize:
+    """What a tree takes, as far as it is counted: no more entries than these, and none whose path
+    is longer than the kernel takes. What has several names is counted once.
+
+    goes_on  asked now and then; it may take its time, or end the counting
     """
-    total, left = 0, entries_max
+    total = inodes = 0
+    linked: set[tuple[int, int]] = set()
     waiting = [str(folder)]
     while waiting:
         with suppress(OSError), os.scandir(waiting.pop()) as found:  # it may go meanwhile
             for entry in found:
-                left -= 1
-                if left < 0:
-                    return total
+                if inodes >= entries_max or (inodes % _SLICE_ENTRIES == 0 and not goes_on()):
+                    return TreeSize(total, inodes)
+                inodes += 1
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                else:
-                    with suppress(OSError):
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-    return total
+                    continue
+                with suppress(OSError):
+                    told = entry.stat(follow_symlinks=False)
+                    if told.st_nlink > 1:
+                        if (told.st_dev, told.st_ino) in linked:
+                            continue
+                        if len(linked) < _LINKED_MAX:
+                            linked.add((told.st_dev, told.st_ino))
+                    total += told.st_blocks * 512
+    return TreeSize(total, inodes)

@@ -219,6 +219,43 @@ async def test_whatever_is_killed_nothing_is_left(machine: Machine, seed: int) -
     assert await machine.runtime.list_containers() == []
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", None])
+async def test_a_sandbox_that_cannot_be_read_is_ended(
+    machine: Machine, damage: bytes | None
+) -> None:
+    """Nobody could say whose it is, and its pod would be started beside it."""
+    kept = await machine.sandbox()
+    neighbour = await machine.start(kept, *SLEEP)
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *DAEMONS)
+    await machine.has_said(container, "up")
+    below = processes.descendants(shim_of(machine, sandbox))
+    await machine.runtime.close()
+    folder = machine.root / "run" / records.SANDBOXES / sandbox
+    if damage is None:
+        (folder / records.CONFIG).unlink()
+    else:
+        (folder / records.CONFIG).write_bytes(damage)
+    machine.runtime = machine.another()
+    assert [one.id for one in await machine.runtime.list_sandboxes()] == [kept]
+    await until(lambda: not any(map(processes.is_alive, below)))
+    assert not folder.exists()
+    assert (await machine.container(neighbour)).state == "running"
+
+
+async def test_a_container_that_cannot_be_read_is_ended(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    neighbour, lost = await machine.start(sandbox, *SLEEP), await machine.start(sandbox, *SLEEP)
+    await machine.runtime.close()
+    place = machine.root / "run" / records.SANDBOXES / sandbox / records.CONTAINERS / lost
+    (place / records.CONFIG).write_bytes(b"{")
+    machine.runtime = machine.another()
+    [told] = await machine.runtime.list_containers()
+    assert (told.id, told.state) == (neighbour, "running")
+    await until(lambda: len(machine.left()) == 1)
+    assert not place.exists()
+
+
 async def test_a_sandbox_whose_files_stay_is_told_of_until_they_go(machine: Machine) -> None:
     """Else nobody would ever remove them."""
     sandbox = await machine.sandbox()
