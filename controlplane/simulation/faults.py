@@ -13,8 +13,8 @@ from controlplane.simulation.nodes import Node
 from controlplane.simulation.world import Component, Life, World
 from kvstore.testing.simulation.network import Link
 
-SECONDS_MAX = 30.0
-LONG_SECONDS = 45.0  # outlasts leases of leaders and of nodes
+SECONDS_MAX = 20.0
+LONG_SECONDS = 35.0  # outlasts leases of leaders and of nodes
 JUMP_SECONDS_MAX = 40.0
 _LONG_SHARE = 0.15
 

@@ -59,11 +59,11 @@ _LOOK_SECONDS = 1.0
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How one run is shaped. Times are simulated seconds."""
 
-    trouble_seconds: float = 60.0
-    calm_seconds: float = 30.0
-    fault_gap_seconds: float = 4.0
-    store_fault_gap_seconds: float = 8.0
-    faults_at_a_time: int = 2
+    trouble_seconds: float = 45.0
+    calm_seconds: float = 15.0
+    fault_gap_seconds: float = 1.5
+    store_fault_gap_seconds: float = 4.0
+    faults_at_a_time: int = 3
 
 
 def run(seed: int, plan: Plan | None = None) -> Report:
