@@ -131,9 +131,7 @@ class Transactions:
             raise already_exists(resource.plural, resource.group, name)
         raise ClaimLostError(resource, name, claims.lost(also, claimed))
 
-    async def create_surely(
-        self, resource: Resource, new: Object, also: Sequence[Claim]
-    ) -> Object:
+    async def create_surely(self, resource: Resource, new: Object, also: Sequence[Claim]) -> Object:
         """`create`, again until it is known what became of it: the same object, so it is made once.
 
         Goes on while the store is away; whoever has no time for that cancels it.

@@ -8,12 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import msgspec
 import orjson
 
 from controlplane.admission.review import Lister
 from controlplane.api import errors, stored
-from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.allocation import Allocator

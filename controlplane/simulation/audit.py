@@ -83,9 +83,7 @@ class Audit:
 
     def _judge(self, revision: int, events: Sequence[Event]) -> None:
         at = self._world.cluster.applied_at[revision]
-        told = [
-            (one.kv.key, one.kv.value if one.type is EventType.PUT else None) for one in events
-        ]
+        told = [(one.kv.key, one.kv.value if one.type is EventType.PUT else None) for one in events]
         self.leaders += sum(key.startswith(_LEADERS) for key, _ in told)
         step = self.ledger.apply(revision, at, told)
         self.changes += len(step.changes)

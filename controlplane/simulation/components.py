@@ -64,9 +64,7 @@ def scheduler(registry: Registry) -> Main:
 
 def _candidate(lease: str, lead: Callable[[Life, ObjectStore], Awaitable[None]]) -> Main:
     async def main(life: Life) -> None:
-        elector = LeaderElector(
-            life.store, lease, life.name, clock=life.clock, random=life.random
-        )
+        elector = LeaderElector(life.store, lease, life.name, clock=life.clock, random=life.random)
         while True:
             try:
                 await elector.run(lambda store: lead(life, store))

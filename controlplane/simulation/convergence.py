@@ -141,11 +141,7 @@ def _of_budget(budget: Object, ledger: Ledger) -> Iterator[str]:
 
 def _of_machine(machine: Machine, ledger: Ledger) -> Iterator[str]:
     """It runs its pods, once each, and nothing else."""
-    own = {
-        uid_of(pod): pod
-        for pod in ledger.all(facts.PODS)
-        if facts.node_of(pod) == machine.name
-    }
+    own = {uid_of(pod): pod for pod in ledger.all(facts.PODS) if facts.node_of(pod) == machine.name}
     uids = {one.id: one.config.uid for one in machine.sandboxes}
     running: dict[str, list[str]] = {}
     for container in machine.containers:

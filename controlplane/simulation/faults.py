@@ -189,7 +189,7 @@ def _cut(random: Random, world: World, nodes: Sequence[Node]) -> Fault:
     member = random.randrange(len(world.cluster.members)) if random.random() < 0.5 else None
     links = world.links(victim[1], member)
     if random.random() < 0.3:
-        links = links[:: 2] if random.random() < 0.5 else links[1::2]  # one way only
+        links = links[::2] if random.random() < 0.5 else links[1::2]  # one way only
     return Cut(world, links, is_silent=random.random() < 0.5)
 
 

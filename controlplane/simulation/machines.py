@@ -23,16 +23,14 @@ class Machines:
 
     def __init__(self, fail: Fail) -> None:
         self.fail = fail
-        self.runtimes: dict[str, "SeenRuntime"] = {}
+        self.runtimes: dict[str, SeenRuntime] = {}
         self.started = 0
         self._forced: set[str] = set()  # nodes whose objects were deleted at some time
 
     def sandboxes(self, uid: str) -> Sequence[tuple[str, Sandbox]]:
         """Those of a pod that are ready, each with its node."""
         return [
-            (node, one)
-            for node, runtime in self.runtimes.items()
-            for one in runtime.ready(uid)
+            (node, one) for node, runtime in self.runtimes.items() for one in runtime.ready(uid)
         ]
 
     def running(self, uid: str) -> Sequence[Container]:

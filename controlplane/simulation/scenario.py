@@ -1,4 +1,4 @@
-"""One simulated run of the whole control plane: people use it while everything fails, then it heals.
+"""One simulated run of the whole control plane: people use it while everything fails; it heals.
 
     run(seed) → Report            the same seed gives the same trace hash, always
 
@@ -24,7 +24,6 @@ from random import Random
 import msgspec
 
 from controlplane.admission.priority import SYSTEM_CLASSES
-from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
 from controlplane.apiserver.bootstrap import NAMESPACES

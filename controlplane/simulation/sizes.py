@@ -80,7 +80,9 @@ class Sizes:
             if total > most:
                 raise ViolationError(f"{who}: all together want {total} pods, of {most} allowed")
         else:
-            self._require_available(who, new, before, siblings, min(self._least[owner].since(since)), since)
+            self._require_available(
+                who, new, before, siblings, min(self._least[owner].since(since)), since
+            )
 
     def _require_available(
         self,

@@ -61,9 +61,7 @@ def template(labels: Mapping[str, str], image: str, *, restarts: str = "Always")
             "restartPolicy": restarts,
             "terminationGracePeriodSeconds": GRACE_SECONDS,
             "tolerations": bears,
-            "containers": [
-                {"name": "main", "image": image, "resources": {"requests": requests}}
-            ],
+            "containers": [{"name": "main", "image": image, "resources": {"requests": requests}}],
         },
     }
 

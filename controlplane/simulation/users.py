@@ -19,7 +19,13 @@ AGAIN_SECONDS = 0.7
 PATIENCE_SECONDS = 20.0  # of an operator who drains a node
 REPLICAS_MAX = 4
 _PAUSE_SECONDS_MAX = 9.0
-_BOUNDS: Sequence[tuple[int | str, int | str]] = ((1, 0), (2, 1), (0, 1), ("25%", "25%"), ("50%", 1))
+_BOUNDS: Sequence[tuple[int | str, int | str]] = (
+    (1, 0),
+    (2, 1),
+    (0, 1),
+    ("25%", "25%"),
+    ("50%", 1),
+)
 """maxSurge and maxUnavailable."""
 
 T = TypeVar("T")
@@ -230,9 +236,7 @@ class Owner:
         except ApiError:
             return ()
         return [
-            one
-            for one in found
-            if (one["metadata"].get("labels") or {}).get("app") == self._name
+            one for one in found if (one["metadata"].get("labels") or {}).get("app") == self._name
         ]
 
 

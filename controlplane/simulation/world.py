@@ -81,7 +81,9 @@ class Component:
         """Begin a life; it remembers nothing."""
         if self.life is not None:
             return
-        life = self.life = Life(self._world, f"{self.name}-{self.deaths}", lambda: self.skew_seconds)
+        life = self.life = Life(
+            self._world, f"{self.name}-{self.deaths}", lambda: self.skew_seconds
+        )
         self._task = asyncio.create_task(self._live(life, self._task), name=life.name)
 
     def kill(self) -> None:
