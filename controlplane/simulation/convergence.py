@@ -147,7 +147,7 @@ def _of_machine(machine: Machine, ledger: Ledger) -> Iterator[str]:
     for container in machine.containers:
         if container.state == "running":
             running.setdefault(uids[container.sandbox_id], []).append(container.config.name)
-    for uid in {*uids.values(), *running, *machine.folders} - own.keys():
+    for uid in sorted({*uids.values(), *running, *machine.folders} - own.keys()):
         yield f"{machine.name} has something of pod {uid}, which is not its"
     for uid, pod in own.items():
         wanted = [] if facts.has_ended(pod) else [one["name"] for one in pod["spec"]["containers"]]

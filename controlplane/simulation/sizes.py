@@ -14,7 +14,7 @@ and ends its pods by itself. So the promises are:
 Pods that end, or lose their node, are nobody's doing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controlplane.api.resource import Object
@@ -26,7 +26,11 @@ from kvstore.testing.history import ViolationError
 
 
 class Sizes:
-    """See above. `created`: how many pods ReplicaSets have made."""
+    """See above.
+
+    created   how many pods ReplicaSets have made
+    rollouts  how many ReplicaSets were made with pods to come
+    """
 
     def __init__(self) -> None:
         self.created = 0
@@ -135,8 +139,3 @@ def bounds(spec: Mapping[str, Any]) -> tuple[int, int]:
 
 def _size(replica_set: Object) -> int:
     return int(replica_set["spec"]["replicas"])
-
-
-def total_active(pods: Iterable[Object]) -> int:
-    """Pods that count."""
-    return sum(map(facts.is_active, pods))

@@ -1,4 +1,4 @@
-"""What users of the simulation write, and what their containers do once they run. PURE.
+"""What users of the simulation write, and what their containers do once they run.
 
 web:N       runs until it is stopped; at N = 3 it takes no notice of its stop signal
 web:broken  cannot be started
