@@ -146,11 +146,13 @@ class ApiServer:
         if server is None:
             raise errors.service_unavailable("the API server is away")
         asked = asyncio.ensure_future(_bounded(work(server)))
-        await asyncio.wait({asked, server.gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not asked.done():
-            asked.cancel()
+        try:
+            await asyncio.wait({asked, server.gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise errors.timeout("the API server has died")
+        finally:
+            asked.cancel()  # also where its client is gone
             await asyncio.wait([asked])
-            raise errors.timeout("the API server has died")
         found: Object = orjson.loads(asked.result().body)
         return found
 

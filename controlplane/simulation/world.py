@@ -24,6 +24,7 @@ EPOCH = 1_700_000_000.0
 """When a simulation begins, in seconds since 1970."""
 MEMBERS = 3
 LOSS = 0.0005  # of frames, without any fault: a lost one breaks its connection
+LATE_SECONDS = 8.0  # a request lives 7 s
 SNAPSHOT_COUNT = 300  # entries between snapshots
 
 
@@ -161,9 +162,12 @@ class World:
         await healing.until_agreed(self.cluster)
 
     async def heal(self) -> None:
-        """Faults have ended: start whoever is down, and return when the members agree."""
+        """Faults have ended: start whoever is down, and return when the members agree, and no
+        request of before is under way any more.
+        """
         for component in self.components:
             component.start()
+        await asyncio.sleep(LATE_SECONDS)
         await healing.heal(self.cluster, self.roster)
 
     async def end(self) -> None:

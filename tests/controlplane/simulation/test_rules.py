@@ -353,7 +353,7 @@ def _machine(*uids: str) -> Machine:
     sandboxes = [
         Sandbox(
             id=uid,
-            config=SandboxConfig(uid=uid, name="a", namespace="shop", attempt=0),
+            config=SandboxConfig(uid=uid, name="a", namespace="shop", attempt=0, log_folder=""),
             is_ready=True,
             address="",
             created_at=0.0,
