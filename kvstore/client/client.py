@@ -3,15 +3,15 @@
 `connect` wires the real seams (grpc, the loop's clock, system dice); simulations pass their own.
 """
 
+import importlib
 import random as dice
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from kvstore.client.clock import AsyncioClock
 from kvstore.client.cluster import Cluster
 from kvstore.client.connection import REQUEST_TIMEOUT_SECONDS, Connection
-from kvstore.client.grpc_channel import open_grpc_channel
 from kvstore.client.kv import Kv
 from kvstore.client.lease import Leases
 from kvstore.client.maintenance import Maintenance
@@ -109,9 +109,15 @@ def connect(
     """
     connection = Connection(
         endpoints,
-        open_channel=open_channel or (lambda endpoint: open_grpc_channel(endpoint, tls)),
+        open_channel=open_channel or _grpc_channels(tls),
         clock=clock or AsyncioClock(),
         random=random or dice.Random(),
         request_timeout_seconds=request_timeout_seconds,
     )
     return Client(connection)
+
+
+def _grpc_channels(tls: Tls | None) -> Callable[[str], RpcChannel]:
+    """grpc is loaded by who uses it only: it takes its time, and 10 MiB."""
+    opened = importlib.import_module("kvstore.client.grpc_channel").open_grpc_channel
+    return lambda endpoint: cast(RpcChannel, opened(endpoint, tls))
