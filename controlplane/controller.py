@@ -33,9 +33,7 @@ from kvstore.seams import Clock, Random
 
 RECONCILE_SECONDS_MAX = 300.0  # outlasts any reconcile that gets on; frees the worker of others
 SLICE_SECONDS = 0.01  # of looks without a wait: the lease of whoever leads is renewed meanwhile
-SEEN_SECONDS_MAX = 120.0
-"""A cache that has not seen a write by then never will. It outlasts a watch that hangs, which is
-found out within 75 s (`reflector`): who goes on before plans by what he had, and does it twice."""
+SEEN_SECONDS_MAX = 30.0  # a cache that has not seen a write by then will not see it soon
 
 logger = logging.getLogger(__name__)
 

@@ -105,9 +105,9 @@ class Jobs:
         if any((status.get("uncountedTerminatedPods") or {}).values()) or status.get("active"):
             raise ViolationError(f"{who} is complete, and has not counted all")
         if job["spec"].get("completionMode") == "Indexed":
-            told = numbers_of(str(status.get("completedIndexes") or ""))
-            if told != sorted(map(int, succeeded.values())):
-                raise ViolationError(f"{who}: indexes {told} completed, and {succeeded} did")
+            indexes = numbers_of(str(status.get("completedIndexes") or ""))
+            if indexes != sorted(map(int, succeeded.values())):
+                raise ViolationError(f"{who}: indexes {indexes} completed, and {succeeded} did")
 
 
 def numbers_of(text: str) -> list[int]:

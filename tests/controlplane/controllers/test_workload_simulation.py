@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,44 +154,6 @@ def test_there_are_never_more_pods_than_there_may_be(seed: int, wanted: list[Wis
                     assert len(alive) <= most
 
     run(application, topology=kv.Topology(seed=seed))
-
-
-@pytest.mark.parametrize("member", range(3))
-def test_while_a_watch_hangs_no_pod_is_made_twice(member: int) -> None:
-    """4.1: a member falls silent, maybe the one whose watch the caches follow; writes go on."""
-
-    async def application(world: World) -> None:
-        async with world.connect() as store:
-            user = User(world, store)
-            active = {"phase": "Active"}
-            await user.create(NAMESPACES, {"metadata": {"name": "shop"}, "status": active})
-            account = {"metadata": {"name": "default", "namespace": "shop"}}
-            await user.create(resource("", "serviceaccounts"), account)
-            context = context_of(store)
-            async with world.running(replicasets.controller(context)) as own:
-                await user.create(REPLICA_SETS, _replica_set(1))
-                await world.until(lambda: _has_pods(store, 1))
-                with world.cut_off(own, member=member, is_silent=True):
-                    await user.update(REPLICA_SETS, "shop", "web", _scaled_to_3)
-                    await world.until(lambda: _has_pods(store, 3))
-                    await world.clock.sleep(70.0)
-                    assert await _has_pods(store, 3)
-
-    run(application)
-
-
-def _replica_set(replicas: int) -> dict[str, Any]:
-    labels = {"matchLabels": {"app": "web"}}
-    spec = {"replicas": replicas, "selector": labels, "template": template()}
-    return {"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}
-
-
-def _scaled_to_3(old: Object) -> Object:
-    return {**old, "spec": {**old["spec"], "replicas": 3}}
-
-
-async def _has_pods(store: ObjectStore, count: int) -> bool:
-    return len((await store.list(PODS, "shop")).items) == count
 
 
 def test_where_a_namespace_ends_nothing_is_said_to_be_missing() -> None:
