@@ -88,8 +88,8 @@ class ApiServer:
         """See `world.Main`."""
         server = _Server(self._registry, life)
         task = asyncio.ensure_future(server.cacher.run())
+        ready = asyncio.ensure_future(server.cacher.is_ready.wait())
         try:
-            ready = asyncio.ensure_future(server.cacher.is_ready.wait())
             await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
             self._server = server
             await task
@@ -97,7 +97,8 @@ class ApiServer:
             self._server = None
             server.gone.set_result(None)
             task.cancel()
-            await asyncio.wait([task])
+            ready.cancel()
+            await asyncio.wait([task, ready])
 
     async def create(self, resource: Resource, obj: Object) -> Object:
         """A new object."""
