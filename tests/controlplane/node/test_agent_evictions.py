@@ -5,7 +5,6 @@ Numbers are rows of kube-behaviour.md.
 
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -45,7 +44,7 @@ class SmallDisk(Hollow):
         return msgspec.structs.replace(found, disk=GIB, disk_available=max(GIB - used, 0))
 
 
-async def write(here: Node, made: dict[str, Any], count: int) -> Path:
+async def write(here: Node, made: Object, count: int) -> Path:
     folder = here.root / "pods" / str(made["metadata"]["uid"]) / EMPTY_DIRS / "v"
     (folder / "big").write_bytes(b"x" * count)
     return folder
