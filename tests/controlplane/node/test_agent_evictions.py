@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from controlplane.api.resource import Object
 from controlplane.node.eviction_signals import Load
 from controlplane.node.machine import Hollow
 from controlplane.objects import ObjectStore
