@@ -44,7 +44,7 @@ from controlplane.node.pod_worker import Crew, PodWorker
 from controlplane.node.prober import Ask, Prober, Unhealthy
 from controlplane.node.runtime.interface import Runtime, RuntimeVersion
 from controlplane.node.sources import Kinds, Sources
-from controlplane.node.volumes import VolumeFailure, Volumes
+from controlplane.node.volumes import NoVolumes, VolumeFailure, Volumes
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
 from controlplane.workqueue import Backoff, WorkQueue
@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     labels         more of them
     cluster_dns    addresses of the cluster's DNS; none: pods have what the host has
     pids_per_container  0: any number
+    is_hollow      what it runs reads no files: its pods' volumes are not made. It brings its
+                   `pod_block` with it, and asks no controller for one
     """
 
     name: str
@@ -81,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cluster_domain: str = "cluster.local"
     pods_max: int = PODS_MAX
     pids_per_container: int = 0
+    is_hollow: bool = False
 
 
 class Seams(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,16 +138,21 @@ class Agent:
         self._version = RuntimeVersion(name="unknown", version="", isolation="unknown")
         self._folders = Folders(settings.root, seams.run)
         self._sources = Sources(store, informers, kinds, tokens)
-        self._volumes = Volumes(
-            self._folders,
-            self._sources,
-            host_ip=settings.address,
-            allocatable=lambda: self._allocatable,
-        )
+        self._volumes = self._made_volumes()
         self._observer = Observer(runtime, self._clock, store.clock, self._queue.add)
         self._rotation = LogRotation(runtime, store.clock)
         self._heartbeat = self._heart(machine)
         self._allocatable = node_status.allocatable(self._heartbeat.facts, settings.pods_max)
+
+    def _made_volumes(self) -> Volumes | NoVolumes:
+        if self.settings.is_hollow:
+            return NoVolumes()
+        return Volumes(
+            self._folders,
+            self._sources,
+            host_ip=self.settings.address,
+            allocatable=lambda: self._allocatable,
+        )
 
     def _heart(self, machine: Machine) -> Heartbeat:
         return Heartbeat(
@@ -156,6 +164,7 @@ class Agent:
             identity=self._identity,
             faults=lambda: [self._observer.fault(), self._network_fault()],
             labels=self.settings.labels,
+            pod_block=self.settings.pod_block if self.settings.is_hollow else "",
         )
 
     async def run(self) -> None:

@@ -14,7 +14,7 @@ from controlplane.api.changes import carry
 from controlplane.api.errors import ApiError
 from controlplane.api.record import from_object, to_object
 from controlplane.api.resource import Object, Resource
-from controlplane.api.types.core_v1 import Node
+from controlplane.api.types.core_v1 import Node, NodeSpec
 from controlplane.api.types.meta_v1 import ObjectMeta
 from controlplane.leader_election import LEASES, micro_time
 from controlplane.node import node_status
@@ -44,9 +44,10 @@ logger = logging.getLogger(__name__)
 class Heartbeat:
     """Of one node.
 
-    identity  asked anew each time: its port is known only when it serves
-    faults    why it cannot run pods, apart from what the heartbeat itself sees
-    labels    more of them, that whoever started the agent wants
+    identity   asked anew each time: its port is known only when it serves
+    faults     why it cannot run pods, apart from what the heartbeat itself sees
+    labels     more of them, that whoever started the agent wants
+    pod_block  that a node which is new has already; empty: a controller gives it one
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Heartbeat:
         identity: Callable[[], Identity],
         faults: Callable[[], Iterable[str]],
         labels: Mapping[str, str],
+        pod_block: str = "",
     ) -> None:
         self.facts: Facts = machine.facts()
         self.node: Object | None = None
@@ -72,6 +74,7 @@ class Heartbeat:
         self._identity = identity
         self._faults = faults
         self._labels = labels
+        self._own_block = pod_block
         self._lease: Object | None = None
         self._reported_at: float | None = None
         self._felt: dict[str, float] = {}
@@ -159,7 +162,10 @@ class Heartbeat:
             if error.code != 404:
                 raise
             meta = ObjectMeta(name=identity.name, labels=self._own_labels(identity))
-            self.node = await self._store.create(self._nodes, to_object(Node(metadata=meta)))
+            blocks = (self._own_block,) if self._own_block else ()
+            spec = NodeSpec(pod_cidr=self._own_block, pod_cidrs=blocks)
+            new = to_object(Node(metadata=meta, spec=spec))
+            self.node = await self._store.create(self._nodes, new)
         return self.node
 
     def _own_labels(self, identity: Identity) -> dict[str, str]:

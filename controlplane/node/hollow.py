@@ -78,6 +78,7 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
                                 address="127.0.0.1",
                                 root=Path(folder) / name,
                                 pod_block=_block(number),
+                                is_hollow=True,
                             ),
                         )
                         tasks.create_task(one.run(), name=f"agent of {name}")

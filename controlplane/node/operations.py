@@ -31,7 +31,7 @@ from controlplane.node.runtime.interface import (
 )
 from controlplane.node.sources import Sources
 from controlplane.node.view import PodView, specs
-from controlplane.node.volumes import VolumeFailure, Volumes
+from controlplane.node.volumes import NoVolumes, VolumeFailure, Volumes
 from kvstore.seams import Clock
 
 STARTS_MAX = 10  # at once: a node that gets many pods starts some of them soon, not all late
@@ -79,7 +79,7 @@ class Operations:
         clock: Clock,
         folders: Folders,
         sources: Sources,
-        volumes: Volumes,
+        volumes: Volumes | NoVolumes,
         handlers: Handlers,
         surroundings: Surroundings,
         tell: Tell,

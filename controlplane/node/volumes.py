@@ -48,6 +48,26 @@ class VolumeFailure(Exception):  # noqa: N818 - beside VolumeError it says of wh
         self.volume = volume
 
 
+class NoVolumes:
+    """Of a node that is hollow: what runs there reads no file, so none is made."""
+
+    async def set_up(self, pod: Pod) -> None:
+        """Nothing to do."""
+
+    async def refresh(self, pod: Pod) -> None:
+        """Nothing to do."""
+
+    async def excess(self, pod: Pod) -> str:
+        """Nothing is used."""
+        return ""
+
+    def mounts(
+        self, pod: Pod, spec: Spec | EphemeralContainer, environment: Mapping[str, str]
+    ) -> list[Mount]:
+        """None."""
+        return []
+
+
 class Volumes:
     """Of one node. `allocatable`: of the node."""
 
