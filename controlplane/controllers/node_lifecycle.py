@@ -54,10 +54,12 @@ class Memory(msgspec.Struct):
 
     sights  of each node that there is
     zones   None: the nodes were not counted yet
+    well    nodes that are ready, and of which nothing is to be written as they are
     """
 
     sights: dict[str, tuple[str, Sight]] = {}
     zones: Zones | None = None
+    well: dict[str, Node] = {}
 
     def see(self, node: Node, lease: Object | None, now: float) -> tuple[Sight, bool]:
         """What was last heard of a node, and whether the node is a new one."""
@@ -92,6 +94,8 @@ class _Lifecycle:
         if is_new:
             self._tell(found, "RegisteredNode", f"Registered Node {key.name} in Controller")
         left = sight.at + self._grace_seconds(node) - now
+        if left > 0 and self._memory.well.get(key.name) is node:
+            return left  # its Lease was renewed: there is nothing else that could matter
         judged = node if left > 0 else node_health.silenced(node, store.clock())
         guards = () if judged is node else (self._guard_of_lease(key.name, lease),)
         zones = self._counted(lister)
@@ -104,7 +108,12 @@ class _Lifecycle:
             if not node_health.is_evicting(node) and node_health.is_evicting(planned):
                 zones.give_back(zone_of(node.metadata.labels))
             raise
-        if not node_health.is_ready(planned):
+        if node_health.is_ready(planned):
+            if planned is node:
+                self._memory.well[key.name] = node
+                return left
+        else:
+            self._memory.well.pop(key.name, None)
             if node_health.is_ready(node):
                 told = f"Node {key.name} status is now: NodeNotReady"
                 self._context.recorder.record(found, "Normal", "NodeNotReady", told)
@@ -213,6 +222,7 @@ class _Lifecycle:
         await each([pod for pod in found if _place_of(pod) in ready], mark)
 
     def _forget(self, key: Key) -> None:
+        self._memory.well.pop(key.name, None)
         if self._memory.zones is not None:
             self._memory.zones.forget(key.name)
         before = self._memory.sights.pop(key.name, None)

@@ -70,8 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     labels         more of them
     cluster_dns    addresses of the cluster's DNS; none: pods have what the host has
     pids_per_container  0: any number
-    is_hollow      what it runs reads no files: its pods' volumes are not made. It brings its
-                   `pod_block` with it, and asks no controller for one
+    is_hollow      what it runs reads and writes no files: no volumes are made, no logs rotated. It
+                   brings its `pod_block` with it, and has many like it in its process
     """
 
     name: str
@@ -141,6 +141,7 @@ class Agent:
         self._volumes = self._made_volumes()
         self._observer = Observer(runtime, self._clock, store.clock, self._queue.add)
         self._rotation = LogRotation(runtime, store.clock)
+        self._nodes = informers.of(kinds.nodes) if settings.is_hollow else None
         self._heartbeat = self._heart(machine)
         self._allocatable = node_status.allocatable(self._heartbeat.facts, settings.pods_max)
 
@@ -165,6 +166,7 @@ class Agent:
             faults=lambda: [self._observer.fault(), self._network_fault()],
             labels=self.settings.labels,
             pod_block=self.settings.pod_block if self.settings.is_hollow else "",
+            known=self._known_node,
         )
 
     async def run(self) -> None:
@@ -196,6 +198,12 @@ class Agent:
             self._queue.close()
             prober.close()
             await asyncio.gather(*(one.close() for one in self._workers.values()))
+
+    def _known_node(self) -> Object | None:
+        """Of a hollow node: where many share a process, one cache spares each its reads."""
+        if self._nodes is None:
+            return None
+        return self._nodes.indexer.get(Key("", self.settings.name))
 
     def _crew(self, handlers: Handlers, prober: Prober) -> Crew:
         operations = Operations(
@@ -302,13 +310,17 @@ class Agent:
         while True:
             await self._clock.sleep(UPKEEP_SECONDS * (1 + self._random.random() / 10))
             rounds += 1
-            for view in list(self._observer.all.values()):
-                sandboxes = {one.id: one for one in view.sandboxes}
-                for container in view.running():
-                    await self._rotation.rotate(sandboxes[container.sandbox_id], container)
+            if not self.settings.is_hollow:
+                await self._rotate_logs()
             for worker in list(self._workers.values()):
                 if worker.pod is not None and pod_facts.is_active(worker.pod):
                     await self._keep_up_volumes(worker, worker.pod, rounds)
+
+    async def _rotate_logs(self) -> None:
+        for view in list(self._observer.all.values()):
+            sandboxes = {one.id: one for one in view.sandboxes}
+            for container in view.running():
+                await self._rotation.rotate(sandboxes[container.sandbox_id], container)
 
     async def _keep_up_volumes(self, worker: PodWorker, pod: Pod, rounds: int) -> None:
         try:

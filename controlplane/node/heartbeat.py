@@ -48,6 +48,7 @@ class Heartbeat:
     faults     why it cannot run pods, apart from what the heartbeat itself sees
     labels     more of them, that whoever started the agent wants
     pod_block  that a node which is new has already; empty: a controller gives it one
+    known      the Node object as a cache has it, which spares a read; None: it does not
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Heartbeat:
         faults: Callable[[], Iterable[str]],
         labels: Mapping[str, str],
         pod_block: str = "",
+        known: Callable[[], Object | None] = lambda: None,
     ) -> None:
         self.facts: Facts = machine.facts()
         self.node: Object | None = None
@@ -75,6 +77,7 @@ class Heartbeat:
         self._faults = faults
         self._labels = labels
         self._own_block = pod_block
+        self._known = known
         self._lease: Object | None = None
         self._reported_at: float | None = None
         self._felt: dict[str, float] = {}
@@ -156,6 +159,10 @@ class Heartbeat:
 
     async def _found(self, identity: Identity) -> Object:
         """The Node object; made if it is not there, also where somebody has deleted it."""
+        known = self._known()
+        if known is not None:
+            self.node = known
+            return known
         try:
             self.node = await self._store.get(self._nodes, "", identity.name)
         except ApiError as error:

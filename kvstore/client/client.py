@@ -11,7 +11,6 @@ from typing import Self
 from kvstore.client.clock import AsyncioClock
 from kvstore.client.cluster import Cluster
 from kvstore.client.connection import REQUEST_TIMEOUT_SECONDS, Connection
-from kvstore.client.grpc_channel import open_grpc_channel
 from kvstore.client.kv import Kv
 from kvstore.client.lease import Leases
 from kvstore.client.maintenance import Maintenance
@@ -109,9 +108,16 @@ def connect(
     """
     connection = Connection(
         endpoints,
-        open_channel=open_channel or (lambda endpoint: open_grpc_channel(endpoint, tls)),
+        open_channel=open_channel or _grpc_channels(tls),
         clock=clock or AsyncioClock(),
         random=random or dice.Random(),
         request_timeout_seconds=request_timeout_seconds,
     )
     return Client(connection)
+
+
+def _grpc_channels(tls: Tls | None) -> Callable[[str], RpcChannel]:
+    # Not above: processes with channels of our own need none of it, and it takes 11 MiB.
+    from kvstore.client.grpc_channel import open_grpc_channel  # noqa: PLC0415
+
+    return lambda endpoint: open_grpc_channel(endpoint, tls)

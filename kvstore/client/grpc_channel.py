@@ -13,14 +13,15 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from kvstore.client.channel_timing import (
+    CONNECT_SECONDS_MAX,
+    PING_SECONDS,
+    PING_TIMEOUT_SECONDS,
+    RECONNECT_SECONDS_MAX,
+    RECONNECT_SECONDS_MIN,
+)
 from kvstore.client.tls import Tls
 from kvstore.seams import RpcFailure
-
-CONNECT_SECONDS_MAX = 2.0  # TCP, TLS and HTTP/2 settings; a paused member answers none of them
-PING_SECONDS = 6  # etcd cuts off clients that ping more often than every 5 s
-PING_TIMEOUT_SECONDS = 6  # silence on a ping: the connection is dead, or the machine beyond hope
-RECONNECT_SECONDS_MIN = 0.1
-RECONNECT_SECONDS_MAX = 1.0  # a restarted member is found again within this time
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # a range may be as large as the store

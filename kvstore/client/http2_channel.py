@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
-from kvstore.client.grpc_channel import (
+from kvstore.client.channel_timing import (
     CONNECT_SECONDS_MAX,
     PING_SECONDS,
     PING_TIMEOUT_SECONDS,

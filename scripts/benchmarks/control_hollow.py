@@ -73,7 +73,7 @@ async def _tell_footprint(
 
 
 def _figures(count: int, seconds: float, used: dict[str, float]) -> Figures:
-    each = {kind: round(cpu * 1e6 / count) for kind, cpu in used.items() if kind != LAUNCHER}
+    each = {kind: cpu * 1e6 / count for kind, cpu in used.items() if kind != LAUNCHER}
     return Figures(rate=count / seconds, seconds=seconds, cpu_us=sum(each.values()), cpu_us_of=each)
 
 
