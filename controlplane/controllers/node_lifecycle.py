@@ -43,7 +43,7 @@ def controller(context: Context) -> Controller:
         "node lifecycle",
         lifecycle.nodes,
         lifecycle.reconcile,
-        triggers=[Trigger(lifecycle.leases, _node_of_lease)],
+        triggers=[Trigger(lifecycle.leases, lifecycle.keys_of_lease)],
         indexes={_NODE: (lifecycle.pods, _node_of_pod)},
         workers=WORKERS,
     )
@@ -70,6 +70,15 @@ class Memory(msgspec.Struct):
         self.sights[name] = (uid, sight)
         return sight, known is None
 
+    def hear(self, name: str, renewed: str, now: float) -> bool:
+        """The Lease of a node says this; False: the node needs a look, as it is not known well."""
+        if name not in self.well:
+            return False
+        uid, sight = self.sights[name]
+        if renewed != sight.renewed:
+            self.sights[name] = (uid, msgspec.structs.replace(sight, renewed=renewed, at=now))
+        return True
+
 
 class _Lifecycle:
     """`clock`: of durations; times in objects are the store's."""
@@ -80,6 +89,19 @@ class _Lifecycle:
         self._context = context
         self._clock = clock
         self._memory = Memory()
+
+    def keys_of_lease(self, lease: Object) -> list[Key]:
+        """Whose node needs a look. A node that is well needs none for being heard of again.
+
+        Of a Lease that goes, or has changed, what it said before is known: that is no sign of life.
+        """
+        metadata = lease["metadata"]
+        if metadata["namespace"] != LEASES_NAMESPACE:
+            return []
+        name, renewed = metadata["name"], (lease.get("spec") or {}).get("renewTime")
+        if renewed and self._memory.hear(name, str(renewed), self._clock.now()):
+            return []
+        return [Key("", name)]
 
     async def reconcile(self, key: Key, lister: Lister, store: ObjectStore) -> float | None:
         found = lister.get(self.nodes, key)
@@ -95,7 +117,7 @@ class _Lifecycle:
             self._tell(found, "RegisteredNode", f"Registered Node {key.name} in Controller")
         left = sight.at + self._grace_seconds(node) - now
         if left > 0 and self._memory.well.get(key.name) is node:
-            return left  # its Lease was renewed: there is nothing else that could matter
+            return left  # it was heard of since: there is nothing else that could matter
         judged = node if left > 0 else node_health.silenced(node, store.clock())
         guards = () if judged is node else (self._guard_of_lease(key.name, lease),)
         zones = self._counted(lister)
@@ -259,8 +281,3 @@ def _place_of(obj: Object) -> tuple[str, str]:
 def _node_of_pod(pod: Object) -> list[str]:
     spec: Mapping[str, str] = pod.get("spec") or {}
     return [spec["nodeName"]] if spec.get("nodeName") else []
-
-
-def _node_of_lease(lease: Object) -> list[Key]:
-    metadata = lease["metadata"]
-    return [Key("", metadata["name"])] if metadata["namespace"] == LEASES_NAMESPACE else []

@@ -81,6 +81,9 @@ class Heartbeat:
         self._lease: Object | None = None
         self._reported_at: float | None = None
         self._felt: dict[str, float] = {}
+        # What was found to say nothing new: where a cache has the Node, mostly it is the same.
+        self._judged: Object | None = None
+        self._said: tuple[Identity, Pressures, tuple[str, ...]] | None = None
 
     @property
     def pod_block(self) -> str:
@@ -126,24 +129,27 @@ class Heartbeat:
         """Write the Node's status if it says something new, or is old. Raises ApiError, OSError."""
         identity = self._identity()
         obj = await self._found(identity)
+        said = (identity, self._pressures(), tuple(self._faults()))
+        if obj is self._judged and said == self._said and not self._is_old():
+            return
         before = from_object(Node, obj)
         now = self._store.clock()
         status = node_status.node_status(
             before.status,
             identity,
             self.facts,
-            self._pressures(),
-            faults=self._faults(),
+            said[1],
+            faults=said[2],
             now=now,
         )
         labels = {**before.metadata.labels, **self._own_labels(identity)}
         is_due = (
-            self._reported_at is None
-            or self._clock.now() - self._reported_at >= REPORT_SECONDS_MAX
+            self._is_old()
             or node_status.is_news(before.status, status)
             or labels != dict(before.metadata.labels)
         )
         if not is_due:
+            self._judged, self._said = obj, said
             return
         metadata = msgspec.structs.replace(before.metadata, labels=labels)
         after = msgspec.structs.replace(before, status=status, metadata=metadata)
@@ -156,6 +162,11 @@ class Heartbeat:
             known=obj,
         )
         self._reported_at = self._clock.now()
+
+    def _is_old(self) -> bool:
+        """Whether it is long since a status was written."""
+        at = self._reported_at
+        return at is None or self._clock.now() - at >= REPORT_SECONDS_MAX
 
     async def _found(self, identity: Identity) -> Object:
         """The Node object; made if it is not there, also where somebody has deleted it."""

@@ -49,7 +49,10 @@ class Cluster(msgspec.Struct, frozen=True):
         return found
 
     async def have_hollow(self, count: int) -> None:
-        """Return once so many hollow nodes may be given pods. Raises TimeoutError."""
+        """Return once so many hollow nodes may be given pods; there are no others.
+
+        Raises TimeoutError.
+        """
         await control.request(self.folder, {"do": "hollow", "nodes": count})
         connection = await self.site.connect()
         request = self.site.request("GET", "/api/v1/nodes")

@@ -46,14 +46,14 @@ async def _run(names: Sequence[str], cluster: Cluster, plan: ControlPlan, tell: 
         await cluster.have_hollow(FEW_NODES)
     if _FEW in names:
         async with Namespace.made(site, "few") as namespace:
-            tell(_FEW, await _scheduled(cluster, namespace, FEW_PODS))
+            tell(_FEW, await scheduled(cluster, namespace, FEW_PODS))
             await namespace.clear()
     if _DEPLOYMENT in names:
-        tell(_DEPLOYMENT, await _deployed(cluster, REPLICAS))
+        tell(_DEPLOYMENT, await deployed(cluster, REPLICAS))
     if _MANY in names or not _FULL.keys().isdisjoint(names):
         await cluster.have_hollow(MANY_NODES)
         async with Namespace.made(site, "many") as namespace:
-            found = await _scheduled(cluster, namespace, MANY_PODS)
+            found = await scheduled(cluster, namespace, MANY_PODS)
         if _MANY in names:
             tell(_MANY, found)
     if not _FULL.keys().isdisjoint(names):
@@ -77,7 +77,7 @@ def _figures(count: int, seconds: float, used: dict[str, float]) -> Figures:
     return Figures(rate=count / seconds, seconds=seconds, cpu_us=sum(each.values()), cpu_us_of=each)
 
 
-async def _scheduled(cluster: Cluster, namespace: Namespace, count: int) -> Figures:
+async def scheduled(cluster: Cluster, namespace: Namespace, count: int) -> Figures:
     """From the first create to a watcher's event of the last binding; CPU until all run."""
     async with (
         namespace.watched(namespace.pods, *BOUND) as bound,
@@ -93,7 +93,7 @@ async def _scheduled(cluster: Cluster, namespace: Namespace, count: int) -> Figu
     return _figures(count, seconds, used)
 
 
-async def _deployed(cluster: Cluster, replicas: int) -> Figures:
+async def deployed(cluster: Cluster, replicas: int) -> Figures:
     """From its create to a watcher's event that says that all are available."""
     async with Namespace.made(cluster.site, "deployed") as namespace:
         name, mark = "all", f'"availableReplicas":{replicas}'.encode()

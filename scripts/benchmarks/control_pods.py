@@ -91,7 +91,7 @@ class Namespace:
             await made.until(f"/api/v1/namespaces/{name}/serviceaccounts/default", 200)
             yield made
         finally:
-            connection.close()
+            made._connection.close()
 
     async def post(self, path: str, body: bytes) -> None:
         """Make an object. Raises ConnectionError, BadAnswerError."""
@@ -102,7 +102,7 @@ class Namespace:
         request = self._site.request("GET", path)
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             while True:
-                if (await self._connection.ask(request)).code == code:
+                if (await self._ask(request)).code == code:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
 
@@ -145,9 +145,15 @@ class Namespace:
         await self.until(path, 404)
 
     async def _surely(self, request: bytes) -> HttpAnswer:
-        answer = await self._connection.ask(request)
+        answer = await self._ask(request)
         _check(answer)
         return answer
+
+    async def _ask(self, request: bytes) -> HttpAnswer:
+        """On a new connection where the server has closed the one before, as it was idle."""
+        if self._connection.is_lost:
+            self._connection = await self._site.connect()
+        return await self._connection.ask(request)
 
 
 def _check(answer: HttpAnswer) -> None:
