@@ -102,7 +102,9 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
 class Agent:
     """Of one node; agents of one process share `informers` and `feed`.
 
-    port  of the server that streams logs and commands, once it serves; it is told to the cluster
+    port        of the server that streams logs and commands, once it serves; it is told to the
+                cluster
+    registered  set once the Node object is there
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Agent:
         self.runtime = runtime
         self.settings = settings
         self.port = 0
+        self.registered = asyncio.Event()
         self._store = store
         self._feed = feed
         self._kinds = kinds
@@ -187,6 +190,7 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._observer.run(), name="observer of the runtime")
                 await self._heartbeat.register()
+                self.registered.set()
                 tasks.create_task(self._heartbeat.run(), name="heartbeat of the node")
                 await self._feed.informer.until_synced()
                 await self._observer.refresh()
