@@ -2,21 +2,26 @@
 
 import argparse
 import asyncio
-import contextlib
+import importlib
 import json
-import signal
 import sys
 from pathlib import Path
 
-from cluster import control, data_folder, output
+from cluster import control, folder_lock, output
 from cluster.components import HOLLOW_MAX
-from cluster.demo import command
-from cluster.launcher import Launcher
+from cluster.errors import LaunchError, NotRunningError
 from cluster.network import NODES_MAX
-from cluster.ports import Ports
-from cluster.probe import ComponentStatus, MemberStatus
+from cluster.statuses import ComponentStatus, MemberStatus
 from cluster.topology import MEMBERS_MAX
 from controlplane.ctl.errors import CtlError
+
+_MODULES = {
+    "up": "cluster.up",
+    "demo": "cluster.demo.command",
+    "chaos": "cluster.chaos.command",
+}
+"""Of the commands that do more than ask a launcher; each has `run`, and is loaded for itself only,
+or who just asks would wait for what he does not need."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,14 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.data = Path(options.data).absolute()
     try:
-        if options.command == "up":
-            return _up(options)
-        if options.command == "demo":
-            return asyncio.run(command.play(options.data))
+        if module := _MODULES.get(options.command):
+            done: int = importlib.import_module(module).run(options)
+            return done
         status = asyncio.run(_ask(options))
         if options.command == "down" and status == 0:
-            data_folder.wait_until_free(options.data)  # so that `up` may follow
-    except (data_folder.LaunchError, control.NotRunningError, CtlError, OSError) as error:
+            folder_lock.wait_until_free(options.data)  # so that `up` may follow
+    except (LaunchError, NotRunningError, CtlError, OSError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
     return status
@@ -53,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "--nodes", type=_hollow_count, required=True, help="how many; 0: none"
     )
     commands.add_parser("demo", help="breaks what can break, and prints how soon it healed")
+    raging = commands.add_parser("chaos", help="kills at random, while pods come and go")
+    raging.add_argument("--minutes", type=float, default=10.0, help="how long (%(default)s)")
+    raging.add_argument("--seed", type=int, help="to have the same kills again")
     commands.add_parser("down", help="stop everything, and the launcher")
     for name, text in (
         ("kill", "SIGKILL a member or component; it stays down until `start`"),
@@ -86,31 +93,6 @@ def _hollow_count(text: str) -> int:
     if not 0 <= count <= HOLLOW_MAX:
         raise argparse.ArgumentTypeError(f"0 to {HOLLOW_MAX} hollow nodes")
     return count
-
-
-def _up(options: argparse.Namespace) -> int:
-    with data_folder.exclusive(options.data), Ports() as ports:
-        loaded = data_folder.load_or_create(
-            options.data,
-            options.members,
-            ports,
-            is_store_only=options.store_only,
-            is_tls=options.tls,
-            nodes=options.nodes,
-        )
-
-        async def run() -> None:
-            running = Launcher(options.data, loaded, ports).run()
-            task = asyncio.ensure_future(running)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, task.cancel)
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-        asyncio.run(run())
-    print("stopped", flush=True)
-    return 0
 
 
 async def _ask(options: argparse.Namespace) -> int:

@@ -16,6 +16,12 @@ APISERVER, CONTROLLERS, SCHEDULER, PROXY = "apiserver", "controllers", "schedule
 HOLLOW = "hollow"
 HOLLOW_MAX = 5_000
 DOMAIN = "cluster.local"
+EVICTION_HARD = (
+    "memory.available<100Mi,nodefs.available<512Mi,nodefs.inodesFree<1%,pid.available<5%"
+)
+"""Of the nodes, which share this machine's disk with all else that is on it. The kubelet's 10 % of
+it would evict every pod on a disk that is merely well used; so much is what the store needs."""
+
 _AUDIT_MEGABYTES, _AUDIT_BACKUPS = 100, 10  # a gigabyte of the audit log is kept
 
 
@@ -145,6 +151,7 @@ def _agents(
             f"--encryption-provider-config={policies.encryption}",
             f"--cluster-dns={cluster.network.dns}",
             f"--cluster-domain={DOMAIN}",
+            f"--eviction-hard={EVICTION_HARD}",
         ]
         url = f"https://{address}:{network.KUBELET_PORT}"
         yield Component(name, _command("agent", flags), address=url, node=name)

@@ -11,13 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import NotRunningError
+
 SOCKET_NAME = "control.sock"
 ANSWER_SECONDS_MAX = 120.0  # a change of the membership may wait for the store
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-
-
-class NotRunningError(Exception):
-    """No cluster runs in the data folder."""
 
 
 @contextlib.contextmanager
@@ -88,3 +86,13 @@ async def request(folder: Path, message: dict[str, Any]) -> dict[str, Any]:
         raise NotRunningError(f"the cluster in {folder} ended before it answered")
     answer: dict[str, Any] = json.loads(line)
     return answer
+
+
+async def require_healthy(folder: Path) -> None:
+    """Raises NotRunningError: what runs in `folder` has no control plane, or is not healthy."""
+    answer = await request(folder, {"do": "status"})
+    rows = [*answer["members"], *answer["components"]]
+    late = [row["name"] for row in rows if row["state"] != "healthy"]
+    if late or not answer["components"]:
+        why = f"{', '.join(late)}: not healthy" if late else "it has no control plane"
+        raise NotRunningError(f"the cluster in {folder} cannot play it: {why}")

@@ -1,15 +1,15 @@
-"""A cluster's data folder: who holds it, what it remembers, and ports that nobody else has."""
+"""A cluster's data folder: what it remembers, and ports that nobody else has."""
 
-import contextlib
-import fcntl
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from cluster import certificates, policies, private_files, topology
+from cluster.errors import LaunchError
+from cluster.folder_lock import unusable
 from cluster.network import BLOCKS, Network
 from cluster.policies import Policies
 from cluster.ports import Ports
@@ -22,10 +22,6 @@ _PORT_SECONDS_MAX = 5.0
 _LOOK_SECONDS = 0.1
 
 
-class LaunchError(Exception):
-    """The cluster cannot be started as asked; the message says what to do."""
-
-
 class Loaded(msgspec.Struct, frozen=True):
     """What a data folder has for a launcher.
 
@@ -36,31 +32,6 @@ class Loaded(msgspec.Struct, frozen=True):
     cluster: ClusterFile
     certificates: Certificates | None
     policies: Policies | None
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the data folder: two launchers must not run the same members. Raises LaunchError."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (folder / "cluster.lock").open("w")
-    except OSError as error:
-        raise _unusable(folder, error) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LaunchError(
-                f"a cluster runs in {folder} already: `cluster status --data {folder}` shows it, "
-                f"`cluster down --data {folder}` stops it"
-            ) from error
-        yield
-
-
-def wait_until_free(folder: Path) -> None:
-    """Return once no launcher holds the data folder; it blocks."""
-    with contextlib.suppress(FileNotFoundError), (folder / "cluster.lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 def load_or_create(
@@ -96,7 +67,7 @@ def load_or_create(
     try:
         return _ensured(folder, cluster, is_store_only=is_store_only)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(folder, error) from error
     except (policies.KeyLostError, certificates.UnreadableError) as error:
         raise LaunchError(str(error)) from error
 
@@ -116,12 +87,6 @@ def _ensured(folder: Path, cluster: ClusterFile, *, is_store_only: bool) -> Load
     cluster = msgspec.structs.replace(cluster, is_encrypted=True)
     save(folder, cluster)
     return Loaded(cluster, identities, chosen)
-
-
-def _unusable(folder: Path, error: OSError) -> LaunchError:
-    return LaunchError(
-        f"cannot write in {folder}: {error.strerror or error}: make room, or take another --data"
-    )
 
 
 def _load(path: Path, count: int | None, *, is_tls: bool) -> ClusterFile:

@@ -27,11 +27,13 @@ from cluster import (
     topology,
 )
 from cluster.components import Component
-from cluster.data_folder import LaunchError, Loaded
+from cluster.data_folder import Loaded
+from cluster.errors import LaunchError
 from cluster.membership import OutcomeUnknownError, ensure_added, ensure_removed
 from cluster.network import node_names
 from cluster.ports import Ports
-from cluster.probe import ApiProbe, ComponentStatus, MemberStatus, probe
+from cluster.probe import ApiProbe, probe
+from cluster.statuses import ComponentStatus, MemberStatus
 from cluster.supervisor import Supervisor
 from cluster.topology import ClusterFile, MemberSpec, TlsFiles
 from kvstore import client
@@ -224,6 +226,8 @@ class Launcher:
                 "members": msgspec.to_builtins(members),
                 "components": msgspec.to_builtins(control_plane),
             }
+        if action == "pids":  # at once, whatever they are at
+            return {name: one.pid for name, one in self._supervisors.items()}
         if action == "down":
             self._down.set()
             return {"done": "stopping"}
@@ -246,7 +250,10 @@ class Launcher:
         """Have so many hollow nodes, in one process."""
         if self._policies is None:
             return {"error": "this cluster has no control plane"}
-        self._save(msgspec.structs.replace(self.cluster, hollow=count))
+        try:
+            self._save(msgspec.structs.replace(self.cluster, hollow=count))
+        except OSError as error:
+            return {"error": f"the hollow nodes stay as they are: {error}"}
         running = self._running.get(components.HOLLOW)
         if running is None and count:
             [made] = [one for one in self._components if one.name == components.HOLLOW]

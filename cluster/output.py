@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cluster.probe import ComponentStatus, MemberStatus
+from cluster.statuses import ComponentStatus, MemberStatus
 
 
 def tables(members: Sequence[MemberStatus], components: Sequence[ComponentStatus]) -> str:

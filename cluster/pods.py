@@ -1,10 +1,14 @@
-"""What node agents leave behind: pods outlive an agent, but not their cluster."""
+"""What node agents leave behind: pods outlive an agent, but not their cluster.
+
+Nor do the Secrets that pods had as files; what they have written themselves stays for them.
+"""
 
 import asyncio
 import logging
 from collections.abc import Collection
 from pathlib import Path
 
+from controlplane.node.folders import Folders
 from controlplane.node.runtime.interface import RefusedError
 from controlplane.node.runtime.process import ProcessRuntime
 
@@ -29,5 +33,6 @@ def _runtimes(folder: Path) -> list[Path]:
 async def _end(root: Path) -> None:
     try:
         await ProcessRuntime(root).shut_down()
+        await asyncio.to_thread(Folders(root.parent).forget_secrets)
     except (RefusedError, OSError, ValueError) as error:
         _logger.warning("pods below %s may run on: %s", root, error)

@@ -2,22 +2,19 @@
 
 import asyncio
 import contextlib
-import ctypes
-import functools
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster import logs
+from cluster import leash, logs
 
 BACKOFF_FIRST_SECONDS = 0.5
 BACKOFF_MAX_SECONDS = 10.0
-# A process that lived this long has recovered: its next restart is quick again.
-_STABLE_SECONDS = 30.0
+# A process that lived longer than it would have to wait has recovered: its next restart is quick.
+_STABLE_SECONDS = BACKOFF_MAX_SECONDS
 _STOP_SECONDS = 15.0
-_PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
@@ -115,18 +112,18 @@ class Supervisor:
 
     def _signal(self, number: int) -> None:
         if self.pid is not None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(self.pid, number)
 
     async def _run_once(self) -> None:
         logs.trim(self._log_path)
         with self._log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command(),
+                *leash.command(os.getpid(), self._command()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is ours: members stop one after the other
-                preexec_fn=functools.partial(_die_with, os.getpid()),
             )
         self.is_paused = False
         if not self._is_wanted:
@@ -148,13 +145,3 @@ class Supervisor:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-
-
-def _die_with(parent: int) -> None:
-    """In the child: a launcher that is killed must not leave members behind (Linux), whatever
-    they are at. A process that is stopped would hear of nothing milder.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was killed just before
-        os._exit(1)

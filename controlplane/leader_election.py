@@ -1,7 +1,7 @@
 """One of many candidates leads: by a Lease, as Kubernetes' own components do.
 
     elector = LeaderElector(store, "scheduler", identity="host-1_7f3a")
-    await elector.run(lambda store: run([CONTROLLER], store))
+    await elector.stand(lambda store: run([CONTROLLER], store), print)
 
 The Lease keeps the others away while the leader renews it. That alone is a matter of clocks: a
 leader that was stopped in the middle of a write goes on with it afterwards, whoever leads by then.
@@ -147,6 +147,24 @@ class LeaderElector:
             await asyncio.wait({leading, holding})
             if is_held:
                 await self._release(store)
+
+    async def stand(
+        self, lead: Callable[[ObjectStore], Awaitable[None]], announce: Callable[[str], None]
+    ) -> None:
+        """Lead as often as it can, until cancelled; `announce` is told its identity each time.
+
+        `lead` as in `run`; raises whatever it raises.
+        """
+
+        async def announced(store: ObjectStore) -> None:
+            announce(self._identity)
+            await lead(store)
+
+        while True:
+            try:
+                await self.run(announced)
+            except LeadershipLostError:
+                logger.warning("%s leads no longer", self._identity)
 
     async def _until_leading(self) -> tuple[ObjectStore, float]:
         """A store that only the leader can write with, and when our Lease began."""

@@ -245,17 +245,18 @@ class ObjectStore:
         options: DeleteOptions | None = None,
         also: Sequence[Claim] = (),
         known: Object | None = None,
+        change: Callable[[Object], Object] = lambda old: old,
     ) -> Deletion:
         """Remove an object, or mark it while finalizers or its grace period hold it (2.16, 2.17).
 
-        `known` as for `update`.
-        Raises ApiError 404, 409 when a precondition does not hold.
+        `known` and `change` as for `update`, in the same write.
+        Raises ApiError 404, 409 when a precondition does not hold, and what `change` raises.
         """
         wanted = options or DeleteOptions()
 
         def decide(old: Object) -> Outcome:
             lifecycle.require_preconditions(resource, old, wanted)
-            doomed = lifecycle.deleted(resource, old, wanted, now=self.clock())
+            doomed = lifecycle.deleted(resource, change(old), wanted, now=self.clock())
             return Outcome(doomed.object, doomed.is_gone)
 
         key = stored.key_of(resource, namespace, name)

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 from controlplane.api.errors import (
     ApiError,
-    Cause,
     expired,
     internal,
     service_unavailable,
     timeout,
     too_large,
+    too_new,
 )
 from kvstore.errors import (
     CompactedError,
@@ -45,17 +45,10 @@ def api_error_of(error: KvError) -> ApiError:
                 else "The resourceVersion for the provided list is too old."
             )
         case FutureRevisionError():
-            return _too_new(error)
+            return too_new(error.requested, error.current)
         case RequestTooLargeError():
             return too_large("the object is too large for the store")
         case NoSpaceError():
             return service_unavailable("the store has no space left")
         case _:
             return internal(f"the store refused: {error}")
-
-
-def _too_new(error: FutureRevisionError) -> ApiError:
-    """504 with the cause by which clients know it (2.2)."""
-    message = f"Too large resource version: {error.requested}, current: {error.current}"
-    cause = Cause("ResourceVersionTooLarge", "Too large resource version")
-    return ApiError(504, "Timeout", message, causes=[cause], retry_after_seconds=1)

@@ -1,9 +1,12 @@
 """Options of the suites (pytest reads them only here, whatever part is run)."""
 
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.groups import Groups, rank_of
 
 # A crowded machine is no fault of the code: no example is judged by its time.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,3 +37,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fuzz-requests", type=int, default=1_500, help="API server: how many random requests"
     )
     parser.addoption("--fuzz-seed", type=int, default=1, help="API server: which random requests")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    config.option.loadscopereorder = False  # by the number of tests, which says little
+    return Groups(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank_of(item.nodeid))

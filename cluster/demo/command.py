@@ -1,5 +1,7 @@
 """`cluster demo`: plays the story on the cluster of a data folder, and prints it."""
 
+import argparse
+import asyncio
 import sys
 from pathlib import Path
 
@@ -11,12 +13,16 @@ from controlplane.ctl import kubeconfig
 from controlplane.ctl.client import ApiClient
 
 
-async def play(folder: Path) -> int:
+def run(options: argparse.Namespace) -> int:
     """Exit status 0: all healed, and no request was lost where none may be.
 
-    Raises control.NotRunningError, controlplane.ctl.errors.CtlError.
+    Raises NotRunningError, controlplane.ctl.errors.CtlError.
     """
-    await _require_healthy(folder)
+    return asyncio.run(_play(options.data))
+
+
+async def _play(folder: Path) -> int:
+    await control.require_healthy(folder)
     access = kubeconfig.load(folder / "kubeconfig", None)
     async with ApiClient(access, lambda warning: print(warning, file=sys.stderr)) as client:
 
@@ -33,15 +39,6 @@ async def play(folder: Path) -> int:
     faults = faults_of(told)
     print(report.ending(faults))
     return 1 if faults else 0
-
-
-async def _require_healthy(folder: Path) -> None:
-    answer = await control.request(folder, {"do": "status"})
-    rows = [*answer["members"], *answer["components"]]
-    late = [row["name"] for row in rows if row["state"] != "healthy"]
-    if late or not answer["components"]:
-        why = f"{', '.join(late)}: not healthy" if late else "it has no control plane"
-        raise control.NotRunningError(f"the cluster in {folder} cannot play it: {why}")
 
 
 async def _pids(folder: Path) -> dict[str, int]:

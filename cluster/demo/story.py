@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -16,9 +17,11 @@ from typing import Any
 import msgspec
 
 from cluster.demo import manifests
-from cluster.demo.api import Api, is_ready, until
-from cluster.demo.processes import pids_with
+from cluster.demo.api import Api
 from cluster.demo.traffic import Traffic
+from cluster.namespaces import until
+from cluster.processes import pids_with
+from cluster.workloads import is_ready
 
 STEP_SECONDS_MAX = 120.0
 # What nobody is supposed to notice: an update, a roll-back, a drained node.
@@ -26,13 +29,18 @@ QUIET_STEPS = ("roll an update", "roll back", "drain a node")
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What came of a step. `seconds` until it was healed; requests of clients meanwhile."""
+    """What came of a step.
+
+    seconds  until it was healed
+    requests, failed, why  of clients meanwhile; `why` some failed
+    """
 
     name: str
     seconds: float
     requests: int
     failed: int
     remark: str = ""
+    why: str = ""
 
 
 Pids = Callable[[], Awaitable[dict[str, int]]]
@@ -83,7 +91,7 @@ class Story:
         }
 
     async def _step(self, name: str, step: Step, traffic: Traffic | None) -> None:
-        done, failed = (traffic.done, traffic.failed) if traffic else (0, 0)
+        done, failures = (traffic.done, traffic.failures.copy()) if traffic else (0, Counter[str]())
         began_at = time.monotonic()
         try:
             async with asyncio.timeout(STEP_SECONDS_MAX):
@@ -92,8 +100,9 @@ class Story:
             raise TimeoutError(f"{name}: not healed after {STEP_SECONDS_MAX:.0f} s") from None
         seconds = time.monotonic() - began_at
         if traffic is not None:
-            done, failed = traffic.done - done, traffic.failed - failed
-        self._told.append(Told(name, seconds, done + failed, failed, remark))
+            done, failures = traffic.done - done, traffic.failures - failures
+        failed = failures.total()
+        self._told.append(Told(name, seconds, done + failed, failed, remark, ", ".join(failures)))
         self._tell(self._told[-1])
 
     # ------------------------------------------------------------------------ steps
@@ -102,7 +111,7 @@ class Story:
         await self._api.apply(manifests.namespace())
         await self._api.apply(manifests.service())
         await self._api.apply(manifests.deployment("v1"))
-        await self._until(self._api.is_rolled_out)
+        await self._until(self._api.is_settled)
         nodes = sorted({str(pod["spec"]["nodeName"]) for pod in await self._api.pods()})
         return f"on {', '.join(nodes)}"
 
@@ -112,12 +121,12 @@ class Story:
 
     async def _update(self, version: str) -> str:
         await self._api.apply(manifests.deployment(version))
-        await self._until(self._api.is_rolled_out)
+        await self._until(self._api.is_settled)
         return f"to {version}"
 
     async def _roll_back(self) -> str:
-        await self._api.roll_back()
-        await self._until(self._api.is_rolled_out)
+        await self._api.roll_back(manifests.NAME)
+        await self._until(self._api.is_settled)
         return ""
 
     async def _kill_process(self) -> str:
@@ -163,10 +172,10 @@ class Story:
 
     async def _is_placed(self) -> None:
         """One more replica gets a node, and serves."""
-        await self._api.scale(manifests.REPLICAS + 1)
-        await self._until(self._api.is_rolled_out)
-        await self._api.scale(manifests.REPLICAS)
-        await self._until(self._api.is_rolled_out)
+        await self._api.scale_to(manifests.REPLICAS + 1)
+        await self._until(self._api.is_settled)
+        await self._api.scale_to(manifests.REPLICAS)
+        await self._until(self._api.is_settled)
 
     async def _is_replaced(self) -> None:
         """A pod that is deleted is made anew."""
@@ -219,7 +228,7 @@ class Story:
 def faults_of(told: list[Told]) -> list[str]:
     """What should not have been: requests that were lost where none may be. Pure."""
     return [
-        f"{one.failed} of {one.requests} requests failed while we did: {one.name}"
+        f"{one.failed} of {one.requests} requests failed while we did: {one.name}: {one.why}"
         for one in told
         if one.name in QUIET_STEPS and one.failed
     ]

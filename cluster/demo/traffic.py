@@ -28,11 +28,6 @@ class Traffic:
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession
 
-    @property
-    def failed(self) -> int:
-        """How many requests were not answered, or not well."""
-        return self.failures.total()
-
     async def until_answered(self) -> None:
         """Return at the next good answer."""
         self._answered.clear()

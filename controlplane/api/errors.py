@@ -202,3 +202,15 @@ def service_unavailable(message: str) -> ApiError:
 def timeout(message: str, *, retry_after_seconds: int = 1) -> ApiError:
     """504."""
     return ApiError(504, "Timeout", message, retry_after_seconds=retry_after_seconds)
+
+
+def too_new(requested: int, current: int) -> ApiError:
+    """504: the revision is still to come; with the cause by which clients know it (2.2)."""
+    told = "Too large resource version"
+    return ApiError(
+        504,
+        "Timeout",
+        f"{told}: {requested}, current: {current}",
+        causes=(Cause("ResourceVersionTooLarge", told),),
+        retry_after_seconds=1,
+    )

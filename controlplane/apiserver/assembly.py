@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import random
 import ssl
 import sys
@@ -53,6 +54,12 @@ from controlplane.flags import SettingsError
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
 from kvstore.client import Client
+
+logger = logging.getLogger(__name__)
+
+# A member of the store ends now and then: who starts just then is no worse off than who serves.
+_STORE_IS_AWAY = (503, 504)
+_RETRY_SECONDS = 0.25
 
 
 class Assembly:
@@ -176,8 +183,17 @@ class Assembly:
             endpoints=[(self._settings.advertise_address, port)],
             claim_of={addresses.IP_PREFIX + address: "default/kubernetes"},
         )
-        await bootstrap.run()
-        await self.cacher.current()
+        while True:
+            try:
+                await bootstrap.run()
+                await self.cacher.current()
+            except ApiError as error:
+                if error.code not in _STORE_IS_AWAY:
+                    raise
+                logger.warning("what every cluster has cannot be made yet: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     # ------------------------------------------------------------------ look-ups
 

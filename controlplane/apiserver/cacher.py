@@ -72,7 +72,7 @@ class Cacher:
                     self._advanced.clear()
                     await self._advanced.wait()
         except TimeoutError:
-            raise _too_large(revision, self.cache.revision) from None
+            raise errors.too_new(revision, self.cache.revision) from None
 
     async def _urge(self) -> None:
         """Make an event come, where a revision that the store has got brings none.
@@ -232,9 +232,3 @@ class Cacher:
 def _unreadable(error: UnreadableError) -> None:
     """Never the content: it may be a Secret's."""
     _log.error("what is stored at %s cannot be read: %s", error.key, error.why)
-
-
-def _too_large(revision: int, current: int) -> errors.ApiError:
-    error = errors.timeout(f"Too large resource version: {revision}, current: {current}")
-    error.causes = (errors.Cause("ResourceVersionTooLarge", "Too large resource version"),)
-    return error

@@ -101,7 +101,14 @@ class Connections(web.Server):
     @property
     def buffered_bytes(self) -> int:
         """What was written and not taken yet, of all connections."""
-        return sum(one.get_write_buffer_size() for one in self._transports.values())
+        return sum(_unsent_bytes(one) for one in self._transports.values())
+
+
+def _unsent_bytes(transport: asyncio.Transport) -> int:
+    try:
+        return transport.get_write_buffer_size()
+    except AttributeError:  # asyncio's TLS one, closed twice before its end was told: it has none
+        return 0
 
 
 class _Connection(RequestHandler):

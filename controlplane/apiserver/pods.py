@@ -28,6 +28,10 @@ _TOO_MANY = (
     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
     "support."
 )
+_TOO_MANY_DISRUPTED = (
+    "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+)
+DISRUPTED_MAX = 2000  # evictions of a budget that its controller has not seen yet
 _TRIES_MAX = 5  # of an eviction, while its pod changes
 _BEHIND_SECONDS = 10  # when to ask again while a budget's controller has not seen it yet
 
@@ -91,8 +95,8 @@ class Pods:
         uid = wish.uid or str(pod["metadata"]["uid"])
         version = wish.resource_version
         if not wish.is_dry_run:
-            # Of a pod that needed no budget it must hold still.
-            version = version or (pod["metadata"]["resourceVersion"] if not claimed else "")
+            if holds_still(pod, has_budget=bool(claimed)):
+                version = version or str(pod["metadata"]["resourceVersion"])
             told = await self._store.update(
                 *place,
                 lambda current: _disrupted(current, call.now),
@@ -167,6 +171,19 @@ def _disrupted(pod: Object, now: float) -> Object:
     return {**pod, "status": {**status, "conditions": [*others, said]}}
 
 
+def holds_still(pod: Object, *, has_budget: bool) -> bool:
+    """Whether a pod may be evicted only as it was read. Pure.
+
+    Its end may cost no budget because it is not ready: when it has become so it does.
+    """
+    return not has_budget or not _is_ready(pod)
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
 def _needs_no_budget(pod: Object) -> bool:
     """Who has ended, or has not begun, or goes already disrupts nothing."""
     phase = (pod.get("status") or {}).get("phase")
@@ -185,8 +202,12 @@ def _spent(budget: Object, pod: Object, now: float) -> Object:
     if int(status.get("observedGeneration", 0)) < int(generation):
         behind = f"{whom} is still being processed by the server."
         raise _violated(behind, retry_after_seconds=_BEHIND_SECONDS)
-    if name in (status.get("disruptedPods") or {}):
+    disrupted = status.get("disruptedPods") or {}
+    if name in disrupted:
         return budget
+    if len(disrupted) > DISRUPTED_MAX:
+        plural, group = "poddisruptionbudgets", "policy"
+        raise errors.forbidden(plural, group, str(budget["metadata"]["name"]), _TOO_MANY_DISRUPTED)
     allowed = int(status.get("disruptionsAllowed", 0))
     if allowed < 1:
         needed, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
@@ -194,15 +215,14 @@ def _spent(budget: Object, pod: Object, now: float) -> Object:
     spent = {
         **status,
         "disruptionsAllowed": allowed - 1,
-        "disruptedPods": {**(status.get("disruptedPods") or {}), name: meta.rfc3339(now)},
+        "disruptedPods": {**disrupted, name: meta.rfc3339(now)},
     }
     return {**budget, "status": spent}
 
 
 def _is_free(budget: Object, pod: Object, status: Mapping[str, Any]) -> bool:
     """An unhealthy pod may go under AlwaysAllow, else while enough others are healthy."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    if any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions):
+    if _is_ready(pod):
         return False
     if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
         return True

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import orjson
 
@@ -21,6 +20,7 @@ from controlplane.apiserver.lists import Page
 from controlplane.apiserver.nodes import Nodes, RefusalError
 from controlplane.apiserver.recent import Entry
 from controlplane.apiserver.selection import selection_of
+from controlplane.apiserver.usage_objects import Summary
 
 FRESH_SECONDS = 5.0
 """Whoever asks again sooner is told the same."""
@@ -79,14 +79,12 @@ class Usage:
         return [one for one in every if one is not None]
 
     async def _of_pods(self, entries: dict[tuple[str, str], Entry]) -> list[Object]:
-        nodes = {one.fields.get("spec.nodeName", "") for one in entries.values()} - {""}
-        told: dict[tuple[str, str], Object] = {}
-        for summary in (await self._summaries.of(nodes)).values():
-            told.update(usage_objects.pods_of(summary))
+        nodes = {_node_of(one) for one in entries.values()} - {""}
+        told = usage_objects.pods_of(await self._summaries.of(nodes))
         every = (
-            usage_objects.pod_metrics(entry.labels, told[place], self._now())
+            usage_objects.pod_metrics(entry.labels, used, self._now())
             for place, entry in entries.items()
-            if place in told
+            if (used := told.get((_node_of(entry), *place))) is not None
         )
         return [one for one in every if one is not None]
 
@@ -97,10 +95,10 @@ class _Summaries:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
         self._turns = asyncio.Semaphore(ASKED_MAX)
-        self._kept: dict[str, tuple[float, Any]] = {}
+        self._kept: dict[str, tuple[float, Summary | None]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
 
-    async def of(self, names: Iterable[str]) -> dict[str, Any]:
+    async def of(self, names: Iterable[str]) -> dict[str, Summary]:
         """By node, of those whose agents have answered."""
         wanted, now = set(names), time.monotonic()
         self._kept = {
@@ -111,9 +109,9 @@ class _Summaries:
             *(asyncio.shield(self._asked(name)) for name in wanted - self._kept.keys())
         )
         return {
-            name: self._kept[name][1]
+            name: summary
             for name in wanted & self._kept.keys()
-            if self._kept[name][1] is not None
+            if (summary := self._kept[name][1]) is not None
         }
 
     def _asked(self, name: str) -> "asyncio.Task[None]":
@@ -128,12 +126,16 @@ class _Summaries:
         summary = None
         async with self._turns:
             try:
-                summary = await self._nodes.summary(self._nodes.place(name))
+                told = await self._nodes.summary(self._nodes.place(name))
+                summary = usage_objects.summary_of(told)
             except (ApiError, RefusalError) as error:
                 _log.debug("what is used on %s is not known: %s", name, error)
-        if not isinstance(summary, dict):
-            summary = None
         self._kept[name] = (time.monotonic(), summary)
+
+
+def _node_of(entry: Entry) -> str:
+    """That a pod is bound to; empty: to none."""
+    return entry.fields.get("spec.nodeName", "")
 
 
 def _place(entry: Entry) -> tuple[str, str]:

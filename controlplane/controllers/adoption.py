@@ -14,8 +14,9 @@ from controlplane.api.errors import ApiError, conflict
 from controlplane.api.resource import Object, Resource
 from controlplane.api.selectors import LabelSelector
 from controlplane.api.types.meta_v1 import ObjectMeta
-from controlplane.controller import key_of, owner_reference
+from controlplane.controller import Lister, key_of, owner_reference
 from controlplane.controllers.parallel import each
+from controlplane.indexer import Key
 from controlplane.objects import Claim, ObjectStore
 
 
@@ -73,9 +74,51 @@ def is_orphan(obj: Object) -> bool:
     return bool(metadata.get("labels")) and not any(one.get("controller") for one in owners)
 
 
-def orphans_by_namespace(obj: Object) -> list[str]:
-    """The index of what may be adopted. Pure."""
-    return [str(obj["metadata"].get("namespace", ""))] if is_orphan(obj) else []
+def orphan_places(obj: Object) -> list[str]:
+    """The index of what may be adopted: by namespace, and there by each of its labels. Pure."""
+    if not is_orphan(obj):
+        return []
+    namespace, labels = str(obj["metadata"].get("namespace", "")), obj["metadata"]["labels"]
+    return [namespace, *(_place(namespace, name, value) for name, value in labels.items())]
+
+
+def _place(namespace: str, name: str, value: str) -> str:
+    return f"{namespace}/{name}={value}"
+
+
+def concern(obj: Object) -> object:
+    """What of an object decides who may adopt it: its status changes often, and does not. Pure."""
+    metadata = obj["metadata"]
+    return metadata.get("labels"), metadata.get("ownerReferences")
+
+
+def keys_of_orphan(obj: Object) -> list[Key]:
+    """(namespace, empty) where there is something to adopt. Pure."""
+    return [Key(str(obj["metadata"].get("namespace", "")), "")] if is_orphan(obj) else []
+
+
+def places_of(namespace: str, selector: LabelSelector) -> list[str]:
+    """Where `orphan_places` finds all that a selector selects: each of them will do. Pure."""
+    if selector.is_everything or selector.is_nothing:
+        return []
+    labels = [
+        _place(namespace, one.key, value)
+        for one in selector.requirements
+        if one.operator == "in" and len(one.values) == 1
+        for value in one.values
+    ]
+    return labels or [namespace]
+
+
+def orphans(
+    lister: Lister, resource: Resource, index: str, namespace: str, selector: LabelSelector
+) -> Sequence[Object]:
+    """All that a selector may select, and few others: those with the rarest of its labels.
+
+    index  of `orphan_places`
+    """
+    places = places_of(namespace, selector)
+    return min((lister.by_index(resource, index, one) for one in places), key=len, default=())
 
 
 def adopted(obj: Object, owner: Object, selector: LabelSelector) -> Object:

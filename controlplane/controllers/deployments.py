@@ -30,6 +30,7 @@ REFUSED_SECONDS = 10.0  # before the next attempt where nothing tells how long i
 WORKERS = 5  # kube-controller-manager's --concurrent-deployment-syncs
 
 _ORPHANS = "orphans for a deployment"
+_TERMINATING = "NamespaceTerminating"
 _SELECTS_ALL = "This deployment is selecting all pods. A non-empty selector is required."
 
 
@@ -173,16 +174,12 @@ def controller(context: Context) -> Controller:
         reconcile,
         triggers=[
             owned(replica_sets, by=deployments),
-            Trigger(replica_sets, _place_of_orphan),
+            Trigger(replica_sets, adoption.keys_of_orphan, part=adoption.concern),
         ],
         reads=[pods, *looked_up(context)],
-        indexes={_ORPHANS: (replica_sets, adoption.orphans_by_namespace)},
+        indexes={_ORPHANS: (replica_sets, adoption.orphan_places)},
         workers=WORKERS,
     )
-
-
-def _place_of_orphan(replica_set: Object) -> list[Key]:
-    return [Key(namespace, "") for namespace in adoption.orphans_by_namespace(replica_set)]
 
 
 def _selector_of(deployment: Deployment) -> LabelSelector:
@@ -217,8 +214,11 @@ class _Look:
 
         async def adopt(owner: Object) -> None:
             deployment = self._lister.record(Deployment, self._deployments, key_of(owner))
-            if deployment is not None:
-                await self._claimed(deployment, owner, _selector_of(deployment))
+            if deployment is None:
+                return
+            selector = _selector_of(deployment)
+            if self._adoptable(namespace, selector):
+                await self._claimed(deployment, owner, selector)
 
         await each(self._lister.list(self._deployments, namespace), adopt)
 
@@ -253,7 +253,7 @@ class _Look:
         """Its ReplicaSets, with those that it adopts, without those that it lets go."""
         metadata = deployment.metadata
         own = self._lister.owned_by(self._replica_sets, metadata.uid)
-        orphans = self._lister.by_index(self._replica_sets, _ORPHANS, metadata.namespace)
+        orphans = self._adoptable(metadata.namespace, selector)
         both = {key_of(one): one for one in (*own, *orphans)}
         found = readable(self._lister, ReplicaSet, self._replica_sets, both.values())
         claims = adoption.claims(metadata, selector, found)
@@ -261,6 +261,9 @@ class _Look:
             self._store, self._deployments, owner, self._replica_sets, selector, claims
         )
         return [*claims.owned, *claims.adopted]
+
+    def _adoptable(self, namespace: str, selector: LabelSelector) -> Sequence[Object]:
+        return adoption.orphans(self._lister, self._replica_sets, _ORPHANS, namespace, selector)
 
     def _running(self, deployment: Deployment, replica_sets: Sequence[ReplicaSet]) -> set[str]:
         """Uids of ReplicaSets that have pods that have not ended; only Recreate asks for them."""
@@ -296,6 +299,8 @@ class _Look:
                 raise
             if error.code >= 500 or error.code == 409:
                 raise  # nobody knows what is so, or others were faster
+            if any(cause.reason == _TERMINATING for cause in error.causes):
+                return REFUSED_SECONDS  # where all ends nothing is missing
             return await self._refused(made, deployment, owner, error)
         if size:
             self._tell(owner, f"Scaled up replica set {name} from 0 to {size}")

@@ -2,8 +2,8 @@
 
 A plan is carried out in this order, and may end after any step: the next plan goes on from what is
 stored. First `status` is written, if the job is as it was; then `released` lose their finalizer;
-`dismissed` lose it if they have not ended, and are deleted; `doomed` are deleted; `made` are
-created.
+`dismissed` lose it and are deleted, in one write, if they have not ended; `doomed` are deleted;
+`made` are created.
 
 Source: Kubernetes' documentation, "Jobs"; kube-behaviour 4.11-4.13.
 """

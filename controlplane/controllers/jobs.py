@@ -14,7 +14,7 @@ Source: Kubernetes' documentation, "Jobs"; kube-behaviour 4.11-4.13.
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from controlplane.api import changes, pods
+from controlplane.api import changes, errors, pods
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object, Resource
 from controlplane.api.types.batch_v1 import Job, JobStatus
@@ -94,11 +94,11 @@ class _Jobs:
         own = [pod for pod in all_pods if job_pods.controller_uid(pod) == uid]
         strangers = [pod for pod in all_pods if job_pods.controller_uid(pod) != uid]
         await self._let_strangers_go(key, strangers, lister, store)
+        if job is not None and job.spec.managed_by not in (None, OWN_NAME):
+            return None  # nor is it ours when it has ended
         if live is None or job is None or job_verdict.is_finished(job.status.conditions):
             self._backoffs.pop(key, None)
             await self._let_leftovers_go(own, lister, store)
-            return None
-        if job.spec.managed_by not in (None, OWN_NAME):
             return None
         if (job.spec.completion_mode or "") not in _MODES:
             told = "Skipped Job sync because completion mode is unknown"
@@ -208,29 +208,56 @@ class _Hands:
 
     async def release(self, pod: Pod) -> None:
         """Take away what keeps a pod for being counted."""
-        await self._update(self._store, pod, _untracked)
+        metadata = pod.metadata
+        try:
+            await self._store.update(
+                self._pods,
+                metadata.namespace,
+                metadata.name,
+                _untracked,
+                uid=metadata.uid,
+                known=self._known(pod),
+            )
+        except ApiError as error:
+            if not _is_gone(error):
+                raise
 
     async def dismiss(self, pod: Pod) -> None:
-        """Delete a pod that is not to be counted; if it has ended meanwhile, it is."""
+        """Delete a pod that is not to be counted; if it has ended meanwhile, it is.
+
+        In one write: one that was let go only, by who was killed then, would end by itself, and
+        another would do once more what it has done.
+        """
 
         def unless_ended(current: Object) -> Object:
-            phase = (current.get("status") or {}).get("phase")
-            return current if phase in ("Succeeded", "Failed") else _untracked(current)
+            if (current.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+                raise errors.conflict(self._pods.plural, self._pods.group, pod.metadata.name)
+            return _untracked(current)
 
-        left = await self._update(self._guarded, pod, unless_ended)
-        if left is not None and job_pods.TRACKING not in left["metadata"].get("finalizers", ()):
-            await self.delete(pod)
+        await self._delete(self._guarded, pod, unless_ended)
 
     async def delete(self, pod: Pod) -> None:
         """Delete a pod as it wants to be deleted."""
+        await self._delete(self._store, pod, lambda current: current)
+
+    async def _delete(
+        self, store: ObjectStore, pod: Pod, change: Callable[[Object], Object]
+    ) -> None:
         metadata = pod.metadata
-        options = DeleteOptions(propagation_policy="Background", uid=metadata.uid)
         try:
-            await self._store.delete(self._pods, metadata.namespace, metadata.name, options=options)
+            await store.delete(
+                self._pods,
+                metadata.namespace,
+                metadata.name,
+                options=DeleteOptions(propagation_policy="Background", uid=metadata.uid),
+                known=self._known(pod),
+                change=change,
+            )
         except ApiError as error:
             if _is_gone(error):
                 return
-            self._tell("Warning", "FailedDelete", f"Error deleting: {error.message}")
+            if not isinstance(error, ClaimLostError):
+                self._tell("Warning", "FailedDelete", f"Error deleting: {error.message}")
             raise
         self._tell("Normal", "SuccessfulDelete", f"Deleted pod: {metadata.name}")
 
@@ -264,24 +291,8 @@ class _Hands:
         uid = self._job["metadata"]["uid"]
         return any(one.get("controller") and one.get("uid") == uid for one in owners)
 
-    async def _update(
-        self, store: ObjectStore, pod: Pod, change: Callable[[Object], Object]
-    ) -> Object | None:
-        """None: it is gone."""
-        metadata = pod.metadata
-        try:
-            return await store.update(
-                self._pods,
-                metadata.namespace,
-                metadata.name,
-                change,
-                uid=metadata.uid,
-                known=self._lister.get(self._pods, Key(metadata.namespace, metadata.name)),
-            )
-        except ApiError as error:
-            if not _is_gone(error):
-                raise
-            return None
+    def _known(self, pod: Pod) -> Object | None:
+        return self._lister.get(self._pods, Key(pod.metadata.namespace, pod.metadata.name))
 
     def _tell(self, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         if self._job:
@@ -345,5 +356,7 @@ def _guard(resource: Resource, obj: Object) -> Claim:
 
 
 def _is_gone(error: ApiError) -> bool:
-    """Of a write that is meant for one uid: there is no such pod, or its name is another's."""
+    """Of a write that is meant for one uid: there is no such pod, its name is another's, or it has
+    ended.
+    """
     return error.code in (404, 409) and not isinstance(error, ClaimLostError)

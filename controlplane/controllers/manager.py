@@ -5,11 +5,11 @@ leader writes late the store refuses (`leader_election.py`).
 """
 
 import argparse
-import logging
 import os
 import socket
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -22,7 +22,7 @@ from controlplane.controllers.context import ENDED_PODS_MAX, Context
 from controlplane.encryption import Encryption
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError, StoreSettings
-from controlplane.leader_election import LeaderElector, LeadershipLostError
+from controlplane.leader_election import LeaderElector
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Key, Tokens
 
@@ -34,8 +34,6 @@ _NODE_MONITOR = (
     ("monitor-grace-period", "50s", "a node that is not heard of for so long is unreachable"),
     ("startup-grace-period", "1m", "… a new one, of which nothing was said yet"),
 )
-
-logger = logging.getLogger(__name__)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,16 +132,8 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
             transform=Encryption(settings.encryption_keys),
             releases=addresses.releases,
         )
-
-        async def lead(guarded: ObjectStore) -> None:
-            announce(settings.identity)
-            await work(settings, guarded)
-
-        while True:
-            try:
-                await LeaderElector(store, LEASE, settings.identity).run(lead)
-            except LeadershipLostError:
-                logger.warning("%s leads no longer", settings.identity)
+        elector = LeaderElector(store, LEASE, settings.identity)
+        await elector.stand(partial(work, settings), announce)
 
 
 async def work(settings: Settings, store: ObjectStore) -> None:

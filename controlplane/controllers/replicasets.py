@@ -14,6 +14,7 @@ from controlplane.api.errors import ApiError
 from controlplane.api.pods import is_active, is_finished
 from controlplane.api.record import Record
 from controlplane.api.resource import Object, Resource
+from controlplane.api.selectors import LabelSelector
 from controlplane.api.types.apps_v1 import ReplicaSet, ReplicaSetStatus
 from controlplane.api.types.core_v1 import Pod, ReplicationController
 from controlplane.controller import Controller, Lister, Trigger, key_of, owned
@@ -129,15 +130,14 @@ def _controller(context: Context, kind: _Kind) -> Controller:
         kind.name,
         kind.resource,
         reconcile,
-        triggers=[owned(pods, by=kind.resource), Trigger(pods, _place_of_orphan)],
+        triggers=[
+            owned(pods, by=kind.resource),
+            Trigger(pods, adoption.keys_of_orphan, part=adoption.concern),
+        ],
         reads=looked_up(context),
-        indexes={orphans: (pods, adoption.orphans_by_namespace)},
+        indexes={orphans: (pods, adoption.orphan_places)},
         workers=WORKERS,
     )
-
-
-def _place_of_orphan(pod: Object) -> list[Key]:
-    return [Key(namespace, "") for namespace in adoption.orphans_by_namespace(pod)]
 
 
 class _Look:
@@ -161,8 +161,11 @@ class _Look:
 
         async def adopt(owner: Object) -> None:
             found = self._lister.record(self._kind.type, self._kind.resource, key_of(owner))
-            if found is not None:
-                await self._claimed(self._kind.view(found), owner)
+            if found is None:
+                return
+            replica_set = self._kind.view(found)
+            if self._adoptable(namespace, selector_of(replica_set)):
+                await self._claimed(replica_set, owner)
 
         await each(self._lister.list(self._kind.resource, namespace), adopt)
 
@@ -195,13 +198,16 @@ class _Look:
         """Its pods that have not ended, with those that it adopts, without what it lets go."""
         metadata = replica_set.metadata
         own = self._lister.owned_by(self._pods, metadata.uid)
-        orphans = self._lister.by_index(self._pods, self._orphans, metadata.namespace)
+        selector = selector_of(replica_set)
+        orphans = self._adoptable(metadata.namespace, selector)
         both = {key_of(one): one for one in (*own, *orphans)}
         found = readable(self._lister, Pod, self._pods, both.values())
-        selector = selector_of(replica_set)
         claims = adoption.claims(metadata, selector, (one for one in found if not is_finished(one)))
         await adoption.settle(self._store, self._kind.resource, owner, self._pods, selector, claims)
         return [*claims.owned, *claims.adopted]
+
+    def _adoptable(self, namespace: str, selector: LabelSelector) -> Sequence[Object]:
+        return adoption.orphans(self._lister, self._pods, self._orphans, namespace, selector)
 
     def _related(self, replica_set: ReplicaSet, active: Sequence[Pod]) -> Sequence[Pod]:
         """Pods of all that its owner owns; asked for only where some are too many."""

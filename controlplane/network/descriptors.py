@@ -1,7 +1,9 @@
 """File descriptors that the process may still open, shared by all listeners and connections.
 
 Who finds none left waits for those of others, so the process never fails to open what it needs
-for the store or for DNS.
+for the store or for DNS. Nobody has more than are free besides, so however many come to one place,
+there is room for those who come to another (Choudhury and Hahne, "Dynamic Queue Length Thresholds
+for Shared-Memory Packet Switches", 1998).
 """
 
 import resource
@@ -19,9 +21,9 @@ class Descriptors:
         self._free = count
         self._waiting: deque[Callable[[], None]] = deque()
 
-    def take(self, count: int) -> bool:
-        """Whether there are as many; they are the caller's then."""
-        if self._free < count:
+    def take(self, count: int, held: int = 0) -> bool:
+        """Whether there are as many for somebody who has `held`; they are the caller's then."""
+        if self._free < max(count, held):
             return False
         self._free -= count
         return True

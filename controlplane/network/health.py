@@ -21,6 +21,7 @@ from controlplane.network.plan import LOCAL, Machine, Place, is_ready
 from controlplane.network.sockets import bound
 
 BACKLOG = 64
+CONNECTIONS_MAX = 64  # of a port at once: nobody keeps descriptors from others
 REQUEST_BYTES_MAX = 8192
 SECONDS_MAX = 5.0  # of one question and its answer
 
@@ -106,6 +107,7 @@ class _HealthPort:
         self._addresses = addresses
         self._spawn = spawn
         self._sockets: list[socket.socket] = []
+        self._connections = 0
         try:
             for address in addresses:
                 self._listen(address)
@@ -136,7 +138,11 @@ class _HealthPort:
             client, _ = opened.accept()
         except OSError:  # it has left again
             return
+        if self._connections >= CONNECTIONS_MAX:
+            client.close()
+            return
         client.setblocking(False)
+        self._connections += 1
         self._spawn(self._serve(client))
 
     async def _serve(self, client: socket.socket) -> None:
@@ -153,4 +159,5 @@ class _HealthPort:
         except OSError as error:
             logger.debug("a health check was not answered: %r", error)
         finally:
+            self._connections -= 1
             client.close()

@@ -42,6 +42,8 @@ class TcpListener:
             self._socket.close()
             raise
         self._is_closed = False
+        self._held = 0
+        """Descriptors of its connections."""
         self._listen()
 
     def close(self) -> None:
@@ -62,7 +64,7 @@ class TcpListener:
     def _accept_all(self) -> None:
         """Whoever finds no descriptor free stays in the backlog, which is bounded."""
         for _ in range(ACCEPTS_MAX):
-            if not self._seams.descriptors.take(PER_CONNECTION):
+            if not self._seams.descriptors.take(PER_CONNECTION, self._held):
                 self._pause()
                 self._seams.descriptors.when_free(self._listen)
                 return
@@ -73,6 +75,7 @@ class TcpListener:
                 self._not_accepted(error)
                 return
             client.setblocking(False)
+            self._held += PER_CONNECTION
             self._seams.spawn(self._serve(client, address[0]))
 
     def _not_accepted(self, error: OSError) -> None:
@@ -100,6 +103,7 @@ class TcpListener:
             client.close()
             if server is not None:
                 server.close()
+            self._held -= PER_CONNECTION
             self._seams.descriptors.give(PER_CONNECTION)
 
     async def _connect(self, client: str) -> socket.socket | None:

@@ -144,7 +144,7 @@ class UdpListener:
         """Take a descriptor, of the flow that was silent for longest if there is no other."""
         if len(self._flows) >= FLOWS_MAX:
             self._end(next(iter(self._flows.values())))
-        if self._seams.descriptors.take(1):
+        if self._seams.descriptors.take(1, len(self._flows)):
             return True
         if self._flows:
             self._end(next(iter(self._flows.values())))

@@ -86,6 +86,15 @@ class RemoveContainer(msgspec.Struct, frozen=True, kw_only=True):
         return f"container {self.key_name}"
 
 
+class RemoveVolumes(msgspec.Struct, frozen=True, kw_only=True):
+    """What its containers had mounted, and is the pod's own."""
+
+    @property
+    def key(self) -> str:
+        """One at a time."""
+        return "files"
+
+
 class RemoveFiles(msgspec.Struct, frozen=True, kw_only=True):
     """All that a pod had on disk."""
 
@@ -102,6 +111,7 @@ Action = (
     | StartContainer
     | StopContainer
     | RemoveContainer
+    | RemoveVolumes
     | RemoveFiles
 )
 

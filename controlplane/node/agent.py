@@ -30,13 +30,15 @@ from controlplane.events import EventRecorder
 from controlplane.indexer import Key
 from controlplane.informer import Informers
 from controlplane.node import fitting, node_status
+from controlplane.node.eviction_signals import DEFAULT_THRESHOLDS, Thresholds
+from controlplane.node.evictions import ROUND_SECONDS, TRANSITION_SECONDS, Evictions
 from controlplane.node.fitting import Rejection
 from controlplane.node.folders import Folders, Run
 from controlplane.node.handlers import Handlers
 from controlplane.node.heartbeat import Heartbeat
 from controlplane.node.log_rotation import LogRotation
 from controlplane.node.machine import Machine
-from controlplane.node.node_status import PODS_MAX, Identity
+from controlplane.node.node_status import PODS_MAX, Facts, Identity
 from controlplane.node.observer import Observer
 from controlplane.node.operations import Operations, Surroundings
 from controlplane.node.pod_feed import PodFeed
@@ -44,7 +46,9 @@ from controlplane.node.pod_worker import Crew, PodWorker
 from controlplane.node.prober import Ask, Prober, Unhealthy
 from controlplane.node.runtime.interface import Runtime, RuntimeVersion
 from controlplane.node.sources import Kinds, Sources
-from controlplane.node.volumes import NoVolumes, VolumeFailure, Volumes
+from controlplane.node.tree_sizes import TreeSizes
+from controlplane.node.volume_files import VolumeError
+from controlplane.node.volumes import NoVolumes, Volumes
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
 from controlplane.workqueue import Backoff, WorkQueue
@@ -70,6 +74,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     labels         more of them
     cluster_dns    addresses of the cluster's DNS; none: pods have what the host has
     pids_per_container  0: any number
+    eviction_hard       with less left of the machine, pods are evicted
+    pressure_seconds    that a pressure is told for when it is over
+    monitor_seconds     between looks at what is left
     is_hollow      what it runs reads and writes no files: no volumes are made, no logs rotated. It
                    brings its `pod_block` with it, and has many like it in its process
     """
@@ -83,6 +90,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cluster_domain: str = "cluster.local"
     pods_max: int = PODS_MAX
     pids_per_container: int = 0
+    eviction_hard: Thresholds = DEFAULT_THRESHOLDS
+    pressure_seconds: float = TRANSITION_SECONDS
+    monitor_seconds: float = ROUND_SECONDS
     is_hollow: bool = False
 
 
@@ -140,32 +150,53 @@ class Agent:
         self._taken: dict[str, Mapping[str, Fraction]] = {}
         self._version = RuntimeVersion(name="unknown", version="", isolation="unknown")
         self._folders = Folders(settings.root, seams.run)
-        self._sources = Sources(store, informers, kinds, tokens)
+        self._sources = Sources(store, informers, kinds, tokens, self._clock.now)
         self._volumes = self._made_volumes()
         self._observer = Observer(runtime, self._clock, store.clock, self._queue.add)
         self._rotation = LogRotation(runtime, store.clock)
+        self._sizes = TreeSizes(seams.run)
+        self._evictions = self._made_evictions(machine)
         self._nodes = informers.of(kinds.nodes) if settings.is_hollow else None
-        self._heartbeat = self._heart(machine)
-        self._allocatable = node_status.allocatable(self._heartbeat.facts, settings.pods_max)
+        facts = machine.facts()
+        self._heartbeat = self._heart(facts)
+        self._allocatable = node_status.allocatable(
+            facts, settings.pods_max, settings.eviction_hard
+        )
 
-    def _made_volumes(self) -> Volumes | NoVolumes:
-        if self.settings.is_hollow:
-            return NoVolumes()
-        return Volumes(
+    def _made_volumes(self) -> Volumes:
+        kind = NoVolumes if self.settings.is_hollow else Volumes
+        return kind(
             self._folders,
             self._sources,
             host_ip=self.settings.address,
             allocatable=lambda: self._allocatable,
         )
 
-    def _heart(self, machine: Machine) -> Heartbeat:
+    def _made_evictions(self, machine: Machine) -> Evictions:
+        return Evictions(
+            machine,
+            self.runtime,
+            self._observer,
+            self._folders,
+            self._volumes,
+            self._sizes,
+            self._clock,
+            thresholds=self.settings.eviction_hard,
+            round_seconds=self.settings.monitor_seconds,
+            transition_seconds=self.settings.pressure_seconds,
+            workers=lambda: list(self._workers.values()),
+            on_change=lambda: self._heartbeat.tell_soon(),  # noqa: PLW0108 - it comes later
+        )
+
+    def _heart(self, facts: Facts) -> Heartbeat:
         return Heartbeat(
             self._store,
             self._kinds.nodes,
-            machine,
+            facts,
             self._clock,
             self._random,
             identity=self._identity,
+            pressures=lambda: self._evictions.pressures,
             faults=lambda: [self._observer.fault(), self._network_fault()],
             labels=self.settings.labels,
             pod_block=self.settings.pod_block if self.settings.is_hollow else "",
@@ -189,6 +220,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._observer.run(), name="observer of the runtime")
+                self._evictions.observe()
                 await self._heartbeat.register()
                 self.registered.set()
                 tasks.create_task(self._heartbeat.run(), name="heartbeat of the node")
@@ -196,11 +228,13 @@ class Agent:
                 await self._observer.refresh()
                 self._begin()
                 tasks.create_task(self._keep_up(), name="upkeep of the node")
+                tasks.create_task(self._evictions.run(), name="evictions of the node")
                 await self._work(crew)
         finally:
             self._feed.unsubscribe(self.settings.name)
             self._queue.close()
             prober.close()
+            self._sizes.close()
             await asyncio.gather(*(one.close() for one in self._workers.values()))
 
     def _known_node(self) -> Object | None:
@@ -293,13 +327,13 @@ class Agent:
             self._keys.pop(uid, None)
             self._taken.pop(uid, None)
 
-    def _admit(self, uid: str, obj: Object) -> Rejection | None:
+    def _admit(self, uid: str, obj: Object, pod: Pod) -> Rejection | None:
         wanted = fitting.amounts_of(obj)
         others = [one for other, one in self._taken.items() if other != uid and self._holds(other)]
         refusal = fitting.rejection_of(wanted, others, self._allocatable)
         if refusal is None:
             self._taken[uid] = wanted
-        return refusal
+        return refusal or self._evictions.refusal(pod)
 
     def _holds(self, uid: str) -> bool:
         """Whether a pod still has what it was given."""
@@ -309,7 +343,7 @@ class Agent:
     # -------------------------------------------------------------------------- upkeep
 
     async def _keep_up(self) -> None:
-        """Logs that grow, volumes that fill, objects that change."""
+        """Logs that grow, objects that change."""
         rounds = 0
         while True:
             await self._clock.sleep(UPKEEP_SECONDS * (1 + self._random.random() / 10))
@@ -317,8 +351,9 @@ class Agent:
             if not self.settings.is_hollow:
                 await self._rotate_logs()
             for worker in list(self._workers.values()):
-                if worker.pod is not None and pod_facts.is_active(worker.pod):
-                    await self._keep_up_volumes(worker, worker.pod, rounds)
+                is_due = rounds % REFRESH_ROUNDS == 0
+                if is_due and worker.pod is not None and pod_facts.is_active(worker.pod):
+                    await self._keep_up_volumes(worker, worker.pod)
 
     async def _rotate_logs(self) -> None:
         for view in list(self._observer.all.values()):
@@ -326,14 +361,11 @@ class Agent:
             for container in view.running():
                 await self._rotation.rotate(sandboxes[container.sandbox_id], container)
 
-    async def _keep_up_volumes(self, worker: PodWorker, pod: Pod, rounds: int) -> None:
+    async def _keep_up_volumes(self, worker: PodWorker, pod: Pod) -> None:
         try:
-            excess = await self._volumes.excess(pod)
-            if excess:
-                worker.evict(excess)
-            elif rounds % REFRESH_ROUNDS == 0 and self._observer.view(worker.uid).sandboxes:
+            if self._observer.view(worker.uid).sandboxes:
                 await self._volumes.refresh(pod)
-        except VolumeFailure as error:
+        except VolumeError as error:
             self._tell(pod, "Warning", "FailedMount", str(error))
         except ApiError as error:
             logger.info("volumes of pod %s: %s", worker.uid, error)
@@ -351,6 +383,7 @@ class Agent:
             isolation=version.isolation,
             port=self.port,
             pods_max=self.settings.pods_max,
+            thresholds=self.settings.eviction_hard,
         )
 
     def _pod_block(self) -> str:

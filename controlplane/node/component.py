@@ -24,7 +24,9 @@ from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError, StoreSettings
 from controlplane.informer import Informers
 from controlplane.node import agent as agents
+from controlplane.node import eviction_signals
 from controlplane.node.agent import Agent
+from controlplane.node.eviction_signals import Thresholds
 from controlplane.node.machine import Hollow, Host, Machine
 from controlplane.node.measuring import Measuring
 from controlplane.node.node_status import PODS_MAX
@@ -93,7 +95,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add("--max-pods", type=int, default=PODS_MAX, metavar="COUNT", help=told)
     told = "processes of a container; 0: any number (default %(default)s)"
     add("--container-pids-limit", type=int, default=0, metavar="COUNT", help=told)
+    _add_eviction_flags(parser)
     _add_serving_flags(parser)
+
+
+def _add_eviction_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    default = eviction_signals.DEFAULT.replace("%", "%%")
+    told = f"with less left of the machine pods are evicted; empty: never (default {default})"
+    add("--eviction-hard", default=eviction_signals.DEFAULT, metavar="SIGNAL<VALUE[,…]", help=told)
+    told = "that a pressure of the node is told for when it is over (default %(default)s)"
+    add("--eviction-pressure-transition-period", default="5m0s", metavar="DURATION", help=told)
 
 
 def _add_serving_flags(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +146,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
             cluster_domain=options.cluster_domain,
             pods_max=_count("--max-pods", options.max_pods),
             pids_per_container=_count("--container-pids-limit", options.container_pids_limit),
+            eviction_hard=_thresholds(options.eviction_hard),
+            pressure_seconds=flags.duration_seconds(
+                "--eviction-pressure-transition-period",
+                options.eviction_pressure_transition_period,
+            ),
         ),
         runtime=options.runtime,
         port=_count("--port", options.port),
@@ -163,6 +180,13 @@ def _check_serving(options: argparse.Namespace) -> None:
             f"--node-ip: {options.node_ip} can be reached by others: give --tls-cert-file, "
             "--tls-private-key-file and --client-ca-file"
         )
+
+
+def _thresholds(text: str) -> Thresholds:
+    try:
+        return eviction_signals.thresholds_of(text)
+    except ValueError as error:
+        raise SettingsError(f"--eviction-hard: {error}") from None
 
 
 def _words(text: str) -> tuple[str, ...]:

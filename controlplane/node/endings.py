@@ -8,15 +8,19 @@ from datetime import datetime
 
 import msgspec
 
+from controlplane.api import pods
 from controlplane.api.types.core_v1 import Pod
 from controlplane.node.actions import (
     Action,
     Plan,
     RemoveContainer,
+    RemoveFiles,
     RemoveSandbox,
+    RemoveVolumes,
     StopContainer,
     StopSandbox,
 )
+from controlplane.node.eviction_plan import EVICTED
 from controlplane.node.runtime.interface import Container
 from controlplane.node.view import PodView, sidecars
 
@@ -30,12 +34,14 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     reason, message  of its status; empty: it is deleted, or has ended by itself
     deadline         of the agent's monotonic clock, in seconds
     is_deleted       it shall leave nothing
+    is_disrupted     the node had too little left
     """
 
     reason: str = ""
     message: str = ""
     deadline: float
     is_deleted: bool = False
+    is_disrupted: bool = False
 
 
 def grace_left(ending: Ending, now: float) -> float:
@@ -70,6 +76,22 @@ def wind_down(pod: Pod, view: PodView, ending: Ending, now: float) -> Plan:
     return Plan(actions=tuple(actions), is_over=is_over, is_ended=True)
 
 
+def clear_away(
+    view: PodView, *, has_volumes: bool, has_files: bool, is_reclaimed: bool
+) -> tuple[Action, ...]:
+    """Of a pod that has ended for good, while its object is still there.
+
+    Its volumes go at once, Secrets among them; its containers and logs can be asked for until the
+    node needs their room.
+    """
+    found: list[Action] = [RemoveVolumes()] if has_volumes else []
+    if is_reclaimed:
+        found += [RemoveSandbox(sandbox_id=one.id) for one in view.sandboxes]
+        if not view.sandboxes and has_files:
+            found.append(RemoveFiles())
+    return tuple(found)
+
+
 def _to_stop(pod: Pod, running: list[Container], *, is_late: bool) -> list[Container]:
     """All at once, but sidecars: they see the others end, and the last of them goes first."""
     order = [one.name for one in sidecars(pod)]
@@ -87,7 +109,6 @@ def _to_stop(pod: Pod, running: list[Container], *, is_late: bool) -> list[Conta
 
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
-EVICTED = "Evicted"
 
 
 class Moments(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +119,7 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace   the grace period by which that was found
     end_at       … one that was active for too long, or was evicted
     evicted      why it was
+    is_disrupted … by the node's need, not by its own fault
     """
 
     began: float
@@ -105,6 +127,7 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace: int = 0
     end_at: float | None = None
     evicted: str = ""
+    is_disrupted: bool = False
 
 
 def first_moments(pod: Pod, *, now: float, wall: float) -> Moments:
@@ -115,6 +138,11 @@ def first_moments(pod: Pod, *, now: float, wall: float) -> Moments:
     """
     started = _seconds_of(pod.status.start_time, wall)
     moments = Moments(began=now - max(wall - started, 0.0))
+    if pod.status.reason == EVICTED:  # an agent before this one has begun it
+        is_disrupted = pods.is_true(pod, pods.DISRUPTION_TARGET)
+        moments = msgspec.structs.replace(
+            moments, end_at=now, evicted=pod.status.message, is_disrupted=is_disrupted
+        )
     if pod.metadata.deletion_timestamp is None:
         return moments
     grace = pod.metadata.deletion_grace_period_seconds or 0
@@ -156,7 +184,7 @@ def ending_of(moments: Moments) -> Ending | None:
     if not deadlines:
         return None
     reason = message = ""
-    if moments.evicted:
+    if moments.end_at is not None and moments.evicted:
         reason, message = EVICTED, moments.evicted
     elif moments.end_at is not None:
         reason, message = DEADLINE_EXCEEDED, DEADLINE_MESSAGE
@@ -165,6 +193,7 @@ def ending_of(moments: Moments) -> Ending | None:
         message=message,
         deadline=min(deadlines),
         is_deleted=moments.kill_at is not None,
+        is_disrupted=moments.is_disrupted,
     )
 
 

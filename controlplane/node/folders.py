@@ -1,6 +1,6 @@
 """Where a node keeps what its pods have on its disk.
 
-ROOT/pods/UID/volumes/NAME/…              what containers mount
+ROOT/pods/UID/volumes/KIND/NAME/…         what containers mount
 ROOT/pods/UID/containers/NAME/ATTEMPT     the termination message of a container
 ROOT/logs/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log
 """
@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.api.types.core_v1 import Pod
-from controlplane.node.trees import remove_tree, tree_bytes
+from controlplane.node.trees import remove_tree
+
+VOLUMES = "volumes"
+EMPTY_DIR = "kubernetes.io~empty-dir"
 
 _UID = re.compile(r"[A-Za-z0-9-]{1,128}", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9.-]{1,253}", re.ASCII)
@@ -28,7 +31,7 @@ async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class Folders:
-    """`run` does what may take long: removing a tree, measuring one."""
+    """`run` does what may take long: removing a tree."""
 
     def __init__(self, root: Path, run: Run = asyncio.to_thread) -> None:
         self.root = root
@@ -47,9 +50,9 @@ class Folders:
             raise ValueError(f"{uid!r} is no uid")
         return self.root / "pods" / uid
 
-    def volume(self, uid: str, name: str) -> Path:
-        """ValueError as above."""
-        return self.pod(uid) / "volumes" / _plain(name)
+    def volume(self, uid: str, kind: str, name: str) -> Path:
+        """`kind`: of the volume, as the kubelet names its plugin. ValueError as above."""
+        return self.pod(uid) / VOLUMES / kind / _plain(name)
 
     def message(self, uid: str, container: str, attempt: int) -> Path:
         """ValueError as above."""
@@ -77,10 +80,19 @@ class Folders:
         for one in found:
             await self.run(remove_tree, one)
 
-    async def size(self, folder: Path) -> int:
-        """Bytes that a tree takes."""
-        found: int = await self.run(tree_bytes, folder)
-        return found
+    async def remove_volumes(self, uid: str) -> None:
+        """… of its volumes only. OSError."""
+        await self.run(remove_tree, self.pod(uid) / VOLUMES)
+
+    def forget_secrets(self) -> None:
+        """Volumes that were made of objects, of all pods: whoever comes next makes them anew.
+
+        Blocks. OSError.
+        """
+        for volumes in (self.root / "pods").glob(f"*/{VOLUMES}"):
+            for kind in volumes.iterdir():
+                if kind.name != EMPTY_DIR:
+                    remove_tree(kind)
 
 
 def _plain(name: str) -> str:

@@ -18,8 +18,8 @@ from controlplane.api.types.core_v1 import Node, NodeSpec
 from controlplane.api.types.meta_v1 import ObjectMeta
 from controlplane.leader_election import LEASES, micro_time
 from controlplane.node import node_status
-from controlplane.node.machine import Machine
-from controlplane.node.node_status import Facts, Identity, Pressures
+from controlplane.node.eviction_signals import Pressures
+from controlplane.node.node_status import Facts, Identity
 from controlplane.objects import ObjectStore
 from kvstore.seams import Clock, Random
 
@@ -35,8 +35,6 @@ RETRY_FIRST_SECONDS = 0.2
 RETRY_SECONDS_MAX = 7.0
 CALL_SECONDS_MAX = 10.0
 JITTER = 0.04  # nodes that began together must not stay together
-PRESSURE_SECONDS = 300.0
-"""A pressure that is over is told for so long, so that pods do not come and go with it."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +43,7 @@ class Heartbeat:
     """Of one node.
 
     identity   asked anew each time: its port is known only when it serves
+    pressures  what is scarce
     faults     why it cannot run pods, apart from what the heartbeat itself sees
     labels     more of them, that whoever started the agent wants
     pod_block  that a node which is new has already; empty: a controller gives it one
@@ -55,32 +54,33 @@ class Heartbeat:
         self,
         store: ObjectStore,
         nodes: Resource,
-        machine: Machine,
+        facts: Facts,
         clock: Clock,
         random: Random,
         *,
         identity: Callable[[], Identity],
+        pressures: Callable[[], Pressures],
         faults: Callable[[], Iterable[str]],
         labels: Mapping[str, str],
         pod_block: str = "",
         known: Callable[[], Object | None] = lambda: None,
     ) -> None:
-        self.facts: Facts = machine.facts()
+        self.facts: Facts = facts
         self.node: Object | None = None
         """The Node object as it was last read or written."""
         self._store = store
         self._nodes = nodes
-        self._machine = machine
         self._clock = clock
         self._random = random
         self._identity = identity
+        self._pressures = pressures
         self._faults = faults
         self._labels = labels
         self._own_block = pod_block
         self._known = known
         self._lease: Object | None = None
         self._reported_at: float | None = None
-        self._felt: dict[str, float] = {}
+        self._news = asyncio.Event()
         # What was found to say nothing new: where a cache has the Node, mostly it is the same.
         self._judged: Object | None = None
         self._said: tuple[Identity, Pressures, tuple[str, ...]] | None = None
@@ -98,10 +98,14 @@ class Heartbeat:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            renewing = self._each(lambda: RENEW_SECONDS, self.renew)
+            renewing = self._each(lambda: RENEW_SECONDS, self.renew, asyncio.Event())
             tasks.create_task(renewing, name="lease of the node")
-            reporting = self._each(self._status_seconds, self.report)
+            reporting = self._each(self._status_seconds, self.report, self._news)
             tasks.create_task(reporting, name="status of the node")
+
+    def tell_soon(self) -> None:
+        """The node is otherwise than it was: whoever places pods must hear of it."""
+        self._news.set()
 
     async def renew(self) -> None:
         """Write the Lease once. Raises ApiError."""
@@ -197,27 +201,26 @@ class Heartbeat:
         name, uid = metadata["name"], metadata["uid"]
         return [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}]
 
-    def _pressures(self) -> Pressures:
-        felt = node_status.pressures_of(self._machine.load())
-        now = self._clock.now()
-        for name in Pressures.__struct_fields__:
-            if getattr(felt, name):
-                self._felt[name] = now
-        lasts = {name: now - since < PRESSURE_SECONDS for name, since in self._felt.items()}
-        return Pressures(**{**dict.fromkeys(Pressures.__struct_fields__, False), **lasts})
-
     def _status_seconds(self) -> float:
         """A node that waits for something is not kept waiting by its own slowness."""
         return UNREADY_SECONDS if any(self._faults()) else STATUS_SECONDS
 
     async def _each(
-        self, seconds: Callable[[], float], work: Callable[[], Awaitable[None]]
+        self,
+        seconds: Callable[[], float],
+        work: Callable[[], Awaitable[None]],
+        news: asyncio.Event,
     ) -> None:
-        """A beat that is late delays none after it."""
+        """A beat that is late delays none after it. news: why not to wait for the next one"""
         while True:
             due = self._clock.now() + seconds() * (1 + self._random.random() * JITTER)
+            news.clear()
             await self._until_done(work)
-            await self._clock.sleep(max(due - self._clock.now(), 0.0))
+            timer = self._clock.call_later(max(due - self._clock.now(), 0.0), news.set)
+            try:
+                await news.wait()
+            finally:
+                timer.cancel()
 
     async def _until_done(self, work: Callable[[], Awaitable[None]]) -> None:
         wait = RETRY_FIRST_SECONDS

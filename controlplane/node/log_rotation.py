@@ -5,13 +5,15 @@ Source of the numbers: kube-behaviour 10.7 (10 MiB, 5 files, as Kubernetes' node
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from controlplane.node.runtime.interface import Container, RefusedError, Runtime, Sandbox
 
 BYTES_MAX = 10 * 1024 * 1024
 FILES_MAX = 5
+STAMP = "%Y%m%d-%H%M%S"
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,20 @@ def surplus(name: str, names: Iterable[str], files_max: int = FILES_MAX) -> list
     """
     rotated = sorted(one for one in names if one.startswith(f"{name}."))
     return rotated[: max(len(rotated) - (files_max - 1), 0)]
+
+
+def next_stamp(name: str, names: Iterable[str], wall: float) -> str:
+    """Of a log of `name` that is rotated now: later than all before, for they are read in the order
+    of their stamps, also when the clock was set back. Pure. wall: seconds since 1970
+    """
+    moment = datetime.fromtimestamp(int(wall), UTC)
+    for one in names:
+        if not one.startswith(f"{name}."):
+            continue
+        with suppress(ValueError):  # none of ours
+            before = datetime.strptime(one[len(name) + 1 :], STAMP).replace(tzinfo=UTC)
+            moment = max(moment, before + timedelta(seconds=1))
+    return moment.strftime(STAMP)
 
 
 class LogRotation:
@@ -38,10 +54,8 @@ class LogRotation:
         try:
             if path.is_symlink() or path.stat().st_size < BYTES_MAX:
                 return False
-            stamp = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y%m%d-%H%M%S")
-            rotated = path.with_name(f"{path.name}.{stamp}")
-            if rotated.exists():
-                return False  # twice in a second: the next round finds it
+            names = [one.name for one in path.parent.iterdir()]
+            rotated = path.with_name(f"{path.name}.{next_stamp(path.name, names, self._wall())}")
             path.rename(rotated)
             await self._reopen(container, path, rotated)
             names = [one.name for one in path.parent.iterdir()]

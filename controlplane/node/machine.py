@@ -5,7 +5,8 @@ import platform
 from pathlib import Path
 from typing import Protocol
 
-from controlplane.node.node_status import Facts, Load
+from controlplane.node.eviction_signals import Load
+from controlplane.node.node_status import Facts
 
 
 class Machine(Protocol):
@@ -49,10 +50,12 @@ class Host:
     def load(self) -> Load:
         """What is left of it now. Raises OSError."""
         disk = _disk(self._root)
+        memory = _meminfo()
         running = _text("/proc/loadavg").split()
         tasks = running[3].partition("/")[2] if len(running) > 3 else ""
         return Load(
-            memory_available=_meminfo().get("MemAvailable", 0),
+            memory_available=memory.get("MemAvailable", 0),
+            memory=memory.get("MemTotal", 0),
             disk=disk.disk,
             disk_available=disk.disk_available,
             inodes=disk.inodes,

@@ -15,6 +15,7 @@ from controlplane.node.stats import Machine, Sample
 EVERY_SECONDS = 10.0
 WINDOW_SECONDS = 15.0
 """About so long is the time over which it is told how fast something is used."""
+JUMP_SECONDS = 0.5
 FRESH_SECONDS = 1.0  # whoever asks again sooner is told the same
 
 _PROC = Path("/proc")
@@ -28,6 +29,7 @@ class Measuring:
     def __init__(self, node: str, runtime: Runtime) -> None:
         self._node = node
         self._runtime = runtime
+        self._offset = time.time() - time.monotonic()
         self._samples: deque[Sample] = deque(maxlen=1 + int(WINDOW_SECONDS // FRESH_SECONDS))
 
     async def run(self) -> None:
@@ -50,10 +52,17 @@ class Measuring:
         before = earlier[0] if earlier else None
         return stats.summary(self._node, now, before, sandboxes, containers)
 
+    def _is_clock_set(self) -> bool:
+        """Whether the wall clock has gone otherwise than time, since this was asked last."""
+        before, self._offset = self._offset, time.time() - time.monotonic()
+        return abs(self._offset - before) > JUMP_SECONDS
+
     async def _measure(self) -> Sample:
         newest = self._samples[-1] if self._samples else None
         if newest is not None and 0 <= time.time() - newest.machine.at < FRESH_SECONDS:
             return newest
+        if self._is_clock_set():
+            self._samples.clear()  # how fast anything is used cannot be told over a jump
         sample = Sample(machine=_machine(), usage=await self._runtime.usage())
         self._samples.append(sample)
         while self._samples[0].machine.at < sample.machine.at - WINDOW_SECONDS - EVERY_SECONDS:

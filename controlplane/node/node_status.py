@@ -20,14 +20,15 @@ from controlplane.api.types.core_v1 import (
     NodeStatus,
     NodeSystemInfo,
 )
+from controlplane.node.eviction_signals import (
+    DEFAULT_THRESHOLDS,
+    Pressures,
+    Thresholds,
+    kept_back,
+)
 
 VERSION = "v1.33.0+keelson"
 PODS_MAX = 110
-
-MEMORY_AVAILABLE_MIN = 100 * 1024 * 1024
-DISK_AVAILABLE_PART_MIN = Fraction(10, 100)
-INODES_FREE_PART_MIN = Fraction(5, 100)
-PIDS_FREE_PART_MIN = Fraction(5, 100)
 
 ISOLATION = "keelson.dev/isolation"
 """Label: what keeps containers of the node apart."""
@@ -50,31 +51,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str = ""
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of a machine. Sizes are bytes; a total of 0: nobody knows."""
-
-    memory_available: int
-    disk: int
-    disk_available: int
-    inodes: int = 0
-    inodes_free: int = 0
-    pids: int = 0
-    pids_max: int = 0
-
-
-class Pressures(msgspec.Struct, frozen=True):
-    """What is scarce."""
-
-    memory: bool = False
-    disk: bool = False
-    pids: bool = False
-
-
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent knows of its node besides the machine.
 
-    runtime  `name://version`
-    port     of its HTTPS server; 0: it has none
+    runtime     `name://version`
+    port        of its HTTPS server; 0: it has none
+    thresholds  with less left, it evicts pods
     """
 
     name: str
@@ -83,6 +65,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str
     port: int = 0
     pods_max: int = PODS_MAX
+    thresholds: Thresholds = DEFAULT_THRESHOLDS
 
 
 def architecture_of(facts: Facts) -> str:
@@ -100,32 +83,22 @@ def capacity(facts: Facts, pods_max: int = PODS_MAX) -> dict[str, str]:
     }
 
 
-def allocatable(facts: Facts, pods_max: int = PODS_MAX) -> dict[str, str]:
+def allocatable(
+    facts: Facts, pods_max: int = PODS_MAX, thresholds: Thresholds = DEFAULT_THRESHOLDS
+) -> dict[str, str]:
     """… without what would make it evict."""
+    disk = facts.disk - kept_back(thresholds, "nodefs.available", facts.disk)
+    memory = facts.memory - kept_back(thresholds, "memory.available", facts.memory)
     return {
         **capacity(facts, pods_max),
-        "ephemeral-storage": str(int(facts.disk * (1 - DISK_AVAILABLE_PART_MIN))),
-        "memory": _bytes(max(facts.memory - MEMORY_AVAILABLE_MIN, 0)),
+        "ephemeral-storage": str(max(disk, 0)),
+        "memory": _bytes(max(memory, 0)),
     }
 
 
 def _bytes(count: int) -> str:
     """As Kubernetes' nodes tell it: in Ki."""
     return render(Fraction(count // 1024 * 1024), "BinarySI")
-
-
-def pressures_of(load: Load) -> Pressures:
-    """By the thresholds of 6.4."""
-    return Pressures(
-        memory=load.memory_available < MEMORY_AVAILABLE_MIN,
-        disk=_is_scarce(load.disk_available, load.disk, DISK_AVAILABLE_PART_MIN)
-        or _is_scarce(load.inodes_free, load.inodes, INODES_FREE_PART_MIN),
-        pids=_is_scarce(load.pids_max - load.pids, load.pids_max, PIDS_FREE_PART_MIN),
-    )
-
-
-def _is_scarce(left: int, total: int, part_min: Fraction) -> bool:
-    return total > 0 and left < total * part_min
 
 
 def labels_of(identity: Identity, facts: Facts) -> dict[str, str]:
@@ -164,7 +137,7 @@ def node_status(
             NodeAddress(type="Hostname", address=facts.hostname),
         ),
         capacity=capacity(facts, identity.pods_max),
-        allocatable=allocatable(facts, identity.pods_max),
+        allocatable=allocatable(facts, identity.pods_max, identity.thresholds),
         conditions=_since(before.conditions, said, now),
         daemon_endpoints=NodeDaemonEndpoints(kubelet_endpoint=DaemonEndpoint(port=identity.port)),
         node_info=NodeSystemInfo(

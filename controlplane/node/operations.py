@@ -31,7 +31,8 @@ from controlplane.node.runtime.interface import (
 )
 from controlplane.node.sources import Sources
 from controlplane.node.view import PodView, specs
-from controlplane.node.volumes import NoVolumes, VolumeFailure, Volumes
+from controlplane.node.volume_files import VolumeError
+from controlplane.node.volumes import Volumes
 from kvstore.seams import Clock
 
 STARTS_MAX = 10  # at once: a node that gets many pods starts some of them soon, not all late
@@ -79,7 +80,7 @@ class Operations:
         clock: Clock,
         folders: Folders,
         sources: Sources,
-        volumes: Volumes | NoVolumes,
+        volumes: Volumes,
         handlers: Handlers,
         surroundings: Surroundings,
         tell: Tell,
@@ -105,7 +106,7 @@ class Operations:
             self._tell(pod, "Normal", "SandboxChanged", why)
         try:
             await self._volumes.set_up(pod)
-        except VolumeFailure as error:
+        except VolumeError as error:
             self._tell(pod, "Warning", "FailedMount", str(error))
             raise StartError("ContainerCreating", "") from error
         except ApiError as error:

@@ -26,12 +26,14 @@ from controlplane.node.actions import (
     RemoveContainer,
     RemoveFiles,
     RemoveSandbox,
+    RemoveVolumes,
     RunSandbox,
     StartContainer,
     StopContainer,
     StopSandbox,
 )
 from controlplane.node.endings import Moments
+from controlplane.node.eviction_plan import EVICTED
 from controlplane.node.fitting import Rejection
 from controlplane.node.folders import Folders
 from controlplane.node.observer import Observer
@@ -45,6 +47,7 @@ from controlplane.node.sources import Kinds, Sources
 from controlplane.node.statuses import pod_status, rejected
 from controlplane.node.termination_messages import message_of
 from controlplane.node.view import PodView
+from controlplane.node.waiting_events import waiting_events
 from controlplane.objects import DeleteOptions, ObjectStore
 from kvstore.seams import Clock
 
@@ -79,7 +82,7 @@ class Crew(msgspec.Struct, frozen=True, kw_only=True):
     sources: Sources
     folders: Folders
     tell: Tell
-    admit: Callable[[str, Object], Rejection | None]
+    admit: Callable[[str, Object, Pod], Rejection | None]
     again: Callable[[str], None]
     writes: asyncio.Semaphore
 
@@ -101,13 +104,15 @@ class _Running(msgspec.Struct, eq=False):
 class PodWorker:
     """Of one pod, by its uid.
 
-    is_done  nothing of it is left, neither in the store nor here
+    is_done      nothing of it is left, neither in the store nor here
+    has_volumes  they may still be on the disk
     """
 
     def __init__(self, uid: str, key: Key | None, crew: Crew) -> None:
         """`key`: None for what the runtime has of a pod that nobody knows."""
         self.uid = uid
         self.is_done = False
+        self.has_volumes = True
         self.pod: Pod | None = None
         """As it was last seen."""
         self._key = key
@@ -122,6 +127,12 @@ class PodWorker:
         self._writes = PodWrites(uid, crew.clock, crew.writes, lambda: crew.again(uid))
         self._minor_due: float | None = None
         self._has_files = True
+        self._is_reclaimed = False
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is being stopped, for whatever reason."""
+        return self._moments is not None and endings.ending_of(self._moments) is not None
 
     def look(self) -> float | None:
         """One look; seconds after which to look again, if nothing happens."""
@@ -147,19 +158,38 @@ class PodWorker:
         )
         planned = plan(situation)
         self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
+        if planned.is_over and pods.is_finished(pod):
+            self._carry_out(pod, view, self._rests(view), is_ended=True)
         has_news = self._tell_status(obj, situation, planned)
         if planned.is_over and not has_news and pods.is_deleted(pod):
             self._delete(pod)
         return self._next_look(planned, pod, moments, now)
 
-    def evict(self, why: str) -> None:
-        """End it: it uses what is not its own."""
-        if self._moments is None or self._moments.end_at is not None or self.pod is None:
+    def _rests(self, view: PodView) -> Sequence[Action]:
+        return endings.clear_away(
+            view,
+            has_volumes=self.has_volumes,
+            has_files=self._has_files,
+            is_reclaimed=self._is_reclaimed,
+        )
+
+    def evict(self, why: str, *, is_disrupted: bool = False) -> None:
+        """End it. is_disrupted: the node has too little left; else it uses what is not its own"""
+        if self._moments is None or self.is_ending or self.pod is None:
             return
-        at = self._crew.clock.now()
-        self._moments = msgspec.structs.replace(self._moments, end_at=at, evicted=why)
-        self._crew.tell(self.pod, "Warning", endings.EVICTED, why)
+        self._moments = msgspec.structs.replace(
+            self._moments, end_at=self._crew.clock.now(), evicted=why, is_disrupted=is_disrupted
+        )
+        self._crew.tell(self.pod, "Warning", EVICTED, why)
         self._crew.again(self.uid)
+
+    def reclaim(self) -> bool:
+        """Give back what a pod that has ended still takes here; whether there is something."""
+        if self.pod is None or not pods.is_finished(self.pod) or self._is_reclaimed:
+            return False
+        self._is_reclaimed = True
+        self._crew.again(self.uid)
+        return True
 
     async def close(self) -> None:
         """Stop doing things; what runs in the runtime goes on."""
@@ -207,7 +237,7 @@ class PodWorker:
     def _admit(self, obj: Object, pod: Pod, view: PodView) -> bool:
         """Whether the node takes it; what has begun here is taken already."""
         has_begun = bool(view.sandboxes) or pods.is_finished(pod) or pods.is_deleted(pod)
-        refusal = self._crew.admit(self.uid, obj)
+        refusal = self._crew.admit(self.uid, obj, pod)
         if has_begun or pod.status.start_time is not None or refusal is None:
             self._is_admitted = True
             return True
@@ -299,9 +329,12 @@ class PodWorker:
                 await crew.operations.stop_container(pod, view, action)
             case RemoveContainer(container_id=container_id):
                 await crew.runtime.remove_container(container_id)
+            case RemoveVolumes():
+                await crew.folders.remove_volumes(self.uid)
+                self.has_volumes = False
             case RemoveFiles():
                 await crew.folders.remove(self.uid)
-                self._has_files = False
+                self.has_volumes = self._has_files = False
 
     def _used_addresses(self) -> set[str]:
         return {
@@ -374,24 +407,8 @@ class PodWorker:
         }
 
     def _tell_waiting(self, pod: Pod, status: PodStatus) -> None:
-        """Once each time that a container begins to wait."""
-        before = {
-            one.name: one.state.waiting.reason
-            for one in (*pod.status.container_statuses, *pod.status.init_container_statuses)
-            if one.state.waiting is not None
-        }
-        meta = pod.metadata
-        for one in (*status.container_statuses, *status.init_container_statuses):
-            waiting = one.state.waiting
-            if waiting is None or before.get(one.name) == waiting.reason:
-                continue
-            if waiting.reason == "CrashLoopBackOff":
-                whose = f"{meta.name}_{meta.namespace}({meta.uid})"
-                told = f"Back-off restarting failed container {one.name} in pod {whose}"
-                self._crew.tell(pod, "Warning", "BackOff", told)
-            elif waiting.reason == "ImagePullBackOff":
-                self._crew.tell(pod, "Normal", "BackOff", waiting.message)
-                self._crew.tell(pod, "Warning", "Failed", "Error: ImagePullBackOff")
+        for kind, reason, message in waiting_events(pod, status):
+            self._crew.tell(pod, kind, reason, message)
 
     def _write(self, obj: Object, pod: Pod, status: PodStatus) -> None:
         """Only what is changed of it; a phase that has become terminal meanwhile stays."""

@@ -6,8 +6,9 @@ others, and whoever takes it over does not find them there.
 
 import asyncio
 import logging
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -54,6 +55,22 @@ class Kinds(msgspec.Struct, frozen=True):
         return cls(*map(find, names))
 
 
+class Issued(msgspec.Struct, frozen=True):
+    """A token that was made.
+
+    at     when, by the wall clock, which the token tells
+    since  … by one that nobody sets
+    """
+
+    token: str
+    at: float
+    since: float
+
+    def is_good(self, wall: float, now: float, lasting: float) -> bool:
+        """Whether it is used still. One from the future was made before the clock was set back."""
+        return self.at <= wall < self.at + lasting and now < self.since + lasting
+
+
 class Sources:
     """Reads for one node. `tokens`: None where no key to sign with was given."""
 
@@ -63,13 +80,15 @@ class Sources:
         informers: Informers,
         kinds: Kinds,
         tokens: Tokens | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._kinds = kinds
         self._tokens = tokens
+        self._monotonic = monotonic
         self._lister = Lister({kinds.services.key_prefix: informers.of(kinds.services)})
         self._reads = asyncio.Semaphore(READS_MAX)
-        self._issued: dict[tuple[str, TokenWish], tuple[str, float]] = {}
+        self._issued: dict[tuple[str, TokenWish], Issued] = {}
 
     async def objects(
         self, namespace: str, references: Iterable[Reference]
@@ -105,12 +124,13 @@ class Sources:
     async def token(self, pod: Pod, wish: TokenWish) -> str:
         """A token that ends with its pod. Raises VolumeError, ApiError."""
         key, now = (pod.metadata.uid, wish), self._store.clock()
-        token, due = self._issued.get(key, ("", 0.0))
-        if token and now < due:
-            return token
-        token = await self._issue(pod, wish, now)
+        issued = self._issued.get(key)
         seconds = max(wish.seconds, TOKEN_SECONDS_MIN)
-        self._issued[key] = (token, now + min(seconds * RENEW_PART, RENEW_SECONDS_MAX))
+        lasting = min(seconds * RENEW_PART, RENEW_SECONDS_MAX)
+        if issued is not None and issued.is_good(now, self._monotonic(), lasting):
+            return issued.token
+        token = await self._issue(pod, wish, now)
+        self._issued[key] = Issued(token, now, self._monotonic())
         return token
 
     def forget(self, uid: str) -> None:

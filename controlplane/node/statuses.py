@@ -178,6 +178,16 @@ def _conditions(
     ]
     if pods.condition(pod, pods.POD_SCHEDULED) is None:
         said.append(PodCondition(type=pods.POD_SCHEDULED, status="True"))
+    ending = situation.ending
+    if ending is not None and ending.is_disrupted:
+        said.append(
+            PodCondition(
+                type=pods.DISRUPTION_TARGET,
+                status="True",
+                reason="TerminationByKubelet",
+                message=ending.message,
+            )
+        )
     return said
 
 

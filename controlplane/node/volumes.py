@@ -4,27 +4,27 @@ Source: Kubernetes' documentation, "Volumes"; kube-behaviour 9.1.
 """
 
 import logging
+import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from controlplane.api import quantity
 from controlplane.api.types.core_v1 import Container as Spec
 from controlplane.api.types.core_v1 import (
     EphemeralContainer,
     HostPathVolumeSource,
     Pod,
     Volume,
-    VolumeMount,
 )
-from controlplane.node import atomic_folder, volume_files
+from controlplane.node import atomic_folder, sub_paths, volume_files
 from controlplane.node.environment import ConfigError, expand
-from controlplane.node.folders import Folders
+from controlplane.node.folders import EMPTY_DIR, Folders
 from controlplane.node.runtime.interface import Mount
 from controlplane.node.sources import Sources
 from controlplane.node.volume_files import Origin, VolumeError
 
 EMPTY_MODE = 0o777
+GROUP_MAX = 2**31 - 1
 
 logger = logging.getLogger(__name__)
 
@@ -38,34 +38,6 @@ _HOST_PATH_TYPES: Mapping[str, tuple[_Check, str]] = {
     "CharDevice": (stat.S_ISCHR, "a character device"),
     "BlockDevice": (stat.S_ISBLK, "a block device"),
 }
-
-
-class VolumeFailure(Exception):  # noqa: N818 - beside VolumeError it says of which volume
-    """A volume of a pod cannot be made."""
-
-    def __init__(self, volume: str, why: str) -> None:
-        super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
-        self.volume = volume
-
-
-class NoVolumes:
-    """Of a node that is hollow: what runs there reads no file, so none is made."""
-
-    async def set_up(self, pod: Pod) -> None:
-        """Nothing to do."""
-
-    async def refresh(self, pod: Pod) -> None:
-        """Nothing to do."""
-
-    async def excess(self, pod: Pod) -> str:
-        """Nothing is used."""
-        return ""
-
-    def mounts(
-        self, pod: Pod, spec: Spec | EphemeralContainer, environment: Mapping[str, str]
-    ) -> list[Mount]:
-        """None."""
-        return []
 
 
 class Volumes:
@@ -87,37 +59,16 @@ class Volumes:
     async def set_up(self, pod: Pod) -> None:
         """Make all volumes of a pod, or what is missing of them.
 
-        Raises VolumeFailure, ApiError where the store cannot be asked.
+        Raises VolumeError, ApiError where the store cannot be asked.
         """
         for volume in pod.spec.volumes:
-            try:
-                await self._set_up(pod, volume)
-            except (VolumeError, OSError, ValueError) as error:
-                raise VolumeFailure(volume.name, str(error)) from error
+            await self._make(pod, volume)
 
     async def refresh(self, pod: Pod) -> None:
         """Have files of objects as the objects are now. Raises as `set_up`."""
         for volume in pod.spec.volumes:
             if volume_files.is_of_files(volume):
-                try:
-                    await self._set_up(pod, volume)
-                except (VolumeError, OSError, ValueError) as error:
-                    raise VolumeFailure(volume.name, str(error)) from error
-
-    async def excess(self, pod: Pod) -> str:
-        """Why the pod uses more than it may; empty: it does not."""
-        for volume in pod.spec.volumes:
-            limit = volume.empty_dir.size_limit if volume.empty_dir is not None else None
-            if limit is None:
-                continue
-            try:
-                bound = quantity.parse(limit)
-                used = await self._folders.size(self._folders.volume(pod.metadata.uid, volume.name))
-            except ValueError:
-                continue
-            if bound and used > bound:
-                return f'Usage of EmptyDir volume "{volume.name}" exceeds the limit "{limit}". '
-        return ""
+                await self._make(pod, volume)
 
     def mounts(
         self, pod: Pod, spec: Spec | EphemeralContainer, environment: Mapping[str, str]
@@ -129,70 +80,111 @@ class Volumes:
             volume = volumes.get(mount.name)
             if volume is None:
                 raise ConfigError(f'volume "{mount.name}" not found')
+            below = mount.sub_path or expand(mount.sub_path_expr, environment)
             try:
-                path = self._mounted(pod, volume, mount, environment)
+                base = (
+                    Path(volume.host_path.path)
+                    if volume.host_path is not None
+                    else self.folder(pod, volume)
+                )
+                if below:
+                    sub_paths.prepare(base, below)
             except (OSError, ValueError) as error:
                 why = f'failed to prepare subPath for volumeMount "{mount.name}"'
-                raise ConfigError(f"{why} of container {spec.name}: {error}") from error
+                raise ConfigError(f'{why} of container "{spec.name}": {error}') from error
             found.append(
                 Mount(
                     container_path=mount.mount_path,
-                    host_path=str(path),
+                    host_path=str(base),
                     is_read_only=mount.read_only or volume_files.is_of_files(volume),
+                    sub_path=below,
                 )
             )
         return found
 
+    async def _make(self, pod: Pod, volume: Volume) -> None:
+        try:
+            await self._set_up(pod, volume)
+        except (VolumeError, OSError, ValueError) as error:
+            told = f'MountVolume.SetUp failed for volume "{volume.name}" : {error}'
+            raise VolumeError(told) from error
+
     async def _set_up(self, pod: Pod, volume: Volume) -> None:
-        uid = pod.metadata.uid
         if volume.host_path is not None:
             _check_host_path(volume.host_path)
         elif volume.empty_dir is not None:
-            folder = self._folders.volume(uid, volume.name)
-            if not folder.is_dir():
-                folder.mkdir(parents=True)
-                folder.chmod(EMPTY_MODE)
+            _make_empty(self.folder(pod, volume), _group_of(pod))
         elif volume_files.is_of_files(volume):
-            origin = Origin(
-                objects=await self._sources.objects(
-                    pod.metadata.namespace, volume_files.references(volume)
-                ),
-                tokens={
-                    wish: await self._sources.token(pod, wish)
-                    for wish in volume_files.token_wishes(volume)
-                },
-                host_ip=self._host_ip,
-                allocatable=self._allocatable(),
-            )
-            files = volume_files.files(pod, volume, origin)
-            atomic_folder.write(self._folders.volume(uid, volume.name), files)
+            files = volume_files.files(pod, volume, await self._origin(pod, volume))
+            atomic_folder.write(self.folder(pod, volume), files, group=_group_of(pod))
         else:
             raise VolumeError("volumes of its type are not supported by this node")
 
-    def _mounted(
-        self, pod: Pod, volume: Volume, mount: VolumeMount, environment: Mapping[str, str]
-    ) -> Path:
-        """The path of the host. ValueError for one that leaves its volume."""
-        if volume.host_path is not None:
-            base = Path(volume.host_path.path)
-        else:
-            base = self._folders.volume(pod.metadata.uid, volume.name)
-        below = mount.sub_path or expand(mount.sub_path_expr, environment)
-        if not below:
-            return base
-        if below.startswith("/") or ".." in below.split("/"):
-            raise ValueError(f"{below!r} must be a path below the volume")
-        path = base / below
-        root = base.resolve()
-        # Links are followed now, and what they lead to is mounted: a container that changes one
-        # later changes nothing.
-        found = path.resolve()
-        if found != root and root not in found.parents:
-            raise ValueError(f"{below!r} leads out of the volume")
-        if not found.exists():
-            found.mkdir(parents=True)
-            found.chmod(EMPTY_MODE)
-        return found
+    async def _origin(self, pod: Pod, volume: Volume) -> Origin:
+        return Origin(
+            objects=await self._sources.objects(
+                pod.metadata.namespace, volume_files.references(volume)
+            ),
+            tokens={
+                wish: await self._sources.token(pod, wish)
+                for wish in volume_files.token_wishes(volume)
+            },
+            host_ip=self._host_ip,
+            allocatable=self._allocatable(),
+        )
+
+    def folder(self, pod: Pod, volume: Volume) -> Path:
+        """Of a volume that is the pod's own. ValueError: a stranger has named it."""
+        return self._folders.volume(pod.metadata.uid, _kind_of(volume), volume.name)
+
+
+def _kind_of(volume: Volume) -> str:
+    if volume.secret is not None:
+        return "kubernetes.io~secret"
+    if volume.config_map is not None:
+        return "kubernetes.io~configmap"
+    if volume.downward_api is not None:
+        return "kubernetes.io~downward-api"
+    return "kubernetes.io~projected" if volume.projected is not None else EMPTY_DIR
+
+
+def _group_of(pod: Pod) -> int | None:
+    """Whose the files of its volumes are to be. Only root may give files to any group; without
+    it all containers run as whoever the agent is, and need none. ValueError."""
+    context = pod.spec.security_context
+    group = context.fs_group if context is not None else None
+    if group is not None and not 0 <= group <= GROUP_MAX:
+        raise ValueError(f"{group} is no number of a group")
+    return group if os.geteuid() == 0 else None
+
+
+def _make_empty(folder: Path, group: int | None) -> None:
+    """Unless it is there: it keeps what is in it."""
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f"..{folder.name}")  # no volume can have such a name
+    draft.mkdir(exist_ok=True)
+    if group is not None:
+        os.chown(draft, -1, group)
+    draft.chmod(EMPTY_MODE if group is None else EMPTY_MODE | stat.S_ISGID)
+    draft.rename(folder)
+
+
+class NoVolumes(Volumes):
+    """Of a node that is hollow: what runs there reads no file, so none is made."""
+
+    async def set_up(self, pod: Pod) -> None:
+        """Nothing to do."""
+
+    async def refresh(self, pod: Pod) -> None:
+        """Nothing to do."""
+
+    def mounts(
+        self, pod: Pod, spec: Spec | EphemeralContainer, environment: Mapping[str, str]
+    ) -> list[Mount]:
+        """None."""
+        return []
 
 
 def _check_host_path(source: HostPathVolumeSource) -> None:

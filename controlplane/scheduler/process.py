@@ -9,13 +9,14 @@ import os
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 
 from controlplane.api.registry import Registry
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError
 from controlplane.informer import Informers
-from controlplane.leader_election import LeaderElector, LeadershipLostError
+from controlplane.leader_election import LeaderElector
 from controlplane.objects import ObjectStore
 from controlplane.scheduler.configuration import (
     DEFAULT,
@@ -69,16 +70,8 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
     chosen = configuration(settings)
     async with settings.store.connect() as client:
         store = ObjectStore(client)
-
-        async def lead(guarded: ObjectStore) -> None:
-            announce(settings.identity)
-            await work(chosen, guarded)
-
-        while True:
-            try:
-                await LeaderElector(store, LEASE, settings.identity).run(lead)
-            except LeadershipLostError:
-                logger.warning("%s leads no longer", settings.identity)
+        elector = LeaderElector(store, LEASE, settings.identity)
+        await elector.stand(partial(work, chosen), announce)
 
 
 async def work(configuration: Configuration, store: ObjectStore) -> None:

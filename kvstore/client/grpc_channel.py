@@ -13,12 +13,13 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from kvstore.client.channel_timing import (
+from kvstore.client.endpoints import (
     CONNECT_SECONDS_MAX,
     PING_SECONDS,
     PING_TIMEOUT_SECONDS,
     RECONNECT_SECONDS_MAX,
     RECONNECT_SECONDS_MIN,
+    parse,
 )
 from kvstore.client.tls import Tls
 from kvstore.seams import RpcFailure
@@ -43,23 +44,21 @@ _NEVER_SENT = "failed to connect to all addresses"
 
 
 def open_grpc_channel(endpoint: str, tls: Tls | None) -> GrpcChannel:
-    """A channel to `host:port`, `http://host:port` or `https://host:port`; connects when used.
+    """A channel to an endpoint (`endpoints.parse`), or to `unix://path`; connects when used.
 
-    A scheme decides between plain and TLS; without one `tls` does.
+    Raises ValueError.
     """
-    scheme, separator, address = endpoint.rpartition("://")
-    options = list(_OPTIONS)
-    if scheme == "https" or (not separator and tls is not None):
-        material = tls or Tls()
-        if material.server_name is not None:
-            options.append(("grpc.ssl_target_name_override", material.server_name))  # type: ignore[arg-type]
-        credentials = grpc.ssl_channel_credentials(material.ca, material.key, material.certificate)
-        return GrpcChannel(endpoint, grpc.aio.secure_channel(address, credentials, options))
-    if scheme in ("", "http"):
-        return GrpcChannel(endpoint, grpc.aio.insecure_channel(address, options))
-    if scheme in ("unix", "unixs"):
-        return GrpcChannel(endpoint, grpc.aio.insecure_channel(f"unix:{address}", options))
-    raise ValueError(f"endpoint {endpoint!r}: unknown scheme {scheme!r}")
+    if endpoint.startswith(("unix://", "unixs://")):
+        path = endpoint.partition("://")[2]
+        return GrpcChannel(endpoint, grpc.aio.insecure_channel(f"unix:{path}", _OPTIONS))
+    address, material = parse(endpoint, tls)
+    if material is None:
+        return GrpcChannel(endpoint, grpc.aio.insecure_channel(address, _OPTIONS))
+    options: list[tuple[str, Any]] = [*_OPTIONS]
+    if material.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", material.server_name))
+    credentials = grpc.ssl_channel_credentials(material.ca, material.key, material.certificate)
+    return GrpcChannel(endpoint, grpc.aio.secure_channel(address, credentials, options))
 
 
 class GrpcChannel:

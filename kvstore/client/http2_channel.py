@@ -14,12 +14,13 @@ from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
-from kvstore.client.channel_timing import (
+from kvstore.client.endpoints import (
     CONNECT_SECONDS_MAX,
     PING_SECONDS,
     PING_TIMEOUT_SECONDS,
     RECONNECT_SECONDS_MAX,
     RECONNECT_SECONDS_MIN,
+    parse,
 )
 from kvstore.client.tls import Tls
 from kvstore.http2 import grpc
@@ -35,16 +36,8 @@ _NO_TLS = "it hangs up: does it want TLS?"
 
 
 def open_http2_channel(endpoint: str, tls: Tls | None) -> "Http2Channel":
-    """A channel to `host:port`, `http://host:port` or `https://host:port`; connects when used.
-
-    A scheme decides between plain and TLS; without one `tls` does. Raises ValueError.
-    """
-    scheme, separator, address = endpoint.rpartition("://")
-    if scheme not in ("", "http", "https"):
-        raise ValueError(f"endpoint {endpoint!r}: unknown scheme {scheme!r}")
-    if scheme == "https" or (not separator and tls is not None):
-        return Http2Channel(address, tls or Tls())
-    return Http2Channel(address, None)
+    """A channel to an endpoint (`endpoints.parse`); connects when used. Raises ValueError."""
+    return Http2Channel(*parse(endpoint, tls))
 
 
 class Http2Channel:

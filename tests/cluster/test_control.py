@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cluster import control
+from cluster.errors import NotRunningError
 
 
 async def echo(message: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +60,7 @@ async def test_a_question_that_fails_does_not_leave_its_client_waiting(tmp_path:
     async with control.serve(tmp_path, echo):
         told = json.dumps({"do": "fail"}).encode()
         assert await raw(tmp_path, told + b"\n") == b""
-        with pytest.raises(control.NotRunningError, match="ended before it answered"):
+        with pytest.raises(NotRunningError, match="ended before it answered"):
             await control.request(tmp_path, {"do": "fail"})
 
 
@@ -68,7 +69,7 @@ async def test_a_launcher_that_does_not_answer_is_told(
 ) -> None:
     monkeypatch.setattr(control, "ANSWER_SECONDS_MAX", 0.05)
     async with control.serve(tmp_path, echo):
-        with pytest.raises(control.NotRunningError, match="does not answer"):
+        with pytest.raises(NotRunningError, match="does not answer"):
             await control.request(tmp_path, {"do": "wait"})
 
 
@@ -76,7 +77,7 @@ async def test_a_socket_that_a_killed_launcher_has_left_is_nobodys(tmp_path: Pat
     async with control.serve(tmp_path, echo):
         (tmp_path / control.SOCKET_NAME).rename(tmp_path / "left")
     (tmp_path / "left").rename(tmp_path / control.SOCKET_NAME)
-    with pytest.raises(control.NotRunningError, match="no cluster runs in"):
+    with pytest.raises(NotRunningError, match="no cluster runs in"):
         await control.request(tmp_path, {"do": "status"})
     async with control.serve(tmp_path, echo):
         assert await control.request(tmp_path, {"do": "x"})

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from cluster import data_folder
-from cluster.data_folder import LaunchError, Loaded
+from cluster.data_folder import Loaded
+from cluster.errors import LaunchError
 from cluster.ports import LOOPBACK, Ports
 
 

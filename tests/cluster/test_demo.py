@@ -6,8 +6,12 @@ from cluster.demo.story import QUIET_STEPS, Told, faults_of
 
 
 def test_a_request_that_is_lost_in_an_update_is_a_fault_and_one_in_a_crash_is_none() -> None:
-    told = [Told("roll back", 1.0, 100, 2), Told("kill apiserver", 1.0, 100, 3)]
-    assert faults_of(told) == ["2 of 100 requests failed while we did: roll back"]
+    told = [
+        Told("roll back", 1.0, 100, 2, why="reset, refused"),
+        Told("kill apiserver", 1.0, 100, 3),
+    ]
+    lost = "2 of 100 requests failed while we did: roll back: reset, refused"
+    assert faults_of(told) == [lost]
     assert faults_of([Told(name, 1.0, 100, 0) for name in QUIET_STEPS]) == []
 
 

@@ -18,8 +18,9 @@ from cluster import data_folder, topology
 from cluster.ports import Ports
 from kvstore import client
 
-HEALTHY_SECONDS_MAX = 120.0
-pytestmark = pytest.mark.timeout(400)
+HEALTHY_SECONDS_MAX = 300.0  # on a machine where others run a hundred processes
+COMMAND_SECONDS_MAX = 240.0
+pytestmark = pytest.mark.timeout(900)
 
 
 def cluster(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +28,7 @@ def cluster(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "cluster", *arguments, f"--data={folder}"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_SECONDS_MAX,
         check=False,
     )
 
@@ -77,7 +78,7 @@ class Up:
 
     def interrupt(self) -> str:
         self.process.send_signal(signal.SIGINT)
-        rest, _ = self.process.communicate(timeout=60)
+        rest, _ = self.process.communicate(timeout=COMMAND_SECONDS_MAX)
         return rest
 
 
@@ -117,7 +118,7 @@ def test_members_are_killed_healed_paused_and_stopped(up: Up) -> None:
 
     pids = [member["pid"] for member in statuses(folder).values()]
     assert cluster(folder, "down").returncode == 0
-    rest, _ = up.process.communicate(timeout=60)
+    rest, _ = up.process.communicate(timeout=COMMAND_SECONDS_MAX)
     assert "stopped" in rest
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert cluster(folder, "status").returncode == 1
@@ -183,3 +184,11 @@ def test_nothing_runs_in_a_folder_without_a_cluster(tmp_path: Path) -> None:
     answer = cluster(tmp_path, "status")
     assert answer.returncode == 1
     assert "cluster up" in answer.stderr
+
+
+def test_who_only_asks_loads_nothing_that_a_launcher_needs() -> None:
+    """It would make every `cluster status` several times as slow."""
+    heavy = {"aiohttp", "cryptography", "grpc", "cluster.launcher"}
+    script = f"import sys, cluster.__main__; print(*{heavy}.intersection(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert ended.stdout == b"\n"

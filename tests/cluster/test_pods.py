@@ -49,8 +49,14 @@ async def test_pods_of_nodes_that_there_are_no_more_end(tmp_path: Path) -> None:
     await pods.end_all(tmp_path, but=("n1",))
     assert await states_of(tmp_path / "n1") == ["running"]
     until(lambda: not processes_of(tmp_path / "n2"))
+    volumes = tmp_path / "n2" / "pods" / "u" / "volumes"
+    for kind in ("kubernetes.io~secret", "kubernetes.io~empty-dir"):
+        (volumes / kind / "v").mkdir(parents=True)
+        (volumes / kind / "v" / "file").write_text("x")
     await pods.end_all(tmp_path)
     until(lambda: not processes_of(tmp_path))
+    assert [one.name for one in volumes.iterdir()] == ["kubernetes.io~empty-dir"]
+    assert (volumes / "kubernetes.io~empty-dir" / "v" / "file").exists()
 
 
 async def test_a_folder_without_nodes_is_well(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def answering(made: Certificates, body: bytes) -> Iterator[str]:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(made.apiserver.certificate, made.apiserver.key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()

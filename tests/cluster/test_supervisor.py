@@ -137,3 +137,20 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_nothing_runs_in_a_fork_of_a_launcher(tmp_path: Path) -> None:
+    """It has threads of gRPC, whose own hooks end a child in which anything does."""
+    hooked = "import os\nos.register_at_fork(after_in_child=lambda: os._exit(3))\n" + _LAUNCHER
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", hooked, str(tmp_path), *SLEEPER], stdout=subprocess.PIPE
+    )
+    assert launcher.stdout is not None
+    pid = int(launcher.stdout.readline())
+    try:
+        while b"up" not in (tmp_path / "m1.log").read_bytes():
+            assert is_alive(pid)
+            time.sleep(0.02)
+    finally:
+        launcher.kill()
+        launcher.communicate()

@@ -3,27 +3,15 @@ own namespace.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from kvstore.testing.processes import ETCD, KEELSON, ClusterProcesses
 from tests.e2e.processes import ApiServerProcess, ControllersProcess
 
-FOLDER = Path(__file__).parent
 STORES = {"keelson": KEELSON, "etcd": ETCD}
 # A crowded machine may hold a member up for a second: no leadership shall be lost by that alone.
 PATIENCE = ("--heartbeat-interval=200", "--election-timeout=2000")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a store and an API server stays in one process."""
-    for item in items:
-        if FOLDER not in item.path.parents:
-            continue
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if "store" in parameters:
-            item.add_marker(pytest.mark.xdist_group(str(parameters["store"])))
 
 
 @pytest.fixture(scope="session")

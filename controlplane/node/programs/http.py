@@ -3,7 +3,9 @@
     PORT      of its socket; 8080
     POD_IP    its address; without it all of the machine's
 
-SIGTERM: it accepts nobody more, answers who is connected, and ends with 0.
+SIGTERM: it serves on until nobody comes any more, answers who is connected, and ends with 0.
+Whoever routes to it hears later than it does that it ends; a server that closed its socket at once
+would reset those who stand in its backlog.
 """
 
 import os
@@ -11,12 +13,17 @@ import signal
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 # A connection on which nothing comes is let go, or it would keep the server from ending.
 _IDLE_SECONDS = 5.0
 # How soon it sees that it was told to end.
 _POLL_SECONDS = 0.05
+# Told to end, it waits until nobody has come for so long, and not longer than this in all.
+_QUIET_SECONDS = 0.5
+_LEAVING_SECONDS_MAX = 5.0
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -43,6 +50,22 @@ class _Answer(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # ending waits for them
     request_queue_size = 128
+    came_at = 0.0
+    """When somebody came last, by the monotonic clock."""
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept."""
+        self.came_at = time.monotonic()
+        return super().get_request()
+
+    def until_left_alone(self) -> None:
+        """Return when nobody comes any more, or it took too long."""
+        told_at = time.monotonic()
+        while (now := time.monotonic()) < told_at + _LEAVING_SECONDS_MAX:
+            left = max(self.came_at, told_at) + _QUIET_SECONDS - now
+            if left <= 0:
+                return
+            time.sleep(left)
 
 
 _ending = threading.Event()
@@ -56,9 +79,10 @@ def main() -> int:
     with _Server((address, port), _Answer) as server:
         serving = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,))
         serving.start()
-        print(f"serving on {address}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"serving on {address}:{server.server_port}", file=sys.stderr, flush=True)  # noqa: T201
         signal.sigwait((signal.SIGTERM, signal.SIGINT))
         _ending.set()
+        server.until_left_alone()
         server.shutdown()
         serving.join()
     return 0

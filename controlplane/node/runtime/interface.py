@@ -77,11 +77,14 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mount(msgspec.Struct, frozen=True, kw_only=True):
-    """host_path  exists: a folder or a file"""
+    """host_path  exists: a folder or a file
+    sub_path   what of it is shown, if not all: links in it are followed, but never out of it
+    """
 
     container_path: str
     host_path: str
     is_read_only: bool = False
+    sub_path: str = ""
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +180,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecResult(msgspec.Struct, frozen=True):
-    """What a command in a container wrote and returned; output is cut at 16 MiB each."""
+    """What a command in a container wrote and returned; output is cut at 10 KiB each."""
 
     exit_code: int
     output: bytes

@@ -112,7 +112,10 @@ class PowerDisk:
         fd = os.open(self.path, os.O_RDONLY)
         try:
             if not can_sync(fd):
-                raise RigError(f"{self.path} stays without power: another mount namespace has it")
+                raise RigError(
+                    f"{self.path} stays without power: another mount namespace has it (as a"
+                    " container has that was started meanwhile): run this by `unshare --mount`"
+                )
         finally:
             os.close(fd)
 

@@ -189,7 +189,7 @@ class StubServer(ThreadingHTTPServer):
 @contextmanager
 def stub_server() -> Iterator[StubServer]:
     with StubServer() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield server

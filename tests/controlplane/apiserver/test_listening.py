@@ -42,6 +42,10 @@ class Front:
         self.http._connections._connections_max = 2
 
     @property
+    def metrics(self) -> str:
+        return self.http._metrics.text().decode()
+
+    @property
     def count(self) -> int:
         assert self.http._connections is not None
         return self.http._connections.count
@@ -122,3 +126,21 @@ async def test_the_front_closes_while_hands_are_shaken(front: Front) -> None:
                 assert await reader.read() == b""
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", front.port)
+
+
+async def test_a_connection_that_was_closed_twice_is_still_measured(front: Front) -> None:
+    """aiohttp may, and asyncio's TLS transport knows nothing of its buffer then."""
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", front.port, ssl=front._theirs, server_hostname="localhost"
+    )
+    connections = front.http._connections
+    assert connections is not None
+    await until(lambda: len(connections._transports) == 1)
+    (transport,) = connections._transports.values()
+    transport.close()
+    transport.close()
+    assert "apiserver_unsent_bytes 0" in front.metrics
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        assert await reader.read() == b""
+    writer.close()
+    await until(lambda: "apiserver_connections 0" in front.metrics)

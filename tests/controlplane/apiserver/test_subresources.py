@@ -6,6 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
+from controlplane.apiserver.pods import DISRUPTED_MAX, holds_still
 from tests.controlplane.apiserver.conftest import Api
 
 POLICY = "/apis/policy/v1/namespaces"
@@ -120,6 +121,25 @@ async def test_who_has_ended_or_not_begun_needs_no_budget(space: Space) -> None:
     for name, phase in (("a", "Succeeded"), ("b", "Failed"), ("c", "Pending")):
         await space.run(name, phase=phase)
         assert (await space.evict(name)).code == 201
+
+
+def test_a_pod_that_is_not_ready_is_evicted_as_it_was_read() -> None:
+    """8.1: once it is ready its end costs what a budget has."""
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    assert holds_still(unready, has_budget=True)
+    assert not holds_still(ready, has_budget=True)
+    assert holds_still(ready, has_budget=False)
+
+
+async def test_evictions_that_nobody_confirms_are_bounded(space: Space) -> None:
+    """8.1."""
+    waiting = {f"p{number}": "2025-01-01T00:00:00Z" for number in range(DISRUPTED_MAX + 1)}
+    await space.budget(disruptionsAllowed=1, disruptedPods=waiting)
+    await space.run("a")
+    refused = await space.evict("a")
+    assert (refused.code, refused.body["reason"]) == (403, "Forbidden")
+    assert "DisruptedPods map too big" in refused.body["message"]
 
 
 async def test_two_budgets_are_an_error(space: Space) -> None:

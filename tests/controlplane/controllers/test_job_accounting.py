@@ -112,6 +112,7 @@ class Store:
     def end(self, name: str, phase: str) -> None:
         """What the node does."""
         found = self.pods[name]
+        assert is_tracked(found) or pods.is_deleted(found), "what it has done is done again"
         if is_tracked(found):
             (self.succeeded if phase == "Succeeded" else self.failed).add(found.metadata.uid)
         self.put_pod(replace(found, status=replace(found.status, phase=phase)), name)
@@ -165,8 +166,7 @@ class Controller:
         for each in plan.released:
             write(lambda each=each: self._change(each, untracked))  # type: ignore[misc]
         for each in plan.dismissed:
-            write(lambda each=each: self._strip(of, each))  # type: ignore[misc]
-            write(lambda each=each: self._change(each, _deleted))  # type: ignore[misc]
+            write(lambda each=each: self._dismiss(of, each))  # type: ignore[misc]
         for each in plan.doomed:
             write(lambda each=each: self._change(each, _deleted))  # type: ignore[misc]
         for new in plan.made:
@@ -180,14 +180,14 @@ class Controller:
         if self.store.job.metadata.resource_version != of.metadata.resource_version:
             raise Conflict
 
-    def _strip(self, of: Job, each: Pod) -> None:
+    def _dismiss(self, of: Job, each: Pod) -> None:
         self._guard(of)
         current = self.store.pods.get(each.metadata.name)
         if current is not None and pods.is_finished(current):
             raise Conflict
         if current is not None and is_tracked(current):
             self.store.dismissed.add(current.metadata.uid)
-        self._change(each, untracked)
+        self._change(each, lambda found: _deleted(untracked(found)))
 
     def _change(self, each: Pod, change: Callable[[Pod], Pod]) -> None:
         current = self.store.pods.get(each.metadata.name)

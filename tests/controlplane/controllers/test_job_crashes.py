@@ -306,3 +306,34 @@ def test_whatever_goes_wrong_it_counts_all_the_same(
         _require_truth(found, truth, left, completions)
 
     run(application, topology=topology, faults=faults, seconds_max=SECONDS_MAX)
+
+
+def test_a_job_of_another_controller_is_left_alone_also_when_it_has_ended() -> None:
+    """4.13: managedBy; who manages it counts its pods, and ends them."""
+    ended = {"conditions": [{"type": "Complete", "status": "True"}]}
+    body = job_object(ended, managedBy="example.com/other")
+    metadata: dict[str, Any] = {
+        "name": "sum-x",
+        "namespace": "shop",
+        "finalizers": [TRACKING],
+        "ownerReferences": [
+            {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "name": "sum",
+                "controller": True,
+            }
+        ],
+    }
+
+    async def application(world: World) -> None:
+        async with world.connect() as store:
+            made = await store.create(JOBS, body)
+            metadata["ownerReferences"][0]["uid"] = made["metadata"]["uid"]
+            pod = await store.create(PODS, {"metadata": metadata, "spec": {"containers": []}})
+            context = Context(registry=REGISTRY, recorder=EventRecorder(store, "test"))
+            async with world.running(jobs.controller(context)):
+                await world.clock.sleep(10)
+                assert await store.get(PODS, "shop", "sum-x") == pod
+
+    run(application, topology=kv.Topology(members=1))

@@ -384,6 +384,29 @@ async def test_who_ended_while_it_was_told_to_go_is_counted(
     assert "deletionTimestamp" not in left["metadata"]
 
 
+async def test_who_is_let_go_uncounted_is_deleted_in_the_same_write(
+    space: Jobs, seen: tuple[Context, Lister], client: Client
+) -> None:
+    """4.13: there is no moment at which a controller that is killed leaves it to end by itself."""
+    hands = Hands(space, await space.start(completions=1), *seen)
+    await hands.create("runs")
+    (pod,) = await space.pods()
+    place = space.pods_, space.namespace, "runs"
+    await space.cluster.store.update(
+        *place, lambda old: {**old, "spec": {**old["spec"], "nodeName": "n1"}}
+    )
+    key = space.pods_.key(space.namespace, "runs")
+    before = await client.get(key)
+    await hands.does.dismiss(from_object(Pod, pod))
+    after = await client.get(key)
+    assert before is not None
+    assert after is not None
+    assert after.version == before.version + 1
+    left = await space.cluster.store.get(*place)
+    assert left["metadata"]["finalizers"] == []
+    assert left["metadata"]["deletionTimestamp"]
+
+
 async def test_who_lost_an_answer_makes_no_second_pod(
     space: Jobs, seen: tuple[Context, Lister]
 ) -> None:

@@ -1,10 +1,8 @@
 """`controlplane controllers` as processes. Numbers are rows of kube-behaviour.md."""
 
 import argparse
-import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,56 +14,18 @@ from controlplane.controllers import CONTROLLERS, manager
 from controlplane.leader_election import LEASES
 from controlplane.objects import DeleteOptions, ObjectStore
 from kvstore.testing.processes import ClusterProcesses
+from tests.controlplane.candidates import Start, candidates
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import AUTHORITY, config_map
 
-ENDED_SECONDS_MAX = 30
-
-
-class Candidate:
-    """A process `controlplane controllers`."""
-
-    def __init__(self, member: ClusterProcesses, folder: Path, identity: str) -> None:
-        self.identity = identity
-        self._log = folder / f"{identity}.log"
-        authority = folder / "ca.crt"
-        authority.write_text(AUTHORITY)
-        command = [
-            sys.executable,
-            "-m",
-            "controlplane",
-            "controllers",
-            f"--store-endpoints={','.join(member.endpoints)}",
-            f"--root-ca-file={authority}",
-            f"--identity={identity}",
-        ]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    async def has_led(self) -> bool:
-        """It has been told that it leads."""
-        assert self.process.poll() is None, self.log
-        return f"leading {self.identity}\n" in self.log
-
-    async def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return await asyncio.to_thread(self.process.wait, ENDED_SECONDS_MAX)
-
 
 @pytest.fixture
-def candidates(member: ClusterProcesses, tmp_path: Path) -> Iterator[list[Candidate]]:
-    """Two that compete, the second a little later."""
-    made: list[Candidate] = []
-    yield made
-    for one in made:
-        if one.process.poll() is None:
-            one.process.send_signal(signal.SIGCONT)
-            one.process.kill()
-            one.process.wait()
+def start(member: ClusterProcesses, namespace: str, tmp_path: Path) -> Iterator[Start]:
+    authority = tmp_path / "ca.crt"
+    authority.write_text(AUTHORITY)
+    flag = f"--root-ca-file={authority}"
+    with candidates("controllers", member.endpoints, tmp_path, namespace, flag) as starting:
+        yield starting
 
 
 async def _holder(store: ObjectStore) -> str:
@@ -83,19 +43,17 @@ async def test_leader_that_ends_well_is_followed_at_once(
     cluster: Cluster,
     store: ObjectStore,
     namespace: str,
-    member: ClusterProcesses,
-    candidates: list[Candidate],
-    tmp_path: Path,
+    start: Start,
 ) -> None:
     """3.6: release on clean exit (holderIdentity "")."""
-    candidates.append(first := Candidate(member, tmp_path, f"{namespace}-first"))
+    first = start("first")
     await until(first.has_led)
     await cluster.namespace(namespace)
     await until(lambda: _has_residents(cluster, namespace))
     assert await _holder(store) == first.identity
     assert await first.end(signal.SIGTERM) == 0
     assert await _holder(store) == ""
-    candidates.append(second := Candidate(member, tmp_path, f"{namespace}-second"))
+    second = start("second")
     await until(second.has_led)
     await cluster.namespace(f"{namespace}-2")
     await until(lambda: _has_residents(cluster, f"{namespace}-2"))
@@ -106,17 +64,15 @@ async def test_killed_leader_is_followed_and_its_work_done(
     cluster: Cluster,
     store: ObjectStore,
     namespace: str,
-    member: ClusterProcesses,
-    candidates: list[Candidate],
-    tmp_path: Path,
+    start: Start,
 ) -> None:
     """3.6, 3.2: nothing is lost but the 15 s of its Lease."""
-    candidates.append(first := Candidate(member, tmp_path, f"{namespace}-first"))
+    first = start("first")
     await until(first.has_led)
     owner = await cluster.create("configmaps", config_map(namespace, "owner"))
     for number in range(100):
         await cluster.create("configmaps", config_map(namespace, f"c{number}", owner))
-    candidates.append(second := Candidate(member, tmp_path, f"{namespace}-second"))
+    second = start("second")
     options = DeleteOptions(propagation_policy="Foreground")
     await store.delete(cluster.resource("configmaps"), namespace, "owner", options=options)
     await first.end(signal.SIGKILL)
@@ -132,14 +88,12 @@ async def test_paused_leader_does_nothing_when_it_wakes_up_behind_another(
     cluster: Cluster,
     store: ObjectStore,
     namespace: str,
-    member: ClusterProcesses,
-    candidates: list[Candidate],
-    tmp_path: Path,
+    start: Start,
 ) -> None:
     """3.6: two candidates never both act (paused process)."""
-    candidates.append(first := Candidate(member, tmp_path, f"{namespace}-first"))
+    first = start("first")
     await until(first.has_led)
-    candidates.append(second := Candidate(member, tmp_path, f"{namespace}-second"))
+    second = start("second")
     first.process.send_signal(signal.SIGSTOP)
     owner = await cluster.create("configmaps", config_map(namespace, "owner"))
     for number in range(50):

@@ -154,3 +154,19 @@ def test_there_are_never_more_pods_than_there_may_be(seed: int, wanted: list[Wis
                     assert len(alive) <= most
 
     run(application, topology=kv.Topology(seed=seed))
+
+
+def test_where_a_namespace_ends_nothing_is_said_to_be_missing() -> None:
+    """4.7: what is written there would only keep the namespace from its end."""
+
+    async def application(world: World) -> None:
+        async with world.connect() as store:
+            status = {"phase": "Terminating"}
+            await store.create(NAMESPACES, {"metadata": {"name": "shop"}, "status": status})
+            wish = Wish(image="app:1", replicas=1, for_seconds=0)
+            made = await store.create(DEPLOYMENTS, _deployment(wish))
+            async with world.running(deployments.controller(context_of(store))):
+                await world.clock.sleep(60)
+                assert await store.get(DEPLOYMENTS, "shop", "web") == made
+
+    run(application, topology=kv.Topology(members=1))

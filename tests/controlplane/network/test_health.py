@@ -1,12 +1,13 @@
 """kube-behaviour 5.1: healthCheckNodePort."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from controlplane.indexer import Key
-from controlplane.network.health import Health, HealthPorts, health_of
+from controlplane.network.health import CONNECTIONS_MAX, Health, HealthPorts, health_of
 from controlplane.network.plan import Machine
 from tests.controlplane.network.conftest import Process, ask, free_place
 from tests.controlplane.network.objects import NOT_READY, endpoint, service, slice_of
@@ -59,4 +60,21 @@ async def test_port_that_is_taken_is_told(process: Process) -> None:
     ports.put(key, Health(place.port, key, 1), [place.address])
     with pytest.raises(OSError, match="in use"):
         ports.put(other, Health(place.port, other, 1), [place.address])
+    ports.close()
+
+
+async def test_connections_are_bounded(process: Process) -> None:
+    """Whoever asks nothing keeps no descriptors from others."""
+    place, key = free_place(), Key("default", "web")
+    ports = HealthPorts(process.seams.spawn)
+    ports.put(key, Health(place.port, key, 1), [place.address])
+    open_: list[asyncio.StreamWriter] = []
+    for _ in range(CONNECTIONS_MAX):
+        _, writer = await asyncio.open_connection(place.address, place.port)
+        open_.append(writer)
+    reader, writer = await asyncio.open_connection(place.address, place.port)
+    open_.append(writer)
+    assert await reader.read() == b""
+    for one in open_:
+        one.close()
     ports.close()

@@ -186,6 +186,29 @@ async def test_who_finds_no_descriptor_waits_in_the_backlog(
     await process.end()
 
 
+async def test_whoever_fills_one_place_leaves_room_for_others(
+    place: Place, servers: list[Server]
+) -> None:
+    """Nobody has more than are free besides."""
+    process = Process(descriptors=8 * tcp.PER_CONNECTION)
+    greedy, modest = servers[:2]
+    other = free_place()
+    listeners = [
+        TcpListener(place, balancer([greedy.endpoint]), process.seams),
+        TcpListener(other, balancer([modest.endpoint]), process.seams),
+    ]
+    held = [await asyncio.open_connection(place.address, place.port) for _ in range(12)]
+    await soon(lambda: greedy.accepted == 5)  # three are free, of which no more are for it
+    assert await ask(other) == b"b"
+    assert greedy.accepted == 5
+    for _, writer in held:
+        writer.close()
+    await soon(lambda: greedy.accepted == 12)
+    for listener in listeners:
+        listener.close()
+    await process.end()
+
+
 async def test_descriptors_are_given_back_however_a_connection_ends(
     listener: TcpListener, place: Place, process: Process, servers: list[Server]
 ) -> None:

@@ -19,7 +19,7 @@ from controlplane.informer import Informers
 from controlplane.node.agent import Agent, Seams, Settings
 from controlplane.node.folders import at_once
 from controlplane.node.handlers import Answer, Target
-from controlplane.node.machine import Hollow
+from controlplane.node.machine import Hollow, Machine
 from controlplane.node.pod_feed import PodFeed
 from controlplane.node.runtime.fake import FakeRuntime
 from controlplane.node.sources import Kinds
@@ -65,7 +65,8 @@ async def _succeed(target: Target, probe: Probe, timeout_seconds: float) -> Answ
 class Node(msgspec.Struct, eq=False):
     """A node of a simulated world. Its runtime outlives its agents.
 
-    ask  answers http, tcp and grpc probes, and commands too
+    ask      answers http, tcp and grpc probes, and commands too
+    machine  None: one of which nothing is used
     """
 
     world: World
@@ -75,6 +76,7 @@ class Node(msgspec.Struct, eq=False):
     name: str = NODE
     block: str = BLOCK
     is_hollow: bool = False
+    machine: Machine | None = None
 
     @asynccontextmanager
     async def agent(self, *suffers: Cut) -> AsyncIterator[Agent]:
@@ -98,7 +100,7 @@ class Node(msgspec.Struct, eq=False):
                 feed,
                 kinds(),
                 self.runtime,
-                Hollow(self.name),
+                self.machine or Hollow(self.name),
                 recorder,
                 settings,
                 tokens=None if self.is_hollow else tokens,

@@ -23,6 +23,9 @@ from tests.controlplane.node.nodes import (
 )
 from tests.controlplane.node.waiting import delete, until_gone, until_phase, until_ready
 
+PROJECTED = "volumes/kubernetes.io~projected"
+EMPTY_DIRS = "volumes/kubernetes.io~empty-dir"
+
 
 def test_pod_that_does_not_fit_is_refused() -> None:
     """10.1: OutOfcpu."""
@@ -267,7 +270,7 @@ def test_pod_has_a_token_of_its_account() -> None:
             await user.create(kinds().accounts, account)
             await until_ready(world, user, "p", seconds=15)
             uid = made["metadata"]["uid"]
-            token = (here.root / "pods" / uid / "volumes" / "v" / "token").read_text()
+            token = (here.root / "pods" / uid / PROJECTED / "v" / "token").read_text()
             tokens = Tokens([signing_key()], issuer="us", audiences=("us",))
             claims = tokens.verify(token, now=world.now(), audiences=("them",))
             assert claims.name == "default"
@@ -282,7 +285,7 @@ def test_pod_that_fills_its_volume_is_evicted() -> None:
             volumes = [{"name": "v", "emptyDir": {"sizeLimit": "64Ki"}}]
             made = await user.create(kinds().pods, pod("p", volumes=volumes))
             await until_ready(world, user, "p")
-            folder = here.root / "pods" / made["metadata"]["uid"] / "volumes" / "v"
+            folder = here.root / "pods" / made["metadata"]["uid"] / EMPTY_DIRS / "v"
             (folder / "big").write_bytes(b"x" * 100_000)
             told = await until_phase(world, user, "p", "Failed", seconds=15)
             assert told["reason"] == "Evicted"

@@ -4,16 +4,14 @@ import itertools
 from datetime import datetime
 from typing import Any
 
-import msgspec
-import pytest
-
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.api.types.core_v1 import NodeCondition, NodeStatus
 from controlplane.leader_election import LEASES
 from controlplane.node import node_status
+from controlplane.node.eviction_signals import Pressures
 from controlplane.node.machine import Host
-from controlplane.node.node_status import Facts, Identity, Load, Pressures
+from controlplane.node.node_status import Facts, Identity
 from controlplane.objects import ObjectStore
 from controlplane.testing import World, run
 from tests.controlplane.node.nodes import ADDRESS, NODE, kinds, node
@@ -23,7 +21,6 @@ FACTS = Facts(hostname="h", cpus=4, memory=8 * GIB, disk=100 * GIB)
 IDENTITY = Identity(
     name="n", address="192.0.2.1", runtime="process://1", isolation="namespaces+rootfs", port=10250
 )
-LOAD = Load(memory_available=GIB, disk=100, disk_available=50, inodes=100, inodes_free=50)
 WALL = 1_700_000_000.0
 NEW = NodeStatus()
 
@@ -83,23 +80,6 @@ def test_conditions_of_others_stay() -> None:
     theirs = NodeCondition(type="NetworkUnavailable", status="False", reason="RouteCreated")
     status = told(before=NodeStatus(conditions=(theirs,)))
     assert said(status, "NetworkUnavailable") == theirs
-
-
-@pytest.mark.parametrize(
-    ("change", "felt"),
-    [
-        ({}, Pressures()),
-        ({"memory_available": (100 << 20) - 1}, Pressures(memory=True)),
-        ({"memory_available": 100 << 20}, Pressures()),
-        ({"disk_available": 9}, Pressures(disk=True)),
-        ({"disk_available": 10}, Pressures()),
-        ({"inodes_free": 4}, Pressures(disk=True)),
-        ({"pids": 96, "pids_max": 100}, Pressures(pids=True)),
-    ],
-)
-def test_thresholds(change: dict[str, int], felt: Pressures) -> None:
-    """6.4: memory.available < 100Mi, nodefs 10 %, inodes 5 %."""
-    assert node_status.pressures_of(msgspec.structs.replace(LOAD, **change)) == felt
 
 
 def test_this_machine_is_told_of(tmp_path: Any) -> None:

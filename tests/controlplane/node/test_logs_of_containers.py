@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.node import log_rotation
 from controlplane.node.container_config import MESSAGE_PATH, MESSAGE_POLICY
-from controlplane.node.log_rotation import BYTES_MAX, LogRotation, surplus
+from controlplane.node.log_rotation import BYTES_MAX, LogRotation, next_stamp, surplus
 from controlplane.node.runtime.fake import FakeRuntime
 from controlplane.node.runtime.interface import Container, ContainerConfig, Sandbox, SandboxConfig
 from controlplane.node.termination_messages import message_of, text_of_log
@@ -26,6 +26,13 @@ def test_oldest_logs_go() -> None:
     names = ["0.log", "1.log", "1.log.20200101-000000", *reversed(stamps)]
     assert surplus("0.log", names) == stamps[:2]
     assert surplus("0.log", names[:1]) == []
+
+
+def test_stamps_are_in_order_whatever_the_clock_says() -> None:
+    """Logs are read, and removed, in the order of their stamps."""
+    assert next_stamp("0.log", ["0.log", "1.log.20991231-235959"], WALL) == "20231114-221320"
+    names = ["0.log.20231114-221320", "0.log.20231115-101500", "0.log.left"]
+    assert next_stamp("0.log", names, WALL) == "20231115-101501"
 
 
 async def running(folder: Path) -> tuple[FakeRuntime, Sandbox, Container]:

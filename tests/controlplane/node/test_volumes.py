@@ -13,7 +13,7 @@ from controlplane.node import atomic_folder, folders, volume_files
 from controlplane.node.environment import ConfigError, Reference
 from controlplane.node.folders import Folders
 from controlplane.node.volume_files import File, Origin, TokenWish, VolumeError
-from controlplane.node.volumes import VolumeFailure, Volumes
+from controlplane.node.volumes import Volumes
 from tests.controlplane.node.nodes import container
 from tests.controlplane.node.views import UID, pod
 
@@ -64,7 +64,7 @@ def volumes(tmp_path: Path) -> Volumes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "pods" / UID / "volumes" / "v"
+    return tmp_path / "pods" / UID / "volumes" / folders.EMPTY_DIR / "v"
 
 
 @pytest.fixture(autouse=True)
@@ -210,8 +210,9 @@ def permissions(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-async def test_volumes_are_made_and_mounted(volumes: Volumes, folder: Path) -> None:
-    found, _ = with_volume({"configMap": {"name": "c"}})
+async def test_volumes_are_made_and_mounted(volumes: Volumes) -> None:
+    found, volume = with_volume({"configMap": {"name": "c"}})
+    folder = volumes.folder(found, volume)
     await volumes.set_up(found)
     (mount,) = volumes.mounts(found, found.spec.containers[0], {})
     assert (mount.container_path, mount.host_path) == ("/v", str(folder))
@@ -226,16 +227,6 @@ async def test_empty_dir_keeps_what_is_in_it(volumes: Volumes, folder: Path) -> 
     (folder / "x").write_bytes(b"mine")
     await volumes.set_up(found)
     assert (folder / "x").read_bytes() == b"mine"
-
-
-async def test_empty_dir_that_holds_too_much(volumes: Volumes, folder: Path) -> None:
-    found, _ = with_volume({"emptyDir": {"sizeLimit": "64Ki"}})
-    await volumes.set_up(found)
-    assert await volumes.excess(found) == ""
-    (folder / "x").write_bytes(b"x" * 100_000)
-    assert await volumes.excess(found) == (
-        'Usage of EmptyDir volume "v" exceeds the limit "64Ki". '
-    )
 
 
 @pytest.mark.parametrize(
@@ -261,20 +252,20 @@ async def test_host_path(volumes: Volumes, tmp_path: Path, kind: str, makes: str
         assert mount.host_path == str(place)
         assert not mount.is_read_only
     else:
-        with pytest.raises(VolumeFailure, match="hostPath type check failed"):
+        with pytest.raises(VolumeError, match="hostPath type check failed"):
             await volumes.set_up(found)
 
 
 async def test_failure_says_of_which_volume(volumes: Volumes) -> None:
     found, _ = with_volume({"secret": {"secretName": "x"}})
-    with pytest.raises(VolumeFailure) as told:
+    with pytest.raises(VolumeError) as told:
         await volumes.set_up(found)
     assert str(told.value) == 'MountVolume.SetUp failed for volume "v" : secret "x" not found'
 
 
 async def test_volume_of_an_unknown_kind(volumes: Volumes) -> None:
     found, _ = with_volume({"nfs": {"server": "s", "path": "/"}})
-    with pytest.raises(VolumeFailure, match="not supported"):
+    with pytest.raises(VolumeError, match="not supported"):
         await volumes.set_up(found)
 
 
@@ -282,8 +273,8 @@ async def test_sub_path(volumes: Volumes, folder: Path) -> None:
     found, _ = with_volume({"emptyDir": {}}, subPathExpr="$(WHO)/x")
     await volumes.set_up(found)
     (mount,) = volumes.mounts(found, found.spec.containers[0], {"WHO": "me"})
-    assert mount.host_path == str(folder / "me" / "x")
-    assert (folder / "me" / "x").is_dir()
+    assert (mount.host_path, mount.sub_path) == (str(folder), "me/x")
+    assert permissions(folder / "me" / "x") == 0o777
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc", "a/../../x", "link"])
@@ -294,6 +285,56 @@ async def test_sub_path_stays_in_its_volume(volumes: Volumes, folder: Path, path
     (folder / "link").symlink_to("/etc")
     with pytest.raises(ConfigError, match="failed to prepare subPath"):
         volumes.mounts(found, found.spec.containers[0], {})
+
+
+async def test_sub_path_makes_nothing_behind_a_link(
+    volumes: Volumes, folder: Path, tmp_path: Path
+) -> None:
+    """Neither is a folder of the host made, nor are its rights changed."""
+    found, _ = with_volume({"emptyDir": {}}, subPath="link/made/x")
+    await volumes.set_up(found)
+    host = tmp_path / "host"
+    host.mkdir(mode=0o700)
+    (folder / "link").symlink_to(host)
+    with pytest.raises(ConfigError, match="leads out of the volume"):
+        volumes.mounts(found, found.spec.containers[0], {})
+    assert list(host.iterdir()) == []
+    assert permissions(host) == 0o700
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("link")  # it leads to itself
+    with pytest.raises(ConfigError, match="Too many levels of symbolic links"):
+        volumes.mounts(found, found.spec.containers[0], {})
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("inside")
+    (folder / "inside").mkdir()
+    volumes.mounts(found, found.spec.containers[0], {})
+    assert (folder / "inside" / "made" / "x").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to any group")
+async def test_files_are_those_of_the_group_of_the_pod(volumes: Volumes) -> None:
+    """fsGroup: readable by it, and what is made in its folders is the group's, too."""
+    sources: list[dict[str, Any]] = [
+        {"emptyDir": {}},
+        {"secret": {"secretName": "s", "defaultMode": 0o400}},
+    ]
+    for source in sources:
+        made = pod(volumes=[{"name": "v", **source}], securityContext={"fsGroup": 4321})
+        for _ in range(2):
+            await volumes.set_up(made)
+        place = volumes.folder(made, made.spec.volumes[0])
+        found = place.stat()
+        assert found.st_gid == 4321
+        assert found.st_mode & 0o2070 == (0o2070 if "emptyDir" in source else 0o2050)
+    key = (place / "key").stat()
+    assert (key.st_gid, key.st_mode & 0o777) == (4321, 0o440)
+    assert (place / "..data").resolve().stat().st_mode & 0o2050 == 0o2050
+
+
+async def test_group_of_a_stranger_is_no_number(volumes: Volumes) -> None:
+    made = pod(volumes=[{"name": "v", "emptyDir": {}}], securityContext={"fsGroup": 2**40})
+    with pytest.raises(VolumeError, match="is no number of a group"):
+        await volumes.set_up(made)
 
 
 async def test_pod_leaves_nothing(volumes: Volumes, tmp_path: Path, folder: Path) -> None:

@@ -16,20 +16,29 @@ FETCHED = Path(sys.prefix) / "kubectl"
 """Where scripts/kubectls puts those that the machine lacks."""
 
 VERSIONS = ("newest", "oldest", f"1.{DEBIAN_MINOR}")
-"""What is run unless all are asked for: PATH's, the oldest that knows all, and Debian's."""
+"""What is run unless all are asked for: the newest, the oldest that knows all, and Debian's.
+
+PATH's is the newest only where none as new lies beside it. Google's is there to ask the server for
+its version and then start one of those, which costs each command more than the command itself.
+"""
 
 
 @cache
 def found(which: str) -> Path | None:
-    """The program of one of VERSIONS or of a version such as 1.28; None: there is none."""
+    """The program of one of VERSIONS, PATH's ("path") or that of a version such as 1.28; None:
+    there is none.
+    """
     versions = _versions()
     full = [minor for minor in versions if minor >= OLDEST_MINOR]
     match which:
         case "newest":
-            on_path = shutil.which("kubectl")
-            if on_path is not None and minor_of(Path(on_path)) >= OLDEST_MINOR:
-                return Path(on_path)
-            return versions.get(max(full, default=0))
+            released, on_path = max(full, default=OLDEST_MINOR - 1), found("path")
+            if on_path is not None and minor_of(on_path) > released:
+                return on_path
+            return versions.get(released)
+        case "path":
+            name = shutil.which("kubectl")
+            return None if name is None else Path(name)
         case "oldest":
             return versions.get(min(full, default=0))
         case _:
@@ -39,7 +48,7 @@ def found(which: str) -> Path | None:
 def all_versions() -> tuple[str, ...]:
     """PATH's, each that there is by its number, and Debian's."""
     numbers = sorted({DEBIAN_MINOR, *(one for one in _versions() if one >= OLDEST_MINOR)})
-    return ("newest", *(f"1.{minor}" for minor in numbers))
+    return ("path", *(f"1.{minor}" for minor in numbers))
 
 
 @cache

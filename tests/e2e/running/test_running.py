@@ -18,8 +18,7 @@ from tests.e2e.kubectl.runner import Runner
 from tests.e2e.kubectl.script import Line, Scenario
 from tests.e2e.running import pods, workloads
 
-# One cluster for all: they stay in one process.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("running")]
+pytestmark = pytest.mark.timeout(600)
 COMMANDS_MIN, ERRORS_MIN = 80, 20
 KILLED = ("a pod's process", "a node agent", "scheduler", "controllers", "leader", "apiserver")
 SCENARIOS = (*pods.SCENARIOS, *workloads.SCENARIOS)

@@ -3,7 +3,7 @@ left between is removed when the files are read. Blocks on the disk: call it in 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -13,10 +13,9 @@ import msgspec
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
 from controlplane.node.runtime.shim import records
 from controlplane.node.runtime.shim.records import Launch, Pod, ShimIdentity, State
-from controlplane.node.trees import remove_tree, tree_bytes
+from controlplane.node.trees import remove_tree
 
 _DRAFT, _GONE = ".new", ".gone"
-_DISK_ENTRIES_MAX = 50_000
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +36,25 @@ class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True):
     config: ContainerConfig
     created_at: float
     image_id: str
+
+
+def unknown_sandbox(sandbox_id: str, cgroups: Mapping[str, str]) -> SandboxRecord:
+    """In the place of one that cannot be read, so that it can be ended.
+
+    cgroups  see `records.Pod`
+    """
+    pod = Pod(
+        id=sandbox_id,
+        hostname="",
+        is_host_network=False,
+        shares_processes=False,
+        sysctls={},
+        isolation="process",  # of the least: whatever may be left of it is looked for
+        has_user_namespace=False,
+        cgroups=dict(cgroups),
+    )
+    config = SandboxConfig(name="", namespace="", uid="", log_folder="")
+    return SandboxRecord(config=config, created_at=0.0, pod=pod)
 
 
 class Folders:
@@ -87,6 +105,14 @@ class Folders:
                 found[folder.name] = (record, state)
         return found
 
+    def unreadable_sandboxes(self) -> list[str]:
+        """Of which nothing is known but that they were there."""
+        return _unreadable(self._sandboxes, SandboxRecord)
+
+    def unreadable_containers(self, sandbox_id: str) -> list[str]:
+        """… of a sandbox."""
+        return _unreadable(self.sandbox(sandbox_id) / records.CONTAINERS, ContainerRecord)
+
     def shim(self, sandbox_id: str) -> ShimIdentity | None:
         """Which process the shim of a sandbox is, or was."""
         return records.read(ShimIdentity, self.sandbox(sandbox_id) / records.SHIM)
@@ -130,11 +156,9 @@ class Folders:
     def remove_container(self, sandbox_id: str, container_id: str) -> None:
         _remove(self.container(sandbox_id, container_id))
 
-    def disk_bytes(self, sandbox_id: str, container_id: str) -> int:
-        """What a container has written into its root folder, as far as it is counted: of very
-        many files not all."""
-        root = self.container(sandbox_id, container_id) / records.ROOT_FOLDER
-        return tree_bytes(root, entries_max=_DISK_ENTRIES_MAX)
+    def container_root(self, sandbox_id: str, container_id: str) -> Path:
+        """What a container has written, where it has a root folder of its own."""
+        return self.container(sandbox_id, container_id) / records.ROOT_FOLDER
 
 
 def _clear(folder: Path) -> None:
@@ -157,10 +181,16 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _read(folder: Path, kind: type[_R]) -> _R | None:
+    """None: what is there says nothing. OSError where it may be asked again."""
     try:
         return msgspec.json.decode((folder / records.CONFIG).read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
+
+
+def _unreadable(folder: Path, kind: type[msgspec.Struct]) -> list[str]:
+    found = (one for one in _listed(folder) if not _is_rest(one))
+    return [one.name for one in found if _read(one, kind) is None]
 
 
 def _create(folder: Path, fill: Callable[[Path], None]) -> None:

@@ -171,18 +171,19 @@ def _log_path(config: ContainerConfig, sandbox: SandboxConfig) -> str:
     return posixpath.join(sandbox.log_folder, path)
 
 
-def _mount(mount: Mount, pod: Pod) -> tuple[str, str, bool]:
+def _mount(mount: Mount, pod: Pod) -> tuple[str, str, bool, str]:
     target = posixpath.normpath(mount.container_path)
     if not posixpath.isabs(target) or ".." in mount.container_path.split("/") or target == "/":
         raise _refused(f"nothing can be mounted at {mount.container_path!r}")
     target = "/" + target.lstrip("/")
     if any(target == each or target.startswith(f"{each}/") for each in _KERNEL_FOLDERS):
         raise _refused(f"nothing can be mounted at {target}: it is the kernel's")
-    if not pod.has_namespaces and (target != mount.host_path or mount.is_read_only):
+    source = posixpath.normpath(posixpath.join(mount.host_path, mount.sub_path))
+    if not pod.has_namespaces and (target != source or mount.is_read_only):
         raise _refused(
-            f"this node cannot mount {mount.host_path} at {target}: its containers have no mounts "
+            f"this node cannot mount {source} at {target}: its containers have no mounts "
             "of their own (isolation `process`). Let it make user namespaces "
             "(user.max_user_namespaces), or leave the volume out; "
             "automountServiceAccountToken: false does for the token's"
         )
-    return target, mount.host_path, mount.is_read_only
+    return target, mount.host_path, mount.is_read_only, mount.sub_path

@@ -105,10 +105,13 @@ class Pod:
         if not self.record.pod.has_namespaces:
             processes.kill_marked(records.MARKER, self.id)
         ends = {}
-        written_down = self._folders.containers(self.id)
+        written_down: Mapping[str, tuple[ContainerRecord, State]] = {}
+        with suppress(OSError):
+            written_down = self._folders.containers(self.id)
         with suppress(OSError):  # somebody else's are in it
             remove_groups(self.record.pod.cgroups, known.keys() | written_down.keys())
-        for name, (_, written) in written_down.items():
+        for name in known.keys() | written_down.keys():
+            written = written_down[name][1] if name in written_down else known[name]
             latest = max(known.get(name, written), written, key=_progress)
             ends[name] = _lost(latest)
             if ends[name] != written:

@@ -5,14 +5,18 @@ known of them is in files and in the shims, and a new agent finds it there.
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from controlplane.node.runtime.interface import (
     Container,
@@ -26,7 +30,12 @@ from controlplane.node.runtime.interface import (
     SandboxConfig,
     Usage,
 )
-from controlplane.node.runtime.process.folders import ContainerRecord, Folders, SandboxRecord
+from controlplane.node.runtime.process.folders import (
+    ContainerRecord,
+    Folders,
+    SandboxRecord,
+    unknown_sandbox,
+)
 from controlplane.node.runtime.process.images import Images, packages
 from controlplane.node.runtime.process.launches import Node, launch, refuse_sysctls
 from controlplane.node.runtime.process.pods import Pod
@@ -34,8 +43,10 @@ from controlplane.node.runtime.process.sessions import ShimSession, open_session
 from controlplane.node.runtime.process.zygotes import Abilities, Zygote
 from controlplane.node.runtime.shim import records
 from controlplane.node.runtime.shim.isolation import Isolation
+from controlplane.node.tree_sizes import TreeSizes
+from controlplane.node.trees import TreeSize
 
-OUTPUT_BYTES_MAX = 16 * 1024 * 1024
+OUTPUT_BYTES_MAX = 10 * 1024  # of a probe or hook, as the kubelet keeps it
 _READ_BYTES = 64 * 1024
 # After its SIGKILL a container ends as soon as the kernel lets it.
 _KILLED_SECONDS = 60.0
@@ -46,6 +57,8 @@ _RESOLV_CONF = "resolv.conf"
 _POD_FILES = ("hosts", "hostname", _RESOLV_CONF)
 
 _T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
 
 
 class ProcessRuntime:
@@ -60,6 +73,7 @@ class ProcessRuntime:
         self._images = Images(root / "images.toml")
         self._zygote = Zygote(self._folders.root, isolation)
         self._pods: dict[str, Pod] = {}
+        self._sizes = TreeSizes()
         self._attaching = asyncio.Lock()
         self._is_attached = False
         self._change = asyncio.Event()
@@ -67,9 +81,8 @@ class ProcessRuntime:
 
     async def close(self) -> None:
         """Let go of all pods."""
-        for pod in self._pods.values():
-            await pod.detach()
-        self._pods.clear()
+        await self._detach_all()
+        self._sizes.close()
         self._is_attached = False
 
     async def shut_down(self) -> None:
@@ -98,14 +111,55 @@ class ProcessRuntime:
             await self._on_disk(self._folders.prepare)
             for sandbox_id, record in (await self._on_disk(self._folders.sandboxes)).items():
                 self._pods[sandbox_id] = Pod(self._folders, sandbox_id, record, self._change.set)
+            try:
+                await self._attach_all()
+            except BaseException:
+                await self._detach_all()
+                raise
+            self._is_attached = True
+
+    async def _attach_all(self) -> None:
+        try:
             async with asyncio.TaskGroup() as tasks:
                 for pod in self._pods.values():
                     tasks.create_task(pod.attach())
-            self._is_attached = True
+        except* OSError as errors:
+            told = f"what runs cannot be found out: {errors.exceptions[0]}"
+            raise RefusedError("RuntimeNotReady", told) from errors
+        await self._end_unreadable()
+
+    async def _detach_all(self) -> None:
+        for pod in self._pods.values():
+            await pod.detach()
+        self._pods.clear()
+
+    async def _end_unreadable(self) -> None:
+        """Whoever's they are: their pods will be started again, and must not run twice.
+
+        Raises RefusedError where that fails: nobody can say then what runs here.
+        """
+        for sandbox_id in await self._on_disk(self._folders.unreadable_sandboxes):
+            _log.error("sandbox %s cannot be read: it is ended", sandbox_id)
+            abilities = await self._zygote.abilities()
+            pod = Pod(
+                self._folders,
+                sandbox_id,
+                unknown_sandbox(sandbox_id, abilities.cgroups),
+                self._change.set,
+            )
+            await pod.attach()
+            await pod.terminate()
+            await self._on_disk(partial(self._folders.remove_sandbox, sandbox_id))
+        for pod in self._pods.values():
+            for container_id in await self._on_disk(
+                partial(self._folders.unreadable_containers, pod.id)
+            ):
+                _log.error("container %s cannot be read: it is ended", container_id)
+                await self._remove_container(pod, container_id)
 
     async def _on_disk(self, work: Callable[[], _T], reason: str = "RuntimeNotReady") -> _T:
         try:
-            return await asyncio.to_thread(work)
+            return await _to_its_end(asyncio.to_thread(work))
         except OSError as error:
             told = f"the runtime cannot use its files below {self._folders.root}: {error}"
             raise RefusedError(reason, told) from error
@@ -135,14 +189,14 @@ class ProcessRuntime:
         )
         refuse_sysctls(config, made)
         record = SandboxRecord(config=config, created_at=time.time(), pod=made)
-        await self._on_disk(
-            lambda: self._folders.create_sandbox(sandbox_id, record), "CreatePodSandboxError"
-        )
         pod = Pod(self._folders, sandbox_id, record, self._change.set)
-        # From now on it is told of: whatever fails, it can be removed.
+        # From now on it is told of: whatever fails, or is broken off, it can be removed.
         self._pods[sandbox_id] = pod
         try:
-            await self._zygote.run(made, self._folders.sandbox(sandbox_id))
+            await self._on_disk(
+                lambda: self._folders.create_sandbox(sandbox_id, record), "CreatePodSandboxError"
+            )
+            await _to_its_end(self._zygote.run(made, self._folders.sandbox(sandbox_id)))
         except RefusedError:
             await pod.attach()
             await self.remove_sandbox(sandbox_id)
@@ -159,10 +213,14 @@ class ProcessRuntime:
             await pod.terminate()
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
-        """… and forget it with all its containers. Their logs stay."""
+        """… and forget it with all its containers. Their logs stay.
+
+        While its files cannot be removed it is told of: whoever wants it gone comes again.
+        """
         await self.stop_sandbox(sandbox_id)
-        if self._pods.pop(sandbox_id, None) is not None:
+        if sandbox_id in self._pods:
             await self._on_disk(lambda: self._folders.remove_sandbox(sandbox_id))
+            self._pods.pop(sandbox_id, None)
             self._change.set()
 
     async def list_sandboxes(self) -> list[Sandbox]:
@@ -226,6 +284,9 @@ class ProcessRuntime:
             pod = await self._pod_of(container_id)
         except RefusedError:
             return
+        await self._remove_container(pod, container_id)
+
+    async def _remove_container(self, pod: Pod, container_id: str) -> None:
         if pod.is_ready:
             request = {"op": "remove", "container": container_id}
             await pod.ask(request, timeout_seconds=_KILLED_SECONDS)
@@ -296,21 +357,29 @@ class ProcessRuntime:
         """Of each container that runs, by id."""
         await self._attached()
         pods = [pod for pod in self._pods.values() if pod.is_ready]
-        told = await asyncio.gather(*map(self._usage, pods))
-        return {name: usage for each in told for name, usage in each.items()}
+        told = await asyncio.gather(*map(self._asked, pods))
+        roots = {
+            name: self._folders.container_root(pod.id, name)
+            for pod, each in zip(pods, told, strict=True)
+            for name in each
+        }
+        sizes = await self._sizes.measure(roots.values())
+        return {
+            name: msgspec.structs.replace(usage, disk=sizes.get(roots[name], TreeSize()).bytes)
+            for each in told
+            for name, usage in each.items()
+        }
 
-    async def _usage(self, pod: Pod) -> dict[str, Usage]:
+    async def _asked(self, pod: Pod) -> dict[str, Usage]:
+        """Of its containers, but for the disk."""
         try:
             told = await pod.ask({"op": "usage"})
         except RefusedError:
             return {}
-        usages = {}
-        for name, (cpu_seconds, memory, pids) in told.items():
-            disk = await asyncio.to_thread(self._folders.disk_bytes, pod.id, name)
-            usages[name] = Usage(
-                at=time.time(), cpu_seconds=cpu_seconds, memory=memory, disk=disk, pids=pids
-            )
-        return usages
+        return {
+            name: Usage(at=time.time(), cpu_seconds=cpu_seconds, memory=memory, pids=pids)
+            for name, (cpu_seconds, memory, pids) in told.items()
+        }
 
     async def pull_image(self, name: str) -> Image:
         """What a name stands for here: nothing is ever fetched."""
@@ -328,6 +397,20 @@ class ProcessRuntime:
         await self._attached()
         await self._change.wait()
         self._change.clear()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """Also when the caller is cancelled, who hears of it afterwards: nothing is made any more when
+    he, or whoever comes after him, looks at what there is to be removed.
+    """
+    running = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # nobody else asks for it
+        raise
 
 
 def _version() -> str:

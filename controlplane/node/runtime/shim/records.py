@@ -53,7 +53,7 @@ class Pod:
 class Launch:
     """How a container is run.
 
-    mounts       (path in the container, path on the host, is read-only)
+    mounts       (path in the container, path on the host, is read-only, path below that)
     binds        the host's files that it sees at their own places, read-only
     capabilities numbers of those it may have; None: all
     cpu_shares, cpu_nanocores, memory_bytes, pids   0: no bound
@@ -62,7 +62,7 @@ class Launch:
     command: list[str]
     environment: dict[str, str]
     working_folder: str
-    mounts: list[tuple[str, str, bool]]
+    mounts: list[tuple[str, str, bool, str]]
     binds: list[str]
     user: int | None
     group: int | None

@@ -40,11 +40,16 @@ _COVER_OPTIONS = "mode=755,size=1m"
 
 
 class Mount(NamedTuple):
-    """What is shown at a path of the container."""
+    """What is shown at a path of the container. below: a path from `source` on, never out of it"""
 
     target: str
     source: str
     is_read_only: bool
+    below: str = ""
+
+    def copy(self) -> int:
+        """A descriptor for `attach_mount`. Raises OSError."""
+        return syscalls.copy_mount(self.source, is_read_only=self.is_read_only, below=self.below)
 
 
 def in_order(mounts: Iterable[Mount]) -> list[Mount]:
@@ -84,10 +89,7 @@ def enter(
 
     masks  whether parts of /proc and /sys are kept from being written
     """
-    copied = [
-        (mount.target, syscalls.copy_mount(mount.source, is_read_only=mount.is_read_only))
-        for mount in in_order(mounts)
-    ]
+    copied = [(mount.target, mount.copy()) for mount in in_order(mounts)]
     syscalls.attach_mount(syscalls.copy_mount(str(root), is_read_only=False), str(root))
     _show_programs(root)
     for path in sorted(binds):
@@ -178,8 +180,7 @@ def _make_devices(folder: Path) -> None:
 def place_all(mounts: Sequence[Mount]) -> None:
     """Attach mounts in a mount namespace that has the host's root, and change nothing of it."""
     for mount in in_order(mounts):
-        tree = syscalls.copy_mount(mount.source, is_read_only=mount.is_read_only)
-        _place(mount.target, tree, may_write=False)
+        _place(mount.target, mount.copy(), may_write=False)
 
 
 def _place(target: str, tree: int, *, may_write: bool) -> None:

@@ -4,6 +4,7 @@ Numbers and meanings: the man pages of section 2, and `include/uapi/linux` of th
 """
 
 import ctypes
+import errno
 import os
 import platform
 import signal
@@ -29,6 +30,9 @@ _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_RDONLY = 1
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
+_RESOLVE_AGAIN_MAX = 64
 
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
@@ -36,7 +40,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 
 # The same on every architecture; those that are older are not.
-_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,6 +65,14 @@ class _MountAttributes(ctypes.Structure):
         ("clear", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),
         ("user_namespace", ctypes.c_uint64),
+    )
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
     )
 
 
@@ -104,10 +116,40 @@ def unmount(target: str) -> None:
     _checked(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
 
 
-def copy_mount(path: str, *, is_read_only: bool) -> int:
-    """A file or folder with all that is mounted below it, as a descriptor for `attach_mount`."""
-    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
-    copied = _call(_OPEN_TREE, f"open_tree {path}", _AT_FDCWD, path.encode(), flags)
+def open_beneath(folder: int, path: str) -> int:
+    """A descriptor (O_PATH) of what is at a path below an open folder. EXDEV where a link leads
+    out of it, whatever is done to the path meanwhile."""
+    how = _OpenHow(
+        flags=os.O_PATH | os.O_CLOEXEC, resolve=_RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
+    )
+    pointer = ctypes.cast(ctypes.pointer(how), ctypes.c_void_p)
+    for _ in range(_RESOLVE_AGAIN_MAX):
+        try:
+            told = os.fsencode(path)
+            return _call(_OPENAT2, f"openat2 {path}", folder, told, pointer, ctypes.sizeof(how))
+        except BlockingIOError:
+            continue  # somebody renames folders just now
+    raise OSError(errno.EXDEV, "it is changed all the time", path)
+
+
+def copy_mount(path: str, *, is_read_only: bool, below: str = "") -> int:
+    """A file or folder with all that is mounted below it, as a descriptor for `attach_mount`.
+
+    below  a path from there on, which must not lead out of it
+    """
+    opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if below:
+            folder, opened = opened, -1
+            try:
+                opened = open_beneath(folder, below)
+            finally:
+                os.close(folder)
+        flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | _AT_EMPTY_PATH | os.O_CLOEXEC
+        copied = _call(_OPEN_TREE, f"open_tree {path}", opened, b"", flags)
+    finally:
+        if opened >= 0:
+            os.close(opened)
     if is_read_only:
         try:
             _set_read_only(copied, path, _AT_RECURSIVE)

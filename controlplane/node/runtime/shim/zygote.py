@@ -37,7 +37,7 @@ from controlplane.node.runtime.shim import (
 )
 
 # Told by `hello`: an agent that needs another one starts it.
-VERSION = 1
+VERSION = 2
 _REQUEST_SECONDS = 5.0
 _NODE_GROUP = "keelson"
 _OOM_SCORE_ADJ = -998

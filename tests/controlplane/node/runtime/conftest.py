@@ -114,7 +114,7 @@ class Machine:
 
     def folders(self) -> list[Path]:
         """Of its pods."""
-        return list((self.root / "run" / records.SANDBOXES).iterdir())
+        return list((self.root / "run" / records.SANDBOXES).glob("*"))
 
     async def clear(self) -> None:
         for sandbox in await self.runtime.list_sandboxes():

@@ -107,7 +107,7 @@ def test_an_image_that_is_only_a_name_needs_a_command() -> None:
 def test_without_namespaces_only_what_is_there_already_is_mounted() -> None:
     bare = msgspec.convert(msgspec.to_builtins(POD) | {"isolation": "process"}, Pod)
     same = Mount(container_path="/data", host_path="/data")
-    assert made(pod=bare, mounts=(same,)).mounts == [("/data", "/data", False)]
+    assert made(pod=bare, mounts=(same,)).mounts == [("/data", "/data", False, "")]
     for mount in (
         Mount(container_path="/elsewhere", host_path="/data"),
         Mount(container_path="/data", host_path="/data", is_read_only=True),

@@ -217,3 +217,72 @@ async def test_whatever_is_killed_nothing_is_left(machine: Machine, seed: int) -
         await machine.runtime.remove_sandbox(sandbox)
     await until(lambda: not machine.left())
     assert await machine.runtime.list_containers() == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", None])
+async def test_a_sandbox_that_cannot_be_read_is_ended(
+    machine: Machine, damage: bytes | None
+) -> None:
+    """Nobody could say whose it is, and its pod would be started beside it."""
+    kept = await machine.sandbox()
+    neighbour = await machine.start(kept, *SLEEP)
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *DAEMONS)
+    await machine.has_said(container, "up")
+    below = processes.descendants(shim_of(machine, sandbox))
+    await machine.runtime.close()
+    folder = machine.root / "run" / records.SANDBOXES / sandbox
+    if damage is None:
+        (folder / records.CONFIG).unlink()
+    else:
+        (folder / records.CONFIG).write_bytes(damage)
+    machine.runtime = machine.another()
+    assert [one.id for one in await machine.runtime.list_sandboxes()] == [kept]
+    await until(lambda: not any(map(processes.is_alive, below)))
+    assert not folder.exists()
+    assert (await machine.container(neighbour)).state == "running"
+
+
+async def test_a_container_that_cannot_be_read_is_ended(machine: Machine) -> None:
+    sandbox = await machine.sandbox()
+    neighbour, lost = await machine.start(sandbox, *SLEEP), await machine.start(sandbox, *SLEEP)
+    await machine.runtime.close()
+    place = machine.root / "run" / records.SANDBOXES / sandbox / records.CONTAINERS / lost
+    (place / records.CONFIG).write_bytes(b"{")
+    machine.runtime = machine.another()
+    [told] = await machine.runtime.list_containers()
+    assert (told.id, told.state) == (neighbour, "running")
+    await until(lambda: len(machine.left()) == 1)
+    assert not place.exists()
+
+
+async def test_a_sandbox_whose_files_stay_is_told_of_until_they_go(machine: Machine) -> None:
+    """Else nobody would ever remove them."""
+    sandbox = await machine.sandbox()
+    [folder] = machine.folders()
+    in_the_way = folder.with_suffix(".gone") / "folder"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(RefusedError):
+        await machine.runtime.remove_sandbox(sandbox)
+    assert [one.id for one in await machine.runtime.list_sandboxes()] == [sandbox]
+    in_the_way.rmdir()
+    await machine.runtime.remove_sandbox(sandbox)
+    assert await machine.runtime.list_sandboxes() == []
+    assert machine.folders() == []
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_whenever_a_start_is_broken_off_what_was_made_is_told_of(
+    machine: Machine, turns: int
+) -> None:
+    """A pod that is deleted while it starts: else its files, or its shim, would stay."""
+    starting = asyncio.create_task(machine.sandbox())
+    while not machine.folders():  # noqa: ASYNC110 - the disk does not tell
+        await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0.001)
+    starting.cancel()
+    await asyncio.wait([starting])
+    for sandbox in await machine.runtime.list_sandboxes():
+        await machine.runtime.remove_sandbox(sandbox.id)
+    assert machine.folders() == []

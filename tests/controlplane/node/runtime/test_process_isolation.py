@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from controlplane.node.runtime.interface import Mount
@@ -226,3 +227,23 @@ async def test_ipc_sysctls_are_the_pods_own(machine: Machine) -> None:
     _, said = await machine.run(sandbox, "cat", "/proc/sys/kernel/msgmax")
     assert said == "4321\n"
     assert await sh(machine, "cat /proc/sys/kernel/msgmax") != said
+
+
+async def test_a_sub_path_is_held_to_its_volume_when_it_is_mounted(
+    machine: Machine, volume: Path
+) -> None:
+    """A container changes the link after the agent has looked, and before it is mounted."""
+    (volume / "inside").mkdir()
+    (volume / "inside" / "file").write_text("mine\n")
+    (volume / "link").symlink_to("inside")
+    shown = msgspec.structs.replace(mount("/v", volume), sub_path="link")
+    sandbox = await machine.sandbox()
+    _, said = await machine.run(sandbox, "cat", "/v/file", mounts=(shown,))
+    assert said == "mine\n"
+    container = await machine.create(sandbox, "cat", "/v/passwd", mounts=(shown,))
+    (volume / "link").unlink()
+    (volume / "link").symlink_to("/etc")
+    await machine.runtime.start_container(container)
+    ended = await machine.ended(container)
+    assert (ended.exit_code, ended.reason) == (128, "StartError")
+    assert "Invalid cross-device link" in ended.message

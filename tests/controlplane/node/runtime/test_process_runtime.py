@@ -132,7 +132,7 @@ async def test_exec_tells_output_and_exit_code(machine: Machine) -> None:
     assert (await machine.runtime.exec_sync(container, ("/etc/passwd",), 60.0)).exit_code == 126
     flood = ("sh", "-c", "head -c 20000000 /dev/zero; exit 4")
     flooded = await machine.runtime.exec_sync(container, flood, 60.0)
-    assert (flooded.exit_code, len(flooded.output)) == (4, 16 * 1024 * 1024)
+    assert (flooded.exit_code, len(flooded.output)) == (4, 10 * 1024)
 
 
 async def test_a_name_with_line_ends_harms_nobody(machine: Machine) -> None:

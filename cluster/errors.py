@@ -1,0 +1,9 @@
+"""Why a command cannot do what it says; a person reads the message."""
+
+
+class LaunchError(Exception):
+    """The cluster cannot be started as asked; the message says what to do."""
+
+
+class NotRunningError(Exception):
+    """No cluster runs in the data folder."""

@@ -1,0 +1,36 @@
+"""`cluster up`: stays in front until a signal ends it, or `cluster down`."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+
+from cluster import data_folder, folder_lock
+from cluster.launcher import Launcher
+from cluster.ports import Ports
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit status 0: it was told to end. Raises LaunchError."""
+    with folder_lock.exclusive(options.data), Ports() as ports:
+        loaded = data_folder.load_or_create(
+            options.data,
+            options.members,
+            ports,
+            is_store_only=options.store_only,
+            is_tls=options.tls,
+            nodes=options.nodes,
+        )
+
+        async def stay() -> None:
+            running = Launcher(options.data, loaded, ports).run()
+            task = asyncio.ensure_future(running)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, task.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        asyncio.run(stay())
+    print("stopped", flush=True)
+    return 0
