@@ -95,4 +95,4 @@ async def require_healthy(folder: Path) -> None:
     late = [row["name"] for row in rows if row["state"] != "healthy"]
     if late or not answer["components"]:
         why = f"{', '.join(late)}: not healthy" if late else "it has no control plane"
-        raise NotRunningError(f"the cluster in {folder} cannot play it: {why}")
+        raise NotRunningError(f"the cluster in {folder} is not ready for it: {why}")

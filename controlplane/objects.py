@@ -182,19 +182,23 @@ class ObjectStore:
         *,
         also: Sequence[Claim] = (),
         dry_run: bool = False,
+        is_sure: bool = False,
     ) -> Object:
         """Write a new object, with `metadata.generateName` under a name that nobody has.
+
+        is_sure  where an answer is lost it is tried again, as the same object, until it is known
+                 what became of it; so never 504, and never twice
 
         Raises ApiError 409 when its name is taken, ClaimLostError when a claim is lost.
         """
         metadata = obj.get("metadata") or {}
         if metadata.get("name") or not metadata.get("generateName"):
-            return await self._create(resource, obj, also, dry_run)
+            return await self._create(resource, obj, also, dry_run, is_sure)
         for attempt in range(1, NAMES_MAX + 1):
             name = self._generated(str(metadata["generateName"]))
             named = {**obj, "metadata": {**metadata, "name": name}}
             try:
-                return await self._create(resource, named, also, dry_run)
+                return await self._create(resource, named, also, dry_run, is_sure)
             except ApiError as error:
                 if error.reason != "AlreadyExists" or attempt == NAMES_MAX:
                     raise
@@ -266,9 +270,16 @@ class ObjectStore:
         return Deletion(done.object, done.is_gone)
 
     async def _create(
-        self, resource: Resource, obj: Object, also: Sequence[Claim], dry_run: bool
+        self,
+        resource: Resource,
+        obj: Object,
+        also: Sequence[Claim],
+        dry_run: bool,
+        is_sure: bool,
     ) -> Object:
         new = lifecycle.created(resource, obj, uid=self._new_uid(), now=self.clock())
+        if is_sure and not dry_run:
+            return await self._transactions.create_surely(resource, new, also)
         return await self._transactions.create(resource, new, also, dry_run=dry_run)
 
     def _generated(self, base: str) -> str:

@@ -37,6 +37,8 @@ from kvstore.commands import Operation, Txn
 from kvstore.errors import LeaseNotFoundError
 from kvstore.seams import Clock, Random
 
+DOUBT_SECONDS = 0.5  # between two attempts to find out what became of a write
+
 
 class Found(msgspec.Struct, frozen=True):
     """An object as the store, or whoever guesses, has it."""
@@ -132,6 +134,48 @@ class Transactions:
         if exists.kvs:
             raise already_exists(resource.plural, resource.group, name)
         raise ClaimLostError(resource, name, claims.lost(also, claimed))
+
+    async def create_surely(self, resource: Resource, new: Object, also: Sequence[Claim]) -> Object:
+        """`create`, again until it is known what became of it: the same object, so it is made once.
+
+        Goes on while the store is away; whoever has no time for that cancels it.
+        """
+        metadata = new["metadata"]
+        place = stored.key_of(resource, str(metadata.get("namespace") or ""), metadata["name"])
+        is_doubtful = False
+        while True:
+            try:
+                return await self.create(resource, new, also, dry_run=False)
+            except ApiError as error:
+                if error.code == 504 or (is_doubtful and error.code == 503):
+                    is_doubtful = True
+                elif is_doubtful and error.reason == "AlreadyExists":
+                    found = await self._own(resource, place, metadata)
+                    if found is None:
+                        raise
+                    return found
+                else:
+                    raise
+            await self._clock.sleep(DOUBT_SECONDS)
+
+    async def _own(
+        self, resource: Resource, key: bytes, metadata: Mapping[str, Any]
+    ) -> Object | None:
+        """What is there, if it is what was written; None: it is another's, or gone already."""
+        while True:
+            try:
+                found = await self.find(resource, key, str(metadata["name"]))
+            except ApiError as error:
+                if error.code == 404:
+                    return None
+                if error.code not in (503, 504):
+                    raise
+                await self._clock.sleep(DOUBT_SECONDS)
+                continue
+            if found.object["metadata"].get("uid") != metadata["uid"]:
+                return None
+            self._on_write(resource, found.revision)
+            return found.object
 
     async def change(
         self,

@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 GROUPS = tuple(
     re.compile(pattern)
     for pattern in (
-        # One cluster with pods for all.
+        # A cluster with pods for each file, and one at a time is enough for a machine.
         r"tests/e2e/running/",
         r"tests/controlplane/ctl/test_main\.py",
         # An API server for each kubectl; were it one for all, all would wait for the last of them.

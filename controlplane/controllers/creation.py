@@ -84,7 +84,9 @@ class Creation:
         ready, guards = self._admitted
         review = self._review()
         admission.validate(review, ready)
-        made = await self._store.create(self._resource, ready, also=[*guards, *review.claims])
+        also = [*guards, *review.claims]
+        # Whoever does not know what became of it would make another one.
+        made = await self._store.create(self._resource, ready, also=also, is_sure=True)
         self._charged(review.claims, int(made["metadata"]["resourceVersion"]))
         return made
 

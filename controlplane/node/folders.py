@@ -65,9 +65,9 @@ class Folders:
         return self.root / "logs" / f"{_plain(meta.namespace)}_{_plain(meta.name)}_{meta.uid}"
 
     def uids(self) -> list[str]:
-        """Of all pods that have something here."""
+        """Of all pods that have something here, in an order that does not depend on the disk."""
         try:
-            found = (one.name for one in (self.root / "pods").iterdir())
+            found = sorted(one.name for one in (self.root / "pods").iterdir())
             return [name for name in found if _UID.fullmatch(name)]
         except FileNotFoundError:
             return []

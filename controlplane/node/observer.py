@@ -127,7 +127,7 @@ class Observer:
             for one in containers
             if one.state == "exited"
         }
-        for uid in before.keys() | found.keys():
+        for uid in {**before, **found}:  # in an order that a simulation can repeat
             if before.get(uid) != found.get(uid):
                 self._on_change(uid)
 

@@ -13,6 +13,7 @@ from controlplane.api.resource import Object
 from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
 from controlplane.testing import World, run
 from kvstore.client import Client
+from kvstore.testing import properties as kv
 from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
 
 
@@ -361,3 +362,30 @@ async def test_claims_are_released_with_the_object(client: Client, namespace: st
     await store.create(WIDGETS, widget(namespace), also=[Claim(address, b"a")])
     await store.delete(WIDGETS, namespace, "a")
     assert await client.get(address) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_who_does_not_know_whether_it_was_made_makes_it_once(seed: int) -> None:
+    """Requests arrive and answers do not: the same object is tried until that is known."""
+
+    async def application(world: World) -> None:
+        async with world.connect() as store:
+            await store.create(WIDGETS, widget("default", "first"))  # it is connected
+            network = world.cluster.simulated.network
+            process = world.cluster.simulated.newest_client
+            links = [(one.member_id, process) for one in world.cluster.simulated.members]
+            for link in links:
+                network.cut(link)
+            made = widget("default")
+            made = {**made, "metadata": {"generateName": "w-", "namespace": "default"}}
+            making = asyncio.ensure_future(store.create(WIDGETS, made, is_sure=True))
+            await world.clock.sleep(20.0)
+            assert not making.done()
+            for link in links:
+                network.mend(link)
+            found = await making
+            names = [str(one["metadata"]["name"]) for one in (await store.list(WIDGETS)).items]
+            assert sorted(names) == sorted(["first", str(found["metadata"]["name"])])
+            assert await store.get(WIDGETS, "default", found["metadata"]["name"]) == found
+
+    run(application, topology=kv.Topology(seed=seed))

@@ -24,7 +24,7 @@ from kvstore.testing.simulation.invariants import (
 )
 from kvstore.testing.simulation.member import Host, SimulatedMember
 from kvstore.testing.simulation.network import Network, Witness
-from kvstore.testing.simulation.process import SimulatedCrash
+from kvstore.testing.simulation.process import Process, SimulatedCrash
 from kvstore.testing.simulation.rpc import Listener, SimulatedChannel
 from kvstore.testing.simulation.transport import Wire
 
@@ -90,9 +90,14 @@ class SimulatedCluster(Host):
         self._clients = _FIRST_CLIENT_PROCESS
         self._observer = observer
 
-    def connect(self) -> client.Client:
-        """A client process of its own; it starts with a member of its luck."""
+    def connect(self, life: Process | None = None) -> client.Client:
+        """A client process of its own; it starts with a member of its luck.
+
+        life  its own, where it can stand still or die
+        """
         process = self._clients
+        if life is not None:
+            self.network.processes[process] = life
         self._clients += 1
         endpoints = [f"{member.member_id:x}" for member in self.members]
         self.random.shuffle(endpoints)
@@ -103,7 +108,7 @@ class SimulatedCluster(Host):
         return client.connect(
             endpoints,
             open_channel=open_channel,
-            clock=SimulatedClock(),
+            clock=SimulatedClock(process=life),
             random=Random(self.random.getrandbits(64)),
         )
 

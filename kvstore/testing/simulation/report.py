@@ -126,7 +126,7 @@ def summary(sums: Report) -> str:
         f" {_listed(crashes)}",
         "torn tails": f"{sums.torn_tails:,}",
     }
-    return "\n".join(line for name, text in rows.items() for line in _wrapped(name, text))
+    return "\n".join(line for name, text in rows.items() for line in wrapped(name, text))
 
 
 def _added(mine: dict[str, int], its: dict[str, int]) -> dict[str, int]:
@@ -138,7 +138,7 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
-def _wrapped(name: str, text: str) -> Iterator[str]:
+def wrapped(name: str, text: str) -> Iterator[str]:
     """Lines of a bounded length, broken at commas, the first with the name before it."""
     line = ""
     for part in text.split(", "):

@@ -5,10 +5,10 @@ Numbers are rows of kube-behaviour.md.
 
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from controlplane.api.resource import Object
 from controlplane.node.eviction_signals import Load
 from controlplane.node.machine import Hollow
 from controlplane.objects import ObjectStore
@@ -45,7 +45,7 @@ class SmallDisk(Hollow):
         return msgspec.structs.replace(found, disk=GIB, disk_available=max(GIB - used, 0))
 
 
-async def write(here: Node, made: dict[str, Any], count: int) -> Path:
+async def write(here: Node, made: Object, count: int) -> Path:
     folder = here.root / "pods" / str(made["metadata"]["uid"]) / EMPTY_DIRS / "v"
     (folder / "big").write_bytes(b"x" * count)
     return folder

@@ -24,8 +24,8 @@ from controlplane.ctl import kubeconfig
 from controlplane.ctl.client import ApiClient
 from tests.cluster.test_launcher import Up
 
-# A whole cluster, as in test_running.py: one at a time is enough for a machine.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("running")]
+# A whole cluster, as in test_running.py: one at a time is enough for a machine (tests/groups.py).
+pytestmark = pytest.mark.timeout(600)
 AUDIT = Path(__file__).parents[3] / "scripts" / "audit"
 SEED = "4"
 MINUTES = "0.15"

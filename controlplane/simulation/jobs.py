@@ -1,0 +1,124 @@
+"""Promises of Jobs: never two pods of one index, never more than parallelism, each end counted
+once. PURE.
+
+* No pod is made for an index that has an active one, or, where the Job waits for ends, one that
+  still goes.
+* A pod is made only as far as no more are active than `parallelism` was at some moment that the
+  controller may still believe in.
+* What is counted never shrinks, and in the end it is what the history tells: the pods that ended
+  while the Job held them. A completed index has one that succeeded.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from controlplane.api.resource import Object
+from controlplane.simulation import ledger as facts
+from controlplane.simulation.ledger import Ledger, Recent, Step
+from controlplane.simulation.rules import Moment
+from kvstore.testing.history import ViolationError
+
+_TRACKING = "batch.kubernetes.io/job-tracking"
+_INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+class Jobs:
+    """See above. `finished`: how many Jobs came to their end."""
+
+    def __init__(self) -> None:
+        self.created = 0
+        self.finished: set[str] = set()
+        self._parallelism: dict[str, Recent] = {}
+        self._succeeded: dict[str, dict[str, str]] = {}  # of each Job: uid of a pod -> its index
+        self._failed: dict[str, set[str]] = {}
+
+    def see(self, step: Step, ledger: Ledger, moment: Moment) -> None:
+        """See `Rule`."""
+        for change in step.changes:
+            new = change.new
+            if new is None:
+                continue
+            if change.place == facts.JOBS:
+                is_same = change.old is not None and facts.uid_of(change.old) == facts.uid_of(new)
+                self._see_job(step, change.old if is_same else None, new)
+            elif change.place == facts.PODS:
+                self._note_end(new)
+                if change.old is None:
+                    self._see_new_pod(step, new, ledger, moment.believed_since(step.at))
+
+    def check_counts(self, ledger: Ledger) -> None:
+        """Of all Jobs that have completed. Raises ViolationError."""
+        for job in ledger.all(facts.JOBS):
+            if facts.is_true(job, "Complete"):
+                self._check_counts(job)
+
+    def _see_job(self, step: Step, old: Object | None, new: Object) -> None:
+        uid = facts.uid_of(new)
+        self._parallelism.setdefault(uid, Recent()).note(step.at, int(new["spec"]["parallelism"]))
+        if facts.is_true(new, "Complete") or facts.is_true(new, "Failed"):
+            self.finished.add(uid)
+        for count in ("succeeded", "failed"):
+            before = int(facts.status_of(old or {}).get(count) or 0)
+            after = int(facts.status_of(new).get(count) or 0)
+            if after < before:
+                who = f"revision {step.revision}: {facts.called(new)}"
+                raise ViolationError(f"{who} had {before} {count}, and now has {after}")
+
+    def _note_end(self, pod: Object) -> None:
+        owner = facts.controller_uid(pod)
+        if owner not in self._parallelism:
+            return
+        phase = facts.status_of(pod).get("phase")
+        if _TRACKING not in (pod["metadata"].get("finalizers") or ()):
+            return
+        if phase == "Succeeded":
+            self._succeeded.setdefault(owner, {})[facts.uid_of(pod)] = _index_of(pod)
+        elif phase == "Failed":
+            self._failed.setdefault(owner, set()).add(facts.uid_of(pod))
+
+    def _see_new_pod(self, step: Step, pod: Object, ledger: Ledger, since: float) -> None:
+        owner = facts.controller_uid(pod)
+        if owner not in self._parallelism:
+            return
+        self.created += 1
+        who = f"revision {step.revision}: {facts.called(pod)} was made"
+        pods = list(ledger.owned(facts.PODS, owner))
+        active, most = [one for one in pods if facts.is_active(one)], self._parallelism[owner]
+        if len(active) > max(most.since(since)):
+            told = f"{len(active)} of {max(most.since(since))} at a time"
+            raise ViolationError(f"{who}: {told}")
+        index = _index_of(pod)
+        same = [one for one in active if index and _index_of(one) == index]
+        if len(same) > 1:
+            names = ", ".join(str(one["metadata"]["name"]) for one in same)
+            raise ViolationError(f"{who}: index {index} has {names}")
+
+    def _check_counts(self, job: Object) -> None:
+        uid, status, who = facts.uid_of(job), facts.status_of(job), facts.called(job)
+        succeeded, failed = self._succeeded.get(uid, {}), self._failed.get(uid, set())
+        if int(status.get("succeeded") or 0) != len(succeeded):
+            told = f"{status.get('succeeded')} succeeded, it says, and {len(succeeded)} did"
+            raise ViolationError(f"{who}: {told}")
+        if int(status.get("failed") or 0) != len(failed):
+            told = f"{status.get('failed')} failed, it says, and {len(failed)} did"
+            raise ViolationError(f"{who}: {told}")
+        if any((status.get("uncountedTerminatedPods") or {}).values()) or status.get("active"):
+            raise ViolationError(f"{who} is complete, and has not counted all")
+        if job["spec"].get("completionMode") == "Indexed":
+            indexes = numbers_of(str(status.get("completedIndexes") or ""))
+            if indexes != sorted(map(int, succeeded.values())):
+                raise ViolationError(f"{who}: indexes {indexes} completed, and {succeeded} did")
+
+
+def numbers_of(text: str) -> list[int]:
+    """`0-2,5` → [0, 1, 2, 5]."""
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _index_of(pod: Object) -> str:
+    annotations: Mapping[str, Any] = pod["metadata"].get("annotations") or {}
+    return str(annotations.get(_INDEX, ""))
