@@ -120,10 +120,13 @@ def _scheduler(cluster: ClusterFile, certificates: Certificates) -> list[str]:
 
 
 def _proxy(cluster: ClusterFile, certificates: Certificates) -> list[str]:
-    """One for the machine: node ports are open at every node's address, and at localhost."""
+    """One for the machine: node ports are open at every node's address, and at localhost.
+
+    Hollow nodes are on no machine: where there are no others, none is named of which there is one.
+    """
     return [
         *_store_flags(cluster, certificates.proxy),
-        *(f"--node-name={name}" for name in network.node_names(cluster.nodes)),
+        *(f"--node-name={name}" for name in network.node_names(cluster.nodes) or [HOLLOW]),
         "--nodeport-addresses=127.0.0.1/32",
         f"--cluster-dns={cluster.network.dns}",
         f"--cluster-domain={DOMAIN}",

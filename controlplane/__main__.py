@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import importlib
 import logging
 import signal
@@ -12,6 +13,10 @@ import msgspec
 import uvloop
 
 from controlplane.flags import SettingsError
+
+# Objects are trees: their last reader frees them. So young collections are rare, full ones nearly
+# never, and what is there when work begins (schemas of all kinds) is never walked again.
+_GC_THRESHOLDS = (50_000, 50, 1_000)
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         work = module.run(module.settings_of(options), _announcer(component))
         return uvloop.run(_until_signal(wanted, work))
@@ -82,7 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _announcer(component: Component) -> Callable[[str], None]:
-    return lambda what: print(f"{component.verb} {what}", flush=True)
+    def announce(what: str) -> None:
+        gc.collect()
+        gc.freeze()
+        print(f"{component.verb} {what}", flush=True)
+
+    return announce
 
 
 async def _until_signal(name: str, work: Awaitable[None]) -> int:

@@ -139,6 +139,7 @@ class Controller(msgspec.Struct, frozen=True):
     reads     other resources that it reads
     indexes   name of an index -> (resource, function), for `Lister.by_index`
     workers   keys at once; one key is never with two workers
+    part      what of its objects matters: a change of something else needs no look; None: all
     """
 
     name: str
@@ -148,6 +149,7 @@ class Controller(msgspec.Struct, frozen=True):
     reads: Sequence[Resource] = ()
     indexes: Mapping[str, tuple[Resource, IndexFunction[Object]]] = {}
     workers: int = 1
+    part: Callable[[Object], object] | None = None
 
 
 async def run(
@@ -188,7 +190,7 @@ class _Running:
         self._lister = Lister(self._informers)
         for name, (resource, function) in controller.indexes.items():
             self._informers[resource.key_prefix].indexer.add_index(name, function)
-        self._of(controller.resource).add_handler(lambda key, old, new: self._queue.add(key))
+        self._of(controller.resource).add_handler(self._on_own)
         for trigger in controller.triggers:
             self._trigger(trigger)
 
@@ -235,7 +237,8 @@ class _Running:
             self._queue.forget(key)
             if again is not None:
                 self._queue.add_after(key, again)
-        await self._until_seen(written)
+        if written:
+            await self._until_seen(written)
 
     async def _until_seen(self, written: Mapping[str, int]) -> None:
         """Keep the key until the caches hold what was written, so that nothing is done twice."""
@@ -247,11 +250,15 @@ class _Running:
         except TimeoutError:
             logger.warning("%s: a cache is slow, go on without it", self.controller.name)
 
+    def _on_own(self, key: Key, old: Object | None, new: Object | None) -> None:
+        if not self._is_same(self.controller.part, key, old, new):
+            self._queue.add(key)
+
     def _trigger(self, trigger: Trigger) -> None:
         def on_change(key: Key, old: Object | None, new: Object | None) -> None:
             if trigger.is_for_ends and new is not None:
                 return
-            if old is not None and new is not None and self._is_same(trigger, key, old, new):
+            if self._is_same(trigger.part, key, old, new):
                 return
             for obj in (old, new):
                 if obj is not None:
@@ -260,12 +267,18 @@ class _Running:
 
         self._of(trigger.resource).add_handler(on_change)
 
-    def _is_same(self, trigger: Trigger, key: Key, old: Object, new: Object) -> bool:
+    def _is_same(
+        self,
+        part: Callable[[Object], object] | None,
+        key: Key,
+        old: Object | None,
+        new: Object | None,
+    ) -> bool:
         """Whether nothing that matters has changed. What cannot be told is a change."""
-        if trigger.part is None:
+        if part is None or old is None or new is None:
             return False
         try:
-            return trigger.part(old) == trigger.part(new)
+            return part(old) == part(new)
         except Exception:
             logger.exception("%s: trigger failed for %s", self.controller.name, key)
             return False

@@ -1,20 +1,16 @@
-"""Flags that several components have: how to reach the store, and which keys sign and encrypt.
+"""Flags that several components have: how to reach the store, and files and durations.
 
 PURE but for reading the files that flags name.
 """
 
 import argparse
-import base64
 import re
 import ssl
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import yaml
 
-from controlplane.tokens import Key
 from kvstore.client import Client, Tls, connect, open_http2_channel
 
 _LIKE = "URL[,URL…], please, like https://127.0.0.1:2379"
@@ -132,45 +128,3 @@ def check_authority(flag: str, path: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         raise SettingsError(f"{flag}: {path} has no certificate in PEM") from None
-
-
-def token_keys(paths: Sequence[str]) -> tuple[Key, ...]:
-    """Of PEM files; the first signs. Raises SettingsError."""
-    found = []
-    for path in paths:
-        try:
-            key = Key(read(path))
-        except ValueError as error:
-            raise SettingsError(f"{path} is no key: {error}") from None
-        if key.private is not None:
-            read_private(path)
-        found.append(key)
-    if found[0].private is None:
-        raise SettingsError(f"{paths[0]} is a public key: a private one signs")
-    return tuple(found)
-
-
-def encryption_keys(path: str) -> tuple[tuple[str, bytes], ...]:
-    """The aesgcm keys of an EncryptionConfiguration."""
-    if not path:
-        return ()
-    try:
-        tree = yaml.safe_load(read_private(path))
-        keys = [
-            (str(key["name"]), base64.b64decode(key["secret"], validate=True))
-            for resources in tree["resources"]
-            if resources["resources"]
-            for provider in resources["providers"]
-            for key in (provider.get("aesgcm") or {}).get("keys", ())
-        ]
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SettingsError(f"{path} is no EncryptionConfiguration: {error!r}") from None
-    others = {str(one) for part in tree["resources"] for one in part["resources"]} - {"secrets"}
-    if others:
-        raise SettingsError(f"{path}: {', '.join(sorted(others))}: only secrets are encrypted")
-    for name, secret in keys:
-        if len(secret) not in (16, 24, 32):
-            raise SettingsError(f"{path}: key {name} has {len(secret)} bytes, not 16, 24 or 32")
-    if not keys:
-        raise SettingsError(f"{path}: no aesgcm key")
-    return tuple(keys)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from controlplane import flags
+from controlplane import flags, key_files
 from controlplane.apiserver.audit_policy import EVERYTHING, Policy, policy_of
 from controlplane.apiserver.users import User
 from controlplane.flags import SettingsError, StoreSettings
@@ -125,7 +125,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         flags.check_authority("--client-ca-file", options.client_ca_file)
     agents = _agents(options)
     issuer = _issuer(options.service_account_issuer)
-    key_files = [options.service_account_signing_key_file, *options.service_account_key_file]
+    token_files = [options.service_account_signing_key_file, *options.service_account_key_file]
     return Settings(
         store=flags.store_of(options),
         host=_address("--bind-address", options.bind_address),
@@ -139,9 +139,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
         node_ports=_ports(options.service_node_port_range),
         issuer=issuer,
         audiences=tuple(one for one in options.api_audiences.split(",") if one) or (issuer,),
-        token_keys=flags.token_keys(key_files),
+        token_keys=key_files.token_keys(token_files),
         static_tokens=_tokens(options.token_auth_file),
-        encryption_keys=flags.encryption_keys(options.encryption_provider_config),
+        encryption_keys=key_files.encryption_keys(options.encryption_provider_config),
         allows_anonymous=options.anonymous_auth == "true",
         audit_log=options.audit_log_path,
         audit_policy=_audit_policy(options.audit_policy_file),

@@ -20,7 +20,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     authority  PEM of whoever signs the API server's certificate; empty: nobody knows
     tokens     issues tokens for Secrets; None: no key was given
 
-    node_monitor_period_seconds  a node is looked at at least so often
+    node_monitor_period_seconds  a node that is not well is looked at at least so often
     node_monitor_grace_seconds   a node that is not heard of for so long is unreachable (6.2)
     node_startup_grace_seconds   … if nothing was ever said of it
     pod_ranges                   of which each node gets one for its pods; None: it gets none

@@ -29,6 +29,7 @@ from controlplane.objects import DeleteOptions, ObjectStore
 WORKERS = 20  # 3.2
 GONE_MAX = 10_000  # uids of what went lately: for others the store is asked
 _UID, _KIND = "uid", "kind"
+_CONCERN = ("uid", "ownerReferences", "finalizers", "deletionTimestamp")
 
 State = Literal["solid", "waiting", "absent", "impossible"]
 """An owner is there; waits for its dependants to go; is not there; cannot be one."""
@@ -126,6 +127,15 @@ def keys_of_owners(obj: Object) -> list[Key]:
     return [Key("", str(uid)) for uid in (metadata.get("uid"), *owners) if uid]
 
 
+def concern(obj: Object) -> object:
+    """What of an object matters here: most writes, such as those of Leases, change nothing of it.
+
+    Of another object in the same place the uid is another one.
+    """
+    metadata = obj["metadata"]
+    return [metadata.get(field) for field in _CONCERN]
+
+
 def controller(context: Context) -> Controller:
     """Of everything."""
     definitions = context.resource("apiextensions.k8s.io", "customresourcedefinitions")
@@ -157,13 +167,14 @@ def controller(context: Context) -> Controller:
         reconcile,
         triggers=[
             Trigger(EVERYTHING, note, is_for_ends=True),
-            Trigger(EVERYTHING, keys_of_owners),
+            Trigger(EVERYTHING, keys_of_owners, part=concern),
         ],
         indexes={
             _UID: (EVERYTHING, lambda obj: [str(obj["metadata"].get("uid", ""))]),
             _KIND: (definitions, _kind_of_definition),
         },
         workers=WORKERS,
+        part=concern,
     )
 
 

@@ -13,7 +13,7 @@ from functools import partial
 
 import msgspec
 
-from controlplane import controller, flags
+from controlplane import controller, flags, key_files
 from controlplane.api import addresses
 from controlplane.api.pod_ranges import PodRanges
 from controlplane.api.registry import Registry
@@ -30,7 +30,7 @@ LEASE = "kube-controller-manager"
 COMPONENT = "controllers"
 
 _NODE_MONITOR = (
-    ("monitor-period", "5s", "nodes are looked at at least so often"),
+    ("monitor-period", "5s", "nodes that are not ready are looked at at least so often"),
     ("monitor-grace-period", "50s", "a node that is not heard of for so long is unreachable"),
     ("startup-grace-period", "1m", "… a new one, of which nothing was said yet"),
 )
@@ -85,8 +85,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         store=flags.store_of(options),
         identity=options.identity or f"{socket.gethostname()}_{uuid.uuid4()}",
         authority=_authority(options.root_ca_file),
-        token_keys=flags.token_keys([key_file]) if key_file else (),
-        encryption_keys=flags.encryption_keys(options.encryption_provider_config),
+        token_keys=key_files.token_keys([key_file]) if key_file else (),
+        encryption_keys=key_files.encryption_keys(options.encryption_provider_config),
         pod_ranges=_pod_ranges(options),
         node_monitor_period_seconds=_node_seconds(options, "monitor-period"),
         node_monitor_grace_seconds=_node_seconds(options, "monitor-grace-period"),

@@ -43,7 +43,7 @@ def controller(context: Context) -> Controller:
         "node lifecycle",
         lifecycle.nodes,
         lifecycle.reconcile,
-        triggers=[Trigger(lifecycle.leases, _node_of_lease)],
+        triggers=[Trigger(lifecycle.leases, lifecycle.keys_of_lease)],
         indexes={_NODE: (lifecycle.pods, _node_of_pod)},
         workers=WORKERS,
     )
@@ -54,10 +54,12 @@ class Memory(msgspec.Struct):
 
     sights  of each node that there is
     zones   None: the nodes were not counted yet
+    well    nodes that are ready, and of which nothing is to be written as they are
     """
 
     sights: dict[str, tuple[str, Sight]] = {}
     zones: Zones | None = None
+    well: dict[str, Node] = {}
 
     def see(self, node: Node, lease: Object | None, now: float) -> tuple[Sight, bool]:
         """What was last heard of a node, and whether the node is a new one."""
@@ -67,6 +69,15 @@ class Memory(msgspec.Struct):
         sight = node_health.sighted(known, node, lease, now)
         self.sights[name] = (uid, sight)
         return sight, known is None
+
+    def hear(self, name: str, renewed: str, now: float) -> bool:
+        """The Lease of a node says this; False: the node needs a look, as it is not known well."""
+        if name not in self.well:
+            return False
+        uid, sight = self.sights[name]
+        if renewed != sight.renewed:
+            self.sights[name] = (uid, msgspec.structs.replace(sight, renewed=renewed, at=now))
+        return True
 
 
 class _Lifecycle:
@@ -78,6 +89,19 @@ class _Lifecycle:
         self._context = context
         self._clock = clock
         self._memory = Memory()
+
+    def keys_of_lease(self, lease: Object) -> list[Key]:
+        """Whose node needs a look. A node that is well needs none for being heard of again.
+
+        Of a Lease that goes, or has changed, what it said before is known: that is no sign of life.
+        """
+        metadata = lease["metadata"]
+        if metadata["namespace"] != LEASES_NAMESPACE:
+            return []
+        name, renewed = metadata["name"], (lease.get("spec") or {}).get("renewTime")
+        if renewed and self._memory.hear(name, str(renewed), self._clock.now()):
+            return []
+        return [Key("", name)]
 
     async def reconcile(self, key: Key, lister: Lister, store: ObjectStore) -> float | None:
         found = lister.get(self.nodes, key)
@@ -92,6 +116,8 @@ class _Lifecycle:
         if is_new:
             self._tell(found, "RegisteredNode", f"Registered Node {key.name} in Controller")
         left = sight.at + self._grace_seconds(node) - now
+        if left > 0 and self._memory.well.get(key.name) is node:
+            return left  # it was heard of since: there is nothing else that could matter
         judged = node if left > 0 else node_health.silenced(node, store.clock())
         guards = () if judged is node else (self._guard_of_lease(key.name, lease),)
         zones = self._counted(lister)
@@ -104,7 +130,12 @@ class _Lifecycle:
             if not node_health.is_evicting(node) and node_health.is_evicting(planned):
                 zones.give_back(zone_of(node.metadata.labels))
             raise
-        if not node_health.is_ready(planned):
+        if node_health.is_ready(planned):
+            if planned is node:
+                self._memory.well[key.name] = node
+                return left
+        else:
+            self._memory.well.pop(key.name, None)
             if node_health.is_ready(node):
                 told = f"Node {key.name} status is now: NodeNotReady"
                 self._context.recorder.record(found, "Normal", "NodeNotReady", told)
@@ -213,6 +244,7 @@ class _Lifecycle:
         await each([pod for pod in found if _place_of(pod) in ready], mark)
 
     def _forget(self, key: Key) -> None:
+        self._memory.well.pop(key.name, None)
         if self._memory.zones is not None:
             self._memory.zones.forget(key.name)
         before = self._memory.sights.pop(key.name, None)
@@ -249,8 +281,3 @@ def _place_of(obj: Object) -> tuple[str, str]:
 def _node_of_pod(pod: Object) -> list[str]:
     spec: Mapping[str, str] = pod.get("spec") or {}
     return [spec["nodeName"]] if spec.get("nodeName") else []
-
-
-def _node_of_lease(lease: Object) -> list[Key]:
-    metadata = lease["metadata"]
-    return [Key("", metadata["name"])] if metadata["namespace"] == LEASES_NAMESPACE else []

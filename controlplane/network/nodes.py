@@ -52,11 +52,15 @@ def node_port_addresses(
 
     addresses  of each node
     """
-    owners: dict[str, frozenset[str] | None] = {}
+    names: dict[str, set[str]] = {}
     for name, told in sorted(addresses.items()):
         for address in told:
-            if not ranges or any(ip_address(address) in one for one in ranges):
-                owners[address] = (owners.get(address) or frozenset()) | {name}
+            names.setdefault(address, set()).add(name)
+    owners: dict[str, frozenset[str] | None] = {
+        address: frozenset(its)
+        for address, its in names.items()
+        if not ranges or any(ip_address(address) in one for one in ranges)
+    }
     for one in ranges:
         if one.prefixlen == 0:
             # Who listens on all addresses cannot listen on one of them besides.

@@ -48,7 +48,7 @@ from controlplane.node.runtime.interface import Runtime, RuntimeVersion
 from controlplane.node.sources import Kinds, Sources
 from controlplane.node.tree_sizes import TreeSizes
 from controlplane.node.volume_files import VolumeError
-from controlplane.node.volumes import Volumes
+from controlplane.node.volumes import NoVolumes, Volumes
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
 from controlplane.workqueue import Backoff, WorkQueue
@@ -77,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     eviction_hard       with less left of the machine, pods are evicted
     pressure_seconds    that a pressure is told for when it is over
     monitor_seconds     between looks at what is left
+    is_hollow      what it runs reads and writes no files: no volumes are made, no logs rotated. It
+                   brings its `pod_block` with it, and has many like it in its process
     """
 
     name: str
@@ -91,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     eviction_hard: Thresholds = DEFAULT_THRESHOLDS
     pressure_seconds: float = TRANSITION_SECONDS
     monitor_seconds: float = ROUND_SECONDS
+    is_hollow: bool = False
 
 
 class Seams(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +112,9 @@ class Seams(msgspec.Struct, frozen=True, kw_only=True):
 class Agent:
     """Of one node; agents of one process share `informers` and `feed`.
 
-    port  of the server that streams logs and commands, once it serves; it is told to the cluster
+    port        of the server that streams logs and commands, once it serves; it is told to the
+                cluster
+    registered  set once the Node object is there
     """
 
     def __init__(
@@ -129,6 +134,7 @@ class Agent:
         self.runtime = runtime
         self.settings = settings
         self.port = 0
+        self.registered = asyncio.Event()
         self._store = store
         self._feed = feed
         self._kinds = kinds
@@ -145,33 +151,41 @@ class Agent:
         self._version = RuntimeVersion(name="unknown", version="", isolation="unknown")
         self._folders = Folders(settings.root, seams.run)
         self._sources = Sources(store, informers, kinds, tokens, self._clock.now)
-        self._volumes = Volumes(
-            self._folders,
-            self._sources,
-            host_ip=settings.address,
-            allocatable=lambda: self._allocatable,
-        )
+        self._volumes = self._made_volumes()
         self._observer = Observer(runtime, self._clock, store.clock, self._queue.add)
         self._rotation = LogRotation(runtime, store.clock)
         self._sizes = TreeSizes(seams.run)
-        self._evictions = Evictions(
+        self._evictions = self._made_evictions(machine)
+        self._nodes = informers.of(kinds.nodes) if settings.is_hollow else None
+        facts = machine.facts()
+        self._heartbeat = self._heart(facts)
+        self._allocatable = node_status.allocatable(
+            facts, settings.pods_max, settings.eviction_hard
+        )
+
+    def _made_volumes(self) -> Volumes:
+        kind = NoVolumes if self.settings.is_hollow else Volumes
+        return kind(
+            self._folders,
+            self._sources,
+            host_ip=self.settings.address,
+            allocatable=lambda: self._allocatable,
+        )
+
+    def _made_evictions(self, machine: Machine) -> Evictions:
+        return Evictions(
             machine,
-            runtime,
+            self.runtime,
             self._observer,
             self._folders,
             self._volumes,
             self._sizes,
             self._clock,
-            thresholds=settings.eviction_hard,
-            round_seconds=settings.monitor_seconds,
-            transition_seconds=settings.pressure_seconds,
+            thresholds=self.settings.eviction_hard,
+            round_seconds=self.settings.monitor_seconds,
+            transition_seconds=self.settings.pressure_seconds,
             workers=lambda: list(self._workers.values()),
             on_change=lambda: self._heartbeat.tell_soon(),  # noqa: PLW0108 - it comes later
-        )
-        facts = machine.facts()
-        self._heartbeat = self._heart(facts)
-        self._allocatable = node_status.allocatable(
-            facts, settings.pods_max, settings.eviction_hard
         )
 
     def _heart(self, facts: Facts) -> Heartbeat:
@@ -185,6 +199,8 @@ class Agent:
             pressures=lambda: self._evictions.pressures,
             faults=lambda: [self._observer.fault(), self._network_fault()],
             labels=self.settings.labels,
+            pod_block=self.settings.pod_block if self.settings.is_hollow else "",
+            known=self._known_node,
         )
 
     async def run(self) -> None:
@@ -206,6 +222,7 @@ class Agent:
                 tasks.create_task(self._observer.run(), name="observer of the runtime")
                 self._evictions.observe()
                 await self._heartbeat.register()
+                self.registered.set()
                 tasks.create_task(self._heartbeat.run(), name="heartbeat of the node")
                 await self._feed.informer.until_synced()
                 await self._observer.refresh()
@@ -219,6 +236,12 @@ class Agent:
             prober.close()
             self._sizes.close()
             await asyncio.gather(*(one.close() for one in self._workers.values()))
+
+    def _known_node(self) -> Object | None:
+        """Of a hollow node: where many share a process, one cache spares each its reads."""
+        if self._nodes is None:
+            return None
+        return self._nodes.indexer.get(Key("", self.settings.name))
 
     def _crew(self, handlers: Handlers, prober: Prober) -> Crew:
         operations = Operations(
@@ -325,14 +348,18 @@ class Agent:
         while True:
             await self._clock.sleep(UPKEEP_SECONDS * (1 + self._random.random() / 10))
             rounds += 1
-            for view in list(self._observer.all.values()):
-                sandboxes = {one.id: one for one in view.sandboxes}
-                for container in view.running():
-                    await self._rotation.rotate(sandboxes[container.sandbox_id], container)
+            if not self.settings.is_hollow:
+                await self._rotate_logs()
             for worker in list(self._workers.values()):
                 is_due = rounds % REFRESH_ROUNDS == 0
                 if is_due and worker.pod is not None and pod_facts.is_active(worker.pod):
                     await self._keep_up_volumes(worker, worker.pod)
+
+    async def _rotate_logs(self) -> None:
+        for view in list(self._observer.all.values()):
+            sandboxes = {one.id: one for one in view.sandboxes}
+            for container in view.running():
+                await self._rotation.rotate(sandboxes[container.sandbox_id], container)
 
     async def _keep_up_volumes(self, worker: PodWorker, pod: Pod) -> None:
         try:

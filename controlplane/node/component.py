@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane import flags
+from controlplane import flags, key_files
 from controlplane.api.registry import Registry
 from controlplane.encryption import Encryption
 from controlplane.events import EventRecorder
@@ -158,10 +158,10 @@ def settings_of(options: argparse.Namespace) -> Settings:
         key=options.tls_private_key_file,
         client_authority=options.client_ca_file,
         clients=_words(options.client_names),
-        token_keys=flags.token_keys([key_file]) if key_file else (),
+        token_keys=key_files.token_keys([key_file]) if key_file else (),
         issuer=issuer,
         audiences=_words(options.api_audiences) or (issuer,),
-        encryption_keys=flags.encryption_keys(options.encryption_provider_config),
+        encryption_keys=key_files.encryption_keys(options.encryption_provider_config),
     )
 
 

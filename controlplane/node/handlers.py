@@ -8,11 +8,8 @@ import asyncio
 import os
 import ssl
 from functools import cache
-from typing import Any
 
 import aiohttp
-import grpc
-import grpc.aio
 import msgspec
 from yarl import URL
 
@@ -138,16 +135,16 @@ class Handlers:
         return Answer(True)
 
     async def _grpc(self, target: Target, action: GRPCAction, seconds: float) -> Answer:
+        # Not above: few pods are asked so, and it takes 11 MiB.
+        from controlplane.node import grpc_health  # noqa: PLC0415
+
         place = f"{_bracketed(target.address)}:{action.port}"
         try:
-            status = await _health(place, action.service or "", seconds)
-        except grpc.aio.AioRpcError as error:
-            code = error.code()
-            if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-                why = f'timeout: failed to connect service "{place}" within {seconds:g}s'
-                return Answer(False, why)
-            return Answer(False, f"error: health rpc failed: {error.details()}")
-        except (ValueError, IndexError) as error:
+            status = await grpc_health.status_of(place, action.service or "", seconds)
+        except TimeoutError:
+            why = f'timeout: failed to connect service "{place}" within {seconds:g}s'
+            return Answer(False, why)
+        except grpc_health.HealthError as error:
             return Answer(False, f"error: health rpc failed: {error}")
         if status == _SERVING:
             return Answer(True)
@@ -199,16 +196,3 @@ async def _get(url: str, headers: list[tuple[str, str]]) -> Answer:
         if 200 <= response.status < 400:
             return Answer(True, body.decode(errors="replace")[:MESSAGE_CHARACTERS_MAX])
         return Answer(False, f"HTTP probe failed with statuscode: {response.status}")
-
-
-async def _health(place: str, service: str, seconds: float) -> int:
-    """grpc.health.v1.Health/Check: one string goes, one number comes."""
-    name = service.encode()
-    if len(name) > 127:
-        raise ValueError("the name of the service is too long")
-    request = b"\x0a" + bytes([len(name)]) + name if name else b""
-    async with grpc.aio.insecure_channel(place) as channel:
-        check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
-        answer: bytes = await check(request, timeout=seconds)
-    # Field 1, a varint; an empty message is UNKNOWN.
-    return answer[1] if answer[:1] == b"\x08" else 0

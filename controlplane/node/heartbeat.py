@@ -14,7 +14,7 @@ from controlplane.api.changes import carry
 from controlplane.api.errors import ApiError
 from controlplane.api.record import from_object, to_object
 from controlplane.api.resource import Object, Resource
-from controlplane.api.types.core_v1 import Node
+from controlplane.api.types.core_v1 import Node, NodeSpec
 from controlplane.api.types.meta_v1 import ObjectMeta
 from controlplane.leader_election import LEASES, micro_time
 from controlplane.node import node_status
@@ -42,10 +42,12 @@ logger = logging.getLogger(__name__)
 class Heartbeat:
     """Of one node.
 
-    identity  asked anew each time: its port is known only when it serves
-    pressures what is scarce
-    faults    why it cannot run pods, apart from what the heartbeat itself sees
-    labels    more of them, that whoever started the agent wants
+    identity   asked anew each time: its port is known only when it serves
+    pressures  what is scarce
+    faults     why it cannot run pods, apart from what the heartbeat itself sees
+    labels     more of them, that whoever started the agent wants
+    pod_block  that a node which is new has already; empty: a controller gives it one
+    known      the Node object as a cache has it, which spares a read; None: it does not
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Heartbeat:
         pressures: Callable[[], Pressures],
         faults: Callable[[], Iterable[str]],
         labels: Mapping[str, str],
+        pod_block: str = "",
+        known: Callable[[], Object | None] = lambda: None,
     ) -> None:
         self.facts: Facts = facts
         self.node: Object | None = None
@@ -72,9 +76,14 @@ class Heartbeat:
         self._pressures = pressures
         self._faults = faults
         self._labels = labels
+        self._own_block = pod_block
+        self._known = known
         self._lease: Object | None = None
         self._reported_at: float | None = None
         self._news = asyncio.Event()
+        # What was found to say nothing new: where a cache has the Node, mostly it is the same.
+        self._judged: Object | None = None
+        self._said: tuple[Identity, Pressures, tuple[str, ...]] | None = None
 
     @property
     def pod_block(self) -> str:
@@ -124,24 +133,27 @@ class Heartbeat:
         """Write the Node's status if it says something new, or is old. Raises ApiError, OSError."""
         identity = self._identity()
         obj = await self._found(identity)
+        said = (identity, self._pressures(), tuple(self._faults()))
+        if obj is self._judged and said == self._said and not self._is_old():
+            return
         before = from_object(Node, obj)
         now = self._store.clock()
         status = node_status.node_status(
             before.status,
             identity,
             self.facts,
-            self._pressures(),
-            faults=self._faults(),
+            said[1],
+            faults=said[2],
             now=now,
         )
         labels = {**before.metadata.labels, **self._own_labels(identity)}
         is_due = (
-            self._reported_at is None
-            or self._clock.now() - self._reported_at >= REPORT_SECONDS_MAX
+            self._is_old()
             or node_status.is_news(before.status, status)
             or labels != dict(before.metadata.labels)
         )
         if not is_due:
+            self._judged, self._said = obj, said
             return
         metadata = msgspec.structs.replace(before.metadata, labels=labels)
         after = msgspec.structs.replace(before, status=status, metadata=metadata)
@@ -155,15 +167,27 @@ class Heartbeat:
         )
         self._reported_at = self._clock.now()
 
+    def _is_old(self) -> bool:
+        """Whether it is long since a status was written."""
+        at = self._reported_at
+        return at is None or self._clock.now() - at >= REPORT_SECONDS_MAX
+
     async def _found(self, identity: Identity) -> Object:
         """The Node object; made if it is not there, also where somebody has deleted it."""
+        known = self._known()
+        if known is not None:
+            self.node = known
+            return known
         try:
             self.node = await self._store.get(self._nodes, "", identity.name)
         except ApiError as error:
             if error.code != 404:
                 raise
             meta = ObjectMeta(name=identity.name, labels=self._own_labels(identity))
-            self.node = await self._store.create(self._nodes, to_object(Node(metadata=meta)))
+            blocks = (self._own_block,) if self._own_block else ()
+            spec = NodeSpec(pod_cidr=self._own_block, pod_cidrs=blocks)
+            new = to_object(Node(metadata=meta, spec=spec))
+            self.node = await self._store.create(self._nodes, new)
         return self.node
 
     def _own_labels(self, identity: Identity) -> dict[str, str]:

@@ -27,6 +27,8 @@ from controlplane.objects import ObjectStore
 from kvstore.client.clock import AsyncioClock
 
 NODES_MAX = 5_000
+STARTS_MAX = 50
+"""Nodes that register at once: of thousands each would wait for all others, beyond its patience."""
 _BLOCKS = 256  # the second and third octet of their pods' addresses count
 
 
@@ -64,6 +66,7 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
             async with EventRecorder(store, "hollow") as recorder, informers:
                 announce(f"{len(settings.names)} nodes")
                 async with asyncio.TaskGroup() as tasks:
+                    gate = asyncio.Semaphore(STARTS_MAX)
                     for number, name in enumerate(settings.names):
                         one = Agent(
                             store,
@@ -78,9 +81,18 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
                                 address="127.0.0.1",
                                 root=Path(folder) / name,
                                 pod_block=_block(number),
+                                is_hollow=True,
                             ),
                         )
+                        await gate.acquire()
                         tasks.create_task(one.run(), name=f"agent of {name}")
+                        tasks.create_task(_registered(one, gate), name=f"start of {name}")
+
+
+async def _registered(one: Agent, gate: asyncio.Semaphore) -> None:
+    """The next one may begin."""
+    await one.registered.wait()
+    gate.release()
 
 
 def _block(number: int) -> str:

@@ -171,6 +171,22 @@ def _make_empty(folder: Path, group: int | None) -> None:
     draft.rename(folder)
 
 
+class NoVolumes(Volumes):
+    """Of a node that is hollow: what runs there reads no file, so none is made."""
+
+    async def set_up(self, pod: Pod) -> None:
+        """Nothing to do."""
+
+    async def refresh(self, pod: Pod) -> None:
+        """Nothing to do."""
+
+    def mounts(
+        self, pod: Pod, spec: Spec | EphemeralContainer, environment: Mapping[str, str]
+    ) -> list[Mount]:
+        """None."""
+        return []
+
+
 def _check_host_path(source: HostPathVolumeSource) -> None:
     """Raises VolumeError, OSError."""
     path, kind = Path(source.path), source.type or ""

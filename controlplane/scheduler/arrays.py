@@ -13,7 +13,7 @@ Rows: TypeAlias = "slice | npt.NDArray[np.intp]"
 """Which rows are asked for: `slice(0, size)`, or their positions."""
 
 
-def domain_sums(ids: Ids, counts: Ints, domain_count: int) -> Floats:
+def domain_sums(ids: npt.NDArray[np.integer[Any]], counts: Ints, domain_count: int) -> Floats:
     """The sum of the counts of each domain; of rows without one (id 0) it is 0."""
     sums = np.bincount(ids, weights=counts, minlength=domain_count).astype(np.float64, copy=False)
     sums[0] = 0.0

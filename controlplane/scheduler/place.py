@@ -65,7 +65,7 @@ def place(
 
 def _best(scores: Ints, feasible: Mask, dice: Random) -> int:
     """7.4: ties are broken uniformly at random."""
-    masked = np.where(feasible, scores, _NOT)
+    masked = scores if feasible.all() else np.where(feasible, scores, _NOT)
     ties = np.flatnonzero(masked == masked.max())
     return int(ties[dice.randrange(0, len(ties)) if len(ties) > 1 else 0])
 

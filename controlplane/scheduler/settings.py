@@ -8,7 +8,6 @@ import socket
 import uuid
 
 import msgspec
-import yaml
 
 from controlplane import flags
 from controlplane.flags import SettingsError, StoreSettings
@@ -47,6 +46,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def _tree(path: str) -> object:
+    # Not above: most schedulers are told nothing, and it takes 2 MiB.
+    import yaml  # noqa: PLC0415
+
     try:
         return yaml.safe_load(flags.read(path))
     except yaml.YAMLError as error:

@@ -51,19 +51,22 @@ class PodTopologySpread(Plugin):
 
     def score(self, view: View) -> Ints:
         assert view.feasible is not None, "scores are relative to the feasible nodes"
-        spreads = [one for one in view.pod.terms.spreads if not one.is_required]
+        spreads = _preferred(view)
         if not spreads:
             return np.zeros(view.count, dtype=np.int64)
-        candidates = view.feasible & _domains(view, spreads[0]).has_labels
+        candidates = view.feasible & spreads[0][1].has_labels
         count = int(np.count_nonzero(candidates))
         if not count:
             return np.zeros(view.count, dtype=np.int64)
         total = np.zeros(view.table.size)
-        for spread in spreads:
-            total += _cost(view, spread, candidates, count)
-        scores = _reversed(np.floor(total + 0.5), candidates)
-        if count < view.table.size:
-            scores[~candidates] = 0
+        for spread, domains in spreads:
+            total += _cost(view, spread, domains, candidates, count)
+        total += 0.5
+        np.floor(total, out=total)
+        if count == view.table.size:
+            return _reversed(total, total)[view.rows]
+        scores = _reversed(total, total[candidates])
+        scores[~candidates] = 0
         return scores[view.rows]
 
     def hint(self, pod: PodClass, event: Event, table: NodeTable) -> bool:
@@ -99,12 +102,16 @@ class _Domains:
     has_labels   which rows have those of all constraints of its sort, as far as they must
     label_count  how many these are
     labels       number of each row's domain; 0: it has not the label
-    ids          the same; 0: it does not count
+    unlabelled   the rows that have not
+    ids          as `labels`; 0: it does not count
     size         numbers are below it
     is_in        which numbers are those of a domain that counts
     """
 
-    __slots__ = ("_all_count", "has_labels", "ids", "is_in", "label_count", "labels", "size")
+    __slots__ = (
+        *("_all_count", "has_labels", "ids", "is_in", "label_count", "labels", "size"),
+        "unlabelled",
+    )
 
     def __init__(self, view: View, spread: Spread, spreads: Sequence[Spread]) -> None:
         table = view.table
@@ -115,7 +122,9 @@ class _Domains:
             counts &= accepted(view.pod, table, table.all_rows)
         if spread.are_taints_honored:
             counts &= tolerated(view.pod, table, table.all_rows)
-        self.labels = column.ids[: table.size]
+        # As numpy wants positions: it would convert others at each use.
+        self.labels = column.ids[: table.size].astype(np.intp)
+        self.unlabelled = np.flatnonzero(self.labels == 0)
         self.ids = np.where(counts, self.labels, 0)
         self.size = column.domains
         self.is_in = np.bincount(self.ids, minlength=self.size) > 0
@@ -151,6 +160,17 @@ def _domains(view: View, spread: Spread) -> _Domains:
     return found
 
 
+def _preferred(view: View) -> list[tuple[Spread, _Domains]]:
+    """The constraints that score. They change with nodes only, too."""
+    key = f"{PodTopologySpread.name}/preferred"
+    found = view.memo.get(key)
+    if found is None:
+        spreads = [one for one in view.pod.terms.spreads if not one.is_required]
+        found = view.memo[key] = [(one, _domains(view, one)) for one in spreads]
+    assert isinstance(found, list)
+    return found
+
+
 def _evenness(view: View, spread: Spread) -> tuple[Mask, Mask]:
     """Of the rows: which have the label, and where count + 1 - min stays within maxSkew."""
     domains = _domains(view, spread)
@@ -164,27 +184,33 @@ def _evenness(view: View, spread: Spread) -> tuple[Mask, Mask]:
     return labels > 0, fits[labels]
 
 
-def _cost(view: View, spread: Spread, candidates: Mask, candidate_count: int) -> Floats:
+def _cost(
+    view: View, spread: Spread, domains: _Domains, candidates: Mask, candidate_count: int
+) -> Floats:
     """Of each row: count · ln(domains + 2) + (maxSkew - 1); 0 where the label is missing."""
-    domains = _domains(view, spread)
     counts = view.table.counts(spread.match)[: view.table.size]
     if spread.topology_key == HOSTNAME:
         weight = math.log(candidate_count + 2)
         costs: Floats = np.multiply(counts, weight, dtype=np.float64)
         costs += spread.max_skew - 1
-        costs[domains.labels == 0] = 0.0
+        costs[domains.unlabelled] = 0.0
         return costs
     weight = math.log(domains.count(candidates, candidate_count) + 2)
     by_domain = domains.sums(counts) * weight + (spread.max_skew - 1)
     by_domain[0] = 0.0
-    return by_domain[domains.labels]
+    return by_domain.take(domains.labels)
 
 
-def _reversed(costs: Floats, candidates: Mask) -> Ints:
-    """0 to 100, the more the less it costs, by comparison with all candidates."""
-    compared = costs[candidates]
+def _reversed(costs: Floats, compared: Floats) -> Ints:
+    """0 to 100, the more the less it costs, by comparison with those of all candidates.
+
+    Of others it means nothing.
+    """
     highest, lowest = float(compared.max()), float(compared.min())
     if not highest:
         return np.full(len(costs), SCORE_MAX, dtype=np.int64)
     # Exact for whole numbers of this size, and half the time of a division of integers.
-    return np.trunc(SCORE_MAX * (highest + lowest - costs) / highest).astype(np.int64)
+    scores = np.subtract(highest + lowest, costs)
+    scores *= SCORE_MAX
+    scores /= highest
+    return scores.astype(np.int64)

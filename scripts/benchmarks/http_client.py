@@ -172,6 +172,11 @@ class HttpConnection(asyncio.Protocol):
         self._transport = None
         self._tell(None)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
     def send(self, request: bytes, on_answer: OnAnswer) -> None:
         """Raises ConnectionError."""
         if self._transport is None or self._transport.is_closing():

@@ -1,8 +1,10 @@
 """What can be seen from outside: CPU, memory and metrics of a member, pauses of the machine."""
 
+import contextlib
 import os
 import time
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -69,3 +71,15 @@ def metrics(endpoint: str) -> dict[str, float]:
     return {
         name: float(value) for name, value in (line.split() for line in lines if line[0] != "#")
     }
+
+
+def tree(pid: int, *, but: Collection[int] = ()) -> list[int]:
+    """A process and all that descend from it, without those of `but` and theirs."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:  # which grows
+        found += [child for child, parent in parents.items() if parent == one and child not in but]
+    return found

@@ -87,15 +87,20 @@ LOADS = (
 def run(nodes: int, pods: int) -> None:
     """Print a line for each load."""
     for load in LOADS:
-        cache = _cluster(nodes)
-        if load.with_service:
-            cache.kindred.set_service("default", "x", {"app": "x"})
-        for number, (labels, spec) in enumerate(islice(load.specs(), pods)):
-            _add(cache, f"p{number}", labels, spec)
-        seconds, placed = _schedule(cache)
+        seconds, placed = measure(load, nodes, pods)
         bar = f"; Kubernetes' bar {load.bar}" if load.bar else ""
         print(f"{load.name}: {placed / seconds:.0f} pods/s ({placed} of {pods}){bar}", flush=True)
     _preemption(nodes)
+
+
+def measure(load: Load, nodes: int, pods: int) -> tuple[float, int]:
+    """CPU seconds, and how many pods found a node."""
+    cache = _cluster(nodes)
+    if load.with_service:
+        cache.kindred.set_service("default", "x", {"app": "x"})
+    for number, (labels, spec) in enumerate(islice(load.specs(), pods)):
+        _add(cache, f"p{number}", labels, spec)
+    return _schedule(cache)
 
 
 def _cluster(nodes: int) -> Cache:

@@ -101,6 +101,13 @@ def test_hollow_nodes_are_one_process_and_only_where_they_are_asked_for() -> Non
     assert hollow.node == "hollow-7"
 
 
+def test_hollow_nodes_alone_are_no_nodes_of_the_proxy() -> None:
+    """Named no node it would take each of them for one of its machine's."""
+    cluster = msgspec.structs.replace(a_cluster(), nodes=0, hollow=7)
+    names = [one for one in arguments(cluster, "proxy") if one.startswith("--node-name=")]
+    assert names == ["--node-name=hollow"]
+
+
 def test_all_agree_on_the_addresses_of_the_cluster() -> None:
     cluster = a_cluster()
     assert "--service-cluster-ip-range=127.70.0.0/16" in arguments(cluster, "apiserver")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster import policies
-from controlplane import flags
+from controlplane import key_files
 from controlplane.apiserver.audit_policy import Level, policy_of
 from controlplane.apiserver.incoming import Query, target_of
 from controlplane.apiserver.users import User
@@ -21,7 +21,7 @@ def test_each_cluster_has_a_key_of_its_own_that_nobody_else_can_read(tmp_path: P
         folder.mkdir()
         path = policies.ensure(folder, is_encrypted=False).encryption
         assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
-        keys += flags.encryption_keys(path)
+        keys += key_files.encryption_keys(path)
     assert [len(secret) for _, secret in keys] == [32, 32]
     assert keys[0] != keys[1]
 

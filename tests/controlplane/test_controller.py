@@ -92,6 +92,26 @@ async def test_reconcile_is_called_for_what_is_there_and_for_every_change(
         assert await calls.next() == ("a", None)
 
 
+async def test_only_what_matters_of_an_object_calls_for_a_look(
+    store: ObjectStore, namespace: str
+) -> None:
+    calls = _Calls(namespace)
+
+    def size(obj: Object) -> object:
+        return obj["spec"]["size"]
+
+    await store.create(WIDGETS, widget(namespace))
+    async with _running(store, Controller("w", WIDGETS, calls.reconcile, part=size)):
+        await calls.next()
+        await store.update(
+            WIDGETS, namespace, "a", lambda old: with_metadata(old, labels={"x": "y"})
+        )
+        changed = await store.update(WIDGETS, namespace, "a", lambda old: with_size(old, 2))
+        assert await calls.next() == ("a", changed)
+        await store.delete(WIDGETS, namespace, "a")
+        assert await calls.next() == ("a", None)
+
+
 async def test_owner_is_looked_at_when_what_it_owns_changes(
     store: ObjectStore, namespace: str
 ) -> None:

@@ -75,6 +75,7 @@ class Node(msgspec.Struct, eq=False):
     ask: Callable[[Target, Probe, float], Any] = _succeed
     name: str = NODE
     block: str = BLOCK
+    is_hollow: bool = False
     machine: Machine | None = None
 
     @asynccontextmanager
@@ -86,8 +87,13 @@ class Node(msgspec.Struct, eq=False):
             feed = PodFeed(informers, kinds().pods)
             recorder = EventRecorder(store, "kubelet", host=self.name)
             settings = Settings(
-                name=self.name, address=ADDRESS, root=self.root, pod_block=self.block
+                name=self.name,
+                address=ADDRESS,
+                root=self.root,
+                pod_block=self.block,
+                is_hollow=self.is_hollow,
             )
+            tokens = Tokens([signing_key()], issuer="us", audiences=("us",))
             agent = Agent(
                 store,
                 informers,
@@ -97,7 +103,7 @@ class Node(msgspec.Struct, eq=False):
                 self.machine or Hollow(self.name),
                 recorder,
                 settings,
-                tokens=Tokens([signing_key()], issuer="us", audiences=("us",)),
+                tokens=None if self.is_hollow else tokens,
                 seams=Seams(clock=world.clock, random=world.random, ask=self.ask, run=at_once),
             )
             async with informers, recorder:
