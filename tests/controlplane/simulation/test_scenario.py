@@ -12,7 +12,7 @@ import pytest
 from controlplane.api import pods
 from controlplane.apiserver import pods as evictions
 from controlplane.controllers import replicasets, rollouts
-from controlplane.scheduler import pod_class
+from controlplane.scheduler import requests
 from controlplane.simulation import command, nodes, report, scenario
 from controlplane.simulation.scenario import Plan
 from kvstore.testing.history import ViolationError
@@ -49,7 +49,7 @@ def _counts_only_who_is_ready(patch: pytest.MonkeyPatch) -> None:
 
 def _forgets_what_pods_ask_for(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(nodes, "CPUS", 2)
-    patch.setattr(pod_class, "requests_of", lambda *arguments, **named: {})
+    patch.setattr(requests, "requests_of", lambda *arguments, **named: {})
 
 
 def _spends_nothing(patch: pytest.MonkeyPatch) -> None:
