@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from controlplane import controller
+from controlplane.api import pods
 from controlplane.apiserver import pods as evictions
-from controlplane.controllers import rollouts
-from controlplane.node.observer import Observer
-from controlplane.scheduler.scheduler import Scheduler
-from controlplane.simulation import command, report, scenario
+from controlplane.controllers import replicasets, rollouts
+from controlplane.scheduler import requests
+from controlplane.simulation import command, nodes, report, scenario
 from controlplane.simulation.scenario import Plan
 from kvstore.testing.history import ViolationError
 
@@ -44,45 +43,28 @@ def _surge_off_by_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rollouts, "bounds", wrong)
 
 
-def _blind_to_its_own_writes(patch: pytest.MonkeyPatch) -> None:
-    async def wrong(self: Any, written: Any) -> None:
-        """Go on at once."""
-
-    patch.setattr(controller._Running, "_until_seen", wrong)
+def _counts_only_who_is_ready(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replicasets, "is_active", pods.is_ready)
 
 
-def _blind_to_cordons(patch: pytest.MonkeyPatch) -> None:
-    right = Scheduler._on_node
-
-    def wrong(self: Any, key: Any, obj: Any) -> None:
-        right(self, key, None if obj is None else {**obj, "spec": {}})
-
-    patch.setattr(Scheduler, "_on_node", wrong)
+def _forgets_what_pods_ask_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(nodes, "CPUS", 2)
+    patch.setattr(requests, "requests_of", lambda *arguments, **named: {})
 
 
 def _spends_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(evictions, "_spent", lambda budget, pod, now: budget)
 
 
-def _forgets_what_runs(patch: pytest.MonkeyPatch) -> None:
-    right = Observer._take
-
-    def wrong(self: Any, found: Any) -> None:
-        right(self, {} if self._listed_at is None else found)
-
-    patch.setattr(Observer, "_take", wrong)
-
-
 @pytest.mark.parametrize(
     ("plant", "told"),
     [
         (_surge_off_by_one, "all together want"),
-        (_blind_to_its_own_writes, "of one ReplicaSet that wants"),
-        (_blind_to_cordons, "which took no pods"),
+        (_counts_only_who_is_ready, "of one ReplicaSet that wants"),
+        (_forgets_what_pods_ask_for, "which then gives"),
         (_spends_nothing, "knows nothing of it"),
-        (_forgets_what_runs, "a second sandbox"),
     ],
-    ids=["surge", "own-writes", "cordons", "budget", "agent"],
+    ids=["surge", "readiness", "room", "budget"],
 )
 def test_what_is_broken_is_caught(monkeypatch: pytest.MonkeyPatch, plant: Plant, told: str) -> None:
     plant(monkeypatch)
