@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.test_launcher import Up
+from tests.cluster.test_launcher import Up, cluster
 from tests.e2e.kubectl import programs
 from tests.e2e.kubectl.runner import Runner
 from tests.e2e.kubectl.script import Line, Scenario
-from tests.e2e.running import pods, workloads
+from tests.e2e.running import nodes, pods, workloads
 
 pytestmark = pytest.mark.timeout(600)
 COMMANDS_MIN, ERRORS_MIN = 80, 20
 KILLED = ("a pod's process", "a node agent", "scheduler", "controllers", "leader", "apiserver")
 SCENARIOS = (*pods.SCENARIOS, *workloads.SCENARIOS)
+_HOLLOW = "3 hollow nodes; objects of those that are no more stay NotReady\n"
 
 _numbers = count(1)
 
@@ -43,6 +44,20 @@ def kubectl() -> Path:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
 def test_kubectl_sees_pods_run(scenario: Scenario, up: Up, kubectl: Path, tmp_path: Path) -> None:
+    _run(scenario, up, kubectl, tmp_path)
+
+
+def test_hollow_nodes_come_have_pods_and_go(up: Up, kubectl: Path, tmp_path: Path) -> None:
+    """`cluster hollow`: as many more nodes as it says, told from the others by nobody."""
+    told = cluster(up.folder, "hollow", "--nodes=3")
+    assert (told.returncode, told.stdout) == (0, _HOLLOW), told.stderr
+    _run(nodes.HOLLOW_NODES_COME, up, kubectl, tmp_path)
+    assert cluster(up.folder, "hollow", "--nodes=0").returncode == 0
+    _run(nodes.HOLLOW_NODES_GO, up, kubectl, tmp_path)
+
+
+def _run(scenario: Scenario, up: Up, kubectl: Path, tmp_path: Path) -> None:
+    """In a namespace of its own."""
     namespace = f"run-{next(_numbers):03d}"
     kubeconfig = yaml.safe_load((up.folder / "kubeconfig").read_text())
     kubeconfig["contexts"][0]["context"]["namespace"] = namespace
