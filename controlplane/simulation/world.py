@@ -77,6 +77,8 @@ class Component:
         self._world = world
         self._main = main
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        """Lives that were killed, while something of them is left."""
 
     def start(self) -> None:
         """Begin a life; it remembers nothing."""
@@ -85,7 +87,7 @@ class Component:
         life = self.life = Life(
             self._world, f"{self.name}-{self.deaths}", lambda: self.skew_seconds
         )
-        self._task = asyncio.create_task(self._live(life, self._task), name=life.name)
+        self._task = asyncio.create_task(self._live(life, frozenset(self._ending)), name=life.name)
 
     def kill(self) -> None:
         """As SIGKILL: nothing that it still does has any effect."""
@@ -96,18 +98,21 @@ class Component:
         for link in self._world.links(life):
             self._world.cluster.network.cut(link)
         life.process.resume()
-        assert self._task is not None
-        self._task.cancel()
+        task = self._task
+        assert task is not None
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        task.cancel()
 
     async def end(self) -> None:
         """Kill it, and wait until nothing of it is left."""
         self.kill()
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        if self._ending:
+            await asyncio.wait(self._ending)
 
-    async def _live(self, life: Life, before: "asyncio.Task[None] | None") -> None:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _live(self, life: Life, before: frozenset["asyncio.Task[None]"]) -> None:
+        if before:
+            await asyncio.wait(before)
         try:
             async with life.client:
                 await self._main(life)
