@@ -122,7 +122,23 @@ class Recent:
 
     def since(self, moment: float) -> Sequence[int]:
         """All that it has been from a moment on, also what it was then; nothing: never noted."""
-        return self._values[max(bisect_right(self._times, moment) - 1, 0) :]
+        return self._values[self._index(moment) :]
+
+    def at(self, moment: float) -> int:
+        """What it was at a moment; before it was first noted: 0."""
+        return self._values[self._index(moment)] if moment >= self._times[0] else 0
+
+    def changes(self, moment: float) -> Sequence[float]:
+        """A moment, and when it changed after it."""
+        return [moment, *(at for at in self._times if at > moment)]
+
+    @property
+    def changed_at(self) -> float:
+        """When it became what it is."""
+        return self._times[-1]
+
+    def _index(self, moment: float) -> int:
+        return max(bisect_right(self._times, moment) - 1, 0)
 
 
 # ------------------------------------------------------------------- what objects say

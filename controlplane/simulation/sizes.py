@@ -47,8 +47,8 @@ class Sizes:
             if change.place == facts.DEPLOYMENTS and change.new is not None:
                 self._note_deployment(step.at, change.new)
             elif change.place == facts.REPLICA_SETS and change.new is not None:
-                self._note_replica_set(step.at, change.new)
                 self._see_replica_set(step, change, change.new, ledger, since)
+                self._note_replica_set(step.at, change.new)
             elif change.place == facts.PODS and change.new is not None and change.old is None:
                 self._see_pod(step, change.new, ledger, since)
 
@@ -84,32 +84,30 @@ class Sizes:
             if total > most:
                 raise ViolationError(f"{who}: all together want {total} pods, of {most} allowed")
         else:
-            self._require_available(
-                who, new, before, siblings, min(self._least[owner].since(since)), since
-            )
+            self._require_available(who, new, siblings, min(self._least[owner].since(since)), since)
 
     def _require_available(
         self,
         who: str,
         new: Object,
-        before: int,
         siblings: Sequence[Object],
         least: int,
         since: float,
     ) -> None:
-        told = {
-            facts.uid_of(one): max(self._available[facts.uid_of(one)].since(since))
-            for one in siblings
-        }
-        others = sum(
-            min(told[facts.uid_of(one)], _size(one))
-            for one in siblings
-            if facts.uid_of(one) != facts.uid_of(new)
-        )
-        own = told[facts.uid_of(new)]
-        had, left = others + min(own, before), others + min(own, _size(new))
-        if left < had and left < least:
-            raise ViolationError(f"{who}: that leaves {left} available pods, of {least} needed")
+        """Be it by what all of them told at one moment since it was given the size that it had:
+        whoever makes it smaller has seen that.
+        """
+        uid = facts.uid_of(new)
+        since = max(since, self._wanted[uid].changed_at)
+        told = [(_size(one), self._available[facts.uid_of(one)]) for one in siblings]
+        lefts = []
+        for moment in sorted({at for _, one in told for at in one.changes(since)}):
+            left = sum(min(size, one.at(moment)) for size, one in told)
+            serving = self._available[uid].at(moment)
+            if serving <= _size(new) or left >= least:  # who goes serves nobody, or enough are left
+                return
+            lefts.append(left)
+        raise ViolationError(f"{who}: that leaves {max(lefts)} available pods, of {least} needed")
 
     def _see_pod(self, step: Step, pod: Object, ledger: Ledger, since: float) -> None:
         owner = facts.controller_uid(pod)

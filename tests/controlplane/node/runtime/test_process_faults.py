@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -157,7 +156,7 @@ async def test_an_agent_that_is_killed_while_it_asks_leaves_whole_pods(machine: 
     assert (told.id, told.is_ready) == (sandbox, True)
     assert not (folder / "half.new").exists()
     assert list((folder / sandbox / records.CONTAINERS).iterdir()) == []
-    shutil.rmtree(folder / "broken")
+    await until(lambda: not (folder / "broken").exists())
 
 
 @contextlib.contextmanager
