@@ -2,15 +2,16 @@
 is harmed, and the node goes on (rows 6.1, 10.4 and 10.5 of kube-behaviour.md).
 """
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controlplane.leader_election import LEASES
+from controlplane.node.runtime.process import ProcessRuntime
 from controlplane.objects import ObjectStore
 from kvstore.testing.processes import ClusterProcesses
 from kvstore.testing.rigs.clocks import JumpingClock, missing
@@ -27,15 +28,19 @@ PROBE = {"exec": {"command": ["true"]}, "periodSeconds": 1}
 CRASHES = ["sh", "-c", "exit 3"]
 
 
-@contextmanager
-def agent(member: ClusterProcesses, root: Path, clock: JumpingClock) -> Iterator[None]:
+@asynccontextmanager
+async def agent(member: ClusterProcesses, root: Path, clock: JumpingClock) -> AsyncIterator[None]:
+    """Ended at the end, with all that it has started."""
     environment = ENVIRONMENT | clock.environment()
-    process = subprocess.Popen(command(member, root, "process"), cwd=ROOT, env=environment)
+    process = await asyncio.create_subprocess_exec(
+        *command(member, root, "process"), cwd=ROOT, env=environment
+    )
     try:
         yield
     finally:
         process.terminate()
-        process.wait()
+        await process.wait()
+        await ProcessRuntime(root / "runtime").shut_down()
 
 
 async def restarts(store: ObjectStore, name: str) -> int:
@@ -64,7 +69,7 @@ async def test_whoever_sets_the_clock_harms_no_pod(
 ) -> None:
     await forget(store)
     clock = JumpingClock(tmp_path)
-    with agent(member, tmp_path / "root", clock):
+    async with agent(member, tmp_path / "root", clock):
         await serves(store, "before", livenessProbe=PROBE)
         crashing = container("a", image="busybox", command=CRASHES)
         await store.create(kinds().pods, pod("crashing", crashing, terminationGracePeriodSeconds=1))

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,10 @@ import pytest
 
 from controlplane.api.resource import Object
 from controlplane.leader_election import LEASES
+from controlplane.node.runtime.process import ProcessRuntime
 from controlplane.objects import ObjectStore
 from kvstore.testing.processes import ClusterProcesses
 from tests.controlplane.node.nodes import container, find, is_ready, kinds, pod, status
-
-# The agent's server comes with what streams logs and commands.
-pytest.importorskip("controlplane.node.server")
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -43,6 +41,14 @@ def agent(member: ClusterProcesses, root: Path, runtime: str) -> Iterator[subpro
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+async def root(tmp_path: Path) -> AsyncIterator[Path]:
+    """A node's folder; pods and what starts them outlive an agent, but not the test."""
+    yield tmp_path
+    if (tmp_path / "runtime").exists():
+        await ProcessRuntime(tmp_path / "runtime").shut_down()
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -70,27 +76,25 @@ async def forget(store: ObjectStore) -> None:
 
 @pytest.mark.parametrize("runtime", ["fake", "process"])
 async def test_pod_lives_and_dies(
-    store: ObjectStore, member: ClusterProcesses, tmp_path: Path, runtime: str
+    store: ObjectStore, member: ClusterProcesses, root: Path, runtime: str
 ) -> None:
     """10.1, 10.6; with real processes also over the death of the agent."""
-    if runtime == "process":
-        pytest.importorskip("controlplane.node.runtime.process")
     await forget(store)
     made: Object = pod("p", container("a", image="local/pause"), terminationGracePeriodSeconds=5)
-    with agent(member, tmp_path, runtime) as first:
+    with agent(member, root, runtime) as first:
         await store.create(kinds().pods, made)
         before = await until_ready(store)
         assert before["podIP"].startswith("127.77.0.")
         first.kill()
         first.wait()
-    with agent(member, tmp_path, runtime) as second:
+    with agent(member, root, runtime) as second:
         if runtime == "process":
             await asyncio.sleep(1)
             assert await until_ready(store) == before
         await store.delete(kinds().pods, "default", "p")
 
         async def is_gone() -> bool:
-            return await find(store, "p") is None and not any((tmp_path / "pods").iterdir())
+            return await find(store, "p") is None and not any((root / "pods").iterdir())
 
         await until(is_gone)
         second.send_signal(signal.SIGTERM)
@@ -99,11 +103,11 @@ async def test_pod_lives_and_dies(
 
 
 async def test_node_tells_where_its_server_is(
-    store: ObjectStore, member: ClusterProcesses, tmp_path: Path
+    store: ObjectStore, member: ClusterProcesses, root: Path
 ) -> None:
     """6.1."""
     await forget(store)
-    with agent(member, tmp_path, "fake"):
+    with agent(member, root, "fake"):
 
         async def is_there() -> bool:
             nodes = (await store.list(kinds().nodes)).items
@@ -114,7 +118,7 @@ async def test_node_tells_where_its_server_is(
         (found,) = (await store.list(kinds().nodes)).items
         assert found["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] > 0
         again = await asyncio.create_subprocess_exec(
-            *command(member, tmp_path, "fake"),
+            *command(member, root, "fake"),
             cwd=ROOT,
             env=ENVIRONMENT,
             stderr=asyncio.subprocess.PIPE,
