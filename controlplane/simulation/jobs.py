@@ -7,6 +7,9 @@ once. PURE.
   controller may still believe in.
 * What is counted never shrinks, and in the end it is what the history tells: the pods that ended
   while the Job held them. A completed index has one that succeeded.
+
+A pod that is deleted before it has ended counts as failed, as in Kubernetes; one that succeeds
+after all, before its Job has counted it, may count as either.
 """
 
 from collections.abc import Mapping
@@ -73,7 +76,7 @@ class Jobs:
             return
         if phase == "Succeeded":
             self._succeeded.setdefault(owner, {})[facts.uid_of(pod)] = _index_of(pod)
-        elif phase == "Failed":
+        elif phase == "Failed" or facts.is_going(pod):
             self._failed.setdefault(owner, set()).add(facts.uid_of(pod))
 
     def _see_new_pod(self, step: Step, pod: Object, ledger: Ledger, since: float) -> None:
@@ -96,17 +99,21 @@ class Jobs:
     def _check_counts(self, job: Object) -> None:
         uid, status, who = facts.uid_of(job), facts.status_of(job), facts.called(job)
         succeeded, failed = self._succeeded.get(uid, {}), self._failed.get(uid, set())
-        if int(status.get("succeeded") or 0) != len(succeeded):
-            told = f"{status.get('succeeded')} succeeded, it says, and {len(succeeded)} did"
-            raise ViolationError(f"{who}: {told}")
-        if int(status.get("failed") or 0) != len(failed):
-            told = f"{status.get('failed')} failed, it says, and {len(failed)} did"
-            raise ViolationError(f"{who}: {told}")
+        either = succeeded.keys() & failed
+        for word, did in (("succeeded", succeeded.keys()), ("failed", failed)):
+            if not len(did - either) <= int(status.get(word) or 0) <= len(did):
+                raise ViolationError(
+                    f"{who}: {status.get(word)} {word}, it says, and {len(did)} did"
+                )
+        counted = sum(int(status.get(word) or 0) for word in ("succeeded", "failed"))
+        if counted != len(succeeded.keys() | failed):
+            raise ViolationError(f"{who}: it counts {counted}, of {succeeded} and {failed}")
         if any((status.get("uncountedTerminatedPods") or {}).values()) or status.get("active"):
             raise ViolationError(f"{who} is complete, and has not counted all")
         if job["spec"].get("completionMode") == "Indexed":
             indexes = numbers_of(str(status.get("completedIndexes") or ""))
-            if indexes != sorted(map(int, succeeded.values())):
+            sure = {int(index) for pod, index in succeeded.items() if pod not in either}
+            if not sure <= set(indexes) <= set(map(int, succeeded.values())):
                 raise ViolationError(f"{who}: indexes {indexes} completed, and {succeeded} did")
 
 

@@ -1,6 +1,7 @@
 """Every promise, broken in a history that is written by hand; and kept in one beside it."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from controlplane.simulation.rules import CALM_SECONDS, STALE_SECONDS, Moment, R
 from controlplane.simulation.sizes import Sizes, bounds
 from kvstore.testing.history import ViolationError
 
+_GOING = "2023-11-14T22:13:20Z"
 _PLURALS = {
     "Pod": "core/pods",
     "Node": "core/nodes",
@@ -132,7 +134,7 @@ def test_who_is_to_go_is_not_bound() -> None:
     history = History(Bindings())
     history.put(_node())
     with pytest.raises(ViolationError, match="being deleted"):
-        history.put(_pod("a", "n", deletionTimestamp="2023-11-14T22:13:20Z"))
+        history.put(_pod("a", "n", deletionTimestamp=_GOING))
 
 
 # ---------------------------------------------------------------------------- sizes
@@ -205,10 +207,11 @@ def _job(*, indexed: bool = True, done: bool = False, parallelism: int = 2, **st
     return _obj("Job", "sum", spec=spec, status=status)
 
 
-def _worker(name: str, index: int = 0, phase: str = "Running") -> Any:
+def _worker(name: str, index: int = 0, phase: str = "Running", **metadata: Any) -> Any:
     annotations = {"batch.kubernetes.io/job-completion-index": str(index)}
     finalizers = ["batch.kubernetes.io/job-tracking"]
-    return _pod(name, owner="sum", phase=phase, annotations=annotations, finalizers=finalizers)
+    metadata |= {"annotations": annotations, "finalizers": finalizers}
+    return _pod(name, owner="sum", phase=phase, **metadata)
 
 
 def test_an_index_has_one_pod_at_a_time() -> None:
@@ -261,6 +264,43 @@ def test_counts_are_what_the_history_tells(status: Mapping[str, Any], told: str)
         return
     with pytest.raises(ViolationError, match=told):
         rule.check_counts(history.ledger)
+
+
+def test_who_is_deleted_before_he_has_ended_has_failed() -> None:
+    for status, is_right in (
+        ({"failed": 1, "succeeded": 1}, True),
+        ({"succeeded": 1}, False),
+        ({"failed": 2}, False),
+    ):
+        rule = Jobs()
+        history = History(rule)
+        history.put(_job(indexed=False))
+        history.put(_worker("a"))
+        history.put(_worker("a", deletionTimestamp=_GOING))
+        history.remove(_worker("a"))
+        history.put(_worker("b"))
+        history.put(_worker("b", phase="Succeeded"))
+        history.put(_job(indexed=False, done=True, **status))
+        with nullcontext() if is_right else pytest.raises(ViolationError, match="it says"):
+            rule.check_counts(history.ledger)
+
+
+def test_who_succeeds_after_all_counts_once() -> None:
+    for status, is_right in (
+        ({"failed": 1, "completedIndexes": ""}, True),
+        ({"succeeded": 1, "completedIndexes": "0"}, True),
+        ({"failed": 1, "succeeded": 1, "completedIndexes": "0"}, False),
+        ({"completedIndexes": ""}, False),
+    ):
+        rule = Jobs()
+        history = History(rule)
+        history.put(_job())
+        history.put(_worker("a"))
+        history.put(_worker("a", deletionTimestamp=_GOING))
+        history.put(_worker("a", deletionTimestamp=_GOING, phase="Succeeded"))
+        history.put(_job(done=True, **status))
+        with nullcontext() if is_right else pytest.raises(ViolationError, match="it counts"):
+            rule.check_counts(history.ledger)
 
 
 def test_indexes_are_read_as_they_are_written() -> None:
@@ -393,7 +433,7 @@ def test_a_container_without_a_pod_and_a_pod_without_its_container_are_amiss() -
 @pytest.mark.parametrize(
     ("obj", "told"),
     [
-        (_pod("b", "m", deletionTimestamp="2023-11-14T22:13:20Z"), "does not go"),
+        (_pod("b", "m", deletionTimestamp=_GOING), "does not go"),
         (_pod("b", "m", owner="nobody"), "left of an owner"),
         (_pod("b", "m", namespace="gone"), "left of a namespace"),
         (_job(), "has not ended"),
