@@ -26,6 +26,7 @@ from kvstore.pb import rpc_pb2
 ETCD = ("etcd",)
 KEELSON = (sys.executable, "-m", "kvstore")
 
+_DICE = random.SystemRandom()  # tests that seed the others would all choose the same ports
 START_ATTEMPTS_MAX = 5  # another process may take a port between our probe and the member's bind
 READY_SECONDS_MAX = 180.0  # a cold start of three members on a crowded machine
 STOP_SECONDS_MAX = 10.0  # SIGTERM: the member hands leadership over and syncs
@@ -382,7 +383,7 @@ def _free_ports(held: contextlib.ExitStack) -> Iterator[int]:
     """Ports that are free now; bound until `held` closes, so that no two are equal."""
     while True:
         probe = held.enter_context(socket.socket())
-        port = random.choice(_PORTS)
+        port = _DICE.choice(_PORTS)
         with contextlib.suppress(OSError):
             probe.bind((_LOOPBACK, port))
             yield port
