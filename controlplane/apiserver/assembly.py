@@ -8,16 +8,13 @@ import ssl
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-
-import orjson
 
 from controlplane.admission.review import Lister
 from controlplane.api import addresses
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
-from controlplane.api.resource import Object
 from controlplane.apiserver import usage_objects
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
@@ -82,7 +79,7 @@ class Assembly:
         self.tokens = Tokens(
             settings.token_keys, issuer=settings.issuer, audiences=settings.audiences
         )
-        self.lister = Lister(get=self._get, list=self._list)
+        self.lister = Lister(get=self.cacher.get, list=self.cacher.list_of)
         self.metrics = Metrics()
         self.cacher.measure(self.metrics)
         self.authorizer = Authorizer(self.cacher)
@@ -92,7 +89,7 @@ class Assembly:
                 self.registry.add(one)
         reads = Reads(self.cacher, self.store, time.time)
         self.nodes = Nodes(
-            lambda name: self._get("", "nodes", "", name),
+            lambda name: self.cacher.get("", "nodes", "", name),
             client_tls(settings.agent_certificate, settings.agent_key, settings.agent_authority),
         )
         self.turns = Turns(self.cacher.current, random.Random())
@@ -117,7 +114,7 @@ class Assembly:
     def _authenticator(self) -> Authenticator:
         return Authenticator(
             self.tokens,
-            lambda plural, namespace, name: self._get("", plural, namespace, name),
+            lambda plural, namespace, name: self.cacher.get("", plural, namespace, name),
             static_tokens=self._settings.static_tokens,
             allows_anonymous=self._settings.allows_anonymous,
             now=time.time,
@@ -194,22 +191,6 @@ class Assembly:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
-
-    # ------------------------------------------------------------------ look-ups
-
-    def _get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
-        resource = self.registry.storage(group, plural)
-        if resource is None:
-            return None
-        entry = self.cacher.cache.of(*resource.place).get(resource.key(namespace, name))
-        return None if entry is None else orjson.loads(entry.raw)
-
-    def _list(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
-        resource = self.registry.storage(group, plural)
-        if resource is None:
-            return ()
-        prefix = f"{resource.key_prefix}{namespace}/" if namespace else resource.key_prefix
-        return [orjson.loads(one.raw) for one in self.cacher.cache.of(*resource.place).scan(prefix)]
 
     def _is_claimed(self, key: str) -> bool:
         return key in self.cacher.claims

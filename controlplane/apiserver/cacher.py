@@ -4,11 +4,14 @@ compaction. Here is also how fresh a read is.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import orjson
 
 from controlplane.api import errors
 from controlplane.api.errors import UnreadableError
 from controlplane.api.registry import Registry
+from controlplane.api.resource import Object
 from controlplane.api.stored import Transform
 from controlplane.apiserver.cache import Index, ObjectCache, ResourceCache, Value
 from controlplane.apiserver.metrics import Metrics, Readings
@@ -117,6 +120,22 @@ class Cacher:
                 self._asking = None
 
     # ------------------------------------------------------------------ following
+
+    def get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
+        """An object as it is known here now; None: there is none, or no such kind."""
+        resource = self._registry.storage(group, plural)
+        if resource is None:
+            return None
+        entry = self.cache.of(*resource.place).get(resource.key(namespace, name))
+        return None if entry is None else orjson.loads(entry.raw)
+
+    def list_of(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
+        """All of a kind, or those of a namespace, as they are known here now."""
+        resource = self._registry.storage(group, plural)
+        if resource is None:
+            return ()
+        prefix = f"{resource.key_prefix}{namespace}/" if namespace else resource.key_prefix
+        return [orjson.loads(one.raw) for one in self.cache.of(*resource.place).scan(prefix)]
 
     async def run(self) -> None:
         """Follow the store until cancelled."""

@@ -44,7 +44,7 @@ class _Server:
         self.wall = life.wall
         self.registry = registry
         self.cacher = Cacher(life.client, registry, stored.Identity())
-        lister = Lister(get=self._get, list=self._list)
+        lister = Lister(get=self.cacher.get, list=self.cacher.list_of)
         turns = Turns(self.cacher.current, life.random)
         allocator = Allocator(
             SERVICE_RANGE, NODE_PORTS, lambda key: key in self.cacher.claims, life.random
@@ -61,20 +61,6 @@ class _Server:
             quotas,
         )
         self.pods = Pods(life.store, self.writes, turns, registry, lister)
-
-    def _get(self, group: str, plural: str, namespace: str, name: str) -> Object | None:
-        resource = self.registry.storage(group, plural)
-        if resource is None:
-            return None
-        entry = self.cacher.cache.of(*resource.place).get(resource.key(namespace, name))
-        return None if entry is None else orjson.loads(entry.raw)
-
-    def _list(self, group: str, plural: str, namespace: str) -> Sequence[Object]:
-        resource = self.registry.storage(group, plural)
-        if resource is None:
-            return ()
-        prefix = f"{resource.key_prefix}{namespace}/" if namespace else resource.key_prefix
-        return [orjson.loads(one.raw) for one in self.cacher.cache.of(*resource.place).scan(prefix)]
 
 
 class ApiServer:
@@ -140,7 +126,7 @@ class ApiServer:
         server = self._server
         if server is None:
             raise errors.service_unavailable("the API server is away")
-        return server._list(resource.group, resource.plural, namespace)
+        return server.cacher.list_of(resource.group, resource.plural, namespace)
 
     async def _ask(self, work: "Callable[[_Server], Awaitable[Answer]]") -> Object:
         server = self._server
