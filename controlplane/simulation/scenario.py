@@ -138,21 +138,27 @@ class _Scenario:
         world = self._world
         await world.begin()
         async with self._audit.running():
-            await self._bootstrap()
-            for component in world.components:
-                component.start()
-            async with self._trouble():
-                await self._act(self._plan.trouble_seconds)
-            await world.heal()
-            await self._converge()
-            self._audit.moment.calm_at = world.time()
-            await self._act(self._plan.calm_seconds)
-            await self._converge()
-            self._audit.check_counts()
-            deaths = sum(one.deaths for one in world.components)
-            await world.end()
+            try:
+                await self._play()
+                deaths = sum(one.deaths for one in world.components)
+            finally:
+                await world.end()
         world.check()
         return self._report(deaths)
+
+    async def _play(self) -> None:
+        world = self._world
+        await self._bootstrap()
+        for component in world.components:
+            component.start()
+        async with self._trouble():
+            await self._act(self._plan.trouble_seconds)
+        await world.heal()
+        await self._converge()
+        self._audit.moment.calm_at = world.time()
+        await self._act(self._plan.calm_seconds)
+        await self._converge()
+        self._audit.check_counts()
 
     async def _bootstrap(self) -> None:
         """What an API server makes when it first starts; rights are not asked for here."""

@@ -349,9 +349,30 @@ def test_in_calm_so_many_stay_as_are_needed() -> None:
     history.put(_budget(9, needed=2), *(_pod(name, labels={"app": "web"}) for name in "abc"))
     history.put(_budget(8, "a", needed=2))
     history.put(_evicted("a"))
-    history.put(_budget(7, "a", "b", needed=2))
     with pytest.raises(ViolationError, match="1 healthy pods are left, of 2 needed"):
-        history.put(_evicted("b"))
+        history.put(_budget(7, "a", "b", needed=2))
+
+
+@pytest.mark.parametrize("seconds", [1.0, CALM_SECONDS + 1.0])
+def test_a_pod_that_a_controller_has_just_removed_may_still_be_counted(seconds: float) -> None:
+    history = History(Budgets(), calm_at=0.0)
+    history.put(_budget(1, needed=2), *(_pod(name, labels={"app": "web"}) for name in "abc"))
+    history.put(_pod("c", labels={"app": "web"}, deletionTimestamp=_GOING))
+    if seconds > CALM_SECONDS:
+        with pytest.raises(ViolationError, match="1 healthy pods are left, of 2 needed"):
+            history.put(_budget(0, "a", needed=2), after_seconds=seconds)
+    else:
+        history.put(_budget(0, "a", needed=2), after_seconds=seconds)
+
+
+def test_a_pod_that_was_evicted_is_not_counted_again() -> None:
+    history = History(Budgets(), calm_at=0.0)
+    history.put(_budget(9, needed=2), *(_pod(name, labels={"app": "web"}) for name in "abc"))
+    history.put(_budget(8, "a", needed=2))
+    history.put(_evicted("a"))
+    history.remove(_evicted("a"))
+    with pytest.raises(ViolationError, match="1 healthy pods are left, of 2 needed"):
+        history.put(_budget(7, "b", needed=2))
 
 
 # ---------------------------------------------------------------- addresses, times
