@@ -4,8 +4,8 @@
   newly noted as disrupted was taken off what was allowed, and that is never below 0.
 * A ready pod is marked as evicted only while its budget has noted it.
 * While nothing goes wrong, a budget lets a pod go only if so many stay healthy as it asks for, as
-  far as it could know: a pod that something else ended a moment ago still counts for its controller,
-  in Kubernetes too.
+  far as it could know: a pod that something else ended a moment ago still counts for its
+  controller, in Kubernetes too.
 """
 
 from collections import deque
