@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from kvstore.testing.simulation.report import wrapped
+from kvstore.testing.simulation.seeds import add_up
 
 _DEMANDED_FAULTS = (
     "process dies",
@@ -54,18 +55,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 def total(reports: Sequence[Report]) -> Report:
     """The sums; there is no hash of many."""
-    sums = Report(runs=0)
-    for report in reports:
-        for name in report.__struct_fields__:
-            mine, its = getattr(sums, name), getattr(report, name)
-            if isinstance(its, dict):
-                merged = {key: mine.get(key, 0) + its.get(key, 0) for key in {**mine, **its}}
-                setattr(sums, name, merged)
-            elif name.endswith("_max"):
-                setattr(sums, name, max(mine, its))
-            elif not isinstance(its, str):
-                setattr(sums, name, mine + its)
-    return sums
+    return add_up(Report(runs=0), reports)
 
 
 def never_happened(sums: Report) -> list[str]:

@@ -9,6 +9,7 @@ from kvstore.testing.simulation.contest import CONTEST_KIND
 from kvstore.testing.simulation.faults import CUT_KINDS, MEMBERSHIP_KIND, PAUSE_KIND
 from kvstore.testing.simulation.last_copy import LAST_COPY_KIND
 from kvstore.testing.simulation.late_ack import LATE_ACK_KIND
+from kvstore.testing.simulation.seeds import add_up
 
 AT_A_RANDOM_MOMENT = ""
 """The cause of a crash that no I/O point and no disk brought about."""
@@ -73,15 +74,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 def total(reports: Sequence[Report]) -> Report:
     """The sums; there is no hash of many."""
-    sums = Report(runs=0)
-    for report in reports:
-        for name in report.__struct_fields__:
-            mine, its = getattr(sums, name), getattr(report, name)
-            if isinstance(its, dict):
-                setattr(sums, name, _added(mine, its))
-            elif not isinstance(its, str):
-                setattr(sums, name, mine + its)
-    return sums
+    return add_up(Report(runs=0), reports)
 
 
 def never_happened(sums: Report) -> list[str]:
@@ -127,11 +120,6 @@ def summary(sums: Report) -> str:
         "torn tails": f"{sums.torn_tails:,}",
     }
     return "\n".join(line for name, text in rows.items() for line in wrapped(name, text))
-
-
-def _added(mine: dict[str, int], its: dict[str, int]) -> dict[str, int]:
-    names = sorted({*mine, *its})
-    return {name: mine.get(name, 0) + its.get(name, 0) for name in names}
 
 
 def _listed(counts: dict[str, int]) -> str:
