@@ -7,12 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
 from controlplane.admission.review import CREATE, UPDATE, Review
 from controlplane.api import errors, quantity, usage
 from controlplane.api.resource import Object
 
 _ANNOTATION = "kubernetes.io/limit-ranger"
 _FIELDS = (("initContainers", "init container"), ("containers", "container"))
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What a thing of some kind asks for."""
+
+    kind: str
+    requests: Mapping[str, Fraction]
+    limits: Mapping[str, Fraction]
 
 
 def mutate(review: Review, found: Object) -> Object:
@@ -80,7 +90,7 @@ def validate(review: Review, found: Object) -> None:
         requests = ((found.get("spec") or {}).get("resources") or {}).get("requests") or {}
         asked = {name: quantity.parse(amount) for name, amount in requests.items()}
         for item in _items(review, "PersistentVolumeClaim"):
-            faults += _faults(item, "PersistentVolumeClaim", asked, asked)
+            faults += _faults(item, _Asked("PersistentVolumeClaim", asked, asked))
     if faults:
         resource = review.resource
         why = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
@@ -93,16 +103,12 @@ def _faults_of_pod(review: Review, pod: Object) -> Iterator[str]:
         for field, _ in _FIELDS:
             for container in spec.get(field) or ():
                 alone = {"spec": {"containers": [container]}}
-                yield from _faults(
-                    item,
-                    "Container",
-                    _stated(container, "requests"),
-                    usage.pod_amounts(alone, "limits"),
-                )
+                limits = usage.pod_amounts(alone, "limits")
+                asked = _Asked("Container", _stated(container, "requests"), limits)
+                yield from _faults(item, asked)
     for item in _items(review, "Pod"):
-        yield from _faults(
-            item, "Pod", usage.pod_amounts(pod, "requests"), usage.pod_amounts(pod, "limits")
-        )
+        requests, limits = (usage.pod_amounts(pod, field) for field in ("requests", "limits"))
+        yield from _faults(item, _Asked("Pod", requests, limits))
 
 
 def _stated(container: Mapping[str, Any], field: str) -> dict[str, Fraction]:
@@ -110,67 +116,46 @@ def _stated(container: Mapping[str, Any], field: str) -> dict[str, Fraction]:
     return {name: quantity.parse(amount) for name, amount in amounts.items()}
 
 
-def _faults(
-    item: Mapping[str, Any],
-    kind: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> Iterator[str]:
+def _faults(item: Mapping[str, Any], asked: _Asked) -> Iterator[str]:
     for name, text in (item.get("min") or {}).items():
-        yield from _below(name, text, kind, requests, limits)
+        yield from _below(name, text, asked)
     for name, text in (item.get("max") or {}).items():
-        yield from _above(name, text, kind, requests, limits)
+        yield from _above(name, text, asked)
     for name, text in (item.get("maxLimitRequestRatio") or {}).items():
-        yield from _ratio(name, text, kind, requests, limits)
+        yield from _ratio(name, text, asked)
 
 
-def _below(
-    name: str,
-    text: Any,
-    kind: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> Iterator[str]:
-    bound, told = quantity.parse(text), f"minimum {name} usage per {kind} is {text}"
-    if name not in requests:
+def _below(name: str, text: Any, asked: _Asked) -> Iterator[str]:
+    bound, told = quantity.parse(text), f"minimum {name} usage per {asked.kind} is {text}"
+    request, limit = asked.requests.get(name), asked.limits.get(name)
+    if request is None:
         yield f"{told}.  No request is specified"
-    elif requests[name] < bound:
-        yield f"{told}, but request is {_told(requests[name], text)}"
-    elif name in limits and limits[name] < bound:
-        yield f"{told}, but limit is {_told(limits[name], text)}"
+    elif request < bound:
+        yield f"{told}, but request is {_told(request, text)}"
+    elif limit is not None and limit < bound:
+        yield f"{told}, but limit is {_told(limit, text)}"
 
 
-def _above(
-    name: str,
-    text: Any,
-    kind: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> Iterator[str]:
-    bound, told = quantity.parse(text), f"maximum {name} usage per {kind} is {text}"
-    if name not in limits:
+def _above(name: str, text: Any, asked: _Asked) -> Iterator[str]:
+    bound, told = quantity.parse(text), f"maximum {name} usage per {asked.kind} is {text}"
+    request, limit = asked.requests.get(name), asked.limits.get(name)
+    if limit is None:
         yield f"{told}.  No limit is specified"
-    elif limits[name] > bound:
-        yield f"{told}, but limit is {_told(limits[name], text)}"
-    elif name in requests and requests[name] > bound:
-        yield f"{told}, but request is {_told(requests[name], text)}"
+    elif limit > bound:
+        yield f"{told}, but limit is {_told(limit, text)}"
+    elif request is not None and request > bound:
+        yield f"{told}, but request is {_told(request, text)}"
 
 
-def _ratio(
-    name: str,
-    text: Any,
-    kind: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> Iterator[str]:
-    told = f"{name} max limit to request ratio per {kind} is {text}"
-    asked, limit = requests.get(name), limits.get(name)
-    if not asked:
+def _ratio(name: str, text: Any, asked: _Asked) -> Iterator[str]:
+    told = f"{name} max limit to request ratio per {asked.kind} is {text}"
+    request, limit = asked.requests.get(name), asked.limits.get(name)
+    if not request:
         yield f"{told}, but no request is specified or request is 0"
     elif not limit:
         yield f"{told}, but no limit is specified or limit is 0"
-    elif limit / asked > quantity.parse(text):
-        yield f"{told}, but provided ratio is {float(limit / asked):.6f}"
+    elif limit / request > quantity.parse(text):
+        yield f"{told}, but provided ratio is {float(limit / request):.6f}"
 
 
 def _told(amount: Fraction, like: Any) -> str:
