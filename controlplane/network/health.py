@@ -3,14 +3,16 @@ whose external traffic policy is Local (5.1).
 
 Source: Kubernetes' documentation, "Create an External Load Balancer" (preserving the client source
 IP); answers as kube-proxy gives them: 200 where there is a local endpoint, 503 where there is none.
+
+A port that cannot be opened is told, and tried again ever later.
 """
 
 import asyncio
 import json
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -18,7 +20,7 @@ from controlplane.api.types.core_v1 import Service
 from controlplane.api.types.discovery_v1 import EndpointSlice
 from controlplane.indexer import Key
 from controlplane.network.plan import LOCAL, Machine, Place, is_ready
-from controlplane.network.sockets import bound
+from controlplane.network.sockets import Seams, bound, retry_seconds, why
 
 BACKLOG = 64
 CONNECTIONS_MAX = 64  # of a port at once: nobody keeps descriptors from others
@@ -65,16 +67,16 @@ def answer(health: Health) -> bytes:
 class HealthPorts:
     """The ports of all services that have one; a port is open while its service wants it."""
 
-    def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        self._spawn = spawn
+    def __init__(self, seams: Seams, on_failure: Callable[[Health, str], None]) -> None:
+        """on_failure  told once of a port that cannot be opened, and why"""
+        self._seams = seams
+        self._on_failure = on_failure
         self._ports: dict[Key, _HealthPort] = {}
 
     def put(self, key: Key, health: Health | None, addresses: Iterable[str]) -> None:
         """What is said of a service from now on; None: nothing any more.
 
         addresses  of this machine's node ports
-
-        Raises OSError where a port cannot be opened; what was there before is closed then.
         """
         found = self._ports.get(key)
         wanted = tuple(addresses)
@@ -85,7 +87,8 @@ class HealthPorts:
             del self._ports[key]
             found.close()
         if health is not None:
-            self._ports[key] = _HealthPort(health, wanted, self._spawn)
+            port = self._ports[key] = _HealthPort(health, wanted, self._seams)
+            self._try(key, port, tries=0)
 
     def close(self) -> None:
         """Close all."""
@@ -93,23 +96,34 @@ class HealthPorts:
             port.close()
         self._ports.clear()
 
+    def _try(self, key: Key, port: "_HealthPort", tries: int) -> None:
+        """Open a port, unless it is wanted no longer."""
+        if self._ports.get(key) is not port:
+            return
+        try:
+            port.open()
+        except OSError as error:
+            if tries == 0:
+                place = Place("", port.health.port, "TCP")
+                self._on_failure(port.health, why(place, error))
+            again = partial(self._try, key, port, tries + 1)
+            self._seams.clock.call_later(retry_seconds(tries), again)
+
 
 class _HealthPort:
     """One port, at all addresses. `health` may be another at any time."""
 
-    def __init__(
-        self,
-        health: Health,
-        addresses: tuple[str, ...],
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
-    ) -> None:
+    def __init__(self, health: Health, addresses: tuple[str, ...], seams: Seams) -> None:
         self.health = health
         self._addresses = addresses
-        self._spawn = spawn
+        self._seams = seams
         self._sockets: list[socket.socket] = []
         self._connections = 0
+
+    def open(self) -> None:
+        """Listen at all addresses, or at none. Raises OSError."""
         try:
-            for address in addresses:
+            for address in self._addresses:
                 self._listen(address)
         except BaseException:
             self.close()
@@ -143,7 +157,7 @@ class _HealthPort:
             return
         client.setblocking(False)
         self._connections += 1
-        self._spawn(self._serve(client))
+        self._seams.spawn(self._serve(client))
 
     async def _serve(self, client: socket.socket) -> None:
         loop = asyncio.get_running_loop()

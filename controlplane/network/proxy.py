@@ -127,7 +127,7 @@ class ServiceProxy:
         self._table = Table()
         self._tell = tell
         self.userspace = Userspace(seams, dice, self._not_open)
-        self._health = HealthPorts(seams.spawn)
+        self._health = HealthPorts(seams, self._not_checking)
 
     def on_node(self, name: str, node: Node | None) -> bool:
         """Whether services need another look."""
@@ -147,25 +147,21 @@ class ServiceProxy:
         wanted = plan.wanted(service, slices, self._machine)
         created = service.metadata.creation_timestamp or ""
         self.userspace.apply(self._table.put(key, created, wanted))
-        self._check(key, health_of(service, slices, self._machine))
+        health = health_of(service, slices, self._machine)
+        self._health.put(key, health, self._machine.node_port_addresses)
 
     def close(self) -> None:
         """Listen on nothing any more."""
         self.userspace.close()
         self._health.close()
 
-    def _check(self, key: Key, health: Health | None) -> None:
-        try:
-            self._health.put(key, health, self._machine.node_port_addresses)
-        except OSError as error:
-            port = "" if health is None else f" on port {health.port}"
-            self._tell(
-                key, NOT_CHECKING, f"failed to start healthcheck {str(key)!r}{port}: {error}"
-            )
-
     def _not_open(self, place: Place, backend: Backend, reason: str) -> None:
         message = f"can't open port {place}, skipping it: {reason}"
         self._tell(backend.port.service, NOT_LISTENING, message)
+
+    def _not_checking(self, health: Health, reason: str) -> None:
+        what = f"{str(health.service)!r} on port {health.port}"
+        self._tell(health.service, NOT_CHECKING, f"failed to start healthcheck {what}: {reason}")
 
 
 async def run(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -196,10 +192,10 @@ async def work(
         seams = Seams(clock, descriptors.of_process(), tasks.create_task)
         proxy = ServiceProxy(settings, seams, random.Random(), tell)
         subscribers = [proxy.on_service]
+        resolver = Resolver(
+            Zone(settings.cluster_domain), Forwarder(settings.upstreams, dice), dice
+        )
         if settings.cluster_dns:
-            resolver = Resolver(
-                Zone(settings.cluster_domain), Forwarder(settings.upstreams, dice), dice
-            )
             subscribers.append(resolver.on_service)
             server = DnsServer(
                 resolver,
@@ -211,7 +207,12 @@ async def work(
             tasks.create_task(server.run(), name="dns")
         feed = Feed(informers, registry, subscribers)
         feed.watch_nodes(proxy.on_node)
+
+        def on_current() -> None:
+            resolver.is_current = True
+            announce(f"{len(proxy.userspace.open_places())} places")
+
         try:
-            await feed.run(lambda: announce(f"{len(proxy.userspace.open_places())} places"))
+            await feed.run(on_current)
         finally:
             proxy.close()

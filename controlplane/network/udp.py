@@ -2,12 +2,17 @@
 
 A flow (one client, one endpoint, one socket) ends after a time without datagrams either way, or
 when its endpoint is taken away: what comes then goes to another at once.
+
+At a wildcard place a client gets its answers from the address that it asked: from another it would
+not take them. So the flow remembers which one that was (ip(7), ipv6(7): IP_PKTINFO).
 """
 
 import asyncio
 import logging
 import socket
+import struct
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from controlplane.network.balancer import Balancer
@@ -21,17 +26,28 @@ DATAGRAM_BYTES_MAX = 65_535
 
 logger = logging.getLogger(__name__)
 
+_IP_PKTINFO = 8  # of Linux; Python's socket module does not name it
+_IPV4_INFO = struct.Struct("=I4s4s")  # in_pktinfo: interface, our address, the one in the header
+_INFO_BYTES = socket.CMSG_SPACE(32)  # of either family
+_WANTED = {
+    "0.0.0.0": (socket.IPPROTO_IP, _IP_PKTINFO),
+    "::": (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
+}
+"""What makes the kernel tell which address was asked, by the wildcard."""
+
 Address = tuple[Any, ...]
 """Of a client, as its family has it: IPv6 has a scope, too."""
+Peer = tuple[Address, bytes]
+"""A client, and the address that it asked, as the kernel has told it; nothing: there is but one."""
 
 
 class _Flow:
     """Datagrams of one client."""
 
-    __slots__ = ("client", "endpoint", "last", "socket")
+    __slots__ = ("endpoint", "last", "peer", "socket")
 
-    def __init__(self, client: Address, endpoint: Endpoint, opened: socket.socket) -> None:
-        self.client = client
+    def __init__(self, peer: Peer, endpoint: Endpoint, opened: socket.socket) -> None:
+        self.peer = peer
         self.endpoint = endpoint
         self.socket = opened
         self.last = 0.0
@@ -44,10 +60,13 @@ class UdpListener:
         """Raises OSError when it cannot be listened on."""
         self._balancer = balancer
         self._seams = seams
-        self._flows: OrderedDict[Address, _Flow] = OrderedDict()
+        self._flows: OrderedDict[Peer, _Flow] = OrderedDict()
         """The one that was silent for longest is the first."""
         self._is_watched = False
         self._socket = bound(place, socket.SOCK_DGRAM)
+        self._is_wildcard = place.address in _WANTED
+        if self._is_wildcard:
+            self._socket.setsockopt(*_WANTED[place.address], 1)
         self._is_closed = False
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._receive_all)
 
@@ -76,12 +95,29 @@ class UdpListener:
     def _receive_all(self) -> None:
         for _ in range(DATAGRAMS_MAX):
             try:
-                data, client = self._socket.recvfrom(DATAGRAM_BYTES_MAX)
+                data, peer = self._receive()
             except OSError:  # nothing more is there; a fault of an answer is its flow's
                 return
-            flow = self._flows.get(client) or self._begin(client)
+            flow = self._flows.get(peer) or self._begin(peer)
             if flow is not None:
                 self._send(flow, data)
+
+    def _receive(self) -> tuple[bytes, Peer]:
+        if not self._is_wildcard:
+            data, client = self._socket.recvfrom(DATAGRAM_BYTES_MAX)
+            return data, (client, b"")
+        data, told, _, client = self._socket.recvmsg(DATAGRAM_BYTES_MAX, _INFO_BYTES)
+        return data, (client, _asked(told))
+
+    def _send_back(self, peer: Peer, data: bytes) -> None:
+        client, asked = peer
+        if not asked:
+            self._socket.sendto(data, client)
+            return
+        is_ipv4 = self._socket.family == socket.AF_INET
+        kind = _IP_PKTINFO if is_ipv4 else socket.IPV6_PKTINFO
+        level = socket.IPPROTO_IP if is_ipv4 else socket.IPPROTO_IPV6
+        self._socket.sendmsg([data], [(level, kind, asked)], 0, client)
 
     def _send(self, flow: _Flow, data: bytes) -> None:
         """A datagram that the kernel does not take is lost, as any may be."""
@@ -104,9 +140,9 @@ class UdpListener:
                 return
             self._touch(flow)
             try:
-                self._socket.sendto(data, flow.client)
+                self._send_back(flow.peer, data)
             except OSError as error:
-                logger.debug("an answer to %s is lost: %s", flow.client[0], error)
+                logger.debug("an answer to %s is lost: %s", flow.peer[0][0], error)
 
     def _failed(self, flow: _Flow, error: OSError) -> None:
         """Nobody listens there, as the kernel was told: what comes next goes elsewhere."""
@@ -115,9 +151,10 @@ class UdpListener:
 
     def _touch(self, flow: _Flow) -> None:
         flow.last = self._seams.clock.now()
-        self._flows.move_to_end(flow.client)
+        self._flows.move_to_end(flow.peer)
 
-    def _begin(self, client: Address) -> _Flow | None:
+    def _begin(self, peer: Peer) -> _Flow | None:
+        client, _ = peer
         if not self._balancer.is_let_in(client[0]):
             return None
         endpoint = self._balancer.choose(client[0], self._seams.clock.now())
@@ -134,7 +171,7 @@ class UdpListener:
             self._seams.descriptors.give(1)
             logger.debug("%s:%d cannot be reached: %r", *endpoint, error)
             return None
-        flow = self._flows[client] = _Flow(client, endpoint, opened)
+        flow = self._flows[peer] = _Flow(peer, endpoint, opened)
         loop = asyncio.get_running_loop()
         loop.add_reader(opened.fileno(), self._answer_all, flow)
         self._watch()
@@ -151,8 +188,8 @@ class UdpListener:
         return self._seams.descriptors.take(1)
 
     def _end(self, flow: _Flow) -> None:
-        if self._flows.get(flow.client) is flow:
-            del self._flows[flow.client]
+        if self._flows.get(flow.peer) is flow:
+            del self._flows[flow.peer]
             asyncio.get_running_loop().remove_reader(flow.socket.fileno())
             flow.socket.close()
             self._seams.descriptors.give(1)
@@ -174,3 +211,14 @@ class UdpListener:
                 break
             self._end(first)
         self._watch()
+
+
+def _asked(told: Sequence[tuple[int, int, bytes]]) -> bytes:
+    """What an answer has to say to come from the address that was asked. Pure."""
+    for level, kind, data in told:
+        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+            _, ours, _ = _IPV4_INFO.unpack(data)
+            return _IPV4_INFO.pack(0, ours, bytes(4))
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            return data
+    return b""

@@ -190,6 +190,14 @@ def read_answers(data: bytes, kinds: frozenset[int]) -> tuple[int, list[Record]]
     return flags & _RCODE, found
 
 
+def is_truncated(data: bytes) -> bool:
+    """Whether an answer has more than what is told: it is to be asked for by TCP.
+
+    Raises BadMessageError.
+    """
+    return bool(_header(data)[1] & _TRUNCATED)
+
+
 def _header(data: bytes) -> tuple[int, ...]:
     return _unpack(_HEADER, data, 0)
 

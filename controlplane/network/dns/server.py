@@ -35,6 +35,7 @@ from controlplane.network.dns.messages import (
     Query,
     Record,
     id_of,
+    is_truncated,
     read_answers,
     read_query,
     write_answer,
@@ -58,9 +59,14 @@ Reply = bytes | Coroutine[Any, Any, bytes] | None
 
 
 class Resolver:
-    """Answers queries from a zone, and from others where it knows nothing."""
+    """Answers queries from a zone, and from others where it knows nothing.
+
+    is_current  whether it was told of all services. Until then it denies no name of the cluster:
+                clients believe a denial at once, but ask again who has failed
+    """
 
     def __init__(self, zone: Zone, forwarder: Forwarder, dice: Random) -> None:
+        self.is_current = False
         self._zone = zone
         self._forwarder = forwarder
         self._dice = dice
@@ -91,6 +97,8 @@ class Resolver:
         answer = self._zone.find(query.name, query.type)
         if answer is None:
             return self._forwarded(data, query, by_tcp=by_tcp)
+        if not self.is_current and (answer.rcode != NOERROR or not answer.answers):
+            return write_answer(query, Answer(rcode=SERVFAIL, is_authoritative=False), bytes_max)
         target = leads_out(answer, self._zone)
         if target is not None and query.type in (A, AAAA):
             return self._followed(query, answer, target, bytes_max)
@@ -117,6 +125,8 @@ class Resolver:
         answers = list(answer.answers)
         try:
             found = await self._forwarder.ask(write_query(asked), by_tcp=False)
+            if is_truncated(found):
+                found = await self._forwarder.ask(write_query(asked), by_tcp=True)
             rcode, led = read_answers(found, frozenset((A, AAAA, CNAME)))
             answers += led
         except (NoAnswerError, BadMessageError) as error:

@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.network import udp
 from controlplane.network.plan import Endpoint, Place
-from controlplane.network.sockets import Seams, bound
+from controlplane.network.sockets import Seams, bound, family_of
 from controlplane.network.udp import UdpListener
 from tests.controlplane.network.conftest import Process, balancer, free_place, soon
 
@@ -74,7 +74,7 @@ class Client:
     """One client: a socket of its own."""
 
     def __init__(self, place: Place) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(family_of(place.address), socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         self.socket.connect((place.address, place.port))
 
@@ -204,7 +204,7 @@ async def test_silent_flow_ends_and_one_that_speaks_does_not(
     clock.move(udp.FLOW_SECONDS / 2)
     await speaking.ask()
     clock.move(udp.FLOW_SECONDS / 2)
-    assert [flow.client[1] for flow in listener._flows.values()] == [
+    assert [flow.peer[0][1] for flow in listener._flows.values()] == [
         speaking.socket.getsockname()[1]
     ]
     clock.move(udp.FLOW_SECONDS / 2)
@@ -214,3 +214,19 @@ async def test_silent_flow_ends_and_one_that_speaks_does_not(
     listener.close()
     for client in (silent, speaking):
         client.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("wildcard", "ours"), [("0.0.0.0", ("127.0.0.7", "127.0.0.8")), ("::", ("::1", "::1"))]
+)
+async def test_answer_comes_from_the_address_that_was_asked(
+    wildcard: str, ours: tuple[str, str], process: Process, echoes: Echoes
+) -> None:
+    """A connected client takes no answer from another, and a machine has many addresses."""
+    place = Place(wildcard, free_place("UDP").port, "UDP")
+    opened = UdpListener(place, balancer(list(echoes.endpoints.values())), process.seams)
+    for address in ours:
+        client = Client(Place(address, place.port, "UDP"))
+        assert (await client.ask(b"one"))[1:] == b"one"
+        client.socket.close()
+    opened.close()

@@ -48,6 +48,8 @@ class Upstream:
         self.is_silent = False
         self.lies: list[bytes] = []
         """Sent before the answer."""
+        self.udp_bytes = MESSAGE_BYTES_MAX
+        """So many fit into an answer by UDP."""
         loop = asyncio.get_running_loop()
         self._udp = bound(place, socket.SOCK_DGRAM)
         loop.add_reader(self._udp.fileno(), self._receive)
@@ -68,18 +70,18 @@ class Upstream:
         for lie in self.lies:
             self._udp.sendto(lie, client)
         if not self.is_silent:
-            self._udp.sendto(self._answer(data), client)
+            self._udp.sendto(self._answer(data, self.udp_bytes), client)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         (size,) = struct.unpack(">H", await reader.readexactly(2))
         data = await reader.readexactly(size)
         self.asked.append((data, True))
-        answer = self._answer(data)
+        answer = self._answer(data, MESSAGE_BYTES_MAX)
         writer.write(struct.pack(">H", len(answer)) + answer)
         await writer.drain()
         writer.close()
 
-    def _answer(self, data: bytes) -> bytes:
+    def _answer(self, data: bytes, bytes_max: int) -> bytes:
         query = read_query(data)
         found: list[Record] = []
         name = query.name
@@ -89,7 +91,7 @@ class Upstream:
                 break
             name = name_of("example.com")
         answer = Answer(rcode=0 if found else NXDOMAIN, answers=found, is_authoritative=False)
-        return write_answer(query, answer, MESSAGE_BYTES_MAX)
+        return write_answer(query, answer, bytes_max)
 
 
 @pytest.fixture
@@ -130,6 +132,7 @@ class Dns:
         self.resolver.on_service(Key("default", "db"), headless, [many])
         alias = service("out", type="ExternalName", clusterIP="", externalName="alias.example.com")
         self.resolver.on_service(Key("default", "out"), alias, [])
+        self.resolver.is_current = True
 
     async def ask(self, query: Query | bytes) -> bytes:
         """By UDP."""
@@ -153,6 +156,14 @@ def as_asked(query: Query) -> bytes:
 @pytest.fixture
 async def dns(upstream: Upstream) -> AsyncIterator[Dns]:
     async with _serving(upstream, try_seconds=10) as found:
+        found.fill()
+        yield found
+
+
+@pytest.fixture
+async def empty_dns(upstream: Upstream) -> AsyncIterator[Dns]:
+    """Which was told of no service yet."""
+    async with _serving(upstream, try_seconds=10) as found:
         yield found
 
 
@@ -160,6 +171,7 @@ async def dns(upstream: Upstream) -> AsyncIterator[Dns]:
 async def impatient_dns(upstream: Upstream) -> AsyncIterator[Dns]:
     """Where the upstream does not answer."""
     async with _serving(upstream, try_seconds=0.1) as found:
+        found.fill()
         yield found
 
 
@@ -170,7 +182,6 @@ async def _serving(upstream: Upstream, *, try_seconds: float) -> AsyncIterator[D
         [place.address], random.Random(6), port=place.port, try_seconds=try_seconds
     )
     found = Dns(free_place("UDP"), forwarder)
-    found.fill()
     await soon(lambda: found.server.is_listening)
     yield found
     await found.end()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.api.resolv_conf import resolv_conf
+from controlplane.indexer import Key
 from controlplane.network.dns import forwarder as forwarding
 from controlplane.network.dns.forwarder import Forwarder
 from controlplane.network.dns.messages import (
@@ -34,6 +35,7 @@ from controlplane.network.plan import Place
 from controlplane.network.sockets import bound
 from tests.controlplane.network.conftest import free_place, soon
 from tests.controlplane.network.dns.conftest import Dns, Upstream, as_asked
+from tests.controlplane.network.objects import service
 
 WEB = Query(id=7, name=name_of("web.default.svc.cluster.local"), type=A)
 DB = Query(id=8, name=name_of("db.default.svc.cluster.local"), type=A)
@@ -104,6 +106,26 @@ async def test_alias_out_of_the_cluster_is_answered_whole(dns: Dns) -> None:
         (CNAME, name_of("example.com")),
         (A, bytes((192, 0, 2, 1))),
     ]
+
+
+async def test_alias_is_answered_whole_also_where_udp_has_no_room(
+    dns: Dns, upstream: Upstream
+) -> None:
+    upstream.udp_bytes = 40
+    rcode, records = read_answers(await dns.ask(OUT), frozenset((A, CNAME)))
+    assert (rcode, [one.type for one in records]) == (NOERROR, [CNAME, CNAME, A])
+    assert [by_tcp for _, by_tcp in upstream.asked] == [False, True]
+
+
+async def test_nothing_is_denied_before_all_services_were_told(empty_dns: Dns) -> None:
+    """Programs believe that there is no such service, and do not ask again."""
+    dns, web = empty_dns, Key("default", "web")
+    assert _rcode(await dns.ask(WEB)) == SERVFAIL
+    dns.resolver.on_service(web, service(), [])
+    assert _rcode(await dns.ask(WEB)) == NOERROR
+    assert _rcode(await dns.ask(DB)) == SERVFAIL
+    dns.resolver.is_current = True
+    assert _rcode(await dns.ask(DB)) == NXDOMAIN
 
 
 async def test_resolver_that_is_silent_is_told_as_a_failure(
