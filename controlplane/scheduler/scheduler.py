@@ -76,7 +76,7 @@ class Scheduler:
         self._cache = Cache(configuration, _hint_failed)
         self._woken = asyncio.Event()
         pods = self._resource("", "pods")
-        self._writer = Writer(store, pods, informers.of(pods).indexer, recorders)
+        self._writer = Writer(store, pods, informers.of(pods).indexer, recorders, self._clock)
         self._budgets: dict[Key, Budget] = {}
         self._gated: dict[Key, PodFacts] = {}
         self._rested_at = 0.0

@@ -17,6 +17,8 @@ from controlplane.scheduler import verdicts
 from controlplane.scheduler.pod_class import PodFacts
 from controlplane.scheduler.preemption import Candidate
 from controlplane.scheduler.verdicts import Verdict
+from controlplane.transactions import DOUBT_SECONDS
+from kvstore.seams import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ class Writer:
     pods       the resource
     known      what the informer has: it spares a read where it is current
     recorders  one for each scheduler name
+    clock      for the pauses of those who do not know what became of a write
     """
 
     def __init__(
@@ -34,15 +37,36 @@ class Writer:
         pods: Resource,
         known: Indexer[Object],
         recorders: Mapping[str, EventRecorder],
+        clock: Clock,
     ) -> None:
         self._store = store
         self._pods = pods
         self._known = known
         self._recorders = recorders
+        self._clock = clock
 
     async def bind(self, pod: PodFacts, node_name: str) -> None:
-        """Give a pod its node, once. Raises ApiError: 404 and 409 are final, others may pass."""
-        await self._update(pod, lambda obj: bound(obj, node_name, self._store.clock()))
+        """Give a pod its node, once. Where an answer is lost it is tried again until it is known
+        whether the pod is bound: a node whose room was given back too early would get too much.
+
+        Raises ApiError when it is surely not: 404 and 409 are final, others may pass.
+        """
+        is_doubtful = False
+
+        def change(obj: Object) -> Object:
+            if is_doubtful and obj["spec"].get("nodeName") == node_name:
+                return obj
+            return bound(obj, node_name, self._store.clock())
+
+        while True:
+            try:
+                await self._update(pod, change)
+                break
+            except ApiError as error:
+                is_doubtful = error.code == 504 or (is_doubtful and error.code == 503)
+                if not is_doubtful:
+                    raise
+            await self._clock.sleep(DOUBT_SECONDS)
         message = f"Successfully assigned {pod.namespace}/{pod.name} to {node_name}"
         self.record(pod, "Normal", "Scheduled", message)
 
