@@ -9,7 +9,9 @@ and ends its pods by itself. So the promises are:
 * A pod is made only as far as its ReplicaSet has no more active ones than it wanted at such a
   moment.
 * A ReplicaSet is made smaller only as far as enough are left that were available, by what the
-  ReplicaSets told, at such a moment; pods that serve nobody may always go.
+  ReplicaSets told, at such a moment; pods that serve nobody may always go, and so may those beyond
+  what all together may want: a Deployment that is made smaller while it rolls takes from all of
+  its ReplicaSets in proportion, whoever serves.
 
 Pods that end, or lose their node, are nobody's doing.
 """
@@ -78,12 +80,13 @@ class Sizes:
             return
         siblings = list(ledger.owned(facts.REPLICA_SETS, owner))
         who = f"revision {step.revision}: {facts.called(new)} went from {before} to {_size(new)}"
+        total, allowed = sum(map(_size, siblings)), self._most[owner].since(since)
         if _size(new) > before:
             self.rollouts += change.old is None
-            total, most = sum(map(_size, siblings)), max(self._most[owner].since(since))
-            if total > most:
-                raise ViolationError(f"{who}: all together want {total} pods, of {most} allowed")
-        else:
+            if total > max(allowed):
+                told = f"all together want {total} pods, of {max(allowed)} allowed"
+                raise ViolationError(f"{who}: {told}")
+        elif total < min(allowed):
             self._require_available(who, new, siblings, min(self._least[owner].since(since)), since)
 
     def _require_available(

@@ -183,6 +183,17 @@ def test_what_serves_nobody_may_go_and_what_is_needed_may_not() -> None:
         history.put(_replica_set("old", 1, available=2))
 
 
+def test_deployment_that_is_made_smaller_takes_what_is_too_much_from_whoever_serves() -> None:
+    history = History(Sizes(), calm_at=0.0)
+    history.put(_deployment(3, surge=1))
+    history.put(_replica_set("old", 3, available=2))
+    history.put(_replica_set("new", 1))
+    history.put(_deployment(2, surge=1))
+    history.put(_replica_set("old", 2, available=2), after_seconds=CALM_SECONDS)
+    with pytest.raises(ViolationError, match="leaves 1 available pods, of 2 needed"):
+        history.put(_replica_set("old", 1, available=2))
+
+
 def test_bounds_are_those_of_kubernetes() -> None:
     """4.3."""
     rolling = {"maxSurge": "25%", "maxUnavailable": "25%"}
