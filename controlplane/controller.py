@@ -27,13 +27,15 @@ from controlplane.api.resource import Object, Resource
 from controlplane.indexer import Indexer, IndexFunction, Key
 from controlplane.informer import OWNER, Informer, Informers
 from controlplane.objects import ObjectStore
+from controlplane.reflector import ANSWER_SECONDS_MAX, DELAY_SECONDS_MAX, SILENCE_SECONDS_MAX
 from controlplane.workqueue import WorkQueue
 from kvstore.client.clock import AsyncioClock
 from kvstore.seams import Clock, Random
 
 RECONCILE_SECONDS_MAX = 300.0  # outlasts any reconcile that gets on; frees the worker of others
 SLICE_SECONDS = 0.01  # of looks without a wait: the lease of whoever leads is renewed meanwhile
-SEEN_SECONDS_MAX = 30.0  # a cache that has not seen a write by then will not see it soon
+# A cache may not see a write before a dead watch is found, and all is read anew after a wait.
+SEEN_SECONDS_MAX = SILENCE_SECONDS_MAX + ANSWER_SECONDS_MAX + 2 * DELAY_SECONDS_MAX
 
 logger = logging.getLogger(__name__)
 

@@ -76,27 +76,29 @@ class Reflector:
         self._clock = clock or AsyncioClock()
         self._random = random or dice.Random()
         self._silence_seconds_max = silence_seconds_max
+        self._revision = 0
+        """All up to it was told; 0: nothing was, or not all that there is."""
         self._failures = 0
         self._calm_at = 0.0
 
     async def run(self) -> None:
         """Work until cancelled; whatever is refused, or fails, is tried again, ever later."""
-        revision = 0
+        self._revision = 0
         while True:
             try:
-                if not revision:
-                    revision = await self._list()
-                revision = await self._follow(revision)
+                if not self._revision:
+                    self._revision = await self._list()
+                await self._follow()
                 # Of a member that does not answer, a call tells the client to take another.
                 await self._store.revision()
             except ApiError as error:
                 logger.info("%s: %s", self.name, error)
                 if error.code == 410:  # 2.7: what came since is forgotten: only all will do
-                    revision = 0
+                    self._revision = 0
             except Exception:
                 # A fault of ours. What was told by half, a list tells as a whole.
                 logger.exception("%s: unexpected, all is read again", self.name)
-                revision = 0
+                self._revision = 0
                 self._calm_at = self._clock.now() + CALM_SECONDS
             await self._clock.sleep(self._delay())
 
@@ -120,21 +122,23 @@ class Reflector:
         self._sink.replace(objects, page.revision, unreadable)
         return page.revision
 
-    async def _follow(self, revision: int) -> int:
-        """Tell of all changes after `revision` until the watch is dead; how far it came."""
+    async def _follow(self) -> None:
+        """Tell of all changes until the watch is dead. However it ends, nothing is told again: who
+        has seen a change must not see what was before it.
+        """
         self.watches += 1
         prefix = len(self._resource.key_prefix)
-        async with self._store.watch(self._resource, self._namespace, revision) as watch:
+        async with self._store.watch(self._resource, self._namespace, self._revision) as watch:
             try:
                 while True:
                     changes = await self._next(watch)
                     told = [(_key(change.key[prefix:]), change) for change in changes]
                     self._sink.apply(told, watch.revision)
+                    self._revision = watch.revision
                     if self._clock.now() >= self._calm_at:
                         self._failures = 0
             except (DeadWatchError, StopAsyncIteration):
                 logger.warning("%s: a watch is dead, begin another", self.name)
-                return watch.revision
 
     async def _next(self, watch: ObjectWatch) -> list[Change]:
         """The next changes. A watch that is silent is asked once whether it is alive."""

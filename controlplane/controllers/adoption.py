@@ -67,6 +67,11 @@ def _selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     return not selector.is_everything and selector.matches(labels)
 
 
+def _is_controlled(obj: Object, uid: str) -> bool:
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return any(one.get("controller") and one.get("uid") == uid for one in owners)
+
+
 def is_orphan(obj: Object) -> bool:
     """Whether somebody may adopt an object: nobody controls it, and it has labels. Pure."""
     metadata = obj["metadata"]
@@ -160,10 +165,11 @@ async def settle(
 ) -> None:
     """Write who adopts and releases what.
 
-    Raises ApiError: 409 where the owner is no longer the one that the cache has.
+    Raises ApiError: 409 where the owner is no longer the one that the cache has, or what it would
+    adopt is not to be had any more: it must not be counted, and the cache will hear of it.
     """
+    uid = str(owner["metadata"]["uid"])
     if found.released:
-        uid = str(owner["metadata"]["uid"])
         await _change(store, of_found, found.released, lambda one: released(one, uid, selector))
     if found.adopted:
         # It may be gone, and another have its name: what it took would be nobody's.
@@ -172,7 +178,12 @@ async def settle(
             of_owner.key(*key_of(fresh)).encode(), None, int(fresh["metadata"]["resourceVersion"])
         )
         await _change(
-            store, of_found, found.adopted, lambda one: adopted(one, owner, selector), guard
+            store,
+            of_found,
+            found.adopted,
+            lambda one: adopted(one, owner, selector),
+            guards=[guard],
+            is_so=lambda one: one is not None and _is_controlled(one, uid),
         )
 
 
@@ -190,12 +201,16 @@ async def _change(
     resource: Resource,
     found: Iterable[_Owned],
     change: Callable[[Object], Object],
-    *guards: Claim,
+    *,
+    guards: Sequence[Claim] = (),
+    is_so: Callable[[Object | None], bool] = lambda one: True,
 ) -> None:
+    """`is_so`: whether each is now (None: it is gone) as it must be. Raises ApiError 409."""
+
     async def one(struct: Any) -> None:
-        metadata = struct.metadata
+        metadata, after = struct.metadata, None
         try:
-            await store.update(
+            after = await store.update(
                 resource,
                 metadata.namespace,
                 metadata.name,
@@ -206,5 +221,8 @@ async def _change(
         except ApiError as error:
             if error.code != 404:
                 raise
+        if not is_so(after):
+            why = f"{resource.kind} {metadata.name} is not to be had any more"
+            raise conflict(resource.plural, resource.group, metadata.name, why)
 
     await each(list(found), one)

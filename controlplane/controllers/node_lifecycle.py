@@ -25,13 +25,14 @@ from controlplane.controllers.parallel import each
 from controlplane.controllers.readable import readable
 from controlplane.controllers.zones import EXCLUDED_LABEL, Zones, zone_of
 from controlplane.indexer import Key
-from controlplane.objects import Claim, ObjectStore
+from controlplane.objects import Claim, ClaimLostError, ObjectStore
 from kvstore.client.clock import AsyncioClock
 from kvstore.seams import Clock
 
 LEASES_NAMESPACE = "kube-node-lease"
 WORKERS = 8  # as kube-controller-manager has for nodes
 _NODE = "node lifecycle: node"
+_STORE_IS_AWAY = (503, 504)
 
 logger = logging.getLogger(__name__)
 
@@ -126,10 +127,14 @@ class _Lifecycle:
         planned = node_health.tainted(judged, evicts=wait == 0.0, now=store.clock())
         try:
             written = await self._write(store, found, node, planned, guards)
-        except BaseException:
+        except BaseException as error:
             if not node_health.is_evicting(node) and node_health.is_evicting(planned):
                 zones.give_back(zone_of(node.metadata.labels))
-            raise
+            self._count(zones, node)  # who is not said to be away keeps no pod of others
+            again = self._after_failure(node, guards, error, now)
+            if again is None:
+                raise
+            return again
         if node_health.is_ready(planned):
             if planned is node:
                 self._memory.well[key.name] = node
@@ -143,6 +148,22 @@ class _Lifecycle:
         return _soonest(self._context.node_monitor_period_seconds, left, wait)
 
     # ------------------------------------------------------------------- deciding
+
+    def _after_failure(
+        self, node: Node, guards: Sequence[Claim], error: BaseException, now: float
+    ) -> float | None:
+        """Seconds until another look at a node that could not be written; None: it is told."""
+        name = node.metadata.name
+        if isinstance(error, ClaimLostError) and error.keys == tuple(one.key for one in guards):
+            # Its Lease is another one than the cache has, which is late: the node is alive.
+            uid, sight = self._memory.sights[name]
+            self._memory.sights[name] = (uid, msgspec.structs.replace(sight, at=now))
+            return self._grace_seconds(node)
+        if isinstance(error, ApiError) and error.code in _STORE_IS_AWAY:
+            # All nodes fail at once then, and none of them must wait long for its turn.
+            logger.info("node %s: %s", name, error)
+            return self._context.node_monitor_period_seconds
+        return None
 
     def _grace_seconds(self, node: Node) -> float:
         if node_health.condition(node, node_health.READY) is None:

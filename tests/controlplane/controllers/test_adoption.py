@@ -1,11 +1,16 @@
 """Whose an object is. Numbers are rows of kube-behaviour.md."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controlplane.api import record
+from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.api.selectors import LabelSelector, from_object
+from controlplane.api.types.apps_v1 import ReplicaSet
+from controlplane.api.types.core_v1 import Pod
 from controlplane.controller import Lister
 from controlplane.controllers import adoption, replicasets
 from controlplane.indexer import Key
@@ -102,3 +107,32 @@ def _bare(name: str) -> Object:
 def _replica_set() -> Object:
     spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template()}
     return {"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_what_cannot_be_adopted_any_more_is_not_counted(*, is_taken: bool) -> None:
+    """4.1: another was faster, or it is gone, and our cache has not heard of it."""
+
+    async def application(world: World) -> None:
+        async with world.connect() as store:
+            owner = await store.create(REPLICA_SETS, _replica_set())
+            orphan = await store.create(PODS, _as_web(_bare("one")))
+            selector = from_object(owner["spec"]["selector"])
+            found = [record.from_object(Pod, orphan)]
+            claims = adoption.claims(
+                record.from_object(ReplicaSet, owner).metadata, selector, found
+            )
+            assert list(claims.adopted) == found
+            if is_taken:
+                other = {**owner, "metadata": {**owner["metadata"], "uid": "other"}}
+                await store.update(
+                    PODS, "shop", "one", lambda old: adoption.adopted(old, other, selector)
+                )
+            else:
+                await store.delete(PODS, "shop", "one")
+            settling = adoption.settle(store, REPLICA_SETS, owner, PODS, selector, claims)
+            with pytest.raises(ApiError, match="Pod one is not to be had any more") as refused:
+                await settling
+            assert refused.value.code == 409
+
+    run(application)

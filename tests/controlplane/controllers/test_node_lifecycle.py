@@ -6,22 +6,26 @@ Times of Kubernetes are tried in the simulation, where they take no time.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from controlplane.api import record
+from controlplane.api import record, stored
 from controlplane.api.errors import ApiError
 from controlplane.api.meta import rfc3339
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
-from controlplane.controller import Controller
+from controlplane.controller import Controller, Lister, key_of
 from controlplane.controllers import garbage_collector, node_lifecycle, taint_eviction
 from controlplane.controllers.context import Context
 from controlplane.events import EventRecorder
+from controlplane.indexer import Key
+from controlplane.informer import Informer
 from controlplane.objects import ObjectStore
 from controlplane.testing import Cut, World, cuts, run
 from kvstore.testing import properties as kv
@@ -391,12 +395,56 @@ def test_who_is_heard_of_is_never_called_unreachable(
     run(application, seconds_max=900)
 
 
+def test_a_late_cache_of_leases_hides_no_node_that_is_away() -> None:
+    """6.2, 6.4: who was heard of, as the store tells, is not counted among those that are away:
+    from others, which are, pods are evicted at once.
+    """
+
+    async def application(world: World) -> None:
+        async with world.connect() as store:
+            late: dict[str, Informer[Object]] = {}
+            for resource in (NODES, PODS, LEASES):
+                late[resource.key_prefix] = Informer(partial(stored.loads, resource))
+            agents = [Agent(world, store, name) for name in ("n1", "n2", "n3")]
+            for agent in agents:
+                await agent.register()
+                await store.update(NODES, "", agent.name, agent._ready)
+            for resource in (NODES, LEASES):
+                page = await store.list(resource)
+                found = {key_of(one): orjson.dumps(one) for one in page.items}
+                late[resource.key_prefix].replace(found, page.revision)
+            lifecycle = controllers(store)[0]
+            for name, (resource, function) in lifecycle.indexes.items():
+                late[resource.key_prefix].indexer.add_index(name, function)
+
+            async def look(name: str) -> float | None:
+                return await lifecycle.reconcile(Key("", name), Lister(late), store)
+
+            for agent in agents:
+                await look(agent.name)
+            await world.clock.sleep(GRACE_SECONDS + 1)
+            for agent in agents[:2]:
+                await store.update(LEASES, LEASES_NAMESPACE, agent.name, agent._renewed)
+                assert await look(agent.name) == GRACE_SECONDS
+            await look("n3")
+            assert [marks(await agent.node()) for agent in agents] == [
+                set(),
+                set(),
+                {("unreachable", "NoSchedule"), ("unreachable", "NoExecute")},
+            ]
+
+    run(application)
+
+
 @settings(max_examples=4, deadline=None)
 @given(
     topology=kv.topologies(),
     faults=kv.fault_schedules(for_seconds_max=15.0),
     away=cuts(cuts_max=2, within_seconds=60.0, for_seconds_max=30.0),
     lives=st.lists(st.integers(1, 60).map(float), max_size=2),
+)
+@example(  # no node could be written, so that all were thought to be away
+    topology=kv.Topology(), faults=(), away=[Cut(at_seconds=2.733, for_seconds=24.305)], lives=[]
 )
 def test_pods_leave_the_node_that_is_gone_and_no_other(
     topology: kv.Topology, faults: kv.Schedule, away: list[Cut], lives: list[float]
