@@ -141,6 +141,18 @@ async def test_a_shim_that_hangs_can_be_removed(
     await until(lambda: not machine.left())
 
 
+async def test_a_shim_that_hangs_keeps_nobody_s_usage(machine: Machine) -> None:
+    hanging, other = await machine.sandbox(), await machine.sandbox()
+    silent = await machine.start(hanging, *SLEEP)
+    told = await machine.start(other, *SLEEP)
+    os.kill(shim_of(machine, hanging), signal.SIGSTOP)
+    async with asyncio.timeout(10):  # less than an eviction round and its 10 s are worth
+        usage = await machine.runtime.usage()
+    assert told in usage
+    assert silent not in usage
+    os.kill(shim_of(machine, hanging), signal.SIGCONT)
+
+
 async def test_an_agent_that_is_killed_while_it_asks_leaves_whole_pods(machine: Machine) -> None:
     """Half-made folders are cleared away; what was made is found."""
     sandbox = await machine.sandbox()
