@@ -160,10 +160,16 @@ class PodWorker:
         self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
         if planned.is_over and pods.is_finished(pod):
             self._carry_out(pod, view, self._rests(view), is_ended=True)
+        if planned.is_over and not self._makes_sandbox():
+            self._crew.operations.addresses.release(self.uid)
         has_news = self._tell_status(obj, situation, planned)
         if planned.is_over and not has_news and pods.is_deleted(pod):
             self._delete(pod)
         return self._next_look(planned, pod, moments, now)
+
+    def _makes_sandbox(self) -> bool:
+        """Whether one is being made still, that will have the pod's address."""
+        return any(isinstance(one.action, RunSandbox) for one in self._running.values())
 
     def _rests(self, view: PodView) -> Sequence[Action]:
         return endings.clear_away(
