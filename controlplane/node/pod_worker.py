@@ -38,6 +38,7 @@ from controlplane.node.fitting import Rejection
 from controlplane.node.folders import Folders
 from controlplane.node.observer import Observer
 from controlplane.node.operations import Operations, StartError, Tell
+from controlplane.node.outcomes import has_ended
 from controlplane.node.plan import SANDBOX, Situation, grace_seconds, plan
 from controlplane.node.pod_writes import PodWrites
 from controlplane.node.prober import Prober
@@ -144,7 +145,7 @@ class PodWorker:
         view = self._crew.observer.view(self.uid)
         if not self._is_admitted and not self._admit(obj, pod, view):
             return None
-        moments = self._remember(pod, now)
+        moments = self._remember(pod, view, now)
         ending = endings.ending_of(moments)
         self._crew.prober.sync(pod, view, host_ip=self._crew.host_ip, is_ending=ending is not None)
         situation = Situation(
@@ -155,6 +156,7 @@ class PodWorker:
             failures=self._failures,
             ended_at=self._crew.observer.ended_at,
             ending=ending,
+            over_at=moments.over_at,
         )
         planned = plan(situation)
         self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
@@ -232,13 +234,18 @@ class PodWorker:
         assert found is not None
         return found
 
-    def _remember(self, pod: Pod, now: float) -> Moments:
+    def _remember(self, pod: Pod, view: PodView, now: float) -> Moments:
         moments = self._moments
         if moments is None:
             moments = endings.first_moments(pod, now=now, wall=self._crew.store.clock())
-        moments = endings.next_moments(moments, pod, now=now, grace_seconds=grace_seconds(pod))
-        self._moments = moments
-        return moments
+        self._moments = endings.next_moments(
+            moments,
+            pod,
+            now=now,
+            grace_seconds=grace_seconds(pod),
+            has_ended=has_ended(pod, view),
+        )
+        return self._moments
 
     def _admit(self, obj: Object, pod: Pod, view: PodView) -> bool:
         """Whether the node takes it; what has begun here is taken already."""

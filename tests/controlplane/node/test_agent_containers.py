@@ -20,7 +20,13 @@ from tests.controlplane.node.nodes import (
     pod,
     status,
 )
-from tests.controlplane.node.waiting import delete, until_gone, until_phase, until_ready
+from tests.controlplane.node.waiting import (
+    delete,
+    scripted,
+    until_gone,
+    until_phase,
+    until_ready,
+)
 
 EXEC = {"exec": {"command": ["check"]}}
 
@@ -97,6 +103,23 @@ def test_init_containers_sidecars_and_containers_in_their_order() -> None:
                 for one in (*told["initContainerStatuses"], *told["containerStatuses"])
             }
             assert names == {"i": 0, "s": 143, "j": 0, "a": 0}
+
+    run(application)
+
+
+def test_deaf_sidecars_keep_a_job_from_its_end_for_one_grace() -> None:
+    """10.3."""
+    deaf = Script(stop_seconds=None)
+
+    async def application(world: World) -> None:
+        script = scripted(a=Script(run_seconds=1), s=deaf, t=deaf, u=deaf)
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            sidecars = [container(name, restartPolicy="Always") for name in ("s", "t", "u")]
+            job = pod("p", initContainers=sidecars, restartPolicy="Never")
+            await user.create(kinds().pods, job)
+            began = world.clock.now()
+            await until_phase(world, user, "p", "Succeeded", seconds=100)
+            assert 30 < world.clock.now() - began < 36  # a second of work, 30 s, and 2 s more
 
     run(application)
 
