@@ -174,7 +174,8 @@ def next_moments(
             at = min(before.kill_at, now + grace)
             found = msgspec.structs.replace(found, kill_at=at, kill_grace=grace)
     due = active_until(before, pod)
-    if before.end_at is None and due is not None and now >= due:
+    # A pod that has ended by itself stays as it ended.
+    if not has_ended and before.end_at is None and due is not None and now >= due:
         found = msgspec.structs.replace(found, end_at=now + grace_seconds)
     return found
 

@@ -239,3 +239,21 @@ def test_pod_that_is_active_for_too_long_fails() -> None:
             assert [one.state for one in containers] == ["exited"]  # kept for its log
 
     run(application)
+
+
+def test_pod_that_has_ended_in_time_stays_as_it_ended() -> None:
+    """10.6: also when it is looked at once more after its deadline, by whichever agent."""
+
+    async def application(world: World) -> None:
+        once = scripted(a=Script(run_seconds=1))
+        async with node(world, script=once) as here, world.connect() as user:
+            async with here.agent():
+                job = pod("p", restartPolicy="Never", activeDeadlineSeconds=20)
+                await user.create(kinds().pods, job)
+                before = await until_phase(world, user, "p", "Succeeded")
+            await world.clock.sleep(30)
+            async with here.agent():
+                await world.clock.sleep(5)
+                assert await status(user, "p") == before
+
+    run(application)

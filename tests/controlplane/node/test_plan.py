@@ -330,6 +330,14 @@ def test_pod_that_is_active_for_too_long_ends() -> None:
     assert ending.message == "Pod was active on the node longer than the specified deadline"
 
 
+def test_pod_that_has_ended_in_time_stays_as_it_ended() -> None:
+    """10.6."""
+    found = pod("a", activeDeadlineSeconds=60)
+    moments = first_moments(found, now=NOW, wall=WALL)
+    later = next_moments(moments, found, now=NOW + 61, grace_seconds=30, has_ended=True)
+    assert ending_of(later) is None
+
+
 def test_grace_is_thirty_seconds_unless_the_pod_says_otherwise() -> None:
     """10.6."""
     assert grace_seconds(Pod()) == 30
