@@ -159,6 +159,8 @@ def _told(view: PodView) -> list[Container]:
     counts: dict[str, int] = {}
     found = []
     for one in view.containers:
+        if one.state == "created":
+            continue
         counts[one.config.name] = counts.get(one.config.name, 0) + 1
         if counts[one.config.name] <= 2:
             found.append(one)
@@ -203,7 +205,10 @@ def _plan_ephemeral(situation: Situation, draft: _Draft) -> None:
     """They are started once."""
     pod, view = situation.pod, situation.view
     for one in pod.spec.ephemeral_containers:
-        if view.latest(one.name) is None and not was_lost(pod, view, one.name):
+        container = view.current(one.name)
+        if container is not None and container.state == "created":
+            draft.add(RemoveContainer(container_id=container.id, key_name=one.name))
+        elif view.latest(one.name) is None and not was_lost(pod, view, one.name):
             _plan_start(situation, one.name, draft)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.api.record import to_object
 from controlplane.api.types.core_v1 import Pod
 from controlplane.node.actions import (
     Action,
@@ -26,6 +27,7 @@ from tests.controlplane.node.views import (
     ran,
     sandbox,
     situation,
+    told,
     view,
 )
 
@@ -161,6 +163,25 @@ def test_container_that_was_never_started_makes_place() -> None:
     assert actions(situation(pod("a"), seen)) == (
         RemoveContainer(container_id="a-0", key_name="a"),
     )
+
+
+def test_container_that_was_never_started_counts_no_restart() -> None:
+    """An agent was killed before it could start it, or the start was refused."""
+    early = pod("a", restartPolicy="Never", ephemeralContainers=[container("debug")])
+    seen = view(ran("a", "created"), ran("debug", "created"))
+    assert actions(situation(early, seen)) == (
+        RemoveContainer(container_id="a-0", key_name="a"),
+        RemoveContainer(container_id="debug-0", key_name="debug"),
+    )
+    told_so = pod("a", restartPolicy="Never", status=to_object(told(situation(early, seen))))
+    (start,) = actions(situation(told_so, view()))
+    assert isinstance(start, StartContainer)
+    assert start.attempt == 0
+    dead = view(ran("a", "created"), sandboxes=(sandbox(1), sandbox(is_ready=False)))
+    removal, start = actions(situation(told_so, dead))
+    assert removal == RemoveSandbox(sandbox_id="s0")
+    assert isinstance(start, StartContainer)
+    assert start.attempt == 0
 
 
 def test_last_two_attempts_are_kept() -> None:
