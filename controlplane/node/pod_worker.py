@@ -335,13 +335,13 @@ class PodWorker:
             case StopSandbox(sandbox_id=sandbox_id):
                 await crew.runtime.stop_sandbox(sandbox_id)
             case RemoveSandbox(sandbox_id=sandbox_id):
-                await crew.runtime.remove_sandbox(sandbox_id)
+                await crew.operations.remove_sandbox(view, sandbox_id)
             case StartContainer():
                 await crew.operations.start_container(pod, view, action)
             case StopContainer():
                 await crew.operations.stop_container(pod, view, action)
             case RemoveContainer(container_id=container_id):
-                await crew.runtime.remove_container(container_id)
+                await crew.operations.remove_container(view, container_id)
             case RemoveVolumes():
                 await crew.folders.remove_volumes(self.uid)
                 self.has_volumes = False

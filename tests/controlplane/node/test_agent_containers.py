@@ -4,6 +4,7 @@ Numbers are rows of kube-behaviour.md.
 """
 
 import itertools
+from pathlib import Path
 
 from controlplane.api.types.core_v1 import Probe
 from controlplane.node.handlers import Answer, Target
@@ -74,6 +75,54 @@ def test_crash_loop_goes_on_where_it_was_with_another_agent() -> None:
                 assert len(starts) == 4
                 await world.clock.sleep(15)
                 assert len(starts) == 5
+
+    run(application)
+
+
+def test_container_takes_what_it_left_with_it() -> None:
+    """Of a crash loop the last two attempts are on the disk: the log, and the previous one."""
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            log = Path(sandbox.log_folder, config.log_path)
+            log.parent.mkdir(exist_ok=True)
+            for name in ("", ".20260101-000000", ".20260101-000000.gz", ".tmp"):
+                log.with_name(log.name + name).touch()
+            return Script(run_seconds=1, exit_code=1)
+
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p"))
+            await world.clock.sleep(90)
+            logs = {one.name.partition(".")[0] for one in here.root.glob("logs/*/a/*")}
+            assert logs == {"3", "4"}
+            assert {one.name for one in here.root.glob("pods/*/containers/a/*")} == {"3", "4"}
+            assert len(list(here.root.glob("logs/*/a/4.log*"))) == 4
+
+    run(application)
+
+
+def test_containers_of_sandboxes_that_died_take_what_they_left_with_them() -> None:
+    losses = 3
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            log = Path(sandbox.log_folder, config.log_path)
+            log.parent.mkdir(exist_ok=True)
+            log.touch()
+            return Script()
+
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p"))
+            for number in range(losses):
+                await until_ready(world, user, "p", seconds=60)
+                sandboxes = {one.config.attempt: one for one in await here.runtime.list_sandboxes()}
+                here.runtime.lose_sandbox(sandboxes[number].id)
+
+            async def has_what_is_told_of() -> bool:
+                logs = {one.name for one in here.root.glob("logs/*/a/*")}
+                return logs == {f"{losses - 1}.log", f"{losses}.log"}
+
+            await world.until(has_what_is_told_of, seconds_max=60)
 
     run(application)
 
