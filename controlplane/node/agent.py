@@ -435,5 +435,4 @@ class Agent:
     def _tell_unhealthy(self, found: Unhealthy) -> None:
         worker = self._workers.get(found.uid)
         if worker is not None and worker.pod is not None:
-            told = f"{found.kind.capitalize()} probe failed: {found.message}"
-            self._tell(worker.pod, "Warning", "Unhealthy", told)
+            self._tell(worker.pod, "Warning", "Unhealthy", found.message)

@@ -15,7 +15,7 @@ from controlplane.api.types.core_v1 import ContainerStatus, Pod, Probe
 from controlplane.node import probe_results
 from controlplane.node.handlers import Answer, Target
 from controlplane.node.plan import Health
-from controlplane.node.probe_results import Kind, Row
+from controlplane.node.probe_results import Kind, Row, Timing
 from controlplane.node.runtime.interface import Container
 from controlplane.node.view import PodView, specs, told_status
 from kvstore.seams import Clock, Random
@@ -43,18 +43,26 @@ class _Asked:
 
 
 class Unhealthy(msgspec.Struct, frozen=True):
-    """A probe that failed, for an event."""
+    """A probe that failed or could not be asked, for an event."""
 
     uid: str
     kind: Kind
-    message: str
+    answer: Answer
+
+    @property
+    def message(self) -> str:
+        """As the kubelet tells it."""
+        word = "failed"
+        if self.answer.outcome == "unknown":
+            word = "errored and resulted in unknown state"
+        return f"{self.kind.capitalize()} probe {word}: {self.answer.message}"
 
 
 class Prober:
     """The probes of one node.
 
     on_change   is told the uid of a pod whose health is another
-    on_failure  is told of each probe that failed
+    on_failure  is told of each probe that failed or could not be asked
     """
 
     def __init__(
@@ -163,20 +171,23 @@ class Prober:
         while True:
             due = self._clock.now() + timing.period_seconds
             answer = await self._ask(target, probe, timing.timeout_seconds)
-            before = asked.health
-            row = probe_results.after(
-                asked.rows.get(kind, Row()), timing, is_success=answer.is_success
-            )
-            asked.rows[kind] = row
             if not answer.is_success:
-                self._on_failure(Unhealthy(asked.uid, kind, answer.message))
-            if kind == "startup" and row.result:
-                asked.started.set()
-            if asked.health != before:
-                self._on_change(asked.uid)
-            if (kind == "startup" and row.result is not None) or asked.health.failed:
+                self._on_failure(Unhealthy(asked.uid, kind, answer))
+            if answer.outcome != "unknown":
+                self._count(asked, kind, timing, is_success=answer.is_success)
+            is_done = kind == "startup" and asked.rows.get(kind, Row()).result is not None
+            if is_done or asked.health.failed:
                 return  # it is done with, or the container is
             await self._clock.sleep(max(due - self._clock.now(), 0.0))
+
+    def _count(self, asked: _Asked, kind: Kind, timing: Timing, *, is_success: bool) -> None:
+        before = asked.health
+        row = probe_results.after(asked.rows.get(kind, Row()), timing, is_success=is_success)
+        asked.rows[kind] = row
+        if kind == "startup" and row.result:
+            asked.started.set()
+        if asked.health != before:
+            self._on_change(asked.uid)
 
 
 def _tell_failure(task: asyncio.Task[Any]) -> None:

@@ -178,7 +178,7 @@ def test_readiness_probe_decides_who_gets_requests() -> None:
     answers = {"is_up": True}
 
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
-        return Answer(answers["is_up"], "nobody is in")
+        return Answer("success" if answers["is_up"] else "failure", "nobody is in")
 
     async def application(world: World) -> None:
         async with node(world, ask=ask) as here, world.connect() as user, here.agent():
@@ -206,7 +206,7 @@ def test_liveness_probe_that_fails_three_times_restarts_its_container() -> None:
     """10.5: period 10 s, failure 3."""
 
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
-        return Answer(False, "it hangs")
+        return Answer("failure", "it hangs")
 
     async def application(world: World) -> None:
         async with node(world, ask=ask) as here, world.connect() as user, here.agent():
@@ -227,6 +227,32 @@ def test_liveness_probe_that_fails_three_times_restarts_its_container() -> None:
     run(application)
 
 
+def test_probe_that_cannot_be_asked_says_nothing() -> None:
+    """10.5: it is told of, and counts neither for the container nor against it."""
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        is_broken = target.container_id in broken
+        return Answer("unknown", "rpc error: x") if is_broken else Answer("success")
+
+    broken: set[str] = set()
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            asked = container("a", livenessProbe=EXEC, readinessProbe=EXEC)
+            await user.create(kinds().pods, pod("p", asked))
+            before = await until_ready(world, user, "p", seconds=25)
+            broken.update(one.id for one in await here.runtime.list_containers())
+            await world.clock.sleep(60)
+            assert await status(user, "p") == before
+            said = {one[1:] for one in await events(user) if one[1] == "Unhealthy"}
+            assert said == {
+                ("Unhealthy", f"{kind} probe errored and resulted in unknown state: rpc error: x")
+                for kind in ("Liveness", "Readiness")
+            }
+
+    run(application)
+
+
 def test_startup_probe_keeps_others_waiting() -> None:
     """10.5: startup disables others until success."""
     asked: list[str] = []
@@ -234,7 +260,8 @@ def test_startup_probe_keeps_others_waiting() -> None:
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
         is_startup = probe.exec is not None
         asked.append("startup" if is_startup else "liveness")
-        return Answer(not is_startup or asked.count("startup") == 3)
+        is_up = not is_startup or asked.count("startup") == 3
+        return Answer("success" if is_up else "failure")
 
     async def application(world: World) -> None:
         async with node(world, ask=ask) as here, world.connect() as user, here.agent():
@@ -257,7 +284,7 @@ def test_probe_that_hangs_harms_nobody() -> None:
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
         if target.spec.name == "hangs":
             await world_of[0].clock.sleep(10_000)
-        return Answer(True)
+        return Answer("success")
 
     world_of: list[World] = []
 

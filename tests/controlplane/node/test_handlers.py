@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.api.record import from_object
 from controlplane.api.types.core_v1 import Container, LifecycleHandler, Probe
-from controlplane.node.handlers import Answer, Handlers, Target, port_of
+from controlplane.node.handlers import Answer, Handlers, Outcome, Target, port_of
 from controlplane.node.runtime.fake import FakeRuntime, Script
 from controlplane.node.runtime.interface import ContainerConfig, ExecResult, SandboxConfig
 from kvstore.client.clock import AsyncioClock
@@ -101,7 +101,7 @@ async def test_http_of_a_port_by_name() -> None:
     async with serving(Web("200 OK")) as port:
         whom = target(ports=[{"name": "web", "containerPort": port}])
         assert (await ask({"httpGet": {"port": "web"}}, whom)).is_success
-        assert not (await ask({"httpGet": {"port": "other"}}, whom)).is_success
+        assert (await ask({"httpGet": {"port": "other"}}, whom)).outcome == "unknown"
 
 
 @pytest.mark.parametrize("kind", ["httpGet", "grpc"])
@@ -120,8 +120,8 @@ async def test_nobody_listens() -> None:
         pass
     refused = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
     told = await ask({"httpGet": {"port": port, "path": "/x"}})
-    assert told == Answer(False, f'Get "http://127.0.0.1:{port}/x": {refused}')
-    assert await ask({"tcpSocket": {"port": port}}) == Answer(False, refused)
+    assert told == Answer("failure", f'Get "http://127.0.0.1:{port}/x": {refused}')
+    assert await ask({"tcpSocket": {"port": port}}) == Answer("failure", refused)
     assert not (await ask({"grpc": {"port": port}})).is_success
 
 
@@ -196,14 +196,14 @@ async def running(script: Script) -> tuple[FakeRuntime, str]:
     return runtime, container_id
 
 
-@pytest.mark.parametrize(("code", "is_success"), [(0, True), (1, False)])
-async def test_exec(code: int, is_success: bool) -> None:
+@pytest.mark.parametrize(("code", "outcome"), [(0, "success"), (1, "failure")])
+async def test_exec(code: int, outcome: Outcome) -> None:
     """10.5."""
     script = Script(answer=lambda command: ExecResult(code, command[0].encode(), b"!"))
     runtime, container_id = await running(script)
     probe = from_object(Probe, {"exec": {"command": ["is-up"]}})
     answer = await handlers(runtime).probe(target(container_id), probe, 1.0)
-    assert answer == Answer(is_success, "is-up!")
+    assert answer == Answer(outcome, "is-up!")
 
 
 async def test_exec_that_hangs_has_failed() -> None:
@@ -211,13 +211,27 @@ async def test_exec_that_hangs_has_failed() -> None:
     runtime, container_id = await running(Script(answer_seconds=60))
     probe = from_object(Probe, {"exec": {"command": ["sleep", "60"]}})
     answer = await handlers(runtime).probe(target(container_id), probe, 0.05)
-    assert not answer.is_success
+    assert answer.outcome == "failure"
     assert answer.message.startswith('command timed out: "sleep 60"')
 
 
-async def test_exec_where_nothing_runs() -> None:
-    answer = await ask({"exec": {"command": ["x"]}})
-    assert not answer.is_success
+@pytest.mark.parametrize(
+    "probe",
+    [
+        {"exec": {"command": ["x"]}},  # there is no such container
+        {"httpGet": {"port": "nameless"}},
+        {"tcpSocket": {"port": "nameless"}},
+        {},
+    ],
+)
+async def test_what_cannot_be_asked_says_nothing(probe: dict[str, Any]) -> None:
+    """10.5: the kubelet throws such results away."""
+    assert (await ask(probe)).outcome == "unknown"
+
+
+async def test_hook_that_cannot_be_run_has_failed() -> None:
+    hook = from_object(LifecycleHandler, {"exec": {"command": ["x"]}})
+    assert not (await handlers().hook(target(), hook, 1.0)).is_success
 
 
 async def test_hook_that_sleeps_does_so_no_longer_than_it_may() -> None:
