@@ -6,9 +6,11 @@ Liveness, Readiness and Startup Probes"; grpc.health.v1.
 
 import asyncio
 import os
+import re
 import ssl
 from functools import cache
 from typing import Literal
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -32,15 +34,23 @@ USER_AGENT = "kube-probe/1.33"
 HANG_SECONDS = 1.0
 """After a timeout a runtime has so long to end the command itself."""
 
+REQUESTS_MAX = 10
+"""With those that redirects lead to (Go's HTTP client)."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SAFE = "%/:?#[]@!$&'()*+,;="  # what RFC 3986 reserves means something where it is
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
 _SERVING = 1
 _SERVING_WORDS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
-Outcome = Literal["success", "failure", "unknown"]
+Outcome = Literal["success", "warning", "failure", "unknown"]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """outcome  `unknown`: it could not be asked, which says nothing of the container
+    """outcome  `warning`: a success that is to be told of; `unknown`: it could not be asked, which
+             says nothing of the container
     message  what was answered, for an event
     """
 
@@ -50,7 +60,7 @@ class Answer(msgspec.Struct, frozen=True):
     @property
     def is_success(self) -> bool:
         """Whether all is well."""
-        return self.outcome == "success"
+        return self.outcome in ("success", "warning")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +124,7 @@ class Handlers:
         scheme = (action.scheme or "HTTP").lower()
         host = _bracketed(action.host or target.address)
         path = action.path if action.path.startswith("/") else f"/{action.path}"
-        url = f"{scheme}://{host}:{port}{path}"
+        url = f"{scheme}://{host}:{port}{encoded(path)}"
         headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close")]
         sent = {one.name.lower() for one in action.http_headers}
         headers = [one for one in headers if one[0].lower() not in sent]
@@ -173,6 +183,11 @@ def port_of(spec: Container, port: int | str) -> int | None:
     return next(found, None)
 
 
+def encoded(path: str) -> str:
+    """A path, with a query perhaps, as it is sent: what is percent-encoded already stays so."""
+    return quote(_STRAY_PERCENT.sub("%25", path), safe=_SAFE, errors="replace")
+
+
 def _reason(error: OSError) -> str:
     """As Go tells it: `connect: connection refused`."""
     if error.errno is None:
@@ -193,17 +208,36 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-async def _get(url: str, headers: list[tuple[str, str]]) -> Answer:
+async def _get(address: str, headers: list[tuple[str, str]]) -> Answer:
+    """Redirects lead on only to the host that was asked: others are not this container."""
+    url = URL(address, encoded=True)
     connector = aiohttp.TCPConnector(ssl=_trusting(), force_close=True)
-    async with (
-        aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        ) as session,
-        session.get(URL(url, encoded=True), headers=headers, allow_redirects=False) as response,
-    ):
-        body = await response.content.read(BODY_BYTES_MAX)
-        if 200 <= response.status < 400:
-            return Answer("success", body.decode(errors="replace")[:MESSAGE_CHARACTERS_MAX])
-        return Answer("failure", f"HTTP probe failed with statuscode: {response.status}")
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    ) as session:
+        for _ in range(REQUESTS_MAX):
+            async with session.get(url, headers=headers, allow_redirects=False) as response:
+                body = await response.content.read(BODY_BYTES_MAX)
+            location = response.headers.get("Location")
+            if location is None or response.status not in _REDIRECTS:
+                return _answer(response.status, body)
+            place = URL(encoded(location), encoded=True)
+            if place.absolute:  # a Host that the probe has is meant for where it asks
+                headers = [one for one in headers if one[0].lower() != "host"]
+            following = url.join(place)
+            if following.host != url.host:
+                return _answer(response.status, body)
+            url = following
+    return Answer("failure", f'Get "{url}": stopped after {REQUESTS_MAX} redirects')
+
+
+def _answer(status: int, body: bytes) -> Answer:
+    text = body.decode(errors="replace")
+    if 300 <= status < 400:
+        told = f"Probe terminated redirects, Response body: {text}"
+        return Answer("warning", told[:MESSAGE_CHARACTERS_MAX])
+    if 200 <= status < 300:
+        return Answer("success", text[:MESSAGE_CHARACTERS_MAX])
+    return Answer("failure", f"HTTP probe failed with statuscode: {status}")

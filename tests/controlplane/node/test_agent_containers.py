@@ -227,6 +227,21 @@ def test_liveness_probe_that_fails_three_times_restarts_its_container() -> None:
     run(application)
 
 
+def test_probe_that_succeeds_with_a_warning_is_told_of() -> None:
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        return Answer("warning", "it is elsewhere")
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p", container("a", readinessProbe=EXEC)))
+            await until_ready(world, user, "p", seconds=25)
+            assert ("Warning", "ProbeWarning", "Readiness probe warning: it is elsewhere") in (
+                await events(user)
+            )
+
+    run(application)
+
+
 def test_probe_that_cannot_be_asked_says_nothing() -> None:
     """10.5: it is told of, and counts neither for the container nor against it."""
 
