@@ -30,7 +30,7 @@ class StopSandbox(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RemoveSandbox(msgspec.Struct, frozen=True, kw_only=True):
-    """… and forget it."""
+    """… and forget it, with its containers and what they left on the disk."""
 
     sandbox_id: str
 
@@ -75,7 +75,10 @@ class StopContainer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RemoveContainer(msgspec.Struct, frozen=True, kw_only=True):
-    """Forget one that has ended, or was never started. `key_name`: of the container, or its id."""
+    """Forget one that has ended, with its log, or was never started.
+
+    key_name  of the container, or its id
+    """
 
     container_id: str
     key_name: str

@@ -43,7 +43,7 @@ from controlplane.node.observer import Observer
 from controlplane.node.operations import Operations, Surroundings
 from controlplane.node.pod_feed import PodFeed
 from controlplane.node.pod_worker import Crew, PodWorker
-from controlplane.node.prober import Ask, Prober, Unhealthy
+from controlplane.node.prober import Ask, Prober, Remark
 from controlplane.node.runtime.interface import Runtime, RuntimeVersion
 from controlplane.node.sources import Kinds, Sources
 from controlplane.node.tree_sizes import TreeSizes
@@ -214,7 +214,7 @@ class Agent:
             self._store.clock,
             self._random,
             on_change=self._queue.add,
-            on_failure=self._tell_unhealthy,
+            on_remark=self._tell_remark,
         )
         crew = self._crew(handlers, prober)
         try:
@@ -432,8 +432,7 @@ class Agent:
         }
         self._recorder.record(about, kind, reason, message)
 
-    def _tell_unhealthy(self, found: Unhealthy) -> None:
+    def _tell_remark(self, found: Remark) -> None:
         worker = self._workers.get(found.uid)
         if worker is not None and worker.pod is not None:
-            told = f"{found.kind.capitalize()} probe failed: {found.message}"
-            self._tell(worker.pod, "Warning", "Unhealthy", told)
+            self._tell(worker.pod, "Warning", found.reason, found.message)

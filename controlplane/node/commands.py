@@ -86,14 +86,14 @@ class _Conversation:
     # ------------------------------------------------------------- the client's words
 
     async def _receive(self) -> None:
-        """Until the client has left. Raises ViolationError."""
+        """Until the client has left. Raises ViolationError, ConnectionError."""
         data = b""
         while True:
             for event in self._streams.receive(data):
                 self._take(event)
             await self._link.flush()
             self._link.heard()
-            await self._inlet.room()
+            await self._link.unread(self._inlet.room)
             if self._has_left:
                 return
             data = await self._link.read()

@@ -85,8 +85,6 @@ def _state(around: Surroundings, spec: Spec, container: Container) -> ContainerS
     if container.state == "running":
         began = rfc3339(container.started_at)
         return ContainerState(running=ContainerStateRunning(started_at=began))
-    if container.state == "created":
-        return _waiting(CREATING)
     again = None if around.is_over else _why_waiting(around, spec, container)
     return again or ContainerState(terminated=_terminated(around, container))
 
@@ -98,6 +96,9 @@ def _why_waiting(around: Surroundings, spec: Spec, container: Container) -> Cont
     failure = situation.failures.get(spec.name)
     if failure is not None:
         return _refused(spec, failure, situation.now)
+    following = situation.view.current(spec.name)
+    if following is not None and following.state == "created":
+        return _waiting(CREATING)
     policy = restarts.policy_of(pod, is_sidecar=is_sidecar(spec), is_init=_is_init(pod, spec))
     if not restarts.is_wanted_again(policy, container.exit_code):
         return None
@@ -146,7 +147,7 @@ def _last_state(
     around: Surroundings, spec: Spec, container: Container, told: ContainerStatus | None
 ) -> ContainerState:
     """Of the attempt before: as the runtime tells, or else as was told once."""
-    attempts = around.situation.view.all(spec.name)
+    attempts = around.situation.view.begun(spec.name)
     if len(attempts) > 1 and attempts[1].state == "exited":
         return ContainerState(terminated=_terminated(around, attempts[1]))
     if told is None:

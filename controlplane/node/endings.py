@@ -120,6 +120,7 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     end_at       … one that was active for too long, or was evicted
     evicted      why it was
     is_disrupted … by the node's need, not by its own fault
+    over_at      when it was seen that it has ended by itself: all its sidecars have one grace
     """
 
     began: float
@@ -128,6 +129,7 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     end_at: float | None = None
     evicted: str = ""
     is_disrupted: bool = False
+    over_at: float | None = None
 
 
 def first_moments(pod: Pod, *, now: float, wall: float) -> Moments:
@@ -152,13 +154,18 @@ def first_moments(pod: Pod, *, now: float, wall: float) -> Moments:
     )
 
 
-def next_moments(before: Moments, pod: Pod, *, now: float, grace_seconds: float) -> Moments:
+def next_moments(
+    before: Moments, pod: Pod, *, now: float, grace_seconds: float, has_ended: bool
+) -> Moments:
     """As they are at `now`. A grace period counts from when the deletion is seen, by a clock that
     nobody sets; a repeated deletion may shorten it.
 
     grace_seconds  of the pod's spec
+    has_ended      by itself
     """
     found = before
+    if (before.over_at is not None) != has_ended:
+        found = msgspec.structs.replace(found, over_at=now if has_ended else None)
     if pod.metadata.deletion_timestamp is not None:
         grace = pod.metadata.deletion_grace_period_seconds or 0
         if before.kill_at is None:
@@ -167,7 +174,8 @@ def next_moments(before: Moments, pod: Pod, *, now: float, grace_seconds: float)
             at = min(before.kill_at, now + grace)
             found = msgspec.structs.replace(found, kill_at=at, kill_grace=grace)
     due = active_until(before, pod)
-    if before.end_at is None and due is not None and now >= due:
+    # A pod that has ended by itself stays as it ended.
+    if not has_ended and before.end_at is None and due is not None and now >= due:
         found = msgspec.structs.replace(found, end_at=now + grace_seconds)
     return found
 

@@ -66,17 +66,18 @@ class Folders:
 
     def uids(self) -> list[str]:
         """Of all pods that have something here, in an order that does not depend on the disk."""
-        try:
-            found = sorted(one.name for one in (self.root / "pods").iterdir())
-            return [name for name in found if _UID.fullmatch(name)]
-        except FileNotFoundError:
-            return []
+        found = {one.name for one in (self.root / "pods").glob("*")}
+        found |= {one.name.rpartition("_")[2] for one in (self.root / "logs").glob("*_*")}
+        return sorted(name for name in found if _UID.fullmatch(name))
 
     async def remove(self, uid: str) -> None:
-        """All that a pod had. OSError; links are removed, never followed."""
+        """All that a pod had. OSError; links are removed, never followed.
+
+        Its own folder goes last: whoever is killed meanwhile leaves what is found by its uid.
+        """
         folder = self.pod(uid)
         logs = self.root / "logs"
-        found = [one for one in (folder, *logs.glob(f"*_{uid}")) if one.exists()]
+        found = [one for one in (*logs.glob(f"*_{uid}"), folder) if one.exists()]
         for one in found:
             await self.run(remove_tree, one)
 

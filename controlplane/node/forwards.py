@@ -73,7 +73,7 @@ class _Forwards:
             self._link.heard()
             # Who takes nothing of one connection keeps the others waiting: there is one way in.
             for inlet in [self._inlets[one] for one in touched if one in self._inlets]:
-                await inlet.room()
+                await self._link.unread(inlet.room)
 
     def _take(self, event: Event) -> None:
         match event:

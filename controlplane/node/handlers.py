@@ -6,8 +6,11 @@ Liveness, Readiness and Startup Probes"; grpc.health.v1.
 
 import asyncio
 import os
+import re
 import ssl
 from functools import cache
+from typing import Literal
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -31,15 +34,33 @@ USER_AGENT = "kube-probe/1.33"
 HANG_SECONDS = 1.0
 """After a timeout a runtime has so long to end the command itself."""
 
+REQUESTS_MAX = 10
+"""With those that redirects lead to (Go's HTTP client)."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SAFE = "%/:?#[]@!$&'()*+,;="  # what RFC 3986 reserves means something where it is
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
 _SERVING = 1
 _SERVING_WORDS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """`message`: what was answered, for an event."""
+Outcome = Literal["success", "warning", "failure", "unknown"]
 
-    is_success: bool
+
+class Answer(msgspec.Struct, frozen=True):
+    """outcome  `warning`: a success that is to be told of; `unknown`: it could not be asked, which
+             says nothing of the container
+    message  what was answered, for an event
+    """
+
+    outcome: Outcome
     message: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether all is well."""
+        return self.outcome in ("success", "warning")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +88,7 @@ class Handlers:
             return await self._tcp(target, probe.tcp_socket, timeout_seconds)
         if probe.grpc is not None:
             return await self._grpc(target, probe.grpc, timeout_seconds)
-        return Answer(False, "missing probe handler")
+        return Answer("unknown", "missing probe handler")
 
     async def hook(
         self, target: Target, handler: LifecycleHandler, timeout_seconds: float
@@ -81,8 +102,8 @@ class Handlers:
             return await self._tcp(target, handler.tcp_socket, timeout_seconds)
         if handler.sleep is not None:
             await self._clock.sleep(min(max(handler.sleep.seconds, 0), timeout_seconds))
-            return Answer(True)
-        return Answer(False, "invalid handler")
+            return Answer("success")
+        return Answer("failure", "invalid handler")
 
     async def _exec(self, target: Target, action: ExecAction, seconds: float) -> Answer:
         command = " ".join(action.command)
@@ -90,20 +111,20 @@ class Handlers:
             async with asyncio.timeout(seconds + HANG_SECONDS):
                 done = await self._runtime.exec_sync(target.container_id, action.command, seconds)
         except TimeoutError:
-            return Answer(False, f'command timed out: "{command}" timed out after {seconds:g}s')
+            return Answer("failure", f'command timed out: "{command}" timed out after {seconds:g}s')
         except (RefusedError, OSError) as error:
-            return Answer(False, f"rpc error: {error}"[:MESSAGE_CHARACTERS_MAX])
+            return Answer("unknown", f"rpc error: {error}"[:MESSAGE_CHARACTERS_MAX])
         text = (done.output + done.errors).decode(errors="replace")
-        return Answer(done.exit_code == 0, text[:MESSAGE_CHARACTERS_MAX])
+        return Answer("failure" if done.exit_code else "success", text[:MESSAGE_CHARACTERS_MAX])
 
     async def _http(self, target: Target, action: HTTPGetAction, seconds: float) -> Answer:
         port = port_of(target.spec, action.port)
         if port is None:
-            return Answer(False, f"couldn't find port: {action.port!r}")
+            return Answer("unknown", f"couldn't find port: {action.port!r}")
         scheme = (action.scheme or "HTTP").lower()
         host = _bracketed(action.host or target.address)
         path = action.path if action.path.startswith("/") else f"/{action.path}"
-        url = f"{scheme}://{host}:{port}{path}"
+        url = f"{scheme}://{host}:{port}{encoded(path)}"
         headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close")]
         sent = {one.name.lower() for one in action.http_headers}
         headers = [one for one in headers if one[0].lower() not in sent]
@@ -112,27 +133,27 @@ class Handlers:
             async with asyncio.timeout(seconds):
                 return await _get(url, [one for one in headers if one[1]])
         except TimeoutError:
-            return Answer(False, f'Get "{url}": context deadline exceeded')
+            return Answer("failure", f'Get "{url}": context deadline exceeded')
         except aiohttp.ClientConnectorError as error:
             why = f"dial tcp {host}:{port}: {_reason(error.os_error)}"
-            return Answer(False, f'Get "{url}": {why}')
+            return Answer("failure", f'Get "{url}": {why}')
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(False, f'Get "{url}": {error}'[:MESSAGE_CHARACTERS_MAX])
+            return Answer("failure", f'Get "{url}": {error}'[:MESSAGE_CHARACTERS_MAX])
 
     async def _tcp(self, target: Target, action: TCPSocketAction, seconds: float) -> Answer:
         port = port_of(target.spec, action.port)
         if port is None:
-            return Answer(False, f"couldn't find port: {action.port!r}")
+            return Answer("unknown", f"couldn't find port: {action.port!r}")
         host = action.host or target.address
         try:
             async with asyncio.timeout(seconds):
                 _, writer = await asyncio.open_connection(host, port)
         except TimeoutError:
-            return Answer(False, f"dial tcp {_bracketed(host)}:{port}: i/o timeout")
+            return Answer("failure", f"dial tcp {_bracketed(host)}:{port}: i/o timeout")
         except OSError as error:
-            return Answer(False, f"dial tcp {_bracketed(host)}:{port}: {_reason(error)}")
+            return Answer("failure", f"dial tcp {_bracketed(host)}:{port}: {_reason(error)}")
         writer.close()
-        return Answer(True)
+        return Answer("success")
 
     async def _grpc(self, target: Target, action: GRPCAction, seconds: float) -> Answer:
         # Not above: few pods are asked so, and it takes 11 MiB.
@@ -143,13 +164,13 @@ class Handlers:
             status = await grpc_health.status_of(place, action.service or "", seconds)
         except TimeoutError:
             why = f'timeout: failed to connect service "{place}" within {seconds:g}s'
-            return Answer(False, why)
+            return Answer("failure", why)
         except grpc_health.HealthError as error:
-            return Answer(False, f"error: health rpc failed: {error}")
+            return Answer("failure", f"error: health rpc failed: {error}")
         if status == _SERVING:
-            return Answer(True)
+            return Answer("success")
         word = _SERVING_WORDS.get(status, str(status))
-        return Answer(False, f'service unhealthy (responded with "{word}")')
+        return Answer("failure", f'service unhealthy (responded with "{word}")')
 
 
 def port_of(spec: Container, port: int | str) -> int | None:
@@ -160,6 +181,11 @@ def port_of(spec: Container, port: int | str) -> int | None:
         return port_of(spec, int(port))
     found = (one.container_port for one in spec.ports if one.name == port)
     return next(found, None)
+
+
+def encoded(path: str) -> str:
+    """A path, with a query perhaps, as it is sent: what is percent-encoded already stays so."""
+    return quote(_STRAY_PERCENT.sub("%25", path), safe=_SAFE, errors="replace")
 
 
 def _reason(error: OSError) -> str:
@@ -182,17 +208,36 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-async def _get(url: str, headers: list[tuple[str, str]]) -> Answer:
+async def _get(address: str, headers: list[tuple[str, str]]) -> Answer:
+    """Redirects lead on only to the host that was asked: others are not this container."""
+    url = URL(address, encoded=True)
     connector = aiohttp.TCPConnector(ssl=_trusting(), force_close=True)
-    async with (
-        aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        ) as session,
-        session.get(URL(url, encoded=True), headers=headers, allow_redirects=False) as response,
-    ):
-        body = await response.content.read(BODY_BYTES_MAX)
-        if 200 <= response.status < 400:
-            return Answer(True, body.decode(errors="replace")[:MESSAGE_CHARACTERS_MAX])
-        return Answer(False, f"HTTP probe failed with statuscode: {response.status}")
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    ) as session:
+        for _ in range(REQUESTS_MAX):
+            async with session.get(url, headers=headers, allow_redirects=False) as response:
+                body = await response.content.read(BODY_BYTES_MAX)
+            location = response.headers.get("Location")
+            if location is None or response.status not in _REDIRECTS:
+                return _answer(response.status, body)
+            place = URL(encoded(location), encoded=True)
+            if place.absolute:  # a Host that the probe has is meant for where it asks
+                headers = [one for one in headers if one[0].lower() != "host"]
+            following = url.join(place)
+            if following.host != url.host:
+                return _answer(response.status, body)
+            url = following
+    return Answer("failure", f'Get "{url}": stopped after {REQUESTS_MAX} redirects')
+
+
+def _answer(status: int, body: bytes) -> Answer:
+    text = body.decode(errors="replace")
+    if 300 <= status < 400:
+        told = f"Probe terminated redirects, Response body: {text}"
+        return Answer("warning", told[:MESSAGE_CHARACTERS_MAX])
+    if 200 <= status < 300:
+        return Answer("success", text[:MESSAGE_CHARACTERS_MAX])
+    return Answer("failure", f"HTTP probe failed with statuscode: {status}")

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from controlplane.streams.violations import ViolationError
 from controlplane.upgrades import READ_BYTES, Connection, send
 
+PING_SECONDS = 2.0
+"""While a client is not read: the second or third ping finds that it has gone."""
 LINGER_SECONDS = 5.0
 """So long a client may take what was said last, while what it still says is dropped."""
 
@@ -16,6 +19,9 @@ class Speaking(Protocol):
 
     def take(self) -> bytes:
         """What is to be sent to the client now."""
+
+    def ping(self) -> None:
+        """Ask whether the client is alive."""
 
     def break_off(self, error: ViolationError) -> None:
         """Say what cannot be understood. Nothing follows."""
@@ -39,6 +45,27 @@ class Link:
         """Return when the client has taken what there is to be sent, but for some KiB. Raises
         ConnectionError."""
         await send(self._writer, self._speaking.take())
+
+    async def unread(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Wait for something before more is read. Raises ConnectionError: the client has gone.
+
+        The end of a client that has sent more than was read comes behind all that; but its machine
+        refuses what is sent to who is no more.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    return await wait()
+            except TimeoutError:
+                self._ping()
+
+    def _ping(self) -> None:
+        """Nobody waits until it is taken. Where something is not taken yet, that asks as well."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("the client has gone")
+        if not self._writer.transport.get_write_buffer_size():
+            self._speaking.ping()
+            self._writer.write(self._speaking.take())
 
     def heard(self) -> None:
         """The client has said something, that perhaps somebody waits for."""

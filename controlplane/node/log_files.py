@@ -59,6 +59,12 @@ def files_of(path: Path) -> list[Path]:
     return [*found, path] if path.name in names else found
 
 
+def remove_log(path: Path) -> None:
+    """All files of a log, those that nobody can read as well. Blocks. Raises OSError."""
+    for one in (*path.parent.glob(f"{path.name}.*"), path):
+        one.unlink(missing_ok=True)
+
+
 class _Cursor:
     """A place in a log. Everything may block for as long as a disk takes."""
 

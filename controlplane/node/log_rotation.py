@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from controlplane.node.log_files import files_of
 from controlplane.node.runtime.interface import Container, RefusedError, Runtime, Sandbox
 
 BYTES_MAX = 10 * 1024 * 1024
@@ -52,7 +53,13 @@ class LogRotation:
         """Begin a new file where one has grown too long; whether it did so."""
         path = Path(sandbox.config.log_folder) / container.config.log_path
         try:
-            if path.is_symlink() or path.stat().st_size < BYTES_MAX:
+            if path.is_symlink():
+                return False
+            if not path.exists() and files_of(path):
+                # An agent was killed after it had put the log aside: it is written there still.
+                await self._runtime.reopen_log(container.id)
+                return True
+            if path.stat().st_size < BYTES_MAX:
                 return False
             names = [one.name for one in path.parent.iterdir()]
             rotated = path.with_name(f"{path.name}.{next_stamp(path.name, names, self._wall())}")

@@ -22,6 +22,7 @@ from controlplane.node.environment import ConfigError, Origin
 from controlplane.node.folders import Folders
 from controlplane.node.handlers import Handlers, Target
 from controlplane.node.plan import grace_seconds
+from controlplane.node.remains import remove_remains
 from controlplane.node.runtime.interface import (
     ContainerConfig,
     Image,
@@ -304,6 +305,20 @@ class Operations:
                 self._tell(pod, "Warning", "FailedPreStopHook", told)
             left = max(action.deadline - self._clock.now(), OVERRUN_SECONDS)
         await self._runtime.stop_container(action.container_id, max(left, 0.0))
+
+    async def remove_container(self, view: PodView, container_id: str) -> None:
+        """… with what it left; that goes first, as nothing tells of it afterwards. Raises
+        RefusedError, OSError.
+        """
+        found = [one for one in view.containers if one.id == container_id]
+        await self._folders.run(remove_remains, view, found)
+        await self._runtime.remove_container(container_id)
+
+    async def remove_sandbox(self, view: PodView, sandbox_id: str) -> None:
+        """… with its containers, and what they left. Raises RefusedError, OSError."""
+        found = [one for one in view.containers if one.sandbox_id == sandbox_id]
+        await self._folders.run(remove_remains, view, found)
+        await self._runtime.remove_sandbox(sandbox_id)
 
     async def _hook(
         self,

@@ -5,6 +5,7 @@ Source: Kubernetes' documentation, "Pod Lifecycle" (phase); kube-behaviour 10.1,
 
 from typing import Literal
 
+from controlplane.api.pods import is_finished
 from controlplane.api.types.core_v1 import Container as Spec
 from controlplane.api.types.core_v1 import Pod
 from controlplane.node import restarts
@@ -26,6 +27,11 @@ def exit_code(pod: Pod, view: PodView, name: str) -> int | None:
     told = told_status(pod, name)
     ended = told.state.terminated if told is not None else None
     return LOST_EXIT_CODE if ended is None else ended.exit_code
+
+
+def has_ended(pod: Pod, view: PodView) -> bool:
+    """Whether it has by itself: what runs of it still is to end."""
+    return is_finished(pod) or outcome(pod, view) is not None
 
 
 def outcome(pod: Pod, view: PodView) -> Outcome | None:

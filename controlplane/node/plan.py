@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from controlplane.api.pods import is_finished
 from controlplane.api.types.core_v1 import Container as Spec
 from controlplane.api.types.core_v1 import Pod
 from controlplane.node import restarts
@@ -24,7 +23,7 @@ from controlplane.node.actions import (
     StopSandbox,
 )
 from controlplane.node.endings import Ending, wind_down
-from controlplane.node.outcomes import outcome
+from controlplane.node.outcomes import has_ended
 from controlplane.node.restarts import StartFailure
 from controlplane.node.runtime.interface import Container, Sandbox
 from controlplane.node.view import PodView, is_sidecar, told_status, was_lost
@@ -60,6 +59,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     failures  of starts, by name of container; SANDBOX: of the sandbox and its volumes
     ended_at  by id of container
     ending    why the pod must end, if it must
+    over_at   when it was seen that the pod has ended by itself; None: now, or it has not
     """
 
     pod: Pod
@@ -69,6 +69,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     failures: Mapping[str, StartFailure] = {}
     ended_at: Mapping[str, float] = {}
     ending: Ending | None = None
+    over_at: float | None = None
 
     def health_of(self, spec: Spec, container: Container) -> Health:
         """What is known, or else what its probes leave open."""
@@ -95,9 +96,9 @@ class _Draft:
 def plan(situation: Situation) -> Plan:
     """What to do now."""
     pod, view = situation.pod, situation.view
-    has_ended = is_finished(pod) or outcome(pod, view) is not None
-    if situation.ending is not None or has_ended:
-        ending = situation.ending or Ending(deadline=situation.now + grace_seconds(pod))
+    if situation.ending is not None or has_ended(pod, view):
+        over_at = situation.now if situation.over_at is None else situation.over_at
+        ending = situation.ending or Ending(deadline=over_at + grace_seconds(pod))
         return wind_down(pod, view, ending, situation.now)
     draft = _Draft()
     draft.add(*_old_sandboxes(view), *_old_containers(view))
@@ -158,6 +159,8 @@ def _told(view: PodView) -> list[Container]:
     counts: dict[str, int] = {}
     found = []
     for one in view.containers:
+        if one.state == "created":
+            continue
         counts[one.config.name] = counts.get(one.config.name, 0) + 1
         if counts[one.config.name] <= 2:
             found.append(one)
@@ -202,7 +205,10 @@ def _plan_ephemeral(situation: Situation, draft: _Draft) -> None:
     """They are started once."""
     pod, view = situation.pod, situation.view
     for one in pod.spec.ephemeral_containers:
-        if view.latest(one.name) is None and not was_lost(pod, view, one.name):
+        container = view.current(one.name)
+        if container is not None and container.state == "created":
+            draft.add(RemoveContainer(container_id=container.id, key_name=one.name))
+        elif view.latest(one.name) is None and not was_lost(pod, view, one.name):
             _plan_start(situation, one.name, draft)
 
 

@@ -38,6 +38,7 @@ from controlplane.node.fitting import Rejection
 from controlplane.node.folders import Folders
 from controlplane.node.observer import Observer
 from controlplane.node.operations import Operations, StartError, Tell
+from controlplane.node.outcomes import has_ended
 from controlplane.node.plan import SANDBOX, Situation, grace_seconds, plan
 from controlplane.node.pod_writes import PodWrites
 from controlplane.node.prober import Prober
@@ -144,7 +145,7 @@ class PodWorker:
         view = self._crew.observer.view(self.uid)
         if not self._is_admitted and not self._admit(obj, pod, view):
             return None
-        moments = self._remember(pod, now)
+        moments = self._remember(pod, view, now)
         ending = endings.ending_of(moments)
         self._crew.prober.sync(pod, view, host_ip=self._crew.host_ip, is_ending=ending is not None)
         situation = Situation(
@@ -155,15 +156,22 @@ class PodWorker:
             failures=self._failures,
             ended_at=self._crew.observer.ended_at,
             ending=ending,
+            over_at=moments.over_at,
         )
         planned = plan(situation)
         self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
         if planned.is_over and pods.is_finished(pod):
             self._carry_out(pod, view, self._rests(view), is_ended=True)
+        if planned.is_over and not self._makes_sandbox():
+            self._crew.operations.addresses.release(self.uid)
         has_news = self._tell_status(obj, situation, planned)
         if planned.is_over and not has_news and pods.is_deleted(pod):
             self._delete(pod)
         return self._next_look(planned, pod, moments, now)
+
+    def _makes_sandbox(self) -> bool:
+        """Whether one is being made still, that will have the pod's address."""
+        return any(isinstance(one.action, RunSandbox) for one in self._running.values())
 
     def _rests(self, view: PodView) -> Sequence[Action]:
         return endings.clear_away(
@@ -226,13 +234,18 @@ class PodWorker:
         assert found is not None
         return found
 
-    def _remember(self, pod: Pod, now: float) -> Moments:
+    def _remember(self, pod: Pod, view: PodView, now: float) -> Moments:
         moments = self._moments
         if moments is None:
             moments = endings.first_moments(pod, now=now, wall=self._crew.store.clock())
-        moments = endings.next_moments(moments, pod, now=now, grace_seconds=grace_seconds(pod))
-        self._moments = moments
-        return moments
+        self._moments = endings.next_moments(
+            moments,
+            pod,
+            now=now,
+            grace_seconds=grace_seconds(pod),
+            has_ended=has_ended(pod, view),
+        )
+        return self._moments
 
     def _admit(self, obj: Object, pod: Pod, view: PodView) -> bool:
         """Whether the node takes it; what has begun here is taken already."""
@@ -322,13 +335,13 @@ class PodWorker:
             case StopSandbox(sandbox_id=sandbox_id):
                 await crew.runtime.stop_sandbox(sandbox_id)
             case RemoveSandbox(sandbox_id=sandbox_id):
-                await crew.runtime.remove_sandbox(sandbox_id)
+                await crew.operations.remove_sandbox(view, sandbox_id)
             case StartContainer():
                 await crew.operations.start_container(pod, view, action)
             case StopContainer():
                 await crew.operations.stop_container(pod, view, action)
             case RemoveContainer(container_id=container_id):
-                await crew.runtime.remove_container(container_id)
+                await crew.operations.remove_container(view, container_id)
             case RemoveVolumes():
                 await crew.folders.remove_volumes(self.uid)
                 self.has_volumes = False

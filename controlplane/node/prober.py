@@ -13,14 +13,20 @@ import msgspec
 from controlplane.api.types.core_v1 import Container as Spec
 from controlplane.api.types.core_v1 import ContainerStatus, Pod, Probe
 from controlplane.node import probe_results
-from controlplane.node.handlers import Answer, Target
+from controlplane.node.handlers import Answer, Outcome, Target
 from controlplane.node.plan import Health
-from controlplane.node.probe_results import Kind, Row
+from controlplane.node.probe_results import Kind, Row, Timing
 from controlplane.node.runtime.interface import Container
 from controlplane.node.view import PodView, specs, told_status
 from kvstore.seams import Clock, Random
 
 logger = logging.getLogger(__name__)
+
+_SAID: dict[Outcome, str] = {
+    "warning": "warning",
+    "failure": "failed",
+    "unknown": "errored and resulted in unknown state",
+}
 
 Ask = Callable[[Target, Probe, float], Awaitable[Answer]]
 
@@ -42,19 +48,30 @@ class _Asked:
         return probe_results.health_of(self.spec, self.rows)
 
 
-class Unhealthy(msgspec.Struct, frozen=True):
-    """A probe that failed, for an event."""
+class Remark(msgspec.Struct, frozen=True):
+    """What a probe has come to that is no plain success, for an event."""
 
     uid: str
     kind: Kind
-    message: str
+    answer: Answer
+
+    @property
+    def reason(self) -> str:
+        """Of the event."""
+        return "ProbeWarning" if self.answer.is_success else "Unhealthy"
+
+    @property
+    def message(self) -> str:
+        """As the kubelet tells it."""
+        said = _SAID[self.answer.outcome]
+        return f"{self.kind.capitalize()} probe {said}: {self.answer.message}"
 
 
 class Prober:
     """The probes of one node.
 
-    on_change   is told the uid of a pod whose health is another
-    on_failure  is told of each probe that failed
+    on_change  is told the uid of a pod whose health is another
+    on_remark  is told of each probe that has not simply succeeded
     """
 
     def __init__(
@@ -65,14 +82,14 @@ class Prober:
         random: Random,
         *,
         on_change: Callable[[str], None],
-        on_failure: Callable[[Unhealthy], None],
+        on_remark: Callable[[Remark], None],
     ) -> None:
         self._ask = ask
         self._clock = clock
         self._wall = wall
         self._random = random
         self._on_change = on_change
-        self._on_failure = on_failure
+        self._on_remark = on_remark
         self._began = clock.now()
         self._asked: dict[str, _Asked] = {}
         self._of_pod: dict[str, set[str]] = {}
@@ -163,20 +180,23 @@ class Prober:
         while True:
             due = self._clock.now() + timing.period_seconds
             answer = await self._ask(target, probe, timing.timeout_seconds)
-            before = asked.health
-            row = probe_results.after(
-                asked.rows.get(kind, Row()), timing, is_success=answer.is_success
-            )
-            asked.rows[kind] = row
-            if not answer.is_success:
-                self._on_failure(Unhealthy(asked.uid, kind, answer.message))
-            if kind == "startup" and row.result:
-                asked.started.set()
-            if asked.health != before:
-                self._on_change(asked.uid)
-            if (kind == "startup" and row.result is not None) or asked.health.failed:
+            if answer.outcome != "success":
+                self._on_remark(Remark(asked.uid, kind, answer))
+            if answer.outcome != "unknown":
+                self._count(asked, kind, timing, is_success=answer.is_success)
+            is_done = kind == "startup" and asked.rows.get(kind, Row()).result is not None
+            if is_done or asked.health.failed:
                 return  # it is done with, or the container is
             await self._clock.sleep(max(due - self._clock.now(), 0.0))
+
+    def _count(self, asked: _Asked, kind: Kind, timing: Timing, *, is_success: bool) -> None:
+        before = asked.health
+        row = probe_results.after(asked.rows.get(kind, Row()), timing, is_success=is_success)
+        asked.rows[kind] = row
+        if kind == "startup" and row.result:
+            asked.started.set()
+        if asked.health != before:
+            self._on_change(asked.uid)
 
 
 def _tell_failure(task: asyncio.Task[Any]) -> None:

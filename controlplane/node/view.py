@@ -20,20 +20,23 @@ class PodView(msgspec.Struct, frozen=True):
         """The one that counts."""
         return self.sandboxes[0] if self.sandboxes else None
 
-    def all(self, name: str) -> tuple[Container, ...]:
-        """The attempts of a container that are known still."""
-        return tuple(one for one in self.containers if one.config.name == name)
+    def begun(self, name: str) -> tuple[Container, ...]:
+        """The attempts of a container that are known still. What was made and not started is none:
+        it counts no restart, and nothing was lost with it.
+        """
+        return tuple(
+            one for one in self.containers if one.config.name == name and one.state != "created"
+        )
 
     def latest(self, name: str) -> Container | None:
         """Its last attempt, in whichever sandbox."""
-        return next((one for one in self.containers if one.config.name == name), None)
+        return next(iter(self.begun(name)), None)
 
     def current(self, name: str) -> Container | None:
-        """Its last attempt, if it is one in the sandbox that counts."""
-        found, sandbox = self.latest(name), self.sandbox
-        if found is None or sandbox is None or found.sandbox_id != sandbox.id:
-            return None
-        return found
+        """What the sandbox that counts has of it: its last attempt, or one that is to be."""
+        sandbox = self.sandbox
+        found = (one for one in self.containers if one.config.name == name)
+        return next((one for one in found if sandbox and one.sandbox_id == sandbox.id), None)
 
     def running(self) -> list[Container]:
         """All that have not ended, in whichever sandbox."""

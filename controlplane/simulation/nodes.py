@@ -98,4 +98,4 @@ class Node:
 
 
 async def _succeed(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
-    return Answer(True)
+    return Answer("success")

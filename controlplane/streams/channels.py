@@ -75,6 +75,10 @@ class ChannelStreams:
         if self._wish.has_stderr and not self._wish.has_tty:
             self._send(STDERR, data)
 
+    def ping(self) -> None:
+        """Ask whether the client is alive."""
+        self._socket.ping()
+
     def finish(self, status: dict[str, object]) -> None:
         """Say how it ended."""
         self._send(ERROR, msgspec.json.encode(status))

@@ -80,6 +80,10 @@ class SpdyStreams:
         if kind in self._numbers:
             self._spdy.write(self._numbers[kind], data)
 
+    def ping(self) -> None:
+        """Ask whether the client is alive."""
+        self._spdy.ping()
+
     def finish(self, status: dict[str, object]) -> None:
         """Say how it ended."""
         self._write("error", msgspec.json.encode(status))

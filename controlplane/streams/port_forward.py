@@ -167,6 +167,10 @@ class Forwarding:
         self._error_of[number] = self._errors.pop(request)
         return [Wanted(number, int(port))]
 
+    def ping(self) -> None:
+        """Ask whether the client is alive. Its answer is no event."""
+        self._spdy.ping()
+
     def write(self, number: int, data: bytes) -> None:
         """What came from the port."""
         self._spdy.write(number, data)

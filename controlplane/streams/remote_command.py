@@ -76,6 +76,9 @@ class Streams(Protocol):
     def write_errors(self, data: bytes) -> None:
         """… to its stderr."""
 
+    def ping(self) -> None:
+        """Ask whether the client is alive. Its answer is no event."""
+
     def finish(self, status: dict[str, object]) -> None:
         """Say how it ended. Nothing follows."""
 

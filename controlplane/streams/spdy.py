@@ -247,6 +247,10 @@ class Spdy:
         """Take no more streams."""
         self._send(frames.GoAway(self._last_of_peer, status))
 
+    def ping(self) -> None:
+        """Ask whether the peer is alive. Its answer is no event."""
+        self._send(frames.Ping(1 if self._is_client else 2))
+
     def held_bytes(self, number: int) -> int:
         """Of a stream: written, and held until the peer opens its window."""
         stream = self._streams.get(number)

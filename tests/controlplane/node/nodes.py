@@ -59,7 +59,7 @@ def container(name: str, **fields: Any) -> dict[str, Any]:
 
 
 async def _succeed(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
-    return Answer(True)
+    return Answer("success")
 
 
 class Node(msgspec.Struct, eq=False):

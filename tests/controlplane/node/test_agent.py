@@ -15,7 +15,7 @@ from tests.controlplane.node.nodes import (
     pod,
     status,
 )
-from tests.controlplane.node.waiting import delete, scripted, until_gone, until_ready
+from tests.controlplane.node.waiting import delete, scripted, until_gone, until_phase, until_ready
 
 EXEC = {"exec": {"command": ["check"]}}
 
@@ -151,6 +151,25 @@ def test_pods_outlive_their_agent() -> None:
                 await world.until(is_q_gone, seconds_max=10)
                 assert await status(user, "p") == before
             assert len(await here.runtime.list_containers()) == 1
+
+    run(application)
+
+
+def test_agent_that_is_killed_before_a_start_leaves_no_restart() -> None:
+    """What was made and never ran has not failed."""
+    slow = scripted(a=Script(start_seconds=5, run_seconds=1))
+
+    async def application(world: World) -> None:
+        async with node(world, script=slow) as here, world.connect() as user:
+            async with here.agent():
+                await user.create(kinds().pods, pod("p", restartPolicy="Never"))
+                await world.clock.sleep(3)
+                (made,) = await here.runtime.list_containers()
+                assert made.state == "created"
+                assert (await status(user, "p"))["containerStatuses"]  # it was told of
+            async with here.agent():
+                told = await until_phase(world, user, "p", "Succeeded")
+                assert told["containerStatuses"][0]["restartCount"] == 0
 
     run(application)
 

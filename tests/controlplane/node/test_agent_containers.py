@@ -4,6 +4,7 @@ Numbers are rows of kube-behaviour.md.
 """
 
 import itertools
+from pathlib import Path
 
 from controlplane.api.types.core_v1 import Probe
 from controlplane.node.handlers import Answer, Target
@@ -20,7 +21,13 @@ from tests.controlplane.node.nodes import (
     pod,
     status,
 )
-from tests.controlplane.node.waiting import delete, until_gone, until_phase, until_ready
+from tests.controlplane.node.waiting import (
+    delete,
+    scripted,
+    until_gone,
+    until_phase,
+    until_ready,
+)
 
 EXEC = {"exec": {"command": ["check"]}}
 
@@ -72,6 +79,54 @@ def test_crash_loop_goes_on_where_it_was_with_another_agent() -> None:
     run(application)
 
 
+def test_container_takes_what_it_left_with_it() -> None:
+    """Of a crash loop the last two attempts are on the disk: the log, and the previous one."""
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            log = Path(sandbox.log_folder, config.log_path)
+            log.parent.mkdir(exist_ok=True)
+            for name in ("", ".20260101-000000", ".20260101-000000.gz", ".tmp"):
+                log.with_name(log.name + name).touch()
+            return Script(run_seconds=1, exit_code=1)
+
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p"))
+            await world.clock.sleep(90)
+            logs = {one.name.partition(".")[0] for one in here.root.glob("logs/*/a/*")}
+            assert logs == {"3", "4"}
+            assert {one.name for one in here.root.glob("pods/*/containers/a/*")} == {"3", "4"}
+            assert len(list(here.root.glob("logs/*/a/4.log*"))) == 4
+
+    run(application)
+
+
+def test_containers_of_sandboxes_that_died_take_what_they_left_with_them() -> None:
+    losses = 3
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            log = Path(sandbox.log_folder, config.log_path)
+            log.parent.mkdir(exist_ok=True)
+            log.touch()
+            return Script()
+
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p"))
+            for number in range(losses):
+                await until_ready(world, user, "p", seconds=60)
+                sandboxes = {one.config.attempt: one for one in await here.runtime.list_sandboxes()}
+                here.runtime.lose_sandbox(sandboxes[number].id)
+
+            async def has_what_is_told_of() -> bool:
+                logs = {one.name for one in here.root.glob("logs/*/a/*")}
+                return logs == {f"{losses - 1}.log", f"{losses}.log"}
+
+            await world.until(has_what_is_told_of, seconds_max=60)
+
+    run(application)
+
+
 def test_init_containers_sidecars_and_containers_in_their_order() -> None:
     """10.2, 10.3."""
     order: list[str] = []
@@ -101,12 +156,29 @@ def test_init_containers_sidecars_and_containers_in_their_order() -> None:
     run(application)
 
 
+def test_deaf_sidecars_keep_a_job_from_its_end_for_one_grace() -> None:
+    """10.3."""
+    deaf = Script(stop_seconds=None)
+
+    async def application(world: World) -> None:
+        script = scripted(a=Script(run_seconds=1), s=deaf, t=deaf, u=deaf)
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            sidecars = [container(name, restartPolicy="Always") for name in ("s", "t", "u")]
+            job = pod("p", initContainers=sidecars, restartPolicy="Never")
+            await user.create(kinds().pods, job)
+            began = world.clock.now()
+            await until_phase(world, user, "p", "Succeeded", seconds=100)
+            assert 30 < world.clock.now() - began < 36  # a second of work, 30 s, and 2 s more
+
+    run(application)
+
+
 def test_readiness_probe_decides_who_gets_requests() -> None:
     """10.5: out after 3 failures, no restart."""
     answers = {"is_up": True}
 
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
-        return Answer(answers["is_up"], "nobody is in")
+        return Answer("success" if answers["is_up"] else "failure", "nobody is in")
 
     async def application(world: World) -> None:
         async with node(world, ask=ask) as here, world.connect() as user, here.agent():
@@ -134,7 +206,7 @@ def test_liveness_probe_that_fails_three_times_restarts_its_container() -> None:
     """10.5: period 10 s, failure 3."""
 
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
-        return Answer(False, "it hangs")
+        return Answer("failure", "it hangs")
 
     async def application(world: World) -> None:
         async with node(world, ask=ask) as here, world.connect() as user, here.agent():
@@ -155,6 +227,47 @@ def test_liveness_probe_that_fails_three_times_restarts_its_container() -> None:
     run(application)
 
 
+def test_probe_that_succeeds_with_a_warning_is_told_of() -> None:
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        return Answer("warning", "it is elsewhere")
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p", container("a", readinessProbe=EXEC)))
+            await until_ready(world, user, "p", seconds=25)
+            assert ("Warning", "ProbeWarning", "Readiness probe warning: it is elsewhere") in (
+                await events(user)
+            )
+
+    run(application)
+
+
+def test_probe_that_cannot_be_asked_says_nothing() -> None:
+    """10.5: it is told of, and counts neither for the container nor against it."""
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        is_broken = target.container_id in broken
+        return Answer("unknown", "rpc error: x") if is_broken else Answer("success")
+
+    broken: set[str] = set()
+
+    async def application(world: World) -> None:
+        async with node(world, ask=ask) as here, world.connect() as user, here.agent():
+            asked = container("a", livenessProbe=EXEC, readinessProbe=EXEC)
+            await user.create(kinds().pods, pod("p", asked))
+            before = await until_ready(world, user, "p", seconds=25)
+            broken.update(one.id for one in await here.runtime.list_containers())
+            await world.clock.sleep(60)
+            assert await status(user, "p") == before
+            said = {one[1:] for one in await events(user) if one[1] == "Unhealthy"}
+            assert said == {
+                ("Unhealthy", f"{kind} probe errored and resulted in unknown state: rpc error: x")
+                for kind in ("Liveness", "Readiness")
+            }
+
+    run(application)
+
+
 def test_startup_probe_keeps_others_waiting() -> None:
     """10.5: startup disables others until success."""
     asked: list[str] = []
@@ -162,7 +275,8 @@ def test_startup_probe_keeps_others_waiting() -> None:
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
         is_startup = probe.exec is not None
         asked.append("startup" if is_startup else "liveness")
-        return Answer(not is_startup or asked.count("startup") == 3)
+        is_up = not is_startup or asked.count("startup") == 3
+        return Answer("success" if is_up else "failure")
 
     async def application(world: World) -> None:
         async with node(world, ask=ask) as here, world.connect() as user, here.agent():
@@ -185,7 +299,7 @@ def test_probe_that_hangs_harms_nobody() -> None:
     async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
         if target.spec.name == "hangs":
             await world_of[0].clock.sleep(10_000)
-        return Answer(True)
+        return Answer("success")
 
     world_of: list[World] = []
 
@@ -214,5 +328,23 @@ def test_pod_that_is_active_for_too_long_fails() -> None:
             assert told["reason"] == "DeadlineExceeded"
             containers = await here.runtime.list_containers()
             assert [one.state for one in containers] == ["exited"]  # kept for its log
+
+    run(application)
+
+
+def test_pod_that_has_ended_in_time_stays_as_it_ended() -> None:
+    """10.6: also when it is looked at once more after its deadline, by whichever agent."""
+
+    async def application(world: World) -> None:
+        once = scripted(a=Script(run_seconds=1))
+        async with node(world, script=once) as here, world.connect() as user:
+            async with here.agent():
+                job = pod("p", restartPolicy="Never", activeDeadlineSeconds=20)
+                await user.create(kinds().pods, job)
+                before = await until_phase(world, user, "p", "Succeeded")
+            await world.clock.sleep(30)
+            async with here.agent():
+                await world.clock.sleep(5)
+                assert await status(user, "p") == before
 
     run(application)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.api.resource import Object
+from controlplane.node.runtime.fake import Script
 from controlplane.testing import Cut, World, run
 from controlplane.tokens import Tokens
 from tests.controlplane.controllers.objects import signing_key
@@ -21,7 +22,13 @@ from tests.controlplane.node.nodes import (
     pod,
     status,
 )
-from tests.controlplane.node.waiting import delete, until_gone, until_phase, until_ready
+from tests.controlplane.node.waiting import (
+    delete,
+    scripted,
+    until_gone,
+    until_phase,
+    until_ready,
+)
 
 PROJECTED = "volumes/kubernetes.io~projected"
 EMPTY_DIRS = "volumes/kubernetes.io~empty-dir"
@@ -290,6 +297,24 @@ def test_pod_that_fills_its_volume_is_evicted() -> None:
             told = await until_phase(world, user, "p", "Failed", seconds=15)
             assert told["reason"] == "Evicted"
             assert 'EmptyDir volume "v" exceeds the limit "64Ki"' in told["message"]
+
+    run(application)
+
+
+def test_pod_that_has_ended_takes_no_address() -> None:
+    """… though its object is still there."""
+
+    async def application(world: World) -> None:
+        once = scripted(a=Script(run_seconds=1))
+        here_small = node(world, block="10.1.0.0/29", script=once)  # five addresses
+        async with here_small as here, world.connect() as user, here.agent():
+            addresses = []
+            for number in range(10):
+                await user.create(kinds().pods, pod(f"p{number}", restartPolicy="Never"))
+                told = await until_phase(world, user, f"p{number}", "Succeeded", seconds=10)
+                addresses.append(told["podIP"])
+            assert len(set(addresses)) == 5
+            assert (await status(user, "p0"))["podIP"] == addresses[0]
 
     run(application)
 

@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.api.record import from_object
 from controlplane.api.types.core_v1 import Container, LifecycleHandler, Probe
-from controlplane.node.handlers import Answer, Handlers, Target, port_of
+from controlplane.node.handlers import Answer, Handlers, Outcome, Target, port_of
 from controlplane.node.runtime.fake import FakeRuntime, Script
 from controlplane.node.runtime.interface import ContainerConfig, ExecResult, SandboxConfig
 from kvstore.client.clock import AsyncioClock
@@ -69,15 +69,13 @@ async def _hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     [
         ("200 OK", True),
         ("299 Odd", True),
-        ("302 Found", True),
-        ("399 Odd", True),
         ("400 Bad Request", False),
         ("500 Internal Server Error", False),
     ],
 )
-async def test_http_from_200_to_399_is_success(status: str, is_success: bool) -> None:
+async def test_http_from_200_to_299_is_success(status: str, is_success: bool) -> None:
     """10.5."""
-    web = Web(status, "Location: http://192.0.2.1/\r\n")
+    web = Web(status)
     async with serving(web) as port:
         answer = await ask({"httpGet": {"port": port, "path": "/healthz?full=1"}})
     assert answer.is_success is is_success
@@ -85,6 +83,82 @@ async def test_http_from_200_to_399_is_success(status: str, is_success: bool) ->
         assert answer.message == f"HTTP probe failed with statuscode: {status[:3]}"
     assert web.asked.startswith(b"GET /healthz?full=1 HTTP/1.1\r\n")
     assert b"user-agent: kube-probe/1.33" in web.asked.lower()
+
+
+class Redirecting:
+    """Leads on `times` times, then says that it is not well. asked: heads of requests"""
+
+    def __init__(self, times: int, location: str) -> None:
+        self.asked: list[bytes] = []
+        self._times = times
+        self._location = location
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        status = "302 Found" if len(self.asked) <= self._times else "503 Unavailable"
+        place = self._location.replace("PORT", str(writer.get_extra_info("sockname")[1]))
+        writer.write(f"HTTP/1.1 {status}\r\nLocation: {place}\r\n\r\n".encode())
+        await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [("/other one?x=1", b"example.com"), ("http://127.0.0.1:PORT/other%20one?x=1", b"127.0.0.1:")],
+)
+async def test_http_follows_redirects_to_the_same_host(location: str, host: bytes) -> None:
+    """10.5."""
+    web = Redirecting(1, location)
+    headers = [{"name": "Host", "value": "example.com"}]
+    async with serving(web) as port:
+        answer = await ask({"httpGet": {"port": port, "path": "/", "httpHeaders": headers}})
+    assert answer == Answer("failure", "HTTP probe failed with statuscode: 503")
+    first, second = (one.lower() for one in web.asked)
+    assert second.startswith(b"get /other%20one?x=1 ")
+    assert b"host: example.com" in first
+    assert b"host: " + host in second
+
+
+async def test_http_follows_no_more_than_ten_redirects() -> None:
+    web = Redirecting(20, "/again")
+    async with serving(web) as port:
+        answer = await ask({"httpGet": {"port": port}})
+    assert answer.outcome == "failure"
+    assert answer.message.endswith("stopped after 10 redirects")
+    assert len(web.asked) == 10
+
+
+@pytest.mark.parametrize(
+    "web",
+    [
+        Web("302 Found", "Location: http://192.0.2.1/\r\n"),
+        Web("302 Found"),
+        Web("399 Odd", "Location: /\r\n"),
+    ],
+)
+async def test_http_redirect_to_elsewhere_is_success_with_a_warning(web: Web) -> None:
+    """10.5: 399 is success."""
+    async with serving(web) as port:
+        answer = await ask({"httpGet": {"port": port}})
+    assert answer == Answer("warning", "Probe terminated redirects, Response body: ok")
+    assert answer.is_success
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("", "/"),
+        ("a b", "/a%20b"),
+        ("/a%20b%2Fc", "/a%20b%2Fc"),
+        ("/100%?q=1 2&r=%41", "/100%25?q=1%202&r=%41"),
+        ("/ä/[x]/../;y", "/%C3%A4/[x]/../;y"),
+        ("/a\r\nX-Evil: 1", "/a%0D%0AX-Evil:%201"),
+    ],
+)
+async def test_http_path_is_encoded_where_it_is_not(path: str, sent: str) -> None:
+    web = Web("200 OK")
+    async with serving(web) as port:
+        assert (await ask({"httpGet": {"port": port, "path": path}})).is_success
+    assert web.asked.startswith(f"GET {sent} HTTP/1.1\r\n".encode())
 
 
 async def test_http_sends_the_probe_s_headers() -> None:
@@ -101,7 +175,7 @@ async def test_http_of_a_port_by_name() -> None:
     async with serving(Web("200 OK")) as port:
         whom = target(ports=[{"name": "web", "containerPort": port}])
         assert (await ask({"httpGet": {"port": "web"}}, whom)).is_success
-        assert not (await ask({"httpGet": {"port": "other"}}, whom)).is_success
+        assert (await ask({"httpGet": {"port": "other"}}, whom)).outcome == "unknown"
 
 
 @pytest.mark.parametrize("kind", ["httpGet", "grpc"])
@@ -120,8 +194,8 @@ async def test_nobody_listens() -> None:
         pass
     refused = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
     told = await ask({"httpGet": {"port": port, "path": "/x"}})
-    assert told == Answer(False, f'Get "http://127.0.0.1:{port}/x": {refused}')
-    assert await ask({"tcpSocket": {"port": port}}) == Answer(False, refused)
+    assert told == Answer("failure", f'Get "http://127.0.0.1:{port}/x": {refused}')
+    assert await ask({"tcpSocket": {"port": port}}) == Answer("failure", refused)
     assert not (await ask({"grpc": {"port": port}})).is_success
 
 
@@ -196,14 +270,14 @@ async def running(script: Script) -> tuple[FakeRuntime, str]:
     return runtime, container_id
 
 
-@pytest.mark.parametrize(("code", "is_success"), [(0, True), (1, False)])
-async def test_exec(code: int, is_success: bool) -> None:
+@pytest.mark.parametrize(("code", "outcome"), [(0, "success"), (1, "failure")])
+async def test_exec(code: int, outcome: Outcome) -> None:
     """10.5."""
     script = Script(answer=lambda command: ExecResult(code, command[0].encode(), b"!"))
     runtime, container_id = await running(script)
     probe = from_object(Probe, {"exec": {"command": ["is-up"]}})
     answer = await handlers(runtime).probe(target(container_id), probe, 1.0)
-    assert answer == Answer(is_success, "is-up!")
+    assert answer == Answer(outcome, "is-up!")
 
 
 async def test_exec_that_hangs_has_failed() -> None:
@@ -211,13 +285,27 @@ async def test_exec_that_hangs_has_failed() -> None:
     runtime, container_id = await running(Script(answer_seconds=60))
     probe = from_object(Probe, {"exec": {"command": ["sleep", "60"]}})
     answer = await handlers(runtime).probe(target(container_id), probe, 0.05)
-    assert not answer.is_success
+    assert answer.outcome == "failure"
     assert answer.message.startswith('command timed out: "sleep 60"')
 
 
-async def test_exec_where_nothing_runs() -> None:
-    answer = await ask({"exec": {"command": ["x"]}})
-    assert not answer.is_success
+@pytest.mark.parametrize(
+    "probe",
+    [
+        {"exec": {"command": ["x"]}},  # there is no such container
+        {"httpGet": {"port": "nameless"}},
+        {"tcpSocket": {"port": "nameless"}},
+        {},
+    ],
+)
+async def test_what_cannot_be_asked_says_nothing(probe: dict[str, Any]) -> None:
+    """10.5: the kubelet throws such results away."""
+    assert (await ask(probe)).outcome == "unknown"
+
+
+async def test_hook_that_cannot_be_run_has_failed() -> None:
+    hook = from_object(LifecycleHandler, {"exec": {"command": ["x"]}})
+    assert not (await handlers().hook(target(), hook, 1.0)).is_success
 
 
 async def test_hook_that_sleeps_does_so_no_longer_than_it_may() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.api.record import to_object
 from controlplane.api.types.core_v1 import Pod
 from controlplane.node.actions import (
     Action,
@@ -26,6 +27,7 @@ from tests.controlplane.node.views import (
     ran,
     sandbox,
     situation,
+    told,
     view,
 )
 
@@ -163,6 +165,25 @@ def test_container_that_was_never_started_makes_place() -> None:
     )
 
 
+def test_container_that_was_never_started_counts_no_restart() -> None:
+    """An agent was killed before it could start it, or the start was refused."""
+    early = pod("a", restartPolicy="Never", ephemeralContainers=[container("debug")])
+    seen = view(ran("a", "created"), ran("debug", "created"))
+    assert actions(situation(early, seen)) == (
+        RemoveContainer(container_id="a-0", key_name="a"),
+        RemoveContainer(container_id="debug-0", key_name="debug"),
+    )
+    told_so = pod("a", restartPolicy="Never", status=to_object(told(situation(early, seen))))
+    (start,) = actions(situation(told_so, view()))
+    assert isinstance(start, StartContainer)
+    assert start.attempt == 0
+    dead = view(ran("a", "created"), sandboxes=(sandbox(1), sandbox(is_ready=False)))
+    removal, start = actions(situation(told_so, dead))
+    assert removal == RemoveSandbox(sandbox_id="s0")
+    assert isinstance(start, StartContainer)
+    assert start.attempt == 0
+
+
 def test_last_two_attempts_are_kept() -> None:
     seen = view(
         ran("a", attempt=3),
@@ -263,6 +284,18 @@ def test_sidecars_do_not_keep_a_job_from_its_end() -> None:
     assert over.actions == (StopSandbox(sandbox_id="s0"),)
 
 
+def test_sidecars_of_a_pod_that_has_ended_share_one_grace() -> None:
+    """10.3: it begins when that is seen, and not again at each look."""
+    found = pod("a", initContainers=[sidecar("s"), sidecar("t")], restartPolicy="Never")
+    moments = first_moments(found, now=NOW, wall=WALL)
+    for seconds in (3, 7):
+        moments = next_moments(moments, found, now=NOW + seconds, grace_seconds=30, has_ended=True)
+    assert moments.over_at == NOW + 3
+    all_run = view(ran("s"), ran("t"), ran("a", "exited"))
+    assert stopped(situation(found, all_run, over_at=NOW - 10)) == {"t": 20}
+    assert stopped(situation(found, all_run, over_at=NOW - 30)) == {"s": 2, "t": 2}
+
+
 def test_what_is_left_of_a_deleted_pod_is_removed() -> None:
     ending = Ending(deadline=NOW, is_deleted=True)
     seen = view(ran("a", "exited"), sandboxes=(sandbox(is_ready=False),))
@@ -284,14 +317,14 @@ def test_grace_counts_from_when_the_deletion_is_seen() -> None:
     found = pod("a")
     moments = first_moments(found, now=NOW, wall=WALL)
     doomed = deleted(found, at="2020-01-01T00:00:00Z", grace=30)
-    moments = next_moments(moments, doomed, now=NOW + 5, grace_seconds=30)
+    moments = next_moments(moments, doomed, now=NOW + 5, grace_seconds=30, has_ended=False)
     ending = ending_of(moments)
     assert ending is not None
     assert (ending.deadline, ending.is_deleted, ending.reason) == (NOW + 35, True, "")
-    later = next_moments(moments, doomed, now=NOW + 9, grace_seconds=30)
+    later = next_moments(moments, doomed, now=NOW + 9, grace_seconds=30, has_ended=False)
     assert later == moments
     sooner = deleted(found, at="2020-01-01T00:00:00Z", grace=3)
-    moments = next_moments(moments, sooner, now=NOW + 10, grace_seconds=30)
+    moments = next_moments(moments, sooner, now=NOW + 10, grace_seconds=30, has_ended=False)
     assert moments.kill_at == NOW + 13
 
 
@@ -308,12 +341,22 @@ def test_pod_that_is_active_for_too_long_ends() -> None:
     status = {"startTime": "2023-11-14T22:13:00Z"}  # 20 s before WALL
     found = pod("a", activeDeadlineSeconds=60, status=status)
     moments = first_moments(found, now=NOW, wall=WALL)
-    early = next_moments(moments, found, now=NOW + 39.9, grace_seconds=30)
+    early = next_moments(moments, found, now=NOW + 39.9, grace_seconds=30, has_ended=False)
     assert ending_of(early) is None
-    ending = ending_of(next_moments(moments, found, now=NOW + 40, grace_seconds=30))
+    ending = ending_of(
+        next_moments(moments, found, now=NOW + 40, grace_seconds=30, has_ended=False)
+    )
     assert ending is not None
     assert (ending.reason, ending.deadline) == ("DeadlineExceeded", NOW + 70)
     assert ending.message == "Pod was active on the node longer than the specified deadline"
+
+
+def test_pod_that_has_ended_in_time_stays_as_it_ended() -> None:
+    """10.6."""
+    found = pod("a", activeDeadlineSeconds=60)
+    moments = first_moments(found, now=NOW, wall=WALL)
+    later = next_moments(moments, found, now=NOW + 61, grace_seconds=30, has_ended=True)
+    assert ending_of(later) is None
 
 
 def test_grace_is_thirty_seconds_unless_the_pod_says_otherwise() -> None:

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import ssl
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import msgspec
 import pytest
 
-from controlplane.node import commands, server
+from controlplane.node import commands, links, server
 from controlplane.node.inlets import INLET_BYTES_MAX
 from controlplane.node.measuring import Measuring
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
@@ -108,6 +108,17 @@ async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         while not is_so():  # noqa: ASYNC110 (of processes and other tasks)
             await asyncio.sleep(0.01)
+
+
+async def fill(write: Callable[[], Awaitable[None]]) -> int:
+    """Write parts of 64 KiB until nobody takes more; the bytes that were taken."""
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < 300 * INLET_BYTES_MAX:
+            async with asyncio.timeout(1.0):
+                await write()
+            sent += 64 * 1024
+    return sent
 
 
 # ------------------------------------------------------------------------- who may ask
@@ -233,14 +244,63 @@ async def test_a_client_that_reads_nothing_costs_a_bounded_amount(node: Node) ->
 
 async def test_a_command_that_reads_nothing_costs_a_bounded_amount(node: Node) -> None:
     client = await node.exec("sleep", "1000", query="input=1")
-    sent = 0
-    with contextlib.suppress(TimeoutError):
-        while sent < 300 * INLET_BYTES_MAX:
-            async with asyncio.timeout(1.0):
-                await client.write(STDIN, bytes(64 * 1024))
-            sent += 64 * 1024
+    sent = await fill(lambda: client.write(STDIN, bytes(64 * 1024)))
     assert sent < 150 * INLET_BYTES_MAX, "what a kernel keeps of a connection, and an inlet"
     client.writer.transport.abort()
+
+
+async def test_a_client_that_leaves_a_command_that_reads_nothing_is_noticed(node: Node) -> None:
+    """Its end comes behind all that it has sent and nobody reads."""
+    client = await node.exec("sleep", "1000", query="input=1")
+    await until(lambda: bool(node.runtime.sessions))
+    await fill(lambda: client.write(STDIN, bytes(64 * 1024)))
+    assert node.server.streams == 1
+    client.writer.transport.abort()
+    await until(lambda: node.runtime.sessions[-1].process.returncode is not None)
+    await until(lambda: not node.server.streams)
+
+
+async def test_a_client_that_leaves_a_port_that_reads_nothing_is_noticed(node: Node) -> None:
+    gone = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await gone.wait()
+        writer.close()
+
+    listening = await asyncio.start_server(listen, "127.0.0.1", 0)
+    headers = {"port": str(listening.sockets[0].getsockname()[1]), "requestid": "1"}
+    asked = [*SPDY[:2], ("X-Stream-Protocol-Version", "portforward.k8s.io")]
+    answered = await node.ask("/portForward/shop/web", asked, "POST")
+    peer = Spdy(is_client=True)
+    peer.end(peer.open(headers | {"streamtype": "error"}))
+    number = peer.open(headers | {"streamtype": "data"})
+
+    async def write() -> None:
+        peer.write(number, bytes(64 * 1024))
+        answered.writer.write(peer.take())
+        await answered.writer.drain()
+
+    await fill(write)
+    assert node.server.streams == 1
+    answered.writer.transport.abort()
+    await until(lambda: not node.server.streams)
+    gone.set()
+    listening.close()
+
+
+async def test_a_client_whose_command_reads_late_is_not_disturbed(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """… by what it is asked meanwhile."""
+    monkeypatch.setattr(links, "PING_SECONDS", 0.05)
+    client = await node.exec("sh", "-c", "sleep%201%3B%20wc%20-c", query="input=1")
+    writing = asyncio.create_task(client.write(STDIN, bytes(700_000)))
+    hearing = asyncio.create_task(client.hear())
+    await writing
+    client.channels.end_input()
+    client.writer.write(client.channels.take())
+    assert (STDOUT, b"700000\n") in await hearing
 
 
 async def test_a_command_that_closes_its_input_is_not_disturbed(node: Node) -> None:

@@ -297,6 +297,21 @@ def test_container_that_was_lost() -> None:
     assert one.restart_count == 1
 
 
+def test_container_that_was_never_started_is_waiting() -> None:
+    """… and what was told of the attempt before stays."""
+    (one,) = told(situation(pod("a"), view(ran("a", "created")))).container_statuses
+    assert one.state.waiting is not None
+    assert one.state.waiting.reason == "ContainerCreating"
+    assert (one.container_id, one.restart_count) == ("", 0)
+    crashed = ran("a", "exited", attempt=1, code=9)
+    seen = view(ran("a", "created", attempt=2), crashed)
+    (one,) = told(situation(pod("a"), seen)).container_statuses
+    assert one.state.waiting is not None
+    assert one.last_state.terminated is not None
+    assert one.last_state.terminated.exit_code == 9
+    assert (one.container_id, one.restart_count) == ("process://a-1", 1)
+
+
 def test_messages_of_containers() -> None:
     crashed = view(ran("a", "exited", code=1))
     found = situation(pod("a", restartPolicy="Never"), crashed)

@@ -354,6 +354,36 @@ async def test_pod_leaves_nothing(volumes: Volumes, tmp_path: Path, folder: Path
     assert precious.exists()
 
 
+class _KilledError(BaseException):
+    """No more comes to be done."""
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+async def test_pod_whose_removal_was_broken_off_is_found_again(tmp_path: Path, steps: int) -> None:
+    done: list[Any] = []
+
+    async def run(function: Any, *arguments: Any) -> Any:
+        if len(done) == steps:
+            raise _KilledError
+        done.append(arguments)
+        return function(*arguments)
+
+    places = Folders(tmp_path, run)
+    places.pod(UID).mkdir(parents=True)
+    places.logs(pod("a")).mkdir(parents=True)
+    with pytest.raises(_KilledError):
+        await places.remove(UID)
+    assert Folders(tmp_path).uids() == [UID]
+    assert places.pod(UID).exists()
+
+
+def test_pod_of_which_only_logs_are_left_is_found(tmp_path: Path) -> None:
+    places = Folders(tmp_path)
+    assert places.uids() == []
+    places.logs(pod("a")).mkdir(parents=True)
+    assert places.uids() == [UID]
+
+
 @pytest.mark.parametrize("uid", ["..", "", "a/b", "x" * 200])
 def test_uid_of_a_stranger_is_no_path(tmp_path: Path, uid: str) -> None:
     with pytest.raises(ValueError, match="is no uid"):

@@ -256,6 +256,17 @@ def test_a_ping_is_answered_and_an_answer_is_not() -> None:
     assert server.take() == b""
 
 
+def test_a_ping_of_ours_is_answered_without_a_word_to_us() -> None:
+    pair = Spdy(is_client=False), Spdy(is_client=True)
+    for end, peer in (pair, pair[::-1]):
+        end.ping()
+        assert list(peer.receive(end.take())) == []
+        answer = peer.take()
+        assert answer
+        assert list(end.receive(answer)) == []
+        assert end.take() == b""
+
+
 def test_a_window_that_is_opened_too_far_ends_its_stream() -> None:
     server, encoder = Spdy(is_client=False), frames.Encoder()
     list(server.receive(encoder.encode(frames.SynStream(1, {}))))

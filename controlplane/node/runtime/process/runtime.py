@@ -52,6 +52,8 @@ _READ_BYTES = 64 * 1024
 _KILLED_SECONDS = 60.0
 # A command that has ended, while something it has started keeps its output open.
 _OUTPUT_SECONDS = 1.0
+# All are asked for what is used: one that hangs must not keep evictions from what others use.
+_USAGE_SECONDS = 3.0
 _HOST_FOLDERS = ("/usr/", "/opt/", "/bin/", "/lib/")
 _RESOLV_CONF = "resolv.conf"
 _POD_FILES = ("hosts", "hostname", _RESOLV_CONF)
@@ -373,7 +375,7 @@ class ProcessRuntime:
     async def _asked(self, pod: Pod) -> dict[str, Usage]:
         """Of its containers, but for the disk."""
         try:
-            told = await pod.ask({"op": "usage"})
+            told = await pod.ask({"op": "usage"}, timeout_seconds=_USAGE_SECONDS)
         except RefusedError:
             return {}
         return {

@@ -7,12 +7,14 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from controlplane.node.runtime.interface import RefusedError
+from controlplane.node.log_rotation import LogRotation
+from controlplane.node.runtime.interface import Mount, RefusedError
 from controlplane.node.runtime.process.zygotes import Zygote
 from controlplane.node.runtime.shim import processes, records
 from controlplane.node.runtime.shim.records import ShimIdentity
@@ -139,6 +141,41 @@ async def test_a_shim_that_hangs_can_be_removed(
     os.kill(shim_of(machine, sandbox), signal.SIGSTOP)
     await machine.runtime.remove_sandbox(sandbox)
     await until(lambda: not machine.left())
+
+
+async def test_a_shim_that_hangs_keeps_nobody_s_usage(machine: Machine) -> None:
+    hanging, other = await machine.sandbox(), await machine.sandbox()
+    silent = await machine.start(hanging, *SLEEP)
+    told = await machine.start(other, *SLEEP)
+    os.kill(shim_of(machine, hanging), signal.SIGSTOP)
+    async with asyncio.timeout(10):  # less than an eviction round and its 10 s are worth
+        usage = await machine.runtime.usage()
+    assert told in usage
+    assert silent not in usage
+    os.kill(shim_of(machine, hanging), signal.SIGCONT)
+
+
+async def test_a_log_that_was_put_aside_by_an_agent_that_was_killed_goes_on(
+    machine: Machine,
+) -> None:
+    """… between its renaming and its opening again."""
+    fifo = machine.root / "more"
+    os.mkfifo(fifo)
+    sandbox_id = await machine.sandbox()
+    mount = Mount(container_path=str(fifo), host_path=str(fifo))
+    mounts = (mount,) if machine.has_namespaces else ()
+    command = ("sh", "-c", f"echo first; cat {fifo}; exec sleep 1000")
+    container_id = await machine.start(sandbox_id, *command, mounts=mounts)
+    await machine.has_said(container_id, "first")
+    container = await machine.container(container_id)
+    log = machine.logs / container.config.log_path
+    log.rename(log.with_name("0.log.20260101-000000"))
+    [sandbox] = await machine.runtime.list_sandboxes()
+    assert await LogRotation(machine.runtime, time.time).rotate(sandbox, container)
+    await asyncio.to_thread(fifo.write_text, "second\n")
+    await machine.has_said(container_id, "second")
+    assert not await LogRotation(machine.runtime, time.time).rotate(sandbox, container)
+    fifo.unlink()
 
 
 async def test_an_agent_that_is_killed_while_it_asks_leaves_whole_pods(machine: Machine) -> None:
