@@ -26,12 +26,12 @@ class Kind:
         self.definition = f"{DEFINITIONS}/{plural}.{GROUP}"
         self.path = f"/apis/{GROUP}/v1/namespaces/{space}/{plural}"
 
-    async def define(self, properties: Mapping[str, Any], **version: Any) -> None:
-        """Serve it, as the controller of names would have it."""
+    async def define(self, properties: Mapping[str, Any], *others: Any, **version: Any) -> None:
+        """Serve it, as the controller of names would have it. others: versions besides v1"""
         names = {"plural": self.path.rpartition("/")[2], "kind": self.kind}
         schema = {"openAPIV3Schema": {"type": "object", "properties": properties}}
         only = {"name": "v1", "served": True, "storage": True, "schema": schema, **version}
-        spec = {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [only]}
+        spec = {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [only, *others]}
         body = {"metadata": {"name": f"{names['plural']}.{GROUP}"}, "spec": spec}
         await self._api.good("POST", DEFINITIONS, body)
         status = {"conditions": [{"type": "Established", "status": "True"}]}
@@ -78,3 +78,53 @@ async def test_a_key_that_is_left_out_is_what_the_schema_says(
     assert first["items"] == [{"name": "x", key: default}]
     again = await kind.apply(items=[{"name": "x"}])
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+_EARLY = {"a": {"type": "string"}}
+_LATE = {**_EARLY, "b": {"type": "string", "default": "z"}}
+
+
+async def test_a_default_that_came_later_is_there_when_an_object_is_read(
+    api: Api, kind: Kind
+) -> None:
+    """11.7: what was stored before has it, too; so nobody who writes adds it (2.12)."""
+    await kind.define(_EARLY)
+    made = await kind.create(a="y")
+    await kind.redefine(_LATE)
+    found = await api.good("GET", f"{kind.path}/one")
+    assert (found["a"], found["b"]) == ("y", "z")
+    [listed] = (await api.good("GET", kind.path))["items"]
+    async with api.watch(kind.path) as events:
+        watched = await events.next()
+    assert found == listed == watched["object"]
+    labels = {"metadata": {"labels": {"c": "d"}}}
+    changed = await api.good("PATCH", f"{kind.path}/one", labels, content_type=MERGE)
+    assert changed["b"] == "z"
+    assert changed["metadata"]["generation"] == made["metadata"]["generation"]
+    assert "f:b" not in str(changed["metadata"]["managedFields"])
+
+
+async def test_a_default_that_came_later_is_selected(api: Api, kind: Kind) -> None:
+    """2.20: selectors see what is served."""
+    await kind.define(_LATE | {"b": {"type": "string"}}, selectableFields=[{"jsonPath": ".b"}])
+    await kind.create(a="y")
+    selected = f"{kind.path}?fieldSelector=b%3Dz"
+    assert (await api.good("GET", selected))["items"] == []
+    await kind.redefine(_LATE)
+    assert [one["b"] for one in (await api.good("GET", selected))["items"]] == ["z"]
+
+
+async def test_defaults_of_what_is_stored_are_those_of_the_stored_version(
+    api: Api, kind: Kind
+) -> None:
+    """11.7."""
+    newer = {"a": {"type": "string"}, "b": {"type": "string", "default": "new"}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": newer}}
+    v2 = {"name": "v2", "served": True, "storage": False, "schema": schema}
+    await kind.define(_EARLY | {"b": {"type": "string"}}, v2)
+    await kind.create(a="y")
+    path = f"{kind.path.replace('/v1/', '/v2/')}/one"
+    assert "b" not in await api.good("GET", path)
+    await kind.redefine(_LATE)
+    found = await api.good("GET", path)
+    assert (found["apiVersion"], found["b"]) == (f"{GROUP}/v2", "z")
