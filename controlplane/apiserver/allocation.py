@@ -138,11 +138,15 @@ class Allocator:
                 (addresses.protocol(port), port["nodePort"])
                 for port in addresses.with_node_port(old)
             }
+            # What another port asks for by name is given to none that comes before it.
+            own = {number for _, number in held} | {
+                int(port.get("nodePort") or 0) for port in ports
+            }
             # A load balancer that reaches pods by itself needs none but those it names.
             is_asked_only = spec.get("allocateLoadBalancerNodePorts") is False
             for position, port in enumerate(ports):
                 if port.get("nodePort") or not is_asked_only:
-                    self._give_port(review, port, position, held, old)
+                    self._give_port(review, port, position, held, own)
         return {**spec, "ports": ports} if ports else spec
 
     def _give_port(
@@ -151,19 +155,18 @@ class Allocator:
         port: dict[str, Any],
         position: int,
         held: set[tuple[str, int]],
-        old: Mapping[str, Any],
+        own: set[int],
     ) -> None:
         protocol, wanted = addresses.protocol(port), int(port.get("nodePort") or 0)
-        if not wanted:
-            wanted = _port_before(port, old)
         if wanted and (protocol, wanted) in held:
             port["nodePort"] = wanted
             return
         if wanted:
             self._require_free(review, wanted, protocol, position)
         else:
-            wanted = self._free_port(protocol, {port_ for _, port_ in held})
+            wanted = self._free_port(protocol, own)
         held.add((protocol, wanted))
+        own.add(wanted)
         review.claims.append(_claim(review, addresses.port_key(protocol, wanted)))
         port["nodePort"] = wanted
 
@@ -194,15 +197,6 @@ def _canonical(address: str) -> str:
         return str(ipaddress.ip_address(address))
     except ValueError:
         return address
-
-
-def _port_before(port: Mapping[str, Any], old: Mapping[str, Any]) -> int:
-    """An update that does not name its node ports keeps them."""
-    for before in addresses.with_node_port(old):
-        is_same = addresses.protocol(before) == addresses.protocol(port)
-        if is_same and before.get("port") == port.get("port"):
-            return int(before["nodePort"])
-    return 0
 
 
 def _claim(review: Review, key: str) -> Claim:

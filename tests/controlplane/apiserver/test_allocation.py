@@ -34,7 +34,10 @@ class Cluster:
         old = self.services.get(name)
         asked = again or review("UPDATE" if old else "CREATE", SERVICES, name=name, old=old)
         asked.claims.clear()
-        found = {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+        found: Object = {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+        if old is not None:
+            assert SERVICES.strategy.prepare_update is not None
+            found = SERVICES.strategy.prepare_update(found, old)
         return asked, self.allocator.mutate(asked, found)
 
     def write(self, name: str, planned: tuple[Review, Object]) -> bool:
@@ -237,6 +240,37 @@ def test_an_update_that_does_not_name_its_node_ports_keeps_them() -> None:
     spec = cluster.put("a", type="ClusterIP", ports=ports(443))
     assert "nodePort" not in spec["ports"][0]
     assert len(cluster.claims) == 1
+
+
+def test_a_port_that_gets_another_number_keeps_its_node_port() -> None:
+    """5.3: it is the same one by its name."""
+    cluster = Cluster()
+    before = cluster.put("a", type="NodePort", ports=[{"name": "a", "port": 80}])
+    after = cluster.put("a", type="NodePort", ports=[{"name": "a", "port": 8080}])
+    assert node_ports(after) == node_ports(before)
+    assert len(cluster.claims) == 2  # its address, its port
+
+
+def test_who_asks_for_the_node_port_of_another_port_gets_it_and_the_other_a_new_one() -> None:
+    """5.3."""
+    cluster = Cluster()
+    both = [{"name": "a", "port": 80, "nodePort": 30344}, {"name": "b", "port": 81}]
+    first, other = node_ports(cluster.put("a", type="NodePort", ports=both))
+    both = [{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": first}]
+    new, taken = node_ports(cluster.put("a", type="NodePort", ports=both))
+    assert taken == first
+    assert new not in (first, other)
+    assert len(cluster.claims) == 3  # its address, its ports
+
+
+def test_what_is_asked_for_is_not_given_to_a_port_before_it() -> None:
+    """5.3."""
+    cluster = Cluster("10.96.0.0/20", ports=range(30000, 30002))
+    both = [{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": 30000}]
+    assert node_ports(cluster.put("a", type="NodePort", ports=both)) == [30001, 30000]
+    cluster.delete("a")
+    both[1]["nodePort"] = 30001
+    assert node_ports(cluster.put("a", type="NodePort", ports=both)) == [30000, 30001]
 
 
 @pytest.mark.parametrize("count", [1, 10, 16, 17, 40])

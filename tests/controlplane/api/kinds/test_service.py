@@ -229,11 +229,22 @@ def test_who_leaves_out_what_was_allocated_keeps_it() -> None:
 
 def test_a_port_that_is_new_gets_no_old_node_port() -> None:
     # 5.3
-    new = with_fields(SERVICE, spec__type="NodePort", spec__ports=[{"port": 81}])
+    new = with_fields(SERVICE, spec__type="NodePort", spec__ports=[{"port": 80, "name": "a"}])
     assert "nodePort" not in updated(new, ALLOCATED)["spec"]["ports"][0]
     taken = [{"port": 81, "name": "a", "nodePort": 30080}, {"port": 80, "name": "b"}]
     new = with_fields(SERVICE, spec__type="NodePort", spec__ports=taken)
     assert "nodePort" not in updated(new, ALLOCATED)["spec"]["ports"][1]
+
+
+def test_a_node_port_goes_with_the_name_of_its_port() -> None:
+    # 5.3
+    new = with_fields(SERVICE, spec__type="NodePort", spec__ports=[{"port": 81}])
+    assert updated(new, ALLOCATED)["spec"]["ports"][0]["nodePort"] == 30080
+    inside = with_fields(new, spec__type="ClusterIP", spec__ports=[{"port": 81, "nodePort": 30080}])
+    assert "nodePort" not in updated(inside, ALLOCATED)["spec"]["ports"][0]
+    asked = [{"port": 80, "nodePort": 30081}]
+    refused = with_fields(new, spec__type="ClusterIP", spec__ports=asked)
+    assert updated(refused, ALLOCATED)["spec"]["ports"][0]["nodePort"] == 30081
 
 
 def test_what_only_the_old_type_had_goes_away() -> None:
