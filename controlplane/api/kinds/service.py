@@ -34,8 +34,6 @@ def _default(given: Object) -> Object:
     more: dict[str, Any] = {}
     if has_cluster_ip(spec):
         more["internalTrafficPolicy"] = "Cluster"
-        more["ipFamilies"] = _families(spec)
-        more["ipFamilyPolicy"] = "SingleStack"
     if kind in EXTERNAL or (kind == "ClusterIP" and spec.get("externalIPs")):
         more["externalTrafficPolicy"] = "Cluster"
     if kind == "LoadBalancer":
@@ -51,10 +49,6 @@ def _default_port(port: Object) -> Object:
     if port.get("targetPort") in (None, "", 0) and port.get("port"):
         return {**port, "targetPort": port["port"]}
     return port
-
-
-def _families(spec: Object) -> list[str]:
-    return ["IPv6" if ":" in (spec.get("clusterIP") or "") else "IPv4"]
 
 
 def _both_cluster_ips(spec: dict[str, Any]) -> dict[str, Any]:

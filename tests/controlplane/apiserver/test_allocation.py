@@ -142,7 +142,7 @@ def test_what_was_given_up_can_be_had_before_the_cache_knows() -> None:
     assert (spec["clusterIP"], node_ports(spec)) == ("10.96.0.5", [30001])
 
 
-@pytest.mark.parametrize("address", ["10.97.0.1", "10.96.0.0", "10.96.0.255", "fd00::1"])
+@pytest.mark.parametrize("address", ["10.97.0.1", "10.96.0.0", "10.96.0.255"])
 def test_an_address_outside_the_range_is_refused(address: str) -> None:
     message = refused(Cluster(), type="ClusterIP", clusterIP=address)
     assert "The range of valid IPs is 10.96.0.0/24" in message
@@ -151,6 +151,82 @@ def test_an_address_outside_the_range_is_refused(address: str) -> None:
 @pytest.mark.parametrize("address", ["x", "10.96.0.256", "10.96.0.01", "10.96.0.1/24"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     assert "must be a valid IP address" in refused(Cluster(), type="ClusterIP", clusterIP=address)
+
+
+_BOTH = ["10.96.0.5", "fd00::1"]
+_NO_DUAL_STACK = "this cluster is not configured for dual-stack services"
+_SEVERAL = "must be 'RequireDualStack' or 'PreferDualStack' when multiple"
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (
+            {"ipFamilies": ["IPv6"]},
+            'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack"},
+            'spec.ipFamilies[1]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"]},
+            f'spec.ipFamilyPolicy: Invalid value: "SingleStack": {_SEVERAL} IP families are',
+        ),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"},
+            f'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": {_NO_DUAL_STACK}',
+        ),
+        (
+            {"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]},
+            'spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this',
+        ),
+        (
+            {"clusterIPs": _BOTH},
+            f'spec.ipFamilyPolicy: Invalid value: "SingleStack": {_SEVERAL} cluster IPs are',
+        ),
+        (
+            {"clusterIPs": _BOTH, "ipFamilyPolicy": "PreferDualStack"},
+            "spec.clusterIPs[1]: Invalid value: [",
+        ),
+        (
+            {"clusterIPs": ["10.96.0.5", "10.96.0.6"], "ipFamilyPolicy": "PreferDualStack"},
+            "may specify no more than one IP for each IP family",
+        ),
+        (
+            {"clusterIP": "None", "selector": {"a": "b"}, "ipFamilies": ["IPv6"]},
+            'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+    ],
+)
+def test_a_family_that_the_cluster_has_not_is_refused(spec: dict[str, Any], why: str) -> None:
+    """5.2."""
+    cluster = Cluster()
+    for attempt in ("a create", "an update"):
+        with pytest.raises(ApiError) as caught:
+            cluster.plan("a", type="ClusterIP", **spec)
+        assert caught.value.code == 422, attempt
+        assert why in caught.value.message, attempt
+        is_headless = spec.get("clusterIP") == "None"
+        cluster.put("a", type="ClusterIP", clusterIP="None" if is_headless else "")
+
+
+def test_who_prefers_two_families_gets_the_one_that_there_is() -> None:
+    """5.2."""
+    for service_range, family in (("10.96.0.0/24", "IPv4"), ("fd00::/108", "IPv6")):
+        cluster = Cluster(service_range)
+        spec = cluster.put("a", type="ClusterIP", ipFamilyPolicy="PreferDualStack")
+        assert (spec["ipFamilies"], spec["ipFamilyPolicy"]) == ([family], "PreferDualStack")
+        assert len(spec["clusterIPs"]) == 1
+        again = cluster.put("a", type="ClusterIP")
+        assert (again["ipFamilies"], again["ipFamilyPolicy"]) == ([family], "PreferDualStack")
+
+
+def test_a_headless_service_without_a_selector_may_say_what_its_endpoints_are() -> None:
+    """5.2: somebody else makes them."""
+    both = {"ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "RequireDualStack"}
+    spec = Cluster().put("a", type="ClusterIP", clusterIP="None", **both)
+    assert {name: spec[name] for name in both} == both
 
 
 def test_one_address_has_one_claim_however_it_is_spelled() -> None:

@@ -33,8 +33,6 @@ def test_defaults_of_a_service() -> None:
         "ports": [PORT],
         "sessionAffinity": "None",
         "internalTrafficPolicy": "Cluster",
-        "ipFamilies": ["IPv4"],
-        "ipFamilyPolicy": "SingleStack",
     }
     assert created(SERVICE)["status"] == {"loadBalancer": {}}
 
@@ -53,11 +51,10 @@ def test_defaults_of_a_service() -> None:
         ),
         (
             {"spec__type": "ExternalName", "spec__externalName": "x.org"},
-            {"internalTrafficPolicy": None, "ipFamilies": None},
+            {"internalTrafficPolicy": None},
         ),
         ({"spec__clusterIP": "10.0.0.1"}, {"clusterIPs": ["10.0.0.1"]}),
         ({"spec__clusterIPs": ["None"]}, {"clusterIP": "None"}),
-        ({"spec__clusterIP": "fd00::1"}, {"ipFamilies": ["IPv6"]}),
     ],
 )
 def test_a_services_defaults_depend_on_its_type(
