@@ -128,3 +128,65 @@ async def test_defaults_of_what_is_stored_are_those_of_the_stored_version(
     await kind.redefine(_LATE)
     found = await api.good("GET", path)
     assert (found["apiVersion"], found["b"]) == (f"{GROUP}/v2", "z")
+
+
+_OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_SCALE = {
+    "specReplicasPath": ".spec.size.count",
+    "statusReplicasPath": ".status.count",
+    "labelSelectorPath": ".status.selector",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {"status": {"selector": 5}},
+            ".status.selector accessor error: 5 is of the type int64, expected string",
+        ),
+        (
+            {"status": {"selector": ["a"]}},
+            '.status.selector accessor error: ["a"] is of the type []interface {}, expected string',
+        ),
+        (
+            {"status": {"selector": {"matchLabels": 5}}},
+            "is of the type map[string]interface {}, expected string",
+        ),
+        (
+            {"status": {"count": "x"}},
+            '.status.count accessor error: "x" is of the type string, expected int64',
+        ),
+        (
+            {"spec": {"size": 1.5}},
+            ".spec.size.count accessor error: 1.5 is of the type float64, expected map[",
+        ),
+        ({"spec": {"size": {"count": True}}}, "true is of the type bool, expected int64"),
+    ],
+)
+async def test_what_cannot_be_scaled_says_why(
+    api: Api, kind: Kind, fields: Mapping[str, Any], told: str
+) -> None:
+    """2.13: its schema lets it be anything, and so whoever asks has asked for too much."""
+    await kind.define({"spec": _OPEN, "status": _OPEN}, subresources={"scale": _SCALE})
+    await kind.create(**fields)
+    path = f"{kind.path}/one/scale"
+    found = await api.fault("GET", path)
+    assert (found["code"], found["reason"]) == (400, "BadRequest")
+    assert told in found["message"]
+    refused = await api.fault("PATCH", path, {"spec": {"replicas": 3}}, content_type=MERGE)
+    assert (refused["code"], refused["message"]) == (400, found["message"])
+
+
+async def test_replicas_are_put_where_there_was_nothing(api: Api, kind: Kind) -> None:
+    """2.13."""
+    await kind.define({"spec": _OPEN, "status": _OPEN}, subresources={"scale": _SCALE})
+    await kind.create(status={"selector": "a=b", "count": 2})
+    path = f"{kind.path}/one"
+    patch = {"spec": {"replicas": 3}}
+    scaled = await api.good("PATCH", f"{path}/scale", patch, content_type=MERGE)
+    assert (scaled["spec"], scaled["status"]) == (
+        {"replicas": 3},
+        {"replicas": 2, "selector": "a=b"},
+    )
+    assert (await api.good("GET", path))["spec"] == {"size": {"count": 3}}
