@@ -95,8 +95,15 @@ class Launcher:
 
     # ------------------------------------------------------------------ running
 
+    def leave(self) -> None:
+        """End as `down` does; whoever says so again waits for no process, but for the pods' end."""
+        if self._down.is_set():
+            for supervisor in self._supervisors.values():
+                supervisor.kill()
+        self._down.set()
+
     async def run(self) -> None:
-        """Start everything, report, supervise until `down` or cancellation."""
+        """Start everything, report, supervise until `leave`, `down` or cancellation."""
         # Of a launcher that was killed pods may be left, of nodes that there are no more.
         await pods.end_all(self.folder, but=node_names(self.cluster.nodes))
         async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as self._tasks:

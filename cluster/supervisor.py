@@ -140,7 +140,7 @@ class Supervisor:
             try:
                 await asyncio.wait_for(process.wait(), _STOP_SECONDS)
             except asyncio.CancelledError:
-                process.kill()  # a second Ctrl-C: at once
+                process.kill()  # cancelled once more: at once
                 raise
             except TimeoutError:
                 process.kill()

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import signal
 
 from cluster import data_folder, folder_lock
@@ -23,13 +22,11 @@ def run(options: argparse.Namespace) -> int:
         )
 
         async def stay() -> None:
-            running = Launcher(options.data, loaded, ports).run()
-            task = asyncio.ensure_future(running)
+            launcher = Launcher(options.data, loaded, ports)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, task.cancel)
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+                loop.add_signal_handler(number, launcher.leave)
+            await launcher.run()
 
         asyncio.run(stay())
     print("stopped", flush=True)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controlplane.api import managers as managing
+from controlplane.api import stored
 from controlplane.api.errors import ApiError, Cause, bad_request
 from controlplane.api.fieldset import (
     EMPTY,
@@ -85,10 +86,22 @@ def apply(
     if manager == KUBECTL:
         merged = _with_last_applied(merged, applied)
     entries = managing.encode(managing.bound(after))
-    stored = None if live is None else _meta(live).get("managedFields")
-    if live is not None and merged is before and entries == (stored or []):
+    kept = None if live is None else _meta(live).get("managedFields")
+    if live is not None and merged is before and entries == (kept or []):
         return live
-    return _with_entries(merged, entries, stored)
+    return _with_entries(merged, entries, kept)
+
+
+def unless_only_times(new: Object, old: Object) -> Object:
+    """What an apply made of `old`, with its defaults; the very `old` where only times are others.
+
+    What is atomic and has defaults looks changed when it is applied again without them.
+    Source: Kubernetes' IgnoreManagedFieldsTimestampsTransformer.
+    """
+    entries, before = _meta(new).get("managedFields"), _meta(old).get("managedFields")
+    if entries == before or not managing.are_alike(entries, before):
+        return new
+    return old if stored.is_same(_bare(new), _bare(old)) else new
 
 
 def record_update(
@@ -106,13 +119,13 @@ def record_update(
     Users may write managedFields themselves (`[{}]` clears them), but not through a sub-resource.
     """
     told = _meta(new).get("managedFields")
-    stored = None if old is None else _meta(old).get("managedFields")
+    kept = None if old is None else _meta(old).get("managedFields")
     if managing.is_reset(told) and not subresource:
         known: Managers = {}
     else:
-        is_theirs = not subresource and told is not stored
+        is_theirs = not subresource and told is not kept
         chosen = managing.decode(told) if is_theirs else None
-        known = chosen or managing.decode(stored, is_stored=True) or {}
+        known = chosen or managing.decode(kept, is_stored=True) or {}
     if old is not None and not known:
         # Whoever cleared them, or made the object without, wants none.
         return _with_entries(new, [], None)
@@ -125,7 +138,7 @@ def record_update(
         mine = managers.get(updater)
         fields = taken if mine is None else union(mine.fields, taken)
         managers[updater] = Entry(fields, resource.api_version, rfc3339(now))
-    return _with_entries(new, managing.encode(managing.bound(managers)), stored)
+    return _with_entries(new, managing.encode(managing.bound(managers)), kept)
 
 
 def _wanted(resource: Resource, applied: Object, subresource: str) -> dict[str, Any]:
@@ -313,9 +326,9 @@ def _meta(obj: Object) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-def _with_entries(obj: Object, entries: list[dict[str, Any]], stored: Any) -> Object:
+def _with_entries(obj: Object, entries: list[dict[str, Any]], kept: Any) -> Object:
     """With these managedFields; those that are stored are shared where nothing is new."""
-    told: Any = stored if stored and entries == stored else entries
+    told: Any = kept if kept and entries == kept else entries
     meta = _meta(obj)
     if meta.get("managedFields") is told or (not told and "managedFields" not in meta):
         return obj

@@ -20,8 +20,9 @@ from controlplane.api.causes import (
     required,
     too_many,
 )
+from controlplane.api.defaulting import apply_schema_defaults, has_schema_defaults
 from controlplane.api.errors import Cause
-from controlplane.api.resource import Column, Object, Resource
+from controlplane.api.resource import Column, Object, Resource, Strategy
 from controlplane.api.schema import Node, Schema
 from controlplane.api.schema_nodes import without_nulls
 from controlplane.api.structural import validate_schema
@@ -40,11 +41,23 @@ _FIELD_PATH = re.compile(r"(\.[A-Za-z_][A-Za-z0-9_-]*)+")
 def resources_of(crd: Object) -> list[Resource]:
     """Its served versions. The definition is valid: `validate_definition` found nothing."""
     versions = _versions(crd["spec"])
-    stored = next((one["name"] for one in versions if one.get("storage")), "")
-    return [_resource(crd["spec"], one, stored) for one in versions if one.get("served")]
+    stored = next((one for one in versions if one.get("storage")), {})
+    schema = _schema(stored) if stored else None
+    if schema is not None and not has_schema_defaults(schema):
+        schema = None  # what is stored is served byte by byte
+    return [
+        _resource(crd["spec"], one, stored.get("name", ""), schema)
+        for one in versions
+        if one.get("served")
+    ]
 
 
-def _resource(spec: Node, version: Node, stored: str) -> Resource:
+def _schema(version: Node) -> Schema:
+    return Schema(without_nulls(version["schema"]["openAPIV3Schema"]), {})
+
+
+def _resource(spec: Node, version: Node, stored: str, defaults: Schema | None) -> Resource:
+    """defaults: of the stored version, which its objects have however they were stored."""
     names = spec["names"]
     below = version.get("subresources") or {}
     scale = below.get("scale")
@@ -55,7 +68,7 @@ def _resource(spec: Node, version: Node, stored: str) -> Resource:
         plural=names["plural"],
         singular=names.get("singular") or names["kind"].lower(),
         is_namespaced=spec["scope"] == "Namespaced",
-        schema=Schema(without_nulls(version["schema"]["openAPIV3Schema"]), {}),
+        schema=_schema(version),
         storage_version=stored,
         list_kind=names.get("listKind") or f"{names['kind']}List",
         short_names=tuple(names.get("shortNames") or ()),
@@ -69,7 +82,18 @@ def _resource(spec: Node, version: Node, stored: str) -> Resource:
         has_generation=True,
         is_overwritable=False,
         is_custom=True,
+        strategy=Strategy() if defaults is None else _defaulted(defaults, spec, version),
     )
+
+
+def _defaulted(schema: Schema, spec: Node, version: Node) -> Strategy:
+    """Documentation of CustomResourceDefinitions, "Defaulting": also when reading from etcd."""
+    api_version = f"{spec['group']}/{version['name']}"
+
+    def from_storage(found: Object) -> Object:
+        return {**apply_schema_defaults(schema, found), "apiVersion": api_version}
+
+    return Strategy(from_storage=from_storage)
 
 
 def _scale(scale: Node) -> tuple[str, str, str]:

@@ -35,6 +35,15 @@ def apply_schema_defaults(schema: Schema, obj: Object) -> Object:
     return done
 
 
+def has_schema_defaults(schema: Schema) -> bool:
+    """Whether anything in a custom resource has a default."""
+    parts = [*schema.properties.values(), schema.items, schema.values]
+    return any(
+        part is not None and (part.node.get("default") is not None or has_schema_defaults(part))
+        for part in parts
+    )
+
+
 _IDENTITY = frozenset(("apiVersion", "kind", "metadata"))
 
 

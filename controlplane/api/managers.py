@@ -86,6 +86,16 @@ def decode(entries: object, *, is_stored: bool = False) -> Managers | None:
     return managers
 
 
+def are_alike(one: object, other: object) -> bool:
+    """Whether two stored managedFields differ in their times at most, and the order of these."""
+    managers, others = decode(one, is_stored=True), decode(other, is_stored=True)
+    return _timeless(managers or {}) == _timeless(others or {})
+
+
+def _timeless(managers: Managers) -> dict[Manager, tuple[str, Fields]]:
+    return {manager: (one.api_version, one.fields) for manager, one in managers.items()}
+
+
 def _is_entry(entry: Mapping[str, Any]) -> bool:
     texts = ("manager", "apiVersion", "subresource", "time")
     return (

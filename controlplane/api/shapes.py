@@ -17,7 +17,10 @@ RESOURCES_MAX = 2048
 """Shapes that are kept; definitions of custom resources come and go."""
 
 KEY_DEFAULTS: Mapping[str, object] = {"protocol": "TCP"}
-"""What a key is where an element leaves it out: ports of containers and services."""
+"""What a key of a built-in type is where it is left out: ports of containers and services.
+
+Schemas of custom resources say it themselves.
+"""
 
 
 _PARTED = (dict, list)
@@ -54,6 +57,7 @@ class Shape:
             self._fields = {"metadata": metadata, "apiVersion": LEAF, "kind": LEAF}
         self.form = Form.ANY if schema is None else _form(schema)
         self.keys = () if schema is None else _keys(schema)
+        self._key_defaults = _key_defaults(schema) if self.form is Form.LIST_MAP else {}
         self.is_nullable = schema is not None and schema.is_nullable
         self.is_open = schema is None or self.form is Form.ANY or schema.preserves_unknown
         self._items: Shape | None = None
@@ -104,7 +108,7 @@ class Shape:
         for name in self.keys:
             value = item.get(name)
             if value is None:
-                value = KEY_DEFAULTS.get(name)
+                value = self._key_defaults.get(name)
             if isinstance(value, _PARTED):
                 return None
             if value is not None:
@@ -141,6 +145,16 @@ def _form_of_list(schema: Schema) -> Form:
 
 def _keys(schema: Schema) -> tuple[str, ...]:
     return schema.list_map_keys or ((schema.patch_merge_key,) if schema.patch_merge_key else ())
+
+
+def _key_defaults(schema: Schema | None) -> Mapping[str, object]:
+    items = None if schema is None else schema.items
+    if items is None:
+        return {}
+    if items.ref:
+        return KEY_DEFAULTS
+    known = {name: part.node.get("default") for name, part in items.properties.items()}
+    return {name: default for name, default in known.items() if default is not None}
 
 
 _OBJECT_META: Node = {

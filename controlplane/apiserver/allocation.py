@@ -9,16 +9,18 @@ from the lower one, so the two seldom meet.
 import ipaddress
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from controlplane.admission.review import Review
 from controlplane.api import addresses, causes, errors
-from controlplane.api.errors import ApiError
+from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object
 from controlplane.objects import Claim
 
 _PROBES_MAX = 64  # random ones, before all are tried in order
+
+_SINGLE = "SingleStack"
 
 IsTaken = Callable[[str], bool]
 """Whether a key was claimed, as far as the cache knows; the Txn has the last word."""
@@ -38,6 +40,11 @@ class Allocator:
         self._static_addresses = min(max(16, size // 16), 256)
         static_ports = min(max(16, len(ports) // 32), 128)
         self._static_ports = static_ports if static_ports < len(ports) else 0
+
+    @property
+    def _family(self) -> str:
+        """The one that the cluster has."""
+        return f"IPv{self.network.version}"
 
     @property
     def first(self) -> str:
@@ -61,6 +68,7 @@ class Allocator:
             spec.pop("clusterIP", None)
             spec.pop("clusterIPs", None)
             return spec
+        spec |= self._families(review, spec, old)
         wanted = _canonical(str(spec.get("clusterIP") or (spec.get("clusterIPs") or [""])[0]))
         kept = str(old.get("clusterIP") or "")
         if not wanted and kept and old.get("type") != "ExternalName":
@@ -71,10 +79,44 @@ class Allocator:
             wanted = self._claimed_address(review, "")
         spec["clusterIP"] = wanted
         spec["clusterIPs"] = [wanted]
-        family = "IPv6" if ":" in wanted else "IPv4"
-        spec.setdefault("ipFamilies", [family])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
         return spec
+
+    def _families(
+        self, review: Review, spec: Mapping[str, Any], old: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Of which families it is, in a cluster that has one. Raises ApiError 422.
+
+        Source: Kubernetes' initIPFamilyFields.
+        """
+        asked = spec.get("clusterIPs") or [spec.get("clusterIP") or ""]
+        given = [address for address in asked if address and address != addresses.HEADLESS]
+        policy = spec.get("ipFamilyPolicy") or old.get("ipFamilyPolicy") or _SINGLE
+        families = list(spec.get("ipFamilies") or ())
+        faults = _contradictions(policy, given, families)
+        for position, address in enumerate(given[len(families) :], len(families)):
+            family = _family(address)
+            families.append(family)
+            if family != self._family:
+                why = f"{family} is not configured on this cluster"
+                faults.append(causes.invalid(f"spec.clusterIPs[{position}]", given, why))
+        # Who finds the endpoints of a headless service without a selector is not our business.
+        if not faults and (spec.get("selector") or addresses.HEADLESS not in asked):
+            faults = self._lacking(policy, families)
+        if faults:
+            raise errors.invalid("Service", "", review.name, faults)
+        return {"ipFamilyPolicy": policy, "ipFamilies": families or [self._family]}
+
+    def _lacking(self, policy: str, families: Sequence[str]) -> list[Cause]:
+        """What is asked for, and the cluster has not."""
+        found: list[Cause] = []
+        if policy == "RequireDualStack":
+            why = "this cluster is not configured for dual-stack services"
+            found.append(causes.invalid("spec.ipFamilyPolicy", policy, why))
+        for position, family in enumerate(families):
+            if family != self._family:
+                path = f"spec.ipFamilies[{position}]"
+                found.append(causes.invalid(path, family, "not configured on this cluster"))
+        return found
 
     def _claimed_address(self, review: Review, wanted: str) -> str:
         if wanted:
@@ -138,11 +180,15 @@ class Allocator:
                 (addresses.protocol(port), port["nodePort"])
                 for port in addresses.with_node_port(old)
             }
+            # What another port asks for by name is given to none that comes before it.
+            own = {number for _, number in held} | {
+                int(port.get("nodePort") or 0) for port in ports
+            }
             # A load balancer that reaches pods by itself needs none but those it names.
             is_asked_only = spec.get("allocateLoadBalancerNodePorts") is False
             for position, port in enumerate(ports):
                 if port.get("nodePort") or not is_asked_only:
-                    self._give_port(review, port, position, held, old)
+                    self._give_port(review, port, position, held, own)
         return {**spec, "ports": ports} if ports else spec
 
     def _give_port(
@@ -151,19 +197,18 @@ class Allocator:
         port: dict[str, Any],
         position: int,
         held: set[tuple[str, int]],
-        old: Mapping[str, Any],
+        own: set[int],
     ) -> None:
         protocol, wanted = addresses.protocol(port), int(port.get("nodePort") or 0)
-        if not wanted:
-            wanted = _port_before(port, old)
         if wanted and (protocol, wanted) in held:
             port["nodePort"] = wanted
             return
         if wanted:
             self._require_free(review, wanted, protocol, position)
         else:
-            wanted = self._free_port(protocol, {port_ for _, port_ in held})
+            wanted = self._free_port(protocol, own)
         held.add((protocol, wanted))
+        own.add(wanted)
         review.claims.append(_claim(review, addresses.port_key(protocol, wanted)))
         port["nodePort"] = wanted
 
@@ -188,21 +233,29 @@ class Allocator:
         raise errors.internal("failed to allocate a nodePort: range is full")
 
 
+def _contradictions(policy: str, given: Sequence[str], families: Sequence[str]) -> list[Cause]:
+    """What of it would be wrong in every cluster."""
+    found: list[Cause] = []
+    if len(given) > 1 and len(set(map(_family, given))) < len(given):
+        why = "may specify no more than one IP for each IP family"
+        found.append(causes.invalid("spec.clusterIPs", given, why))
+    for several, what in ((given, "cluster IPs"), (families, "IP families")):
+        if policy == _SINGLE and len(several) > 1:
+            why = f"must be 'RequireDualStack' or 'PreferDualStack' when multiple {what}"
+            found.append(causes.invalid("spec.ipFamilyPolicy", policy, f"{why} are specified"))
+    return found
+
+
+def _family(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
+
+
 def _canonical(address: str) -> str:
     """One address has one key, however it is spelled; what is none stays as it is."""
     try:
         return str(ipaddress.ip_address(address))
     except ValueError:
         return address
-
-
-def _port_before(port: Mapping[str, Any], old: Mapping[str, Any]) -> int:
-    """An update that does not name its node ports keeps them."""
-    for before in addresses.with_node_port(old):
-        is_same = addresses.protocol(before) == addresses.protocol(port)
-        if is_same and before.get("port") == port.get("port"):
-            return int(before["nodePort"])
-    return 0
 
 
 def _claim(review: Review, key: str) -> Claim:

@@ -78,7 +78,7 @@ class Reads:
                     "specifying resource version is not allowed when using continue"
                 )
             return lists.answer(call, await self._later_page(call, selection, limit, token, 0))
-        if match == "Exact":
+        if match == "Exact" or (not match and limit and version not in ("", "0")):
             page = await self._later_page(call, selection, limit, "", _revision(version))
             return lists.answer(call, page)
         await self._fresh(version)
@@ -153,7 +153,8 @@ class Reads:
         if version in ("", "0") or wants_initial:
             await self._fresh(version)
             self._require_readable(call, selection)
-            revision = -1
+            is_declined = query.text("sendInitialEvents") and not wants_initial
+            revision = self._cacher.cache.revision if is_declined else -1
         else:
             revision = _revision(version)
             self._require_known(call, revision)

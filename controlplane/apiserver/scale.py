@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from controlplane.api import errors, lifecycle, patch, selectors, subresources
-from controlplane.api.errors import Cause
+from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import bodies
 from controlplane.apiserver.call import Call, plain, warned
@@ -77,12 +77,14 @@ def scale_of(resource: Resource, found: Object) -> dict[str, Any]:
     spec_path, status_path, selector_path = resource.scale
     metadata = found["metadata"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    status: dict[str, Any] = {"replicas": _at(found, status_path) or 0}
-    selector = _at(found, selector_path) if selector_path else None
-    if selector:
-        status["selector"] = _selector_text(selector)
+    status: dict[str, Any] = {"replicas": _at(found, status_path, int) or 0}
+    if selector_path:
+        # Of built-in kinds it is an object, whose parts were looked at on its way in.
+        selector = _at(found, selector_path, str if resource.is_custom else dict)
+        if selector:
+            status["selector"] = _selector_text(selector)
     spec: dict[str, Any] = {}
-    replicas = _at(found, spec_path)
+    replicas = _at(found, spec_path, int)
     if replicas:
         spec["replicas"] = replicas
     return {
@@ -134,14 +136,43 @@ def _path(path: str) -> list[str]:
     return path.lstrip(".").split(".")
 
 
-def _at(found: Any, path: str) -> Any:
-    for part in _path(path):
-        found = found.get(part) if isinstance(found, Mapping) else None
+def _at(found: Any, path: str, wanted: type) -> Any:
+    """What stands there; None: nothing does. Raises ApiError 400 for what is of another type.
+
+    Kubernetes says the same, but with 500: as if it were to blame for what is in the object.
+    """
+    parts = _path(path)
+    for position, part in enumerate(parts, 1):
+        if found is None:
+            return None
+        if not isinstance(found, Mapping):
+            raise _misfit(parts[:position], found, "map[string]interface{}")
+        found = found.get(part)
+    if found is not None and type(found) is not wanted:
+        raise _misfit(parts, found, _GO_TYPES[wanted])
     return found
 
 
+def _misfit(parts: list[str], found: Any, wanted: str) -> ApiError:
+    value, has = orjson.dumps(found).decode(), _GO_TYPES[type(found)]
+    where = "".join(f".{part}" for part in parts)
+    return errors.bad_request(
+        f"{where} accessor error: {value} is of the type {has}, expected {wanted}"
+    )
+
+
+_GO_TYPES: Mapping[type, str] = {
+    bool: "bool",
+    dict: "map[string]interface {}",
+    float: "float64",
+    int: "int64",
+    list: "[]interface {}",
+    str: "string",
+}
+
+
 def _put(found: Any, path: list[str], value: Any) -> Any:
+    """Where nothing stands in its way: `_at` has looked."""
     if not path:
         return value
-    inner = found.get(path[0]) if isinstance(found, Mapping) else None
-    return {**(found or {}), path[0]: _put(inner, path[1:], value)}
+    return {**(found or {}), path[0]: _put((found or {}).get(path[0]), path[1:], value)}

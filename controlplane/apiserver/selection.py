@@ -90,6 +90,8 @@ def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapp
     """What field selectors may ask of an object of a resource."""
     labels = resource.field_labels if resource else ()
     values = resource.strategy.field_values if resource else {}
+    # With the defaults that whoever gets it sees; built-in kinds are asked as they are stored.
+    read = resource.strategy.from_storage if resource and resource.is_custom else None
     paths = {
         label: (tuple(label.split(".")), _absent(resource, label))
         for label in labels
@@ -102,6 +104,8 @@ def index_of(resource: Resource | None) -> Callable[[Mapping[str, object]], Mapp
         if isinstance(metadata, Mapping):
             known["metadata.name"] = _text(metadata.get("name"))
             known["metadata.namespace"] = _text(metadata.get("namespace"))
+        if paths and read is not None:
+            found = read(found)
         for label, (path, absent) in paths.items():
             value: object = found
             for part in path:

@@ -247,7 +247,7 @@ class Writes:
                 return old
             new = self._pipeline.updated(review, wanted, old)
             self._escalation.require(call.user, call.resource, new, old)
-            return _owned_as(new, wanted)
+            return apply.unless_only_times(_owned_as(new, wanted), old)
 
         async def update() -> Object:
             return await self._changed(call, options, change)

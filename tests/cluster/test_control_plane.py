@@ -26,6 +26,7 @@ from tests.cluster.test_launcher import (
     statuses,
     until,
 )
+from tests.cluster.test_pods import processes_of
 
 pytestmark = pytest.mark.timeout(900)
 FOREIGN = ("kubectl", "etcdctl")
@@ -304,3 +305,36 @@ def test_down_returns_when_all_is_down_also_with_a_member_that_is_stuck(tmp_path
     assert set(statuses(folder)) == {"m1", "m2", "m3", "apiserver", *COMPONENTS}
     again.interrupt()
     first.process.communicate()
+
+
+def test_who_is_told_twice_to_end_waits_for_no_process_and_ends_the_pods_all_the_same(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "data"
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:  # what it starts inherits that, and so nobody ends when asked to
+        up = Up(folder, "--members=1", "--nodes=1", is_store_only=False)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    path = tmp_path / "pod.json"
+    endless = f"trap '' TERM; while :; do sleep 1; done # {folder}/"
+    container = {"name": "c", "image": "any", "command": ["sh", "-c", endless]}
+    pod = {"spec": {"containers": [container]}, "metadata": {"name": "p"}}
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", **pod}))
+    assert cpctl(folder, "create", "-f", str(path)).returncode == 0
+    until(lambda: any(line.startswith("sh -c") for line in processes_of(folder)))
+    agent = statuses(folder)["n1"]["pid"]  # the first one that is waited for
+    up.process.send_signal(signal.SIGINT)
+    until(lambda: is_told_to_end(agent))
+    assert "stopped" in up.interrupt()
+    assert up.process.returncode == 0
+    assert processes_of(folder) == []
+
+
+def is_told_to_end(pid: int) -> bool:
+    [pending] = [
+        line.split()[1]
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("ShdPnd:")
+    ]
+    return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)

@@ -34,8 +34,6 @@ def _default(given: Object) -> Object:
     more: dict[str, Any] = {}
     if has_cluster_ip(spec):
         more["internalTrafficPolicy"] = "Cluster"
-        more["ipFamilies"] = _families(spec)
-        more["ipFamilyPolicy"] = "SingleStack"
     if kind in EXTERNAL or (kind == "ClusterIP" and spec.get("externalIPs")):
         more["externalTrafficPolicy"] = "Cluster"
     if kind == "LoadBalancer":
@@ -51,10 +49,6 @@ def _default_port(port: Object) -> Object:
     if port.get("targetPort") in (None, "", 0) and port.get("port"):
         return {**port, "targetPort": port["port"]}
     return port
-
-
-def _families(spec: Object) -> list[str]:
-    return ["IPv6" if ":" in (spec.get("clusterIP") or "") else "IPv4"]
 
 
 def _both_cluster_ips(spec: dict[str, Any]) -> dict[str, Any]:
@@ -118,26 +112,23 @@ def _prepare_update(new: Object, old: Object) -> Object:
 
 
 def _node_ports(spec: Object, before: Object) -> list[Object]:
-    """By port and protocol; those that only the old type had go away."""
-    known = {_place(port): port.get("nodePort") for port in before.get("ports") or ()}
-    taken = {port["nodePort"] for port in spec["ports"] if port.get("nodePort")}
-    if has_node_ports(spec):
-        return [
-            {**port, "nodePort": kept}
-            if (kept := known.get(_place(port))) and not port.get("nodePort") and kept not in taken
-            else port
-            for port in spec["ports"]
-        ]
+    """By name, whatever else of a port is new; what only the old type had goes away.
+
+    Source: Kubernetes' patchAllocatedValues and dropTypeDependentFields.
+    """
+    ports: list[Object] = spec["ports"]
+    known = {port.get("name"): port.get("nodePort") for port in before.get("ports") or ()}
+    asked = {port["nodePort"] for port in ports if port.get("nodePort")}
+    if not has_node_ports(spec):
+        if not asked <= set(known.values()):
+            return ports  # somebody wants one, and is to be told
+        return [{key: value for key, value in port.items() if key != "nodePort"} for port in ports]
     return [
-        {key: value for key, value in port.items() if key != "nodePort"}
-        if port.get("nodePort") and port["nodePort"] == known.get(_place(port))
+        {**port, "nodePort": kept}
+        if not port.get("nodePort") and (kept := known.get(port.get("name"))) and kept not in asked
         else port
-        for port in spec["ports"]
+        for port in ports
     ]
-
-
-def _place(port: Object) -> tuple[Any, Any]:
-    return port.get("protocol"), port.get("port")
 
 
 def _cluster_ip(service: Object, now: float) -> str:

@@ -63,6 +63,18 @@ def test_versions_that_are_not_served_are_no_resources() -> None:
     assert [(one.version, one.storage_version) for one in made] == [("v1beta1", "v1"), ("v2", "v1")]
 
 
+@pytest.mark.parametrize("default", [None, "small"])
+def test_only_objects_that_may_lack_a_default_are_made_anew_when_they_are_read(
+    default: str | None,
+) -> None:
+    """11.7: the others are served as they are stored, byte by byte."""
+    size = {"type": "string"} | ({} if default is None else {"default": default})
+    spec = {"type": "object", "additionalProperties": {"type": "array", "items": size}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    (made,) = resources_of(with_version(schema=schema))
+    assert (made.strategy.from_storage is None) == (default is None)
+
+
 def test_without_sub_resources_there_is_no_scale() -> None:
     (made,) = resources_of(with_version(subresources=None, additionalPrinterColumns=None))
     assert (made.subresources, made.scale, made.columns) == ((), None, ())

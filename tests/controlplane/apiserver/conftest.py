@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from controlplane.apiserver.assembly import Assembly
+from controlplane.apiserver.call import Streaming
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.settings import Settings
 from controlplane.apiserver.users import User
@@ -35,6 +36,7 @@ STORES = {"keelson": KEELSON, "etcd": ETCD}
 ON_BOTH = {"test_bootstrap", "test_cacher", "test_server", "test_subresources"}
 """Modules that run on both stores unless one is asked for; what the others are about is above."""
 
+WAIT_SECONDS_MAX = 60.0
 _numbers = itertools.count(1)
 
 
@@ -90,6 +92,28 @@ class Answered:
         return f"{self.code} {self.raw[:500]!r}"
 
 
+class Events:
+    """Where a watch writes: its events, one after the other."""
+
+    is_writable = True
+    is_closed = False
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+
+    def write(self, chunks: bytes) -> None:
+        for line in chunks.split(b"\n"):
+            if line.startswith(b"{"):
+                self._events.put_nowait(orjson.loads(line))
+
+    async def drained(self) -> None:
+        await asyncio.sleep(0)
+
+    async def next(self) -> Any:
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            return await self._events.get()
+
+
 class Api:
     """Asks a server, past HTTP."""
 
@@ -121,6 +145,23 @@ class Api:
         assert answered.code >= 400, answered
         assert answered.body["kind"] == "Status"
         return answered.body
+
+    @asynccontextmanager
+    async def watch(self, path: str) -> AsyncIterator[Events]:
+        """What comes of a watch, until the end of the block."""
+        path, _, query = path.partition("?")
+        outgoing = await self.assembly.server.serve(
+            incoming("GET", path, f"watch=1&{query}", authorization="Bearer admin")
+        )
+        assert isinstance(outgoing, Streaming), outgoing
+        events = Events()
+        running = asyncio.ensure_future(outgoing.run(events))
+        try:
+            yield events
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            outgoing.release()
 
     async def new_namespace(self) -> str:
         """A namespace that no other test uses, with its account, as controllers would make it."""

@@ -34,7 +34,10 @@ class Cluster:
         old = self.services.get(name)
         asked = again or review("UPDATE" if old else "CREATE", SERVICES, name=name, old=old)
         asked.claims.clear()
-        found = {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+        found: Object = {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+        if old is not None:
+            assert SERVICES.strategy.prepare_update is not None
+            found = SERVICES.strategy.prepare_update(found, old)
         return asked, self.allocator.mutate(asked, found)
 
     def write(self, name: str, planned: tuple[Review, Object]) -> bool:
@@ -139,7 +142,7 @@ def test_what_was_given_up_can_be_had_before_the_cache_knows() -> None:
     assert (spec["clusterIP"], node_ports(spec)) == ("10.96.0.5", [30001])
 
 
-@pytest.mark.parametrize("address", ["10.97.0.1", "10.96.0.0", "10.96.0.255", "fd00::1"])
+@pytest.mark.parametrize("address", ["10.97.0.1", "10.96.0.0", "10.96.0.255"])
 def test_an_address_outside_the_range_is_refused(address: str) -> None:
     message = refused(Cluster(), type="ClusterIP", clusterIP=address)
     assert "The range of valid IPs is 10.96.0.0/24" in message
@@ -148,6 +151,82 @@ def test_an_address_outside_the_range_is_refused(address: str) -> None:
 @pytest.mark.parametrize("address", ["x", "10.96.0.256", "10.96.0.01", "10.96.0.1/24"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     assert "must be a valid IP address" in refused(Cluster(), type="ClusterIP", clusterIP=address)
+
+
+_BOTH = ["10.96.0.5", "fd00::1"]
+_NO_DUAL_STACK = "this cluster is not configured for dual-stack services"
+_SEVERAL = "must be 'RequireDualStack' or 'PreferDualStack' when multiple"
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (
+            {"ipFamilies": ["IPv6"]},
+            'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack"},
+            'spec.ipFamilies[1]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"]},
+            f'spec.ipFamilyPolicy: Invalid value: "SingleStack": {_SEVERAL} IP families are',
+        ),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"},
+            f'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": {_NO_DUAL_STACK}',
+        ),
+        (
+            {"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]},
+            'spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this',
+        ),
+        (
+            {"clusterIPs": _BOTH},
+            f'spec.ipFamilyPolicy: Invalid value: "SingleStack": {_SEVERAL} cluster IPs are',
+        ),
+        (
+            {"clusterIPs": _BOTH, "ipFamilyPolicy": "PreferDualStack"},
+            "spec.clusterIPs[1]: Invalid value: [",
+        ),
+        (
+            {"clusterIPs": ["10.96.0.5", "10.96.0.6"], "ipFamilyPolicy": "PreferDualStack"},
+            "may specify no more than one IP for each IP family",
+        ),
+        (
+            {"clusterIP": "None", "selector": {"a": "b"}, "ipFamilies": ["IPv6"]},
+            'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+        ),
+    ],
+)
+def test_a_family_that_the_cluster_has_not_is_refused(spec: dict[str, Any], why: str) -> None:
+    """5.2."""
+    cluster = Cluster()
+    for attempt in ("a create", "an update"):
+        with pytest.raises(ApiError) as caught:
+            cluster.plan("a", type="ClusterIP", **spec)
+        assert caught.value.code == 422, attempt
+        assert why in caught.value.message, attempt
+        is_headless = spec.get("clusterIP") == "None"
+        cluster.put("a", type="ClusterIP", clusterIP="None" if is_headless else "")
+
+
+def test_who_prefers_two_families_gets_the_one_that_there_is() -> None:
+    """5.2."""
+    for service_range, family in (("10.96.0.0/24", "IPv4"), ("fd00::/108", "IPv6")):
+        cluster = Cluster(service_range)
+        spec = cluster.put("a", type="ClusterIP", ipFamilyPolicy="PreferDualStack")
+        assert (spec["ipFamilies"], spec["ipFamilyPolicy"]) == ([family], "PreferDualStack")
+        assert len(spec["clusterIPs"]) == 1
+        again = cluster.put("a", type="ClusterIP")
+        assert (again["ipFamilies"], again["ipFamilyPolicy"]) == ([family], "PreferDualStack")
+
+
+def test_a_headless_service_without_a_selector_may_say_what_its_endpoints_are() -> None:
+    """5.2: somebody else makes them."""
+    both = {"ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "RequireDualStack"}
+    spec = Cluster().put("a", type="ClusterIP", clusterIP="None", **both)
+    assert {name: spec[name] for name in both} == both
 
 
 def test_one_address_has_one_claim_however_it_is_spelled() -> None:
@@ -237,6 +316,37 @@ def test_an_update_that_does_not_name_its_node_ports_keeps_them() -> None:
     spec = cluster.put("a", type="ClusterIP", ports=ports(443))
     assert "nodePort" not in spec["ports"][0]
     assert len(cluster.claims) == 1
+
+
+def test_a_port_that_gets_another_number_keeps_its_node_port() -> None:
+    """5.3: it is the same one by its name."""
+    cluster = Cluster()
+    before = cluster.put("a", type="NodePort", ports=[{"name": "a", "port": 80}])
+    after = cluster.put("a", type="NodePort", ports=[{"name": "a", "port": 8080}])
+    assert node_ports(after) == node_ports(before)
+    assert len(cluster.claims) == 2  # its address, its port
+
+
+def test_who_asks_for_the_node_port_of_another_port_gets_it_and_the_other_a_new_one() -> None:
+    """5.3."""
+    cluster = Cluster()
+    both = [{"name": "a", "port": 80, "nodePort": 30344}, {"name": "b", "port": 81}]
+    first, other = node_ports(cluster.put("a", type="NodePort", ports=both))
+    both = [{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": first}]
+    new, taken = node_ports(cluster.put("a", type="NodePort", ports=both))
+    assert taken == first
+    assert new not in (first, other)
+    assert len(cluster.claims) == 3  # its address, its ports
+
+
+def test_what_is_asked_for_is_not_given_to_a_port_before_it() -> None:
+    """5.3."""
+    cluster = Cluster("10.96.0.0/20", ports=range(30000, 30002))
+    both = [{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": 30000}]
+    assert node_ports(cluster.put("a", type="NodePort", ports=both)) == [30001, 30000]
+    cluster.delete("a")
+    both[1]["nodePort"] = 30001
+    assert node_ports(cluster.put("a", type="NodePort", ports=both)) == [30000, 30001]
 
 
 @pytest.mark.parametrize("count", [1, 10, 16, 17, 40])

@@ -116,6 +116,30 @@ async def test_pages_without_a_selector_say_how_many_are_left(maps: Maps) -> Non
     assert left == [25, 10, None]
 
 
+@pytest.mark.parametrize("limit", [7, 100])
+async def test_a_version_with_a_limit_is_that_very_one(maps: Maps, limit: int) -> None:
+    """2.2: whoever does not say what it means gets pages of one state, as of old."""
+    await maps.api.good("DELETE", f"{maps.path}/a00")
+    query = f"resourceVersion={maps.version}&limit={limit}"
+    pages = [page async for page in maps.pages(query)]
+    assert [name for page in pages for name in names(page)][:2] == ["a00", "a01"]
+    assert {page["metadata"]["resourceVersion"] for page in pages} == {maps.version}
+    for newer in (f"{query}&{MATCH}=NotOlderThan", f"resourceVersion=0&limit={limit}"):
+        assert names(await maps.api.good("GET", f"{maps.path}?{newer}"))[0] == "a01"
+
+
+@pytest.mark.parametrize("version", ["", "&resourceVersion=0"])
+async def test_a_watch_that_declines_initial_events_begins_with_now(
+    maps: Maps, version: str
+) -> None:
+    """2.6."""
+    query = f"sendInitialEvents=false&{MATCH}=NotOlderThan{version}"
+    async with maps.api.watch(f"{maps.path}?{query}") as events:
+        await maps.api.good("POST", maps.path, {"metadata": {"name": "new"}})
+        first = await events.next()
+    assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "new")
+
+
 MATCH = "resourceVersionMatch"
 
 

@@ -1,5 +1,6 @@
 """What a write leaves in the store, over a real one (kube-behaviour 2.2, 2.12, 2.15, 2.17)."""
 
+import time
 from typing import Any
 
 import pytest
@@ -23,6 +24,117 @@ async def test_an_equal_quantity_is_no_conflict_and_no_change(api: Api) -> None:
     again = await apply("a", "2000m")
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
     assert (await apply("b", "2000m"))["spec"] == first["spec"]
+
+
+def _pod(**spec: Any) -> Any:
+    containers = [{"name": "c", "image": "i", **spec.pop("container", {})}]
+    return {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": containers, **spec}}
+
+
+def _workload(pod: Any, **spec: Any) -> Any:
+    return {"selector": {"matchLabels": {"a": "b"}}, "template": pod, **spec}
+
+
+_UNDEFAULTED: list[tuple[str, str, str, Any]] = [
+    (
+        "apps",
+        "deployments",
+        "Deployment",
+        {
+            "spec": _workload(
+                _pod(
+                    container={
+                        "env": [
+                            {"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+                        ]
+                    }
+                )
+            )
+        },
+    ),
+    (
+        "apps",
+        "daemonsets",
+        "DaemonSet",
+        {
+            "spec": _workload(
+                _pod(
+                    volumes=[
+                        {"name": "p", "projected": {"sources": [{"configMap": {"name": "c"}}]}},
+                        {
+                            "name": "d",
+                            "downwardAPI": {
+                                "items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]
+                            },
+                        },
+                    ]
+                )
+            )
+        },
+    ),
+    (
+        "apps",
+        "statefulsets",
+        "StatefulSet",
+        {
+            "spec": _workload(
+                _pod(),
+                serviceName="s",
+                volumeClaimTemplates=[
+                    {
+                        "metadata": {"name": "v"},
+                        "spec": {
+                            "accessModes": ["ReadWriteOnce"],
+                            "resources": {"requests": {"storage": "1Gi"}},
+                        },
+                    }
+                ],
+            )
+        },
+    ),
+    (
+        "networking.k8s.io",
+        "networkpolicies",
+        "NetworkPolicy",
+        {"spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}},
+    ),
+    (
+        "rbac.authorization.k8s.io",
+        "rolebindings",
+        "RoleBinding",
+        {
+            "roleRef": {"kind": "Role", "name": "r"},
+            "subjects": [{"kind": "User", "name": "u"}],
+        },
+    ),
+    (
+        "",
+        "limitranges",
+        "LimitRange",
+        {"spec": {"limits": [{"type": "Container", "max": {"cpu": 1}}]}},
+    ),
+    ("", "secrets", "Secret", {"stringData": {"a": "b"}}),
+]
+
+
+@pytest.mark.parametrize(
+    ("group", "plural", "kind", "body"), _UNDEFAULTED, ids=[one[2] for one in _UNDEFAULTED]
+)
+async def test_what_is_applied_again_is_not_written_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch, group: str, plural: str, kind: str, body: Any
+) -> None:
+    """2.2, 2.15: also where an atomic part is stored with defaults, and a second has gone by."""
+    root = f"/apis/{group}/v1" if group else "/api/v1"
+    path = f"{root}/namespaces/{await api.new_namespace()}/{plural}/one?fieldManager=me"
+    whole = {"apiVersion": f"{group}/v1" if group else "v1", "kind": kind, **body}
+    first = await api.good("PATCH", path, whole, content_type=APPLY)
+    later = time.time() + 60
+    monkeypatch.setattr(api.assembly.server, "_now", lambda: later)
+    again = await api.good("PATCH", path, whole, content_type=APPLY)
+    assert again["metadata"] == first["metadata"]
+    labels = {**whole, "metadata": {"labels": {"new": "one"}}}
+    changed = await api.good("PATCH", path, labels, content_type=APPLY)
+    assert changed["metadata"]["managedFields"] != first["metadata"]["managedFields"]
 
 
 # ------------------------------------------------------------------------------ dependants

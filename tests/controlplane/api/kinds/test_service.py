@@ -33,8 +33,6 @@ def test_defaults_of_a_service() -> None:
         "ports": [PORT],
         "sessionAffinity": "None",
         "internalTrafficPolicy": "Cluster",
-        "ipFamilies": ["IPv4"],
-        "ipFamilyPolicy": "SingleStack",
     }
     assert created(SERVICE)["status"] == {"loadBalancer": {}}
 
@@ -53,11 +51,10 @@ def test_defaults_of_a_service() -> None:
         ),
         (
             {"spec__type": "ExternalName", "spec__externalName": "x.org"},
-            {"internalTrafficPolicy": None, "ipFamilies": None},
+            {"internalTrafficPolicy": None},
         ),
         ({"spec__clusterIP": "10.0.0.1"}, {"clusterIPs": ["10.0.0.1"]}),
         ({"spec__clusterIPs": ["None"]}, {"clusterIP": "None"}),
-        ({"spec__clusterIP": "fd00::1"}, {"ipFamilies": ["IPv6"]}),
     ],
 )
 def test_a_services_defaults_depend_on_its_type(
@@ -229,11 +226,22 @@ def test_who_leaves_out_what_was_allocated_keeps_it() -> None:
 
 def test_a_port_that_is_new_gets_no_old_node_port() -> None:
     # 5.3
-    new = with_fields(SERVICE, spec__type="NodePort", spec__ports=[{"port": 81}])
+    new = with_fields(SERVICE, spec__type="NodePort", spec__ports=[{"port": 80, "name": "a"}])
     assert "nodePort" not in updated(new, ALLOCATED)["spec"]["ports"][0]
     taken = [{"port": 81, "name": "a", "nodePort": 30080}, {"port": 80, "name": "b"}]
     new = with_fields(SERVICE, spec__type="NodePort", spec__ports=taken)
     assert "nodePort" not in updated(new, ALLOCATED)["spec"]["ports"][1]
+
+
+def test_a_node_port_goes_with_the_name_of_its_port() -> None:
+    # 5.3
+    new = with_fields(SERVICE, spec__type="NodePort", spec__ports=[{"port": 81}])
+    assert updated(new, ALLOCATED)["spec"]["ports"][0]["nodePort"] == 30080
+    inside = with_fields(new, spec__type="ClusterIP", spec__ports=[{"port": 81, "nodePort": 30080}])
+    assert "nodePort" not in updated(inside, ALLOCATED)["spec"]["ports"][0]
+    asked = [{"port": 80, "nodePort": 30081}]
+    refused = with_fields(new, spec__type="ClusterIP", spec__ports=asked)
+    assert updated(refused, ALLOCATED)["spec"]["ports"][0]["nodePort"] == 30081
 
 
 def test_what_only_the_old_type_had_goes_away() -> None:
