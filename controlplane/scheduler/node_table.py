@@ -17,7 +17,7 @@ from controlplane.scheduler.change_log import Change, ChangeLog
 from controlplane.scheduler.label_columns import LabelColumns
 from controlplane.scheduler.match_counts import MatchCounts
 from controlplane.scheduler.node_facts import NodeFacts, Taints
-from controlplane.scheduler.pod_class import HostPort, PodFacts
+from controlplane.scheduler.pod_class import HostPort, PodClass, PodFacts
 from controlplane.scheduler.requests import CPU, MEMORY, PODS
 from controlplane.scheduler.terms import AllOf, Carried, Labels, PodMatch
 
@@ -36,6 +36,7 @@ class NodeTable:
     namespaces_version  grows with each change of these
     rows                of each node, by name
     nodes, pods         of each row
+    classes             of each class, its pods that end or do not: how many each row has
     carried             what pods that run say of others, and how many of each row do
     carried_version     grows when something else is said
     """
@@ -51,6 +52,7 @@ class NodeTable:
         self.rows: dict[str, int] = {}
         self.nodes: list[NodeFacts | None] = []
         self.pods: list[dict[str, PodFacts]] = []
+        self.classes: dict[tuple[PodClass, bool], dict[int, int]] = {}
         self.resources: dict[str, int] = {CPU: 0, MEMORY: 1}
         self.columns = LabelColumns(self.nodes)
         self.images: dict[str, dict[int, int]] = {}
@@ -262,11 +264,25 @@ class NodeTable:
         self._estimated[0, row] += sign * kind.estimate[0]
         self._estimated[1, row] += sign * kind.estimate[1]
         self._pods_free[row] -= sign
+        self._count_class(row, pod, sign)
         for port in kind.ports:
             self._count_port(row, port, sign)
         for carried in kind.carried:
             self._count_carried(row, carried, sign)
         self.log.append(Change(row, sign, pod))
+
+    def _count_class(self, row: int, pod: PodFacts, sign: int) -> None:
+        key = (pod.kind, pod.is_terminating)
+        rows = self.classes.get(key)
+        if rows is None:
+            rows = self.classes[key] = {}
+        count = rows.get(row, 0) + sign
+        if count:
+            rows[row] = count
+            return
+        del rows[row]
+        if not rows:
+            del self.classes[key]
 
     def _count_port(self, row: int, port: HostPort, sign: int) -> None:
         rows = self.ports.setdefault((port.protocol, port.port), {})

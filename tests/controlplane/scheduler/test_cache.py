@@ -1,5 +1,6 @@
 """What the scheduler believes, whatever order it is told in: kube-behaviour 7.1, 7.2."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -412,6 +413,9 @@ def _check(cache: Cache) -> None:
         count = sum(table.pod(f"uid-p{n}") in table.pods[row].values() for n in range(4))
         assert count == len(table.pods[row]), name
         assert int(table.requested("cpu", table.all_rows)[row]) == 1000 * count
+        found = Counter((one.kind, one.is_terminating) for one in table.pods[row].values())
+        assert found == {kind: rows[row] for kind, rows in table.classes.items() if row in rows}
+    assert all(table.classes.values()), "of whom nobody is left nothing is kept"
     for n in range(4):
         waits = cache.queue.get(f"uid-p{n}") is not None
         assert not (waits and table.pod(f"uid-p{n}")), "who has a node does not wait for one"
