@@ -5,7 +5,7 @@ is changed in place and noted in `log`, so that whoever computed something from 
 look at changed rows only.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -154,9 +154,7 @@ class NodeTable:
             self.count += 1
         self._set_images(row, before.images if before else {}, facts.images, is_new=before is None)
         self.nodes[row] = facts
-        for name in facts.allocatable:
-            if name != PODS and name not in self.resources:
-                self._add_resource(name)
+        self._know({name for name in facts.allocatable if name != PODS} - self.resources.keys())
         for name, at in self.resources.items():
             self._allocatable[at, row] = facts.allocatable.get(name, 0)
         allowed = facts.allocatable.get(PODS, 0)
@@ -258,9 +256,8 @@ class NodeTable:
         kind = pod.kind
         for name, wanted in kind.requests.items():
             at = self.resources.get(name)
-            if at is None:
-                at = self._add_resource(name)
-            self._requested[at, row] += sign * wanted
+            if at is not None:
+                self._requested[at, row] += sign * wanted
         self._estimated[0, row] += sign * kind.estimate[0]
         self._estimated[1, row] += sign * kind.estimate[1]
         self._pods_free[row] -= sign
@@ -306,12 +303,23 @@ class NodeTable:
             del self.carried[carried]
             self.carried_version += 1
 
-    def _add_resource(self, name: str) -> int:
-        at = self.resources[name] = len(self.resources)
-        more = np.zeros((1, self._capacity), dtype=np.int64)
-        self._allocatable = np.concatenate((self._allocatable, more))
-        self._requested = np.concatenate((self._requested, more))
-        return at
+    def _know(self, names: Set[str]) -> None:
+        """Count resources that a node is the first to have.
+
+        What no node has is nobody's room, and pods may ask for whatever they like.
+        """
+        if not names:
+            return
+        for name in sorted(names):
+            self.resources[name] = len(self.resources)
+        while len(self.resources) > len(self._allocatable):
+            none = np.zeros_like(self._allocatable)
+            self._allocatable = np.concatenate((self._allocatable, none))
+            self._requested = np.concatenate((self._requested, none))
+        for (kind, _), rows in self.classes.items():
+            counts = np.array(list(rows.values()), dtype=np.int64)
+            for name in names & kind.requests.keys():
+                self._requested[self.resources[name], list(rows)] += kind.requests[name] * counts
 
     def _set_images(
         self, row: int, before: Mapping[str, int], after: Mapping[str, int], *, is_new: bool

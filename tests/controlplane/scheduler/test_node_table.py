@@ -7,7 +7,7 @@ from types import FrameType
 from controlplane.api.selectors import from_labels
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.terms import PodMatch
-from tests.controlplane.scheduler.objects import node, pod, table
+from tests.controlplane.scheduler.objects import facts, node, node_facts, pod, table
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -41,3 +41,26 @@ def test_new_question_about_pods_is_asked_of_classes() -> None:
     assert calls(lambda: few.counts(match)) == calls(lambda: many.counts(match))
     assert few.counts(match).tolist() == [1, 1, 1]
     assert many.counts(match).tolist() == [50, 50, 50]
+
+
+def test_what_no_node_has_is_not_counted_until_one_has_it() -> None:
+    """Pods may ask for whatever they like, also those that name their node themselves."""
+    names = [f"example.com/r{number}" for number in range(50)]
+    asking = pod("p", requests=dict.fromkeys(names, "2"))
+    made = table([node("n"), node("m")], [(asking, "n"), (pod("q", requests={names[7]: "3"}), "n")])
+    assert sorted(made.resources) == ["cpu", "memory"]
+    made.set_node(node_facts(node("m", allocatable={names[7]: "9"})))
+    assert sorted(made.resources) == ["cpu", "example.com/r7", "memory"]
+    assert made.requested(names[7], made.all_rows).tolist() == [5, 0]
+    made.remove_pod("uid-q")
+    assert made.requested(names[7], made.all_rows).tolist() == [2, 0]
+
+
+def test_node_may_have_many_resources() -> None:
+    names = [f"example.com/r{number}" for number in range(50)]
+    made = table([node("n", allocatable=dict.fromkeys(names, "9"))])
+    for name in names:
+        made.add_pod(facts(pod(f"asks-{name}", requests={name: "4"})), "n")
+    left = [made.allocatable(name, made.all_rows) for name in names]
+    assert all(one is not None and one.tolist() == [9] for one in left)
+    assert all(made.requested(name, made.all_rows).tolist() == [4] for name in names)

@@ -108,6 +108,16 @@ def test_node_that_keeps_its_reason_is_told_with_it() -> None:
     assert outcome == Hopeless({"Insufficient cpu": 1})
 
 
+def test_what_no_node_has_nobody_gives_back() -> None:
+    asks = {"example.com/gpu": "1"}
+    made = table([node("n")], [(pod("low", requests=asks), "n")])
+    trial = Trial(made, pod("new", requests=asks, priority=10))
+    evaluation = trial.evaluations.of(PROFILE, trial.pod.kind)
+    evaluation.passing()
+    (outcome,) = tried(evaluation, trial.pod, [0], trial.nominations, (), trial.dice)
+    assert outcome == Hopeless({"Insufficient example.com/gpu": 1})
+
+
 def test_node_is_chosen_by_what_it_costs() -> None:
     """7.7: budgets, greatest priority, sum of priorities, count, latest start of the greatest."""
 
