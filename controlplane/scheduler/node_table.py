@@ -161,7 +161,7 @@ class NodeTable:
         self._pods_free[row] = allowed - len(self.pods[row])
         self._is_unschedulable[row] = facts.is_unschedulable
         self._taints[row] = self._taint_id(facts.taints)
-        self.columns.set(row, facts.labels)
+        self.columns.set(row, before.labels if before else {}, facts.labels)
         self._node_changed(row)
         for pod in self._strays.pop(facts.name, {}).values():
             self._put(row, pod)
@@ -184,7 +184,7 @@ class NodeTable:
         self._is_there[row] = False
         self._allocatable[:, row] = 0
         self._pods_free[row] = 0
-        self.columns.set(row, {})
+        self.columns.set(row, node.labels, {})
         self.count -= 1
         self._free.append(row)
         self._node_changed(row)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from controlplane.api.selectors import from_labels
+from controlplane.scheduler.filters import accepted
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.terms import PodMatch
 from tests.controlplane.scheduler.objects import facts, node, node_facts, pod, table
@@ -64,3 +65,31 @@ def test_node_may_have_many_resources() -> None:
     left = [made.allocatable(name, made.all_rows) for name in names]
     assert all(one is not None and one.tolist() == [9] for one in left)
     assert all(made.requested(name, made.all_rows).tolist() == [4] for name in names)
+
+
+def test_labels_that_no_node_has_share_a_column() -> None:
+    """Pods may name as many as they like, and each column would be a look at each node."""
+    made = table([node(f"n{number}") for number in range(20)])
+    nobody = made.columns.of("a")
+    assert made.columns.of("b") is nobody
+    assert nobody.ids[: made.size].tolist() == [0] * 20
+    made.set_node(node_facts(node("n3", {"b": "1"})))
+    assert made.columns.of("b").ids[: made.size].nonzero()[0].tolist() == [3]
+    assert made.columns.of("a") is nobody
+    made.set_node(node_facts(node("n3")))
+    assert made.columns.of("b") is nobody
+    made.set_node(node_facts(node("n4", {"b": "2"})))
+    made.remove_node("n4")
+    assert made.columns.of("b") is nobody
+
+
+def test_who_names_many_labels_is_refused_at_the_first_that_no_node_has() -> None:
+    made = table([node("n")])
+    few, many = (
+        facts(pod("p", nodeSelector={f"label-{number}": "" for number in range(count)})).kind
+        for count in (10, 1000)
+    )
+    assert not accepted(few, made, made.all_rows).any()
+    assert calls(lambda: accepted(few, made, made.all_rows)) == calls(
+        lambda: accepted(many, made, made.all_rows)
+    )
