@@ -127,6 +127,18 @@ class Cache:
         self.table.add_pod(pod, node_name)
         self._happened(PodEvent(None, pod), now)
 
+    def nominate(self, pod: PodFacts, node_name: str, now: float) -> int:
+        """It waits for this node from now on; empty: for none.
+
+        Who was held back by what it gives up hears of that, as if it had left its node. Returns by
+        how much `event_count` grew so: that is no help to the pod itself.
+        """
+        events = self.event_count
+        is_another = self.nominations.node_of(pod.uid) != node_name
+        self._waits_no_more(pod.uid, now, is_room_left=is_another)
+        self.nominations.set(pod, node_name)
+        return self.event_count - events
+
     def forget(self, entry: Entry, now: float, *, is_gone: bool) -> None:
         """The store did not take what was assumed: the pod is tried again, unless it is gone."""
         uid = entry.pod.uid
@@ -174,7 +186,7 @@ class Cache:
         entry = self.queue.get(facts.uid)
         was_nominated = entry is not None and bool(entry.pod.nominated_node)
         if facts.nominated_node or was_nominated:
-            self.nominations.set(facts, facts.nominated_node)
+            self.nominate(facts, facts.nominated_node, now)
         is_gated = bool(pod.spec.scheduling_gates)
         if entry is None or not entry.is_like(facts, is_gated=is_gated):
             self.queue.add(facts, now, is_gated=is_gated)
@@ -190,6 +202,9 @@ class Cache:
         self._assumed.discard(uid)
         if before is not None and before.kind.content == facts.kind.content:
             facts = facts.of_kind(before.kind)  # which may know its default spread, too
+        if self.table.node_of(uid) not in ("", facts.node_name):  # it was assumed elsewhere
+            self._left(uid, now)
+            before = None
         self.table.add_pod(facts, facts.node_name)
         if before is None or not before.counts_like(facts):
             self._happened(PodEvent(before, facts), now)

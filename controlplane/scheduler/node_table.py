@@ -135,6 +135,10 @@ class NodeTable:
         row = self.rows.get(name)
         return (self._strays[name] if row is None else self.pods[row])[uid]
 
+    def node_of(self, uid: str) -> str:
+        """Which node a pod has, also one that is not known; empty: none."""
+        return self._places.get(uid, "")
+
     def ips_of(self, port: HostPort) -> Mapping[int, Collection[str]]:
         """Row -> addresses at which somebody has this port."""
         return self.ports.get((port.protocol, port.port), {})

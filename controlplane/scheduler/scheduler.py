@@ -153,7 +153,7 @@ class Scheduler:
             if why is None:
                 chosen, why = await self._candidate(pod, diagnosis)
                 nominated = chosen.node_name if chosen else ""
-                self._cache.nominations.set(pod, nominated)
+                events += self._cache.nominate(pod, nominated, self._clock.now())
             if why is not None:
                 message += f" preemption: {why}"
         if not self._cache.rejected(entry, diagnosis.plugins, events, self._clock.now()):
@@ -194,10 +194,10 @@ class Scheduler:
             await self._writer.preempt(pod, chosen)
         except ApiError as error:
             logger.warning("preemption for %s/%s: %s", pod.namespace, pod.name, error)
-            cache.nominations.remove(pod.uid)
+            cache.nominate(pod, "", self._clock.now())
             cache.queue.activate(pod.uid, self._clock.now())
         for one in below:
-            cache.nominations.remove(one.uid)
+            cache.nominate(one, "", self._clock.now())
             cache.queue.activate(one.uid, self._clock.now())
             await self._writer.clear_nomination(one)
         self._woken.set()
