@@ -5,7 +5,7 @@ that was given a node has it at once (it is *assumed*), though the store does no
 Source: kube-behaviour 7.1, 7.2.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from controlplane.api import pods
 from controlplane.api.types.core_v1 import Node, Pod
@@ -127,16 +127,18 @@ class Cache:
         self.table.add_pod(pod, node_name)
         self._happened(PodEvent(None, pod), now)
 
-    def nominate(self, pod: PodFacts, node_name: str, now: float) -> int:
-        """It waits for this node from now on; empty: for none.
+    def nominate(
+        self, pod: PodFacts, node_name: str, now: float, victims: Iterable[PodFacts] = ()
+    ) -> int:
+        """It waits for this node, and the end of these there, from now on; empty: for none.
 
         Who was held back by what it gives up hears of that, as if it had left its node. Returns by
         how much `event_count` grew so: that is no help to the pod itself.
         """
         events = self.event_count
-        is_another = self.nominations.node_of(pod.uid) != node_name
-        self._waits_no_more(pod.uid, now, is_room_left=is_another)
-        self.nominations.set(pod, node_name)
+        if self.nominations.node_of(pod.uid) != node_name:
+            self._waits_no_more(pod.uid, now)
+        self.nominations.set(pod, node_name, frozenset(one.uid for one in victims))
         return self.event_count - events
 
     def forget(self, entry: Entry, now: float, *, is_gone: bool) -> None:

@@ -147,13 +147,11 @@ class Scheduler:
         message, nominated = diagnosis.message, None
         chosen: Candidate | None = None
         if diagnosis.node_count:
-            why = why_not(
-                pod, diagnosis, self._cache.table, self._cache.nominations.node_of(pod.uid)
-            )
+            why = why_not(pod, diagnosis, self._cache.table, self._cache.nominations)
             if why is None:
                 chosen, why = await self._candidate(pod, diagnosis)
-                nominated = chosen.node_name if chosen else ""
-                events += self._cache.nominate(pod, nominated, self._clock.now())
+                nominated, victims = (chosen.node_name, chosen.victims) if chosen else ("", ())
+                events += self._cache.nominate(pod, nominated, self._clock.now(), victims)
             if why is not None:
                 message += f" preemption: {why}"
         if not self._cache.rejected(entry, diagnosis.plugins, events, self._clock.now()):

@@ -30,6 +30,7 @@ from tests.controlplane.scheduler.clusters import clusters
 from tests.controlplane.scheduler.objects import Object, facts, node, pod, table
 
 PROFILE = Profile(DEFAULT_PLUGINS)
+_UNDER_WAY = "not eligible due to a terminating pod on the nominated node."
 
 
 class Trial:
@@ -46,6 +47,9 @@ class Trial:
         found = place(self.evaluations, PROFILE, self.pod, self.nominations, self.dice)
         assert isinstance(found, Diagnosis)
         return found
+
+    def why_not(self) -> str | None:
+        return why_not(self.pod, self.diagnosis(), self.table, self.nominations)
 
     def outcomes(self, budgets: Sequence[Budget] = ()) -> list[Candidate | Hopeless]:
         helpable = self.diagnosis().helpable
@@ -284,14 +288,27 @@ def test_who_may_not_have_others_removed() -> None:
     running[0][0]["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
     made = table([node("n")], running)
     never = Trial(made, pod("new", cpu="2", priority=10, preemptionPolicy="Never"))
-    assert why_not(never.pod, never.diagnosis(), made, "") == (
-        "not eligible due to preemptionPolicy=Never."
-    )
+    assert never.why_not() == "not eligible due to preemptionPolicy=Never."
     other = Trial(made, pod("new", cpu="2", priority=10))
-    assert why_not(other.pod, other.diagnosis(), made, "") is None
-    assert why_not(other.pod, other.diagnosis(), made, "n") == (
-        "not eligible due to a terminating pod on the nominated node."
-    )
+    assert other.why_not() is None
+    other.nominations.set(other.pod, "n")
+    assert other.why_not() == _UNDER_WAY
+
+
+def test_preemption_of_which_nothing_is_seen_yet_is_the_only_one() -> None:
+    """7.7: it is written beside the scheduling of other pods, and of this one."""
+    made = table([node("n"), node("m")], [_placed("a", "n", 0, "4"), _placed("b", "m", 0, "4")])
+    trial = Trial(made, pod("new", cpu="2", priority=10))
+    trial.nominations.set(trial.pod, "n", frozenset(("uid-a",)))
+    assert trial.why_not() == _UNDER_WAY
+    trial.nominations.set(trial.pod, "n")
+    assert trial.why_not() == _UNDER_WAY, "the same, as the pod's own status tells it"
+    made.remove_pod("uid-a")
+    made.add_pod(facts(pod("c", cpu="4")), "n")
+    assert trial.why_not() is None, "somebody else has the room"
+    trial.nominations.set(trial.pod, "m", frozenset(("uid-b",)))
+    trial.nominations.set(trial.pod, "")
+    assert trial.why_not() is None, "it was given up"
 
 
 def test_room_that_a_better_pod_waits_for_is_not_taken() -> None:
