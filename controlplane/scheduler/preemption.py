@@ -183,11 +183,16 @@ def _victims(
         return Hopeless({NO_VICTIMS: 1})
     lower.sort(key=_importance)
     ahead = nominations.ahead_of(pod, name)
-    rooms = evaluation.rooms(row)
+    rooms = None if ahead and _keeps_away(ahead) else evaluation.rooms(row)
     if rooms is not None:
         return _outcome(_InThought(name, rooms), lower, ahead, budgets)
     with table.trial() as trial:
         return _outcome(_InTable(name, trial, evaluation), lower, ahead, budgets)
+
+
+def _keeps_away(pods: Iterable[PodFacts]) -> bool:
+    """Whether one of them may bring an anti-affinity, of which filters of now know nothing."""
+    return any(not carried.weight for one in pods for carried in one.kind.carried)
 
 
 class _InThought:

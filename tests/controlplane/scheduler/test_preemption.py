@@ -245,32 +245,66 @@ class _WithoutRoom(NodeResourcesFit):
         return None
 
 
-@settings(deadline=None, max_examples=60)
-@given(clusters(), st.lists(st.integers(0, 9), min_size=6, max_size=6), st.integers(0, 2))
+_THROUGH_THE_TABLE = Profile(
+    [
+        Weighted(_WithoutRoom(), one.weight) if one.plugin.name == "NodeResourcesFit" else one
+        for one in DEFAULT_PLUGINS
+    ]
+)
+
+
+def test_anti_affinity_of_a_pod_that_waits_for_the_node_is_heeded() -> None:
+    """7.7: nobody goes in vain."""
+    apart = {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "topologyKey": "kubernetes.io/hostname",
+                "labelSelector": {"matchLabels": {"app": "x"}},
+            }
+        ]
+    }
+    running = [_placed("a", "n", 0, "2"), _placed("b", "n", 0, "2")]
+    trial = Trial(table([node("n")], running), pod("new", {"app": "x"}, cpu="2", priority=50))
+    ahead = pod("ahead", cpu="2", priority=100, affinity={"podAntiAffinity": apart})
+    trial.nominations.set(facts(ahead), "n")
+    (outcome,) = trial.outcomes()
+    assert outcome == Hopeless({"node(s) didn't satisfy existing pods anti-affinity rules": 1})
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    clusters(),
+    st.lists(st.integers(0, 9), min_size=6, max_size=6),
+    st.lists(st.booleans(), min_size=6, max_size=6),
+    st.integers(0, 2),
+)
 def test_what_is_thought_is_what_a_trial_shows(
-    made: tuple[list[Object], list[Object]], priorities: list[int], allowed: int
+    made: tuple[list[Object], list[Object]],
+    priorities: list[int],
+    are_there: list[bool],
+    allowed: int,
 ) -> None:
-    """The quick way to the victims of a node, and the way through the table."""
+    """The quick way to the victims of a node, and the way through the table.
+
+    are_there  which pods run; the others wait for their node
+    """
     nodes, pods = made
-    there = table(nodes)
+    there, nominations = table(nodes), Nominations()
     for position, one in enumerate(pods[:-1]):
         one["spec"]["priority"] = priorities[position]
-        there.add_pod(facts(one), nodes[position % len(nodes)]["metadata"]["name"])
+        name = nodes[position % len(nodes)]["metadata"]["name"]
+        if are_there[position]:
+            there.add_pod(facts(one), name)
+        else:
+            nominations.set(facts(one), name)
     budget = Budget("default", from_labels({"app": "x"}), allowed)
-    slow = Profile(
-        [
-            Weighted(_WithoutRoom(), one.weight) if one.plugin.name == "NodeResourcesFit" else one
-            for one in DEFAULT_PLUGINS
-        ]
-    )
     incoming = facts({**pods[-1], "spec": {**pods[-1]["spec"], "priority": 5}})
     found = []
-    for profile in (PROFILE, slow):
+    for profile in (PROFILE, _THROUGH_THE_TABLE):
         evaluation = Evaluation(profile, incoming.kind, there)
         evaluation.passing()
         rows = sorted(there.rows.values())
-        outcomes = tried(evaluation, incoming, rows, Nominations(), [budget], Random(1))
-        found.append(list(outcomes))
+        found.append(list(tried(evaluation, incoming, rows, nominations, [budget], Random(1))))
     assert found[0] == found[1]
 
 
