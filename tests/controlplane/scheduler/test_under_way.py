@@ -58,6 +58,23 @@ async def _create(store: ObjectStore, plural: str, obj: Object) -> None:
     await store.create(_resource(plural), {**obj, "metadata": metadata})
 
 
+@asynccontextmanager
+async def _failing_once(world: World, work: str) -> AsyncIterator[ObjectStore]:
+    """A store whose clock fails once, in a task of this name: nothing of a store's own fails so."""
+    left = [work]
+
+    def clock() -> float:
+        task = asyncio.current_task()
+        if left and task is not None and task.get_name().startswith(left[0]):
+            left.clear()
+            raise ZeroDivisionError("of our own making")
+        return world.now()
+
+    async with world.cluster.connect() as client:
+        yield ObjectStore(client, clock=clock, dice=world.random)
+        assert not left, f"there was no {work}"
+
+
 async def _ending(store: ObjectStore) -> list[str]:
     pods = (await store.list(PODS)).items
     return [one["metadata"]["name"] for one in pods if one["metadata"].get("deletionTimestamp")]
@@ -89,5 +106,41 @@ def test_preemption_that_is_being_written_is_the_only_one() -> None:
                 await world.until(is_any_ending)
                 await world.clock.sleep(20.0)
                 assert len(await _ending(user)) == 1
+
+    run(application)
+
+
+def test_pod_whose_binding_fails_by_whatever_is_tried_again() -> None:
+    """7.2: a failed bind un-assumes, also where it is our own fault."""
+
+    async def application(world: World) -> None:
+        async with world.connect() as user, _failing_once(world, "binding") as writing:
+            await _create(user, "nodes", node("n"))
+            await _create(user, "pods", pod("p", cpu="3"))
+
+            async def is_bound() -> bool:
+                found = await user.get(PODS, "default", "p")
+                return bool(found["spec"].get("nodeName"))
+
+            async with _scheduling(world, writing):
+                await world.until(is_bound)
+
+    run(application)
+
+
+def test_pod_whose_preemption_fails_by_whatever_tries_another() -> None:
+    """7.7: it does not wait for the end of pods that were never told."""
+
+    async def application(world: World) -> None:
+        async with world.connect() as user, _failing_once(world, "preemption") as writing:
+            await _create(user, "nodes", node("n"))
+            await _create(user, "pods", pod("low", cpu="3", nodeName="n"))
+            await _create(user, "pods", pod("high", cpu="3", priority=100))
+
+            async def is_ending() -> bool:
+                return bool(await _ending(user))
+
+            async with _scheduling(world, writing):
+                await world.until(is_ending)
 
     run(application)
