@@ -231,6 +231,8 @@ class Cache:
 
     def _happened(self, event: Event, now: float) -> None:
         self.event_count += 1
+        if not self.queue.is_anyone_waiting:
+            return
 
         def hint(name: str, pod: PodFacts) -> bool:
             plugin = self.profile(pod).plugin(name)
