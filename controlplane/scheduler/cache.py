@@ -5,7 +5,7 @@ that was given a node has it at once (it is *assumed*), though the store does no
 Source: kube-behaviour 7.1, 7.2.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from controlplane.api import pods
 from controlplane.api.types.core_v1 import Node, Pod
@@ -127,6 +127,20 @@ class Cache:
         self.table.add_pod(pod, node_name)
         self._happened(PodEvent(None, pod), now)
 
+    def nominate(
+        self, pod: PodFacts, node_name: str, now: float, victims: Iterable[PodFacts] = ()
+    ) -> int:
+        """It waits for this node, and the end of these there, from now on; empty: for none.
+
+        Who was held back by what it gives up hears of that, as if it had left its node. Returns by
+        how much `event_count` grew so: that is no help to the pod itself.
+        """
+        events = self.event_count
+        if self.nominations.node_of(pod.uid) != node_name:
+            self._waits_no_more(pod.uid, now)
+        self.nominations.set(pod, node_name, frozenset(one.uid for one in victims))
+        return self.event_count - events
+
     def forget(self, entry: Entry, now: float, *, is_gone: bool) -> None:
         """The store did not take what was assumed: the pod is tried again, unless it is gone."""
         uid = entry.pod.uid
@@ -174,7 +188,7 @@ class Cache:
         entry = self.queue.get(facts.uid)
         was_nominated = entry is not None and bool(entry.pod.nominated_node)
         if facts.nominated_node or was_nominated:
-            self.nominations.set(facts, facts.nominated_node)
+            self.nominate(facts, facts.nominated_node, now)
         is_gated = bool(pod.spec.scheduling_gates)
         if entry is None or not entry.is_like(facts, is_gated=is_gated):
             self.queue.add(facts, now, is_gated=is_gated)
@@ -190,6 +204,9 @@ class Cache:
         self._assumed.discard(uid)
         if before is not None and before.kind.content == facts.kind.content:
             facts = facts.of_kind(before.kind)  # which may know its default spread, too
+        if self.table.node_of(uid) not in ("", facts.node_name):  # it was assumed elsewhere
+            self._left(uid, now)
+            before = None
         self.table.add_pod(facts, facts.node_name)
         if before is None or not before.counts_like(facts):
             self._happened(PodEvent(before, facts), now)
@@ -214,6 +231,8 @@ class Cache:
 
     def _happened(self, event: Event, now: float) -> None:
         self.event_count += 1
+        if not self.queue.is_anyone_waiting:
+            return
 
         def hint(name: str, pod: PodFacts) -> bool:
             plugin = self.profile(pod).plugin(name)

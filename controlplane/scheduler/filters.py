@@ -191,6 +191,8 @@ def tolerated(pod: PodClass, table: NodeTable, rows: Rows) -> Mask:
 def _holds(term: NodeTerm, view: View) -> Mask:
     mask = view.everything(value=True)
     for requirement in term.labels:
+        if not mask.any():
+            break
         mask &= view.table.columns.of(requirement.key).matches(requirement, view.rows)
     for requirement in term.names:
         is_named = _only(view.table, requirement.values)[view.rows]

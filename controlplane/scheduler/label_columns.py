@@ -4,6 +4,7 @@ PURE. A column is made when somebody asks for its label first. The numbers of a 
 those of its domains.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,10 +28,14 @@ class LabelColumn:
             if node is not None:
                 self.set(row, node.labels)
 
+    def reach(self, row_count: int) -> None:
+        """Have a number for each of so many rows."""
+        if row_count > len(self.ids):
+            self.ids = grown(self.ids, 2 * row_count)
+
     def set(self, row: int, labels: Mapping[str, str]) -> None:
         """What a node says."""
-        if row >= len(self.ids):
-            self.ids = grown(self.ids, 2 * row)
+        self.reach(row + 1)
         value = labels.get(self.key)
         self.ids[row] = 0 if value is None else self.values.setdefault(value, len(self.values) + 1)
 
@@ -55,14 +60,19 @@ class LabelColumn:
 
 
 class LabelColumns:
-    """The columns that somebody asked for."""
+    """The columns that somebody asked for. Labels that no node has share one."""
 
     def __init__(self, nodes: Sequence[NodeFacts | None]) -> None:
         self._nodes = nodes
+        self._counts: Counter[str] = Counter()  # of nodes with each label
         self._columns: dict[str, LabelColumn] = {}
+        self._of_nobody = LabelColumn("", ())
 
     def of(self, key: str) -> LabelColumn:
         """The column of a label; its numbers last until the next change of a node."""
+        if key not in self._counts:
+            self._of_nobody.reach(len(self._nodes))
+            return self._of_nobody
         column = self._columns.get(key)
         if column is None or len(column.values) > 2 * len(self._nodes) + _SPARE_VALUES:
             if len(self._columns) >= COLUMNS_MAX:
@@ -70,7 +80,14 @@ class LabelColumns:
             column = self._columns[key] = LabelColumn(key, self._nodes)
         return column
 
-    def set(self, row: int, labels: Mapping[str, str]) -> None:
+    def set(self, row: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """A node's labels."""
+        for key in after.keys() - before.keys():
+            self._counts[key] += 1
+        for key in before.keys() - after.keys():
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
+                self._columns.pop(key, None)
         for column in self._columns.values():
-            column.set(row, labels)
+            column.set(row, after)

@@ -12,17 +12,17 @@ from controlplane.scheduler.terms import AllOf, Labels, PodMatch
 
 
 class Placed(Protocol):
-    """What is counted: the pods of each row of a node table, and labels of namespaces."""
+    """What is counted: the pods of a node table by their class, and labels of namespaces."""
 
     size: int
     log: ChangeLog
-    pods: list[dict[str, PodFacts]]
+    classes: dict[tuple[PodClass, bool], dict[int, int]]
     namespaces: dict[str, Labels]
     namespaces_version: int
 
 
 class MatchCounts:
-    """The counts of one match; whether a class is meant is asked once."""
+    """The counts of one match. Each class is asked about once, however many pods it has."""
 
     def __init__(self, match: PodMatch | AllOf) -> None:
         self._match = match
@@ -38,10 +38,7 @@ class MatchCounts:
         if changes is None or (depends and self._namespaces_version != table.namespaces_version):
             self._known.clear()
             self._namespaces_version = table.namespaces_version
-            self._counts = np.zeros(table.size, dtype=np.int64)
-            for row, pods in enumerate(table.pods):
-                for pod in pods.values():
-                    self._counts[row] += self._is_meant(pod, table)
+            self._counts = self._anew(table)
         else:
             if len(self._counts) < table.size:
                 self._counts = grown(self._counts, table.size)
@@ -51,12 +48,21 @@ class MatchCounts:
         self._position = table.log.position
         return self._counts
 
+    def _anew(self, table: Placed) -> Ints:
+        counts = np.zeros(table.size, dtype=np.int64)
+        are_ending_counted = self._match.is_terminating_counted
+        for (kind, is_terminating), rows in table.classes.items():
+            if (are_ending_counted or not is_terminating) and self._matches(kind, table):
+                counts[list(rows)] += list(rows.values())
+        return counts
+
     def _is_meant(self, pod: PodFacts, table: Placed) -> bool:
         if pod.is_terminating and not self._match.is_terminating_counted:
             return False
-        kind = pod.kind
-        known = self._known.get(kind)
+        known = self._known.get(pod.kind)
         if known is None:
-            known = self._match.matches(kind.namespace, kind.labels, table.namespaces)
-            self._known[kind] = known
+            known = self._known[pod.kind] = self._matches(pod.kind, table)
         return known
+
+    def _matches(self, kind: PodClass, table: Placed) -> bool:
+        return self._match.matches(kind.namespace, kind.labels, table.namespaces)

@@ -5,7 +5,7 @@ is changed in place and noted in `log`, so that whoever computed something from 
 look at changed rows only.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from controlplane.scheduler.change_log import Change, ChangeLog
 from controlplane.scheduler.label_columns import LabelColumns
 from controlplane.scheduler.match_counts import MatchCounts
 from controlplane.scheduler.node_facts import NodeFacts, Taints
-from controlplane.scheduler.pod_class import HostPort, PodFacts
+from controlplane.scheduler.pod_class import HostPort, PodClass, PodFacts
 from controlplane.scheduler.requests import CPU, MEMORY, PODS
 from controlplane.scheduler.terms import AllOf, Carried, Labels, PodMatch
 
@@ -36,6 +36,7 @@ class NodeTable:
     namespaces_version  grows with each change of these
     rows                of each node, by name
     nodes, pods         of each row
+    classes             of each class, its pods that end or do not: how many each row has
     carried             what pods that run say of others, and how many of each row do
     carried_version     grows when something else is said
     """
@@ -51,6 +52,7 @@ class NodeTable:
         self.rows: dict[str, int] = {}
         self.nodes: list[NodeFacts | None] = []
         self.pods: list[dict[str, PodFacts]] = []
+        self.classes: dict[tuple[PodClass, bool], dict[int, int]] = {}
         self.resources: dict[str, int] = {CPU: 0, MEMORY: 1}
         self.columns = LabelColumns(self.nodes)
         self.images: dict[str, dict[int, int]] = {}
@@ -133,6 +135,10 @@ class NodeTable:
         row = self.rows.get(name)
         return (self._strays[name] if row is None else self.pods[row])[uid]
 
+    def node_of(self, uid: str) -> str:
+        """Which node a pod has, also one that is not known; empty: none."""
+        return self._places.get(uid, "")
+
     def ips_of(self, port: HostPort) -> Mapping[int, Collection[str]]:
         """Row -> addresses at which somebody has this port."""
         return self.ports.get((port.protocol, port.port), {})
@@ -152,16 +158,14 @@ class NodeTable:
             self.count += 1
         self._set_images(row, before.images if before else {}, facts.images, is_new=before is None)
         self.nodes[row] = facts
-        for name in facts.allocatable:
-            if name != PODS and name not in self.resources:
-                self._add_resource(name)
+        self._know({name for name in facts.allocatable if name != PODS} - self.resources.keys())
         for name, at in self.resources.items():
             self._allocatable[at, row] = facts.allocatable.get(name, 0)
         allowed = facts.allocatable.get(PODS, 0)
         self._pods_free[row] = allowed - len(self.pods[row])
         self._is_unschedulable[row] = facts.is_unschedulable
         self._taints[row] = self._taint_id(facts.taints)
-        self.columns.set(row, facts.labels)
+        self.columns.set(row, before.labels if before else {}, facts.labels)
         self._node_changed(row)
         for pod in self._strays.pop(facts.name, {}).values():
             self._put(row, pod)
@@ -184,7 +188,7 @@ class NodeTable:
         self._is_there[row] = False
         self._allocatable[:, row] = 0
         self._pods_free[row] = 0
-        self.columns.set(row, {})
+        self.columns.set(row, node.labels, {})
         self.count -= 1
         self._free.append(row)
         self._node_changed(row)
@@ -256,17 +260,30 @@ class NodeTable:
         kind = pod.kind
         for name, wanted in kind.requests.items():
             at = self.resources.get(name)
-            if at is None:
-                at = self._add_resource(name)
-            self._requested[at, row] += sign * wanted
+            if at is not None:
+                self._requested[at, row] += sign * wanted
         self._estimated[0, row] += sign * kind.estimate[0]
         self._estimated[1, row] += sign * kind.estimate[1]
         self._pods_free[row] -= sign
+        self._count_class(row, pod, sign)
         for port in kind.ports:
             self._count_port(row, port, sign)
         for carried in kind.carried:
             self._count_carried(row, carried, sign)
         self.log.append(Change(row, sign, pod))
+
+    def _count_class(self, row: int, pod: PodFacts, sign: int) -> None:
+        key = (pod.kind, pod.is_terminating)
+        rows = self.classes.get(key)
+        if rows is None:
+            rows = self.classes[key] = {}
+        count = rows.get(row, 0) + sign
+        if count:
+            rows[row] = count
+            return
+        del rows[row]
+        if not rows:
+            del self.classes[key]
 
     def _count_port(self, row: int, port: HostPort, sign: int) -> None:
         rows = self.ports.setdefault((port.protocol, port.port), {})
@@ -290,12 +307,23 @@ class NodeTable:
             del self.carried[carried]
             self.carried_version += 1
 
-    def _add_resource(self, name: str) -> int:
-        at = self.resources[name] = len(self.resources)
-        more = np.zeros((1, self._capacity), dtype=np.int64)
-        self._allocatable = np.concatenate((self._allocatable, more))
-        self._requested = np.concatenate((self._requested, more))
-        return at
+    def _know(self, names: Set[str]) -> None:
+        """Count resources that a node is the first to have.
+
+        What no node has is nobody's room, and pods may ask for whatever they like.
+        """
+        if not names:
+            return
+        for name in sorted(names):
+            self.resources[name] = len(self.resources)
+        while len(self.resources) > len(self._allocatable):
+            none = np.zeros_like(self._allocatable)
+            self._allocatable = np.concatenate((self._allocatable, none))
+            self._requested = np.concatenate((self._requested, none))
+        for (kind, _), rows in self.classes.items():
+            counts = np.array(list(rows.values()), dtype=np.int64)
+            for name in names & kind.requests.keys():
+                self._requested[self.resources[name], list(rows)] += kind.requests[name] * counts
 
     def _set_images(
         self, row: int, before: Mapping[str, int], after: Mapping[str, int], *, is_new: bool

@@ -68,16 +68,23 @@ class Hopeless(msgspec.Struct, frozen=True):
 
 
 def why_not(
-    pod: PodFacts, diagnosis: Diagnosis, table: NodeTable, nominated_node: str
+    pod: PodFacts, diagnosis: Diagnosis, table: NodeTable, nominations: Nominations
 ) -> str | None:
-    """Why a pod may not have others removed; None: it may."""
+    """Why a pod may not have others removed; None: it may.
+
+    Those who are to go for it may be told only now, or it is not yet known here that they were: it
+    has no others removed beside them.
+    """
     if not pod.is_preempting:
         return NEVER
+    nominated_node = nominations.node_of(pod.uid)
     row = table.rows.get(nominated_node)
     if row is None or row not in diagnosis.helpable:
         return None
+    victims = nominations.victims_of(pod.uid, nominated_node)
     is_under_way = any(
-        one.priority < pod.priority and one.is_terminating and one.is_disrupted
+        one.uid in victims
+        or (one.priority < pod.priority and one.is_terminating and one.is_disrupted)
         for one in table.pods[row].values()
     )
     return UNDER_WAY if is_under_way else None
@@ -176,11 +183,16 @@ def _victims(
         return Hopeless({NO_VICTIMS: 1})
     lower.sort(key=_importance)
     ahead = nominations.ahead_of(pod, name)
-    rooms = evaluation.rooms(row)
+    rooms = None if ahead and _keeps_away(ahead) else evaluation.rooms(row)
     if rooms is not None:
         return _outcome(_InThought(name, rooms), lower, ahead, budgets)
     with table.trial() as trial:
         return _outcome(_InTable(name, trial, evaluation), lower, ahead, budgets)
+
+
+def _keeps_away(pods: Iterable[PodFacts]) -> bool:
+    """Whether one of them may bring an anti-affinity, of which filters of now know nothing."""
+    return any(not carried.weight for one in pods for carried in one.kind.carried)
 
 
 class _InThought:

@@ -95,6 +95,11 @@ class SchedulingQueue:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def is_anyone_waiting(self) -> bool:
+        """Whether there is somebody whom an event may help."""
+        return bool(self._waiting)
+
     def get(self, uid: str) -> Entry | None:
         """A pod that waits."""
         return self._entries.get(uid)

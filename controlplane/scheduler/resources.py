@@ -3,6 +3,7 @@
 Source: Kubernetes, "Resource Bin Packing", "Node-pressure"; kube-behaviour 7.3, 7.4.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,11 +105,13 @@ class FitRoom:
     def __init__(self, view: View) -> None:
         table, rows = view.table, view.rows
         self._pods_free = int(table.pods_free(rows)[0])
-        self._left: dict[str, int] = {}
+        self._left: dict[str, float] = {}
         for name, wanted in view.pod.requests.items():
             there = table.allocatable(name, rows)
-            used = 0 if there is None else int(table.requested(name, rows)[0])
-            self._left[name] = (0 if there is None else int(there[0])) - used - wanted
+            if there is None:  # what no node has, nobody who goes gives back
+                self._left[name] = -math.inf
+            else:
+                self._left[name] = int(there[0]) - int(table.requested(name, rows)[0]) - wanted
 
     def add(self, pod: PodClass) -> None:
         """One pod more."""

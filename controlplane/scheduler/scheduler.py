@@ -132,28 +132,34 @@ class Scheduler:
 
     async def _bind(self, entry: Entry, node_name: str) -> None:
         """What fails is tried again. If the pod has a node already, the cache will hear of it."""
+        pod = entry.pod
         try:
-            await self._writer.bind(entry.pod, node_name)
+            await self._writer.bind(pod, node_name)
         except ApiError as error:
-            logger.info("binding of %s/%s: %s", entry.pod.namespace, entry.pod.name, error)
+            logger.info("binding of %s/%s: %s", pod.namespace, pod.name, error)
+            self._forget(entry, is_gone=error.code == 404)
             if error.code not in (404, 409):
                 message = f"binding rejected: {error}"
-                self._writer.record(entry.pod, "Warning", "FailedScheduling", message)
-            self._cache.forget(entry, self._clock.now(), is_gone=error.code == 404)
-            self._woken.set()
+                self._writer.record(pod, "Warning", "FailedScheduling", message)
+        except Exception:
+            # Of our own making: the pod and its room must not be lost to it.
+            logger.exception("binding of %s/%s failed", pod.namespace, pod.name)
+            self._forget(entry, is_gone=False)
+
+    def _forget(self, entry: Entry, *, is_gone: bool) -> None:
+        self._cache.forget(entry, self._clock.now(), is_gone=is_gone)
+        self._woken.set()
 
     async def _reject(self, entry: Entry, diagnosis: Diagnosis, pool: Pool) -> None:
         events, pod = self._cache.event_count, entry.pod
         message, nominated = diagnosis.message, None
         chosen: Candidate | None = None
         if diagnosis.node_count:
-            why = why_not(
-                pod, diagnosis, self._cache.table, self._cache.nominations.node_of(pod.uid)
-            )
+            why = why_not(pod, diagnosis, self._cache.table, self._cache.nominations)
             if why is None:
                 chosen, why = await self._candidate(pod, diagnosis)
-                nominated = chosen.node_name if chosen else ""
-                self._cache.nominations.set(pod, nominated)
+                nominated, victims = (chosen.node_name, chosen.victims) if chosen else ("", ())
+                events += self._cache.nominate(pod, nominated, self._clock.now(), victims)
             if why is not None:
                 message += f" preemption: {why}"
         if not self._cache.rejected(entry, diagnosis.plugins, events, self._clock.now()):
@@ -188,18 +194,25 @@ class Scheduler:
 
     async def _preempt(self, pod: PodFacts, chosen: Candidate) -> None:
         """Who waited for the node with less right to it looks for another one."""
-        cache = self._cache
-        below = cache.nominations.below(pod, chosen.node_name)
+        below = self._cache.nominations.below(pod, chosen.node_name)
         try:
             await self._writer.preempt(pod, chosen)
         except ApiError as error:
             logger.warning("preemption for %s/%s: %s", pod.namespace, pod.name, error)
-            cache.nominations.remove(pod.uid)
-            cache.queue.activate(pod.uid, self._clock.now())
+            self._give_up(pod)
+        except Exception:
+            # Of our own making: the pod must not wait for ends that nobody was told of.
+            logger.exception("preemption for %s/%s failed", pod.namespace, pod.name)
+            self._give_up(pod)
         for one in below:
-            cache.nominations.remove(one.uid)
-            cache.queue.activate(one.uid, self._clock.now())
+            self._give_up(one)
             await self._writer.clear_nomination(one)
+
+    def _give_up(self, pod: PodFacts) -> None:
+        """It waits for its node no more, and looks for another."""
+        now = self._clock.now()
+        self._cache.nominate(pod, "", now)
+        self._cache.queue.activate(pod.uid, now)
         self._woken.set()
 
     async def _tell(self, entry: Entry, verdict: Verdict, pool: Pool) -> None:

@@ -1,5 +1,6 @@
 """What the scheduler believes, whatever order it is told in: kube-behaviour 7.1, 7.2."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -312,6 +313,61 @@ def test_room_that_somebody_no_longer_waits_for_is_offered_to_others() -> None:
     assert _pop(cache, 60.0).pod.name == "lesser"
 
 
+def _held_back(by: Object) -> tuple[Cache, Entry]:
+    """`waiting` is held back by a pod that waits for the node with a better right to it."""
+    cache = _with_node(node("n"), node("m", allocatable={"cpu": "1"}))
+    _set(cache, {**by, "status": {"nominatedNodeName": "n"}})
+    ahead = _pop(cache)
+    _rejected(cache, pod("waiting", cpu="2"))
+    return cache, ahead
+
+
+@pytest.mark.parametrize("node_name", ["", "m"])
+def test_nomination_that_is_given_up_is_told_to_those_whom_it_held_back(node_name: str) -> None:
+    """7.7: a changed nominatedNodeName is an end on the old node."""
+    important = pod("important", cpu="3", priority=10)
+    cache, ahead = _held_back(important)
+    cache.nominate(ahead.pod, "n", 20.0)
+    assert cache.pop(20.0) is None, "it is what it was"
+    cache.nominate(ahead.pod, node_name, 20.0)
+    assert _pop(cache, 20.0).pod.name == "waiting"
+    assert cache.nominations.node_of(ahead.pod.uid) == node_name
+
+
+def test_nomination_that_somebody_takes_out_of_the_status_is_told_as_well() -> None:
+    important = pod("important", cpu="3", priority=10)
+    cache, ahead = _held_back(important)
+    cache.queue.rejected(ahead, FIT, 0.0)
+    _set(cache, important, 20.0)
+    assert {_pop(cache, 20.0).pod.name for _ in range(2)} == {"important", "waiting"}
+
+
+def test_who_gives_its_own_nomination_up_waits_all_the_same() -> None:
+    """It is no news to itself; whatever else happens while it is tried is."""
+    cache, ahead = _held_back(pod("important", cpu="5", priority=10))
+    events = cache.event_count
+    events += cache.nominate(ahead.pod, "", 20.0)
+    assert cache.rejected(ahead, FIT, events, 20.0)
+    assert _pop(cache, 40.0).pod.name == "waiting"
+    assert cache.pop(40.0) is None
+    cache, ahead = _held_back(pod("important", cpu="5", priority=10))
+    events = cache.event_count
+    cache.set_node("l", from_object(Node, node("l")), 20.0)
+    events += cache.nominate(ahead.pod, "", 20.0)
+    assert cache.rejected(ahead, FIT, events, 20.0)
+    assert {_pop(cache, 40.0).pod.name for _ in range(2)} == {"important", "waiting"}
+
+
+def test_room_of_an_assumed_pod_that_is_bound_elsewhere_is_offered_to_others() -> None:
+    """7.2: somebody else bound it meanwhile."""
+    cache = _with_node(node("n"), node("m", allocatable={"cpu": "0"}))
+    _set(cache, pod("a", cpu="3"))
+    cache.assume(_pop(cache).pod, "n", 0.0)
+    _rejected(cache, pod("waiting", cpu="3"))
+    _set(cache, pod("a", cpu="3", nodeName="m"), 20.0)
+    assert _pop(cache, 20.0).pod.name == "waiting"
+
+
 class _Broken(Plugin):
     name = "Broken"
 
@@ -412,6 +468,9 @@ def _check(cache: Cache) -> None:
         count = sum(table.pod(f"uid-p{n}") in table.pods[row].values() for n in range(4))
         assert count == len(table.pods[row]), name
         assert int(table.requested("cpu", table.all_rows)[row]) == 1000 * count
+        found = Counter((one.kind, one.is_terminating) for one in table.pods[row].values())
+        assert found == {kind: rows[row] for kind, rows in table.classes.items() if row in rows}
+    assert all(table.classes.values()), "of whom nobody is left nothing is kept"
     for n in range(4):
         waits = cache.queue.get(f"uid-p{n}") is not None
         assert not (waits and table.pod(f"uid-p{n}")), "who has a node does not wait for one"

@@ -30,6 +30,7 @@ from tests.controlplane.scheduler.clusters import clusters
 from tests.controlplane.scheduler.objects import Object, facts, node, pod, table
 
 PROFILE = Profile(DEFAULT_PLUGINS)
+_UNDER_WAY = "not eligible due to a terminating pod on the nominated node."
 
 
 class Trial:
@@ -46,6 +47,9 @@ class Trial:
         found = place(self.evaluations, PROFILE, self.pod, self.nominations, self.dice)
         assert isinstance(found, Diagnosis)
         return found
+
+    def why_not(self) -> str | None:
+        return why_not(self.pod, self.diagnosis(), self.table, self.nominations)
 
     def outcomes(self, budgets: Sequence[Budget] = ()) -> list[Candidate | Hopeless]:
         helpable = self.diagnosis().helpable
@@ -106,6 +110,16 @@ def test_node_that_keeps_its_reason_is_told_with_it() -> None:
     trial = Trial(table([node("n")], running), pod("new", cpu="2", priority=10))
     (outcome,) = trial.outcomes()
     assert outcome == Hopeless({"Insufficient cpu": 1})
+
+
+def test_what_no_node_has_nobody_gives_back() -> None:
+    asks = {"example.com/gpu": "1"}
+    made = table([node("n")], [(pod("low", requests=asks), "n")])
+    trial = Trial(made, pod("new", requests=asks, priority=10))
+    evaluation = trial.evaluations.of(PROFILE, trial.pod.kind)
+    evaluation.passing()
+    (outcome,) = tried(evaluation, trial.pod, [0], trial.nominations, (), trial.dice)
+    assert outcome == Hopeless({"Insufficient example.com/gpu": 1})
 
 
 def test_node_is_chosen_by_what_it_costs() -> None:
@@ -231,32 +245,66 @@ class _WithoutRoom(NodeResourcesFit):
         return None
 
 
-@settings(deadline=None, max_examples=60)
-@given(clusters(), st.lists(st.integers(0, 9), min_size=6, max_size=6), st.integers(0, 2))
+_THROUGH_THE_TABLE = Profile(
+    [
+        Weighted(_WithoutRoom(), one.weight) if one.plugin.name == "NodeResourcesFit" else one
+        for one in DEFAULT_PLUGINS
+    ]
+)
+
+
+def test_anti_affinity_of_a_pod_that_waits_for_the_node_is_heeded() -> None:
+    """7.7: nobody goes in vain."""
+    apart = {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "topologyKey": "kubernetes.io/hostname",
+                "labelSelector": {"matchLabels": {"app": "x"}},
+            }
+        ]
+    }
+    running = [_placed("a", "n", 0, "2"), _placed("b", "n", 0, "2")]
+    trial = Trial(table([node("n")], running), pod("new", {"app": "x"}, cpu="2", priority=50))
+    ahead = pod("ahead", cpu="2", priority=100, affinity={"podAntiAffinity": apart})
+    trial.nominations.set(facts(ahead), "n")
+    (outcome,) = trial.outcomes()
+    assert outcome == Hopeless({"node(s) didn't satisfy existing pods anti-affinity rules": 1})
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    clusters(),
+    st.lists(st.integers(0, 9), min_size=6, max_size=6),
+    st.lists(st.booleans(), min_size=6, max_size=6),
+    st.integers(0, 2),
+)
 def test_what_is_thought_is_what_a_trial_shows(
-    made: tuple[list[Object], list[Object]], priorities: list[int], allowed: int
+    made: tuple[list[Object], list[Object]],
+    priorities: list[int],
+    are_there: list[bool],
+    allowed: int,
 ) -> None:
-    """The quick way to the victims of a node, and the way through the table."""
+    """The quick way to the victims of a node, and the way through the table.
+
+    are_there  which pods run; the others wait for their node
+    """
     nodes, pods = made
-    there = table(nodes)
+    there, nominations = table(nodes), Nominations()
     for position, one in enumerate(pods[:-1]):
         one["spec"]["priority"] = priorities[position]
-        there.add_pod(facts(one), nodes[position % len(nodes)]["metadata"]["name"])
+        name = nodes[position % len(nodes)]["metadata"]["name"]
+        if are_there[position]:
+            there.add_pod(facts(one), name)
+        else:
+            nominations.set(facts(one), name)
     budget = Budget("default", from_labels({"app": "x"}), allowed)
-    slow = Profile(
-        [
-            Weighted(_WithoutRoom(), one.weight) if one.plugin.name == "NodeResourcesFit" else one
-            for one in DEFAULT_PLUGINS
-        ]
-    )
     incoming = facts({**pods[-1], "spec": {**pods[-1]["spec"], "priority": 5}})
     found = []
-    for profile in (PROFILE, slow):
+    for profile in (PROFILE, _THROUGH_THE_TABLE):
         evaluation = Evaluation(profile, incoming.kind, there)
         evaluation.passing()
         rows = sorted(there.rows.values())
-        outcomes = tried(evaluation, incoming, rows, Nominations(), [budget], Random(1))
-        found.append(list(outcomes))
+        found.append(list(tried(evaluation, incoming, rows, nominations, [budget], Random(1))))
     assert found[0] == found[1]
 
 
@@ -274,14 +322,27 @@ def test_who_may_not_have_others_removed() -> None:
     running[0][0]["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
     made = table([node("n")], running)
     never = Trial(made, pod("new", cpu="2", priority=10, preemptionPolicy="Never"))
-    assert why_not(never.pod, never.diagnosis(), made, "") == (
-        "not eligible due to preemptionPolicy=Never."
-    )
+    assert never.why_not() == "not eligible due to preemptionPolicy=Never."
     other = Trial(made, pod("new", cpu="2", priority=10))
-    assert why_not(other.pod, other.diagnosis(), made, "") is None
-    assert why_not(other.pod, other.diagnosis(), made, "n") == (
-        "not eligible due to a terminating pod on the nominated node."
-    )
+    assert other.why_not() is None
+    other.nominations.set(other.pod, "n")
+    assert other.why_not() == _UNDER_WAY
+
+
+def test_preemption_of_which_nothing_is_seen_yet_is_the_only_one() -> None:
+    """7.7: it is written beside the scheduling of other pods, and of this one."""
+    made = table([node("n"), node("m")], [_placed("a", "n", 0, "4"), _placed("b", "m", 0, "4")])
+    trial = Trial(made, pod("new", cpu="2", priority=10))
+    trial.nominations.set(trial.pod, "n", frozenset(("uid-a",)))
+    assert trial.why_not() == _UNDER_WAY
+    trial.nominations.set(trial.pod, "n")
+    assert trial.why_not() == _UNDER_WAY, "the same, as the pod's own status tells it"
+    made.remove_pod("uid-a")
+    made.add_pod(facts(pod("c", cpu="4")), "n")
+    assert trial.why_not() is None, "somebody else has the room"
+    trial.nominations.set(trial.pod, "m", frozenset(("uid-b",)))
+    trial.nominations.set(trial.pod, "")
+    assert trial.why_not() is None, "it was given up"
 
 
 def test_room_that_a_better_pod_waits_for_is_not_taken() -> None:

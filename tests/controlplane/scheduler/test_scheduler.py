@@ -158,6 +158,26 @@ async def _is_not_nominated(cluster: Cluster, namespace: str, name: str) -> bool
     return not await _nominated(cluster, namespace, name)
 
 
+async def test_who_gives_its_node_up_leaves_it_to_those_whom_it_held_back(
+    cluster: Cluster, namespace: str
+) -> None:
+    """7.7: nobody is told to wait for what nobody waits for."""
+    own = _node(namespace, taints=[{"key": namespace, "effect": "NoSchedule"}])
+    name, tolerations = own["metadata"]["name"], [{"key": namespace, "operator": "Exists"}]
+    large = pod("large", namespace=namespace, cpu="9", priority=100, tolerations=tolerations)
+    large["spec"]["schedulingGates"] = [{"name": "g"}]
+    large["status"]["nominatedNodeName"] = name
+    small = pod("small", namespace=namespace, cpu="3", tolerations=tolerations)
+    async with cluster.nodes(own), cluster.scheduling():
+        await cluster.create("pods", large)
+        await cluster.create("pods", small)
+        await until(lambda: cluster.condition(namespace, "small"))
+        assert not await cluster.node_of(namespace, "small")
+        await cluster.store.update(cluster.resource("pods"), namespace, "large", _without_gates)
+        await until(lambda: cluster.node_of(namespace, "small"))
+        assert await _is_not_nominated(cluster, namespace, "large")
+
+
 class _Broken(Plugin):
     name = "Broken"
 
