@@ -6,8 +6,6 @@ Source: kube-behaviour 2.11, 2.12, 2.21; texts of the API server.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from controlplane.api import (
     causes,
     decoding,
@@ -70,11 +68,19 @@ def judge_fields(
 
 
 def judge_patched(call: Call, options: WriteOptions, found: Object) -> None:
-    """The same of what a patch has made: who patches sends no object, so it is ApiError 422."""
+    """The same of what a patch has made: who patches sends no object, so it is ApiError 422.
+
+    It tells the patch and never what is stored: who may patch need not be allowed to read, and
+    what is told of a refusal is in the audit log. A patch of a Secret is as secret.
+    """
     fault = _fault(call, options, found, ())
     if fault:
-        told = orjson.dumps(found).decode()
+        is_secret = (call.resource.group, call.resource.plural) == ("", "secrets")
+        told = _REDACTED if is_secret else causes.shown(patch_of(call))
         raise errors.invalid("", "", "", [causes.invalid("patch", told, fault)])
+
+
+_REDACTED = "<secret contents redacted>"
 
 
 def _fault(call: Call, options: WriteOptions, found: Object, duplicates: Sequence[str]) -> str:

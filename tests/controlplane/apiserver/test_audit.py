@@ -16,6 +16,7 @@ from controlplane.apiserver.assembly import Assembly
 from controlplane.apiserver.audit import Audit, Audited
 from controlplane.apiserver.audit_policy import policy_of
 from controlplane.apiserver.incoming import Answer, target_of
+from controlplane.apiserver.writes import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 from controlplane.flags import SettingsError
 from kvstore.client import Client
 from kvstore.testing.processes import ClusterProcesses
@@ -339,9 +340,20 @@ async def test_a_secret_is_not_in_the_log_of_a_server_without_a_policy(
     path = f"/api/v1/namespaces/{space}/secrets"
     await api.good("POST", path, secret)
     await api.good("GET", path)
+    answers = [
+        await api.fault("PATCH", f"{path}/s", patch, content_type=kind)
+        for kind, patch in (
+            (STRATEGIC_PATCH, {"immutable": "x", "stringData": {"l": "unspeakable"}}),
+            (MERGE_PATCH, {"immutable": "x"}),
+            (JSON_PATCH, [{"op": "add", "path": "/immutable", "value": "x"}]),
+        )
+    ]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert [event["level"] for event in of_path(log, "secrets")] == ["Metadata"] * 2
+    assert [event["level"] for event in of_path(log, "secrets")] == ["Metadata"] * 5
+    assert all("Secret.immutable of type bool" in answer["message"] for answer in answers)
+    assert "dW5zcGVha2FibGU" not in str(answers)
+    assert "unspeakable" not in str(answers)
     assert "unspeakable" not in log.read_text()
     assert "dW5zcGVha2FibGU" not in log.read_text()
 
