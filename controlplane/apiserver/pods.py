@@ -17,7 +17,7 @@ from controlplane.api.resource import Object
 from controlplane.apiserver import bodies
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
-from controlplane.apiserver.options import DeleteWish, WriteOptions, delete_wish
+from controlplane.apiserver.options import DeleteWish, delete_wish, write_options
 from controlplane.apiserver.turns import Turns
 from controlplane.apiserver.writes import Writes
 from controlplane.objects import ObjectStore
@@ -55,6 +55,7 @@ class Pods:
 
     async def bind(self, call: Call) -> Answer:
         """Set the node of a pod, once. Raises ApiError 409 when it has one."""
+        options = write_options(call.incoming, "CreateOptions")
         binding = bodies.posted(call, subresources.resource_for(call.resource, "binding"))
         _require_named(call, binding, "Binding")
         target = binding.get("target") or {}
@@ -64,7 +65,7 @@ class Pods:
             raise errors.invalid("Binding", "", call.target.name, [cause])
         await self._writes.updated(
             call,
-            WriteOptions(manager="binding"),
+            options,
             lambda pod: bound(_meant(call, binding, pod), node, call.now),
         )
         return plain(_SUCCESS, code=201)

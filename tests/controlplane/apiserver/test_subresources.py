@@ -231,6 +231,17 @@ async def test_a_pod_is_bound_once(space: Space) -> None:
     assert 'pod a is already assigned to node "n1"' in status["message"]
 
 
+async def test_a_dry_run_binds_nothing(space: Space) -> None:
+    await space.api.good("POST", space.pods, pod("a"))
+    path = f"{space.pods}/a/binding"
+    await space.api.good("POST", f"{path}?dryRun=All", binding("a"))
+    assert "nodeName" not in (await space.api.good("GET", f"{space.pods}/a"))["spec"]
+    status = await space.api.fault("POST", f"{path}?dryRun=Some", binding("a"))
+    assert (status["code"], status["details"]["causes"][0]["field"]) == (422, "dryRun")
+    assert "nodeName" not in (await space.api.good("GET", f"{space.pods}/a"))["spec"]
+    await space.api.good("POST", path, binding("a", "n2"))
+
+
 async def test_parallel_bindings_bind_to_one_node(space: Space) -> None:
     await space.api.good("POST", space.pods, pod("a"))
     answers = await asyncio.gather(
