@@ -93,6 +93,7 @@ class Assembly:
             client_tls(settings.agent_certificate, settings.agent_key, settings.agent_authority),
         )
         self.turns = Turns(self.cacher.current, random.Random())
+        self.writes = self._writes()
         self.server = ApiServer(
             registry=self.registry,
             authenticator=self.authenticator,
@@ -104,7 +105,7 @@ class Assembly:
                 self._checks(),
                 Ui(self.store.client, settings.store.endpoints),
             ),
-            handlers=self._handlers(reads, self._writes()),
+            handlers=self._handlers(reads, self.writes),
             flow_control=FlowControl(),
             audit=_audit(settings),
             metrics=self.metrics,
@@ -199,7 +200,7 @@ class Assembly:
 
     def _handlers(self, reads: Reads, writes: Writes) -> dict[tuple[str, str], Handler]:
         scales = Scales(reads, writes)
-        pods = Pods(self.store, writes, self.turns, self.registry, self.lister)
+        pods = Pods(self.store, writes, self.turns, self.registry, self.lister, self.cacher.current)
         accounts = ServiceAccounts(reads, self.tokens, self.lister)
         streams = PodStreams(reads, self.nodes)
         unsafe = UnsafeDeletion(self.store.client, self.cacher, self.authorizer, writes.delete)

@@ -3,7 +3,7 @@
 Source: Kubernetes' documentation, "API-initiated Eviction", "Disruptions"; kube-behaviour 7.2, 8.1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -37,7 +37,7 @@ _BEHIND_SECONDS = 10  # when to ask again while a budget's controller has not se
 
 
 class Pods:
-    """Their sub-resources that are actions."""
+    """Their sub-resources that are actions. fresh: waits until the lister has all writes."""
 
     def __init__(
         self,
@@ -46,11 +46,13 @@ class Pods:
         turns: Turns,
         registry: Registry,
         lister: Lister,
+        fresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._writes = writes
         self._turns = turns
         self._lister = lister
+        self._fresh = fresh
         self._registry = registry
 
     async def bind(self, call: Call) -> Answer:
@@ -88,7 +90,7 @@ class Pods:
         """Raises ApiError 409 when the pod changes meanwhile."""
         place = (call.resource, call.target.namespace, call.target.name)
         pod = await self._store.get(*place)
-        claimed = () if _needs_no_budget(pod) else self._budgets(pod)
+        claimed = () if _needs_no_budget(pod) else await self._budgets(pod)
         if len(claimed) > 1:
             raise ApiError(500, "InternalError", _TOO_MANY)
         for budget in claimed:
@@ -110,7 +112,8 @@ class Pods:
         await self._store.delete(*place, options=options)
         return plain(_SUCCESS, code=201)
 
-    def _budgets(self, pod: Object) -> list[Object]:
+    async def _budgets(self, pod: Object) -> list[Object]:
+        await self._fresh()  # a budget that was made just now must not be missed
         metadata = pod["metadata"]
         labels = metadata.get("labels") or {}
         found = self._lister.list("policy", "poddisruptionbudgets", str(metadata["namespace"]))
