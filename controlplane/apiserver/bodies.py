@@ -6,6 +6,8 @@ Source: kube-behaviour 2.11, 2.12, 2.21; texts of the API server.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from controlplane.api import (
     causes,
     decoding,
@@ -129,13 +131,14 @@ def with_owners_once(call: Call, found: Object) -> Object:
     owners = metadata.get("ownerReferences")
     if not owners or len(owners) < 2:
         return found
-    kept: list[Any] = []
+    kept: dict[bytes, Any] = {}
     repeated: list[str] = []
     for owner in owners:
-        if owner in kept:
+        spelled = orjson.dumps(owner, option=orjson.OPT_SORT_KEYS)
+        if spelled in kept:
             repeated.append(str(owner.get("uid", "")))
         else:
-            kept.append(owner)
+            kept[spelled] = owner
     if not repeated:
         return found
     call.warnings.append(
@@ -143,7 +146,7 @@ def with_owners_once(call: Call, found: Object) -> Object:
         "in 1.20+, and may reject such requests as early as 1.24; please fix your requests; "
         f"duplicate UID(s) observed: {', '.join(repeated)}"
     )
-    return {**found, "metadata": {**metadata, "ownerReferences": kept}}
+    return {**found, "metadata": {**metadata, "ownerReferences": list(kept.values())}}
 
 
 def _typed(resource: Resource, found: Object) -> Object:
