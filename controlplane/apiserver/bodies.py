@@ -26,7 +26,7 @@ assert protobuf.MEDIA_TYPE in decoding.decoders, "importing it is what makes it 
 
 def object_of(call: Call, options: WriteOptions) -> Object:
     """The whole object that a create or update sends. Raises ApiError 400, 413, 415."""
-    decoded = decoding.decode(call.incoming.body, call.incoming.header("content-type"))
+    decoded = call.incoming.decoded()
     found = _typed(call.resource, decoded.object)
     judge_fields(call, options, found, decoded.duplicates)
     if call.target.name:
@@ -36,7 +36,7 @@ def object_of(call: Call, options: WriteOptions) -> Object:
 
 def applied_of(call: Call, options: WriteOptions) -> Object:
     """What an apply wants. Raises ApiError 400."""
-    decoded = decoding.decode(call.incoming.body, decoding.YAML)
+    decoded = call.incoming.decoded()
     found = _typed(call.resource, decoded.object)
     judge_fields(call, options, found, decoded.duplicates)
     if (found.get("metadata") or {}).get("managedFields"):
@@ -49,8 +49,7 @@ def applied_of(call: Call, options: WriteOptions) -> Object:
 
 def posted(call: Call, resource: Resource) -> Object:
     """What is sent to a sub-resource, or posted and kept nowhere. Raises ApiError 400."""
-    decoded = decoding.decode(call.incoming.body, call.incoming.header("content-type"))
-    found = _typed(resource, decoded.object)
+    found = _typed(resource, call.incoming.decoded().object)
     field_validation.check_decodes(resource, found)
     return found
 

@@ -16,6 +16,7 @@ from controlplane.apiserver.assembly import Assembly
 from controlplane.apiserver.audit import Audit, Audited
 from controlplane.apiserver.audit_policy import policy_of
 from controlplane.apiserver.incoming import Answer, target_of
+from controlplane.apiserver.large_bodies import LARGE_BYTES
 from controlplane.apiserver.writes import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 from controlplane.flags import SettingsError
 from kvstore.client import Client
@@ -174,6 +175,21 @@ def test_what_json_cannot_say_is_left_out() -> None:
     audited.identified(ALICE)
     audited.answered(CREATED)
     assert "requestObject" not in log.events[-1]
+
+
+def test_a_large_body_is_not_read_again_for_the_log() -> None:
+    """What could not be read before would be as slow to read, and no less in vain."""
+    log = Log({"level": "Request"})
+    asked = incoming("POST", MAPS, content_type="application/yaml")
+    asked.body = b"metadata: {name: x}\ndata: {k: " + b"v" * LARGE_BYTES + b"}"
+    for is_read in (False, True):
+        if is_read:
+            asked.decoded()
+        audited = log.audit.begin(asked, target_of("POST", MAPS, asked.query))
+        audited.identified(ALICE)
+        audited.answered(CREATED)
+        assert ("requestObject" in log.events[-1]) is is_read
+        assert ("name" in log.events[-1]["objectRef"]) is is_read
 
 
 def test_a_body_that_is_none_is_left_out() -> None:
