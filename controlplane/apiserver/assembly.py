@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from controlplane.admission.review import Lister
-from controlplane.api import addresses
+from controlplane.admission.review import Lister, Review
+from controlplane.api import addresses, causes, errors
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
+from controlplane.api.resource import Object
 from controlplane.apiserver import usage_objects
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
@@ -57,6 +58,9 @@ logger = logging.getLogger(__name__)
 # A member of the store ends now and then: who starts just then is no worse off than who serves.
 _STORE_IS_AWAY = (503, 504)
 _RETRY_SECONDS = 0.25
+
+OWN_SERVICE = "default/kubernetes"
+"""By which pods reach the API, at the first address of the range."""
 
 
 class Assembly:
@@ -126,7 +130,7 @@ class Assembly:
         assert quotas is not None, "a built-in kind"
         return Writes(
             self.store,
-            Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
+            Pipeline(self._with_addresses, lambda: str(uuid.uuid4())),
             self.lister,
             self.cacher.current,
             self.turns,
@@ -160,26 +164,27 @@ class Assembly:
             except OSError as error:
                 raise _unservable(settings, error) from None
             try:
-                await self._bootstrap(port)
+                bootstrap = await self._bootstrap(port)
                 scheme = "https" if settings.certificate else "http"
                 compaction = Compaction(
                     self.store.client, interval_seconds=settings.compaction_seconds
                 )
                 tasks.create_task(compaction.run())
+                tasks.create_task(bootstrap.keep_service())
                 announce(f"{scheme}://{settings.advertise_address}:{port}")
                 await asyncio.Event().wait()
             finally:
                 await http.close()
                 await self.nodes.close()
 
-    async def _bootstrap(self, port: int) -> None:
+    async def _bootstrap(self, port: int) -> Bootstrap:
         address = self.allocator.first
         bootstrap = Bootstrap(
             self.store,
             self.registry,
             service_address=address,
             endpoints=[(self._settings.advertise_address, port)],
-            claim_of={addresses.IP_PREFIX + address: "default/kubernetes"},
+            claim_of={addresses.IP_PREFIX + address: OWN_SERVICE},
         )
         while True:
             try:
@@ -191,10 +196,21 @@ class Assembly:
                 logger.warning("what every cluster has cannot be made yet: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                return
+                return bootstrap
 
     def _is_claimed(self, key: str) -> bool:
-        return key in self.cacher.claims
+        return key in self.cacher.claims or key == addresses.IP_PREFIX + self.allocator.first
+
+    def _with_addresses(self, review: Review, found: Object) -> Object:
+        """A service with its addresses. The first is kept for our own, also while it is away."""
+        made = self.allocator.mutate(review, found)
+        first, owner = self.allocator.first, f"{review.namespace}/{review.name}"
+        key = (addresses.IP_PREFIX + first).encode()
+        if owner != OWN_SERVICE and any(claim.key == key for claim in review.claims):
+            why = f"failed to allocate IP {first}: provided IP is already allocated"
+            cause = causes.invalid("spec.clusterIPs", [first], why)
+            raise errors.invalid("Service", "", review.name, [cause])
+        return made
 
     # ------------------------------------------------------------------ handlers
 
