@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api.errors import ApiError, bad_request
+from controlplane.api.errors import ApiError, bad_request, cut
 from controlplane.api.patch import is_same, not_applicable
 from controlplane.api.resource import Object
 from controlplane.api.schema import Schema
@@ -286,14 +286,22 @@ def _merge_by_key(
 def _key_of(item: Any, key: str) -> Any:
     value = item.get(key) if isinstance(item, dict) else None
     if not _is_scalar(value):
-        told = json.dumps(item, separators=(",", ":"))
+        told = _told(item)
         raise bad_request(f"map: {told} does not contain declared merge key: {key}")
     return value
 
 
 def _bad_directive(directive: Any, where: Mapping[str, Any]) -> ApiError:
-    told = json.dumps(where, separators=(",", ":"))
-    return bad_request(f"unknown patch type: {directive} in map: {told}")
+    what = directive if isinstance(directive, str) else _told(directive)
+    return bad_request(f"unknown patch type: {cut(what, _TOLD_MAX)} in map: {_told(where)}")
+
+
+_TOLD_MAX = 1_024
+
+
+def _told(part: Any) -> str:
+    """Of a patch, which may be long."""
+    return cut(json.dumps(part, separators=(",", ":")), _TOLD_MAX)
 
 
 def _is_scalar(value: Any) -> bool:

@@ -266,6 +266,17 @@ def test_a_patch_without_sense_is_refused(patch: Json, code: int, message: str) 
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize("instruction", ["nonsense", "n" * 100_000, ["n" * 100_000]])
+def test_what_is_told_of_a_patch_is_short(instruction: Json) -> None:
+    for patch in (
+        {"nodeSelector": {"$patch": instruction, "a": "v" * 100_000}},
+        {"containers": [{"image": "v" * 100_000}]},
+    ):
+        with pytest.raises(ApiError) as caught:
+            strategic_merge(POD_SPEC, {"containers": _containers("a"), "nodeSelector": {}}, patch)
+        assert len(caught.value.message) < 3_000
+
+
 @pytest.mark.parametrize(
     "patch",
     [
