@@ -9,7 +9,10 @@ from typing import Any
 
 import orjson
 
-from controlplane.api.errors import Cause
+from controlplane.api.errors import Cause, cut
+
+SHOWN_CHARACTERS_MAX = 1_024
+"""Of a value in a message: its end, which says why, must still be read."""
 
 IMMUTABLE = "field is immutable"
 
@@ -79,8 +82,8 @@ def _cause(reason: str, field: str, message: str, detail: str = "") -> Cause:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: as JSON."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    """A value as messages show it: as JSON, cut where it is long."""
+    return cut(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(), SHOWN_CHARACTERS_MAX)
 
 
 def go_strings(values: Collection[str]) -> str:

@@ -7,6 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+CAUSES_MAX = 250
+"""So many causes are enough to see what is wrong; a body may have a fault in every byte."""
+
+CAUSE_CHARACTERS_MAX = 2_048
+"""Of a cause's message, and of its field: each repeats what a client has sent, twice."""
+
 
 class Cause(msgspec.Struct, frozen=True):
     """One thing that is wrong. `field` is a path such as `spec.containers[0].name`."""
@@ -14,6 +20,17 @@ class Cause(msgspec.Struct, frozen=True):
     reason: str
     message: str
     field: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "field"):
+            text: str = getattr(self, name)
+            if len(text) > CAUSE_CHARACTERS_MAX:
+                msgspec.structs.force_setattr(self, name, cut(text, CAUSE_CHARACTERS_MAX))
+
+
+def cut(text: str, characters_max: int) -> str:
+    """A text for people; what is too long to be read ends in `...`."""
+    return text if len(text) <= characters_max else text[: characters_max - 3] + "..."
 
 
 class ApiError(Exception):
@@ -169,7 +186,8 @@ def unsupported_media_type(message: str) -> ApiError:
 
 
 def invalid(kind: str, group: str, name: str, causes: Sequence[Cause]) -> ApiError:
-    """422: `Pod "x" is invalid: spec.y: Required value`, all causes at once."""
+    """422: `Pod "x" is invalid: spec.y: Required value`, CAUSES_MAX causes at once."""
+    causes = causes[:CAUSES_MAX]
     told = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in causes]
     what = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
     whom = f"{kind}.{group}" if group else kind

@@ -17,7 +17,8 @@ _DATE_TIME = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
-_DURATION = re.compile(r"[+-]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+# Each digit has one place where it can stand: `\d+\.?\d*` would try all ways to part the digits.
+_DURATION = re.compile(r"[+-]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 _EMAIL = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 _HOSTNAME = re.compile(
     r"(?=.{1,255}\Z)[0-9A-Za-z]([-0-9A-Za-z]{0,61}[0-9A-Za-z])?"
@@ -40,9 +41,21 @@ def _is_uuid(version: str, variant: str) -> Callable[[str], bool]:
     return lambda text: pattern.fullmatch(text) is not None
 
 
-@lru_cache(maxsize=4096)
 def is_date_time(text: str) -> bool:
     """RFC 3339, with seconds and an offset."""
+    return _is_short_date_time(text) if len(text) <= _SHORT_CHARS_MAX else _is_date_time(text)
+
+
+_SHORT_CHARS_MAX = 64
+"""What is remembered of clients' texts; a longer one would be kept until 4,096 others came."""
+
+
+@lru_cache(maxsize=4096)
+def _is_short_date_time(text: str) -> bool:
+    return _is_date_time(text)
+
+
+def _is_date_time(text: str) -> bool:
     if not _DATE_TIME.fullmatch(text):
         return False
     return _parses(datetime.fromisoformat, text.upper())
@@ -54,7 +67,6 @@ def is_base64(text: str) -> bool:
     return _parses(lambda it: binascii.a2b_base64(it, strict_mode=True), plain)
 
 
-@lru_cache(maxsize=4096)
 def is_quantity(text: str) -> bool:
     """500m, 1.5, 128Mi, 2e3 …"""
     return _parses(quantity.parse, text)

@@ -5,13 +5,17 @@ value is written as: a text without tricks has one `":` for each of its fields.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 DUPLICATES_MAX = 100
 """So many are enough to see what is wrong with a text."""
+
+_PATH_CHARACTERS_MAX = 1_024
+
+_Path = tuple[str | int, ...]
 
 _ESCAPES = (b'\\\\"', b"\\u")
 _SPACES = (b"\t", b"\n", b"\r")
@@ -24,9 +28,11 @@ def duplicate_fields(text: bytes, value: Any) -> tuple[str, ...]:
     """
     if _is_plain(text) and _colons(text) == _colons(orjson.dumps(value)):
         return ()
-    found: list[str] = []
-    _walk(json.loads(text, object_pairs_hook=_Pairs), "", found)
-    return tuple(found[:DUPLICATES_MAX])
+    found: list[_Path] = []
+    tree = json.loads(text, object_pairs_hook=_Pairs)
+    if type(tree) in (_Pairs, list):
+        _walk(tree, (), found)
+    return tuple(map(_told, found[:DUPLICATES_MAX]))
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -52,21 +58,24 @@ def _colons(text: bytes) -> int:
     return text.count(b'":') - escaped
 
 
-def _walk(value: Any, path: str, found: list[str]) -> None:
+def _walk(value: list[Any], path: _Path, found: list[_Path]) -> None:
+    if len(found) >= DUPLICATES_MAX:
+        return
+    children: Iterable[tuple[str | int, Any]] = enumerate(value)
     if isinstance(value, _Pairs):
         last = dict(value)
         if len(last) < len(value):
-            found.extend(f"{path}.{name}".removeprefix(".") for name in _repeated(value))
-        _walk_fields(last, path, found)
-    elif isinstance(value, list):
-        for position, element in enumerate(value):
-            _walk(element, f"{path}[{position}]", found)
-
-
-def _walk_fields(fields: Mapping[str, Any], path: str, found: list[str]) -> None:
-    for name, child in fields.items():
+            found.extend((*path, name) for name in _repeated(value))
+        children = last.items()
+    for step, child in children:
         if type(child) in (_Pairs, list):
-            _walk(child, f"{path}.{name}".removeprefix("."), found)
+            _walk(child, (*path, step), found)
+
+
+def _told(path: _Path) -> str:
+    """Cut, for the names are the client's, and as long as it likes."""
+    told = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return told.removeprefix(".")[:_PATH_CHARACTERS_MAX]
 
 
 def _repeated(pairs: Sequence[tuple[str, Any]]) -> list[str]:

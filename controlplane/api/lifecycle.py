@@ -27,6 +27,9 @@ from controlplane.api.meta import (
 )
 from controlplane.api.resource import Object, Resource
 
+GRACE_SECONDS_MAX = 2**31 - 1
+"""Of a deletion: 68 years. A spec may name 2^63 - 1 seconds, after which no date can be written."""
+
 POLICIES = ("Foreground", "Background", "Orphan")
 
 
@@ -137,7 +140,7 @@ def deleted(resource: Resource, old: Object, options: DeleteOptions, *, now: flo
         )
         raise errors.invalid("DeleteOptions", "meta.k8s.io", "", [cause])
     obj = _with_policy(old, _policy(resource, old, options))
-    grace = _grace(resource, obj, options)
+    grace = min(_grace(resource, obj, options), GRACE_SECONDS_MAX)
     if not grace and not _is_held(resource, obj):
         return Doomed(obj, is_gone=True)
     marked = _marked(obj, grace, now)

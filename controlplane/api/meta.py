@@ -115,12 +115,13 @@ def _owner_causes(owners: Sequence[Mapping[str, Any]], path: str) -> list[Cause]
         for owner in owners
         if owner.get("controller")
     ] or [""]
-    for other in others:
+    told = causes.shown(owners) if others else ""
+    for other in others[: errors.CAUSES_MAX]:
         detail = (
             "Only one reference can have Controller set to true. "
             f'Found "true" in references for {first} and {other}'
         )
-        found.append(causes.invalid(path, owners, detail))
+        found.append(causes.invalid_as(path, told, detail))
     return found
 
 

@@ -14,7 +14,10 @@ from controlplane.api.resource import Object
 OPERATIONS_MAX = 10_000
 """As an API server allows."""
 COPIED_BYTES_MAX = 3 * 1024 * 1024
-"""All copies of a patch together; as much as a request's body may have."""
+"""All that a patch copies and moves; as much as a request's body may have."""
+LAID_OUT_MAX = 5_000_000
+"""Fields and elements that all operations together may lay out anew, each those on its way: 10,000
+operations on a list of 500 elements. It takes half a second, in which nobody else is served."""
 INDEX_DIGITS_MAX = 9
 
 _MISSING = object()
@@ -36,13 +39,18 @@ def json_patch(obj: Object, operations: object) -> Object:
     if not all(isinstance(operation, dict) for operation in operations):
         raise bad_request("json: cannot unmarshal into Go value of type jsonpatch.Operation")
     result: Any = obj
-    copied_bytes = 0
+    copied_bytes = laid_out = 0
     for operation in operations:
-        if operation.get("op") == "copy":
+        kind = operation.get("op")
+        if kind in ("copy", "move"):
             copied_bytes += _bytes_of(_seen(result, _pointer(operation, "from")))
-            if copied_bytes > COPIED_BYTES_MAX:
-                raise not_applicable()
+        if kind == "move":
+            laid_out += _breadth(result, _pointer(operation, "from"))
+        if copied_bytes > COPIED_BYTES_MAX or laid_out > LAID_OUT_MAX:
+            raise not_applicable()
         result = _apply(result, operation)
+        if kind != "test":
+            laid_out += _breadth(result, _pointer(operation, "path"))
     if not isinstance(result, dict):
         raise not_applicable()
     return result
@@ -104,6 +112,15 @@ def _pointer(operation: Mapping[str, Any], name: str) -> list[str]:
     if len(tokens) > DEPTH_MAX:
         raise not_applicable()
     return tokens
+
+
+def _breadth(doc: Any, tokens: list[str]) -> int:
+    """How many fields and elements there are on a way, beside it included."""
+    breadth = 0
+    for token in tokens[:-1]:
+        breadth += len(doc)
+        doc = _child(doc, token)
+    return breadth + len(doc) if tokens else 0
 
 
 def _seen(doc: Any, tokens: list[str]) -> Any:
@@ -174,7 +191,8 @@ def _remove(doc: Any, tokens: list[str]) -> Any:
     _child(parent, tokens[-1])
     changed: Any
     if isinstance(parent, dict):
-        changed = {name: value for name, value in parent.items() if name != tokens[-1]}
+        changed = dict(parent)
+        del changed[tokens[-1]]
     else:
         index = _index(parent, tokens[-1], len(parent) - 1)
         changed = [*parent[:index], *parent[index + 1 :]]
@@ -265,10 +283,15 @@ def _merge(target: Any, patch: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in patch.items():
         old = known.get(name, _MISSING)
         if isinstance(value, dict):
+            # The old one unless it is another: to look again on each level would take the square.
             new: Any = _merge(old, value)
+            is_kept = new is old
         else:
             new = _MISSING if value is None else value
-        if new is old or (new is not _MISSING and old is not _MISSING and is_same(new, old)):
+            is_kept = new is old or (
+                new is not _MISSING and old is not _MISSING and is_same(new, old)
+            )
+        if is_kept:
             continue
         if changed is None:
             changed = dict(known)

@@ -25,6 +25,9 @@ from controlplane.api.regex_syntax import (
 STEPS_MAX = 10_000
 """Of one pattern, its repetitions written out: what a character may cost."""
 
+CHARACTERS_MAX = 10_000
+"""Of a pattern, for a thousand are remembered: `[aaa…]` is one step, however long it is."""
+
 MOVES_MAX = 10_000
 """So many are kept of one pattern; then it starts to learn anew."""
 
@@ -35,6 +38,8 @@ def compiled(pattern: str) -> "Pattern":
 
     ValueError: it is none in RE2, or too large.
     """
+    if len(pattern) > CHARACTERS_MAX:
+        raise ValueError("expression too large")
     program = _Program()
     start = program.emit(parse(pattern), program.matched)
     return Pattern(program, start)

@@ -7,6 +7,7 @@ Source: documentation of CustomResourceDefinitions, "Field pruning"; kube-behavi
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from controlplane.api.resource import Object
@@ -41,9 +42,19 @@ _ZEROES: Mapping[str, Any] = {
 _ZEROES_OF_FORMATS: Mapping[str, Any] = {"quantity": "0", "int-or-string": 0}
 
 
+UNKNOWN_MAX = 100
+"""So many unknown fields are enough to see what is wrong with an object."""
+
+_PATH_CHARACTERS_MAX = 1_024
+
+
 def unknown_fields(schema: Schema, obj: Object) -> list[str]:
-    """Paths, such as `spec.containers[0].x`, of fields that the schema does not know."""
-    return [_text(path) for path, mark in _findings(schema, obj) if mark is _UNKNOWN]
+    """Paths, such as `spec.containers[0].x`, of fields that the schema does not know.
+
+    At most UNKNOWN_MAX, each cut: names of fields are the client's, and as long as it likes.
+    """
+    unknown = (path for path, mark in _findings(schema, obj) if mark is _UNKNOWN)
+    return [_text(path)[:_PATH_CHARACTERS_MAX] for path in islice(unknown, UNKNOWN_MAX)]
 
 
 def prune(schema: Schema, obj: Object) -> Object:

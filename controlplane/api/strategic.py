@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.api.errors import ApiError, bad_request
+from controlplane.api.errors import ApiError, bad_request, cut
 from controlplane.api.patch import is_same, not_applicable
 from controlplane.api.resource import Object
 from controlplane.api.schema import Schema
@@ -65,7 +65,7 @@ def _changed(
     for name, change in changes.items():
         old = original.get(name, _NOTHING)
         new = _merged(_field(schema, name), old, change)
-        if new is old or (new is not _NOTHING and old is not _NOTHING and is_same(new, old)):
+        if new is old or (not _is_merged(old, change) and _is_equal(new, old)):
             continue
         if result is None:
             result = dict(original)
@@ -74,6 +74,18 @@ def _changed(
         else:
             result[name] = new
     return original if result is None else result
+
+
+def _is_merged(old: Any, change: Any) -> bool:
+    """Whether what comes of it is the old one unless it is another.
+
+    To look again on each level of an object would take the square of its size.
+    """
+    return isinstance(old, dict) and isinstance(change, dict) and DIRECTIVE not in change
+
+
+def _is_equal(new: Any, old: Any) -> bool:
+    return new is not _NOTHING and old is not _NOTHING and is_same(new, old)
 
 
 def _merged(schema: Schema | None, old: Any, change: Any) -> Any:
@@ -118,8 +130,9 @@ def _gone_by_retain_keys(original: Mapping[str, Any], patch: Mapping[str, Any]) 
     """Fields that `$retainKeys` does not name; the patch may set none of these."""
     if RETAIN_KEYS not in patch:
         return []
-    retained = patch[RETAIN_KEYS]
-    if not isinstance(retained, list) or any(
+    told = patch[RETAIN_KEYS]
+    retained = {name for name in told if isinstance(name, str)} if isinstance(told, list) else None
+    if retained is None or any(
         value is not None and name[:1] != "$" and name not in retained
         for name, value in patch.items()
     ):
@@ -195,7 +208,9 @@ def _merge_primitives(old: list[Any], items: list[Any], told: _ListPatch) -> lis
         return result
     if not isinstance(told.deleted, list):
         raise bad_request("invalid patch format of primitive list")
-    return [item for item in result if item not in told.deleted]
+    # What is no scalar is no element: it can be named, and deletes nothing.
+    deleted = {item for item in told.deleted if not isinstance(item, dict | list)}
+    return [item for item in result if item not in deleted]
 
 
 def _merge_maps(schema: Schema, old: list[Any], items: list[Any], told: _ListPatch) -> list[Any]:
@@ -230,12 +245,12 @@ def _by_directives(
 ) -> tuple[list[Any], list[Mapping[str, Any]]]:
     """What is left of the old elements, and the changes without instructions."""
     changes: list[Mapping[str, Any]] = []
+    gone: set[Any] = set()
     is_replaced = False
     for item in items:
         match item.get(DIRECTIVE, _NOTHING):
             case "delete":
-                gone = _key_of(item, key)
-                old = [one for one in old if one.get(key) != gone]
+                gone.add(_key_of(item, key))
             case "replace":
                 is_replaced = True
             case "merge":
@@ -244,7 +259,9 @@ def _by_directives(
                 changes.append(item)
             case unknown:
                 raise _bad_directive(unknown, item)
-    return ([] if is_replaced else old), changes
+    if is_replaced:
+        return [], changes
+    return [one for one in old if not (_is_scalar(one.get(key)) and one[key] in gone)], changes
 
 
 def _merge_by_key(
@@ -269,14 +286,22 @@ def _merge_by_key(
 def _key_of(item: Any, key: str) -> Any:
     value = item.get(key) if isinstance(item, dict) else None
     if not _is_scalar(value):
-        told = json.dumps(item, separators=(",", ":"))
+        told = _told(item)
         raise bad_request(f"map: {told} does not contain declared merge key: {key}")
     return value
 
 
 def _bad_directive(directive: Any, where: Mapping[str, Any]) -> ApiError:
-    told = json.dumps(where, separators=(",", ":"))
-    return bad_request(f"unknown patch type: {directive} in map: {told}")
+    what = directive if isinstance(directive, str) else _told(directive)
+    return bad_request(f"unknown patch type: {cut(what, _TOLD_MAX)} in map: {_told(where)}")
+
+
+_TOLD_MAX = 1_024
+
+
+def _told(part: Any) -> str:
+    """Of a patch, which may be long."""
+    return cut(json.dumps(part, separators=(",", ":")), _TOLD_MAX)
 
 
 def _is_scalar(value: Any) -> bool:

@@ -158,7 +158,9 @@ _WRAPS: Mapping[str, Callable[[Object], Object | None]] = {
 def _cell(column: Column, resource: Resource) -> Cell:
     if column.cell:
         return resource.strategy.cells[column.cell]
-    return _path_cell(column.path, column.type, resource.is_custom)
+    # What is remembered is as long as a path may be; a longer one is none, and stays so.
+    path = column.path[: jsonpath.LENGTH_MAX + 1]
+    return _path_cell(path, column.type, resource.is_custom)
 
 
 @lru_cache(maxsize=4096)

@@ -24,13 +24,10 @@ from controlplane.api.constraints import (
     format_fault,
     type_fault,
 )
-from controlplane.api.errors import Cause
+from controlplane.api.errors import CAUSES_MAX, Cause
 from controlplane.api.resource import Object
 from controlplane.api.schema import Node, Schema
 from controlplane.api.schemas import named
-
-CAUSES_MAX = 250
-"""So many causes are enough to see what is wrong; a body may have a fault in every byte."""
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 

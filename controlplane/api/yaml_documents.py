@@ -13,6 +13,7 @@ import binascii
 import math
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -22,8 +23,15 @@ from controlplane.api.constraints import joined
 ALIASED_NODES_MAX = 100_000
 """So many nodes may stand in a document by alias only; Kubernetes' parser bounds them as well."""
 
+NODES_MAX = 200_000
+"""Values of a document, a second's work. The largest definitions that are known have a tenth of it;
+JSON is read by a parser that knows no such bound."""
+
 DUPLICATES_MAX = 100
 """So many duplicate fields are enough to see what is wrong with a document."""
+
+_PATH_CHARACTERS_MAX = 1_024
+"""Of a duplicate field's: a key may be as long as the document."""
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -82,9 +90,8 @@ class _Node(ABC):
     height  how deep it is, 1 being a container of scalars
     """
 
-    def __init__(self, anchor: str | None, path: str) -> None:
+    def __init__(self, anchor: str | None) -> None:
         self.anchor = anchor
-        self.path = path
         self.nodes = 1
         self.height = 1
         self.value: Any = None
@@ -94,29 +101,32 @@ class _Node(ABC):
         """Take the next value."""
 
     @abstractmethod
-    def next_path(self) -> str:
-        """Where the next value will be."""
+    def below(self, path: str) -> str:
+        """Where its next value will be, if it is at `path` itself."""
 
 
 class _Sequence(_Node):
-    def __init__(self, anchor: str | None, path: str) -> None:
-        super().__init__(anchor, path)
+    def __init__(self, anchor: str | None) -> None:
+        super().__init__(anchor)
         self.value = []
 
     def add(self, value: Any) -> None:
         self.value.append(str(value) if value is _MERGE else value)
 
-    def next_path(self) -> str:
-        return f"{self.path}[{len(self.value)}]"
+    def below(self, path: str) -> str:
+        return f"{path}[{len(self.value)}]"
 
 
 class _Mapping(_Node):
-    """Its values are keys and values in turn; `<<` brings fields that it does not have itself."""
+    """Its values are keys and values in turn; `<<` brings fields that it does not have itself.
 
-    def __init__(self, anchor: str | None, path: str, duplicates: list[str]) -> None:
-        super().__init__(anchor, path)
+    repeated  is told of a field that stands there twice, while it is its next value
+    """
+
+    def __init__(self, anchor: str | None, repeated: Callable[[], None]) -> None:
+        super().__init__(anchor)
         self.value = {}
-        self._duplicates = duplicates
+        self._repeated = repeated
         self._key: str | None = None
         self._own: set[str] = set()
 
@@ -124,17 +134,17 @@ class _Mapping(_Node):
         if self._key is None:
             self._key = _key(value)
             return
-        key, self._key = self._key, None
-        if key is _MERGE:
+        if self._key is _MERGE:
             self._merge(value if isinstance(value, list) else [value])
-            return
-        if key in self._own and len(self._duplicates) < DUPLICATES_MAX:
-            self._duplicates.append(joined(self.path, key))
-        self._own.add(key)
-        self.value[key] = str(value) if value is _MERGE else value
+        else:
+            if self._key in self._own:
+                self._repeated()
+            self._own.add(self._key)
+            self.value[self._key] = str(value) if value is _MERGE else value
+        self._key = None
 
-    def next_path(self) -> str:
-        return self.path if self._key is None else joined(self.path, self._key)
+    def below(self, path: str) -> str:
+        return path if self._key is None else joined(path, self._key)
 
     def _merge(self, sources: list[Any]) -> None:
         for source in sources:
@@ -158,6 +168,7 @@ class _Builder:
         self._open: list[_Node] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         self._aliased = 0
+        self._nodes = 0
         self._documents = 0
 
     def take(self, event: Any) -> None:
@@ -165,9 +176,9 @@ class _Builder:
             case yaml.ScalarEvent():
                 self._put(_scalar(event), event.anchor, nodes=1, height=0)
             case yaml.MappingStartEvent():
-                self._open.append(_Mapping(event.anchor, self._path(), self.duplicates))
+                self._open.append(_Mapping(event.anchor, self._note_duplicate))
             case yaml.SequenceStartEvent():
-                self._open.append(_Sequence(event.anchor, self._path()))
+                self._open.append(_Sequence(event.anchor))
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 done = self._open.pop()
                 self._put(done.value, done.anchor, nodes=done.nodes, height=done.height)
@@ -178,10 +189,17 @@ class _Builder:
                 if self._documents > 1:
                     raise ValueError("there is more than one document")
 
-    def _path(self) -> str:
-        return self._open[-1].next_path() if self._open else ""
+    def _note_duplicate(self) -> None:
+        if len(self.duplicates) < DUPLICATES_MAX:
+            path = ""
+            for node in self._open:
+                path = node.below(path)
+            self.duplicates.append(path[:_PATH_CHARACTERS_MAX])
 
     def _put(self, value: Any, anchor: str | None, *, nodes: int, height: int) -> None:
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            raise ValueError(f"more than {NODES_MAX} values: send them as JSON")
         if len(self._open) + height > self._depth_max:
             raise ValueError(f"nested deeper than {self._depth_max} levels")
         if anchor is not None:

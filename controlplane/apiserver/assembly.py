@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from controlplane.admission.review import Lister
-from controlplane.api import addresses
+from controlplane.admission.review import Lister, Review
+from controlplane.api import addresses, causes, errors
 from controlplane.api.errors import ApiError
 from controlplane.api.registry import Registry
+from controlplane.api.resource import Object
 from controlplane.apiserver import usage_objects
 from controlplane.apiserver.allocation import Allocator
 from controlplane.apiserver.audit import Audit
@@ -58,6 +59,9 @@ logger = logging.getLogger(__name__)
 _STORE_IS_AWAY = (503, 504)
 _RETRY_SECONDS = 0.25
 
+OWN_SERVICE = "default/kubernetes"
+"""By which pods reach the API, at the first address of the range."""
+
 
 class Assembly:
     """An API server with all its parts; `run` until cancelled."""
@@ -93,6 +97,7 @@ class Assembly:
             client_tls(settings.agent_certificate, settings.agent_key, settings.agent_authority),
         )
         self.turns = Turns(self.cacher.current, random.Random())
+        self.writes = self._writes()
         self.server = ApiServer(
             registry=self.registry,
             authenticator=self.authenticator,
@@ -104,7 +109,7 @@ class Assembly:
                 self._checks(),
                 Ui(self.store.client, settings.store.endpoints),
             ),
-            handlers=self._handlers(reads, self._writes()),
+            handlers=self._handlers(reads, self.writes),
             flow_control=FlowControl(),
             audit=_audit(settings),
             metrics=self.metrics,
@@ -125,7 +130,7 @@ class Assembly:
         assert quotas is not None, "a built-in kind"
         return Writes(
             self.store,
-            Pipeline(self.allocator.mutate, lambda: str(uuid.uuid4())),
+            Pipeline(self._with_addresses, lambda: str(uuid.uuid4())),
             self.lister,
             self.cacher.current,
             self.turns,
@@ -159,26 +164,27 @@ class Assembly:
             except OSError as error:
                 raise _unservable(settings, error) from None
             try:
-                await self._bootstrap(port)
+                bootstrap = await self._bootstrap(port)
                 scheme = "https" if settings.certificate else "http"
                 compaction = Compaction(
                     self.store.client, interval_seconds=settings.compaction_seconds
                 )
                 tasks.create_task(compaction.run())
+                tasks.create_task(bootstrap.keep_service())
                 announce(f"{scheme}://{settings.advertise_address}:{port}")
                 await asyncio.Event().wait()
             finally:
                 await http.close()
                 await self.nodes.close()
 
-    async def _bootstrap(self, port: int) -> None:
+    async def _bootstrap(self, port: int) -> Bootstrap:
         address = self.allocator.first
         bootstrap = Bootstrap(
             self.store,
             self.registry,
             service_address=address,
             endpoints=[(self._settings.advertise_address, port)],
-            claim_of={addresses.IP_PREFIX + address: "default/kubernetes"},
+            claim_of={addresses.IP_PREFIX + address: OWN_SERVICE},
         )
         while True:
             try:
@@ -190,16 +196,27 @@ class Assembly:
                 logger.warning("what every cluster has cannot be made yet: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                return
+                return bootstrap
 
     def _is_claimed(self, key: str) -> bool:
-        return key in self.cacher.claims
+        return key in self.cacher.claims or key == addresses.IP_PREFIX + self.allocator.first
+
+    def _with_addresses(self, review: Review, found: Object) -> Object:
+        """A service with its addresses. The first is kept for our own, also while it is away."""
+        made = self.allocator.mutate(review, found)
+        first, owner = self.allocator.first, f"{review.namespace}/{review.name}"
+        key = (addresses.IP_PREFIX + first).encode()
+        if owner != OWN_SERVICE and any(claim.key == key for claim in review.claims):
+            why = f"failed to allocate IP {first}: provided IP is already allocated"
+            cause = causes.invalid("spec.clusterIPs", [first], why)
+            raise errors.invalid("Service", "", review.name, [cause])
+        return made
 
     # ------------------------------------------------------------------ handlers
 
     def _handlers(self, reads: Reads, writes: Writes) -> dict[tuple[str, str], Handler]:
         scales = Scales(reads, writes)
-        pods = Pods(self.store, writes, self.turns, self.registry, self.lister)
+        pods = Pods(self.store, writes, self.turns, self.registry, self.lister, self.cacher.current)
         accounts = ServiceAccounts(reads, self.tokens, self.lister)
         streams = PodStreams(reads, self.nodes)
         unsafe = UnsafeDeletion(self.store.client, self.cacher, self.authorizer, writes.delete)

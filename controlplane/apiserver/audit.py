@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from controlplane.api import decoding
 from controlplane.api.errors import ApiError
 from controlplane.apiserver import audit_policy
 from controlplane.apiserver.audit_policy import NAMES, Chosen, Level, Policy
 from controlplane.apiserver.incoming import Answer, Incoming, Target
+from controlplane.apiserver.large_bodies import LARGE_BYTES
 from controlplane.apiserver.users import User
 
 ID_HEADER = "Audit-Id"
@@ -210,15 +210,15 @@ def _status(answer: Answer) -> dict[str, Any]:
 
 def _sent(incoming: Incoming) -> Any:
     """The object of a request, or its patch; None: there is none, or nobody can read it."""
-    content_type = incoming.header("content-type")
-    if not incoming.body:
-        return None
-    if "json" in content_type or not content_type:
+    if incoming.sent is not None:
+        return incoming.sent.object
+    if "json" in incoming.media_type or not incoming.media_type:
         return _json(incoming.body)
+    # A large one was read before it was handled, or could not be: that takes too long for a log.
+    if not incoming.body or len(incoming.body) > LARGE_BYTES:
+        return None
     try:
-        if incoming.method == "PATCH":
-            return decoding.decode_yaml(incoming.body)[0]  # an apply
-        return decoding.decode(incoming.body, content_type).object
+        return incoming.decoded().object
     except ApiError:
         return None
 

@@ -26,7 +26,7 @@ assert protobuf.MEDIA_TYPE in decoding.decoders, "importing it is what makes it 
 
 def object_of(call: Call, options: WriteOptions) -> Object:
     """The whole object that a create or update sends. Raises ApiError 400, 413, 415."""
-    decoded = decoding.decode(call.incoming.body, call.incoming.header("content-type"))
+    decoded = call.incoming.decoded()
     found = _typed(call.resource, decoded.object)
     judge_fields(call, options, found, decoded.duplicates)
     if call.target.name:
@@ -36,7 +36,7 @@ def object_of(call: Call, options: WriteOptions) -> Object:
 
 def applied_of(call: Call, options: WriteOptions) -> Object:
     """What an apply wants. Raises ApiError 400."""
-    decoded = decoding.decode(call.incoming.body, decoding.YAML)
+    decoded = call.incoming.decoded()
     found = _typed(call.resource, decoded.object)
     judge_fields(call, options, found, decoded.duplicates)
     if (found.get("metadata") or {}).get("managedFields"):
@@ -49,8 +49,7 @@ def applied_of(call: Call, options: WriteOptions) -> Object:
 
 def posted(call: Call, resource: Resource) -> Object:
     """What is sent to a sub-resource, or posted and kept nowhere. Raises ApiError 400."""
-    decoded = decoding.decode(call.incoming.body, call.incoming.header("content-type"))
-    found = _typed(resource, decoded.object)
+    found = _typed(resource, call.incoming.decoded().object)
     field_validation.check_decodes(resource, found)
     return found
 
@@ -70,11 +69,19 @@ def judge_fields(
 
 
 def judge_patched(call: Call, options: WriteOptions, found: Object) -> None:
-    """The same of what a patch has made: who patches sends no object, so it is ApiError 422."""
+    """The same of what a patch has made: who patches sends no object, so it is ApiError 422.
+
+    It tells the patch and never what is stored: who may patch need not be allowed to read, and
+    what is told of a refusal is in the audit log. A patch of a Secret is as secret.
+    """
     fault = _fault(call, options, found, ())
     if fault:
-        told = orjson.dumps(found).decode()
+        is_secret = (call.resource.group, call.resource.plural) == ("", "secrets")
+        told = _REDACTED if is_secret else causes.shown(patch_of(call))
         raise errors.invalid("", "", "", [causes.invalid("patch", told, fault)])
+
+
+_REDACTED = "<secret contents redacted>"
 
 
 def _fault(call: Call, options: WriteOptions, found: Object, duplicates: Sequence[str]) -> str:
@@ -123,13 +130,14 @@ def with_owners_once(call: Call, found: Object) -> Object:
     owners = metadata.get("ownerReferences")
     if not owners or len(owners) < 2:
         return found
-    kept: list[Any] = []
+    kept: dict[bytes, Any] = {}
     repeated: list[str] = []
     for owner in owners:
-        if owner in kept:
+        spelled = orjson.dumps(owner, option=orjson.OPT_SORT_KEYS)
+        if spelled in kept:
             repeated.append(str(owner.get("uid", "")))
         else:
-            kept.append(owner)
+            kept[spelled] = owner
     if not repeated:
         return found
     call.warnings.append(
@@ -137,7 +145,7 @@ def with_owners_once(call: Call, found: Object) -> Object:
         "in 1.20+, and may reject such requests as early as 1.24; please fix your requests; "
         f"duplicate UID(s) observed: {', '.join(repeated)}"
     )
-    return {**found, "metadata": {**metadata, "ownerReferences": kept}}
+    return {**found, "metadata": {**metadata, "ownerReferences": list(kept.values())}}
 
 
 def _typed(resource: Resource, found: Object) -> Object:

@@ -2,9 +2,11 @@
 
 Source: Kubernetes' documentation ("Initial namespaces", "Default roles"); kube-behaviour 3.1, 8.4.
 Every server runs it when it starts: what is there already is left, what somebody took away from a
-default role comes back.
+default role comes back. Its own service comes back as long as it runs.
 """
 
+import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +17,13 @@ from controlplane.api.lifecycle import DeleteOptions
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import default_roles, rbac, reconciliation
+from controlplane.claims import ClaimLostError
 from controlplane.objects import Claim, ObjectStore
+
+SERVICE_SECONDS = 10.0
+"""How often the service `kubernetes` is looked for: all pods reach the API by it."""
+
+_log = logging.getLogger(__name__)
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -37,6 +45,7 @@ class Bootstrap:
         self._service_address = service_address
         self._endpoints = endpoints
         self._claim_of = claim_of
+        self._is_lost = False
 
     async def run(self) -> None:
         """Make what is missing. Raises ApiError when the store does not answer."""
@@ -49,6 +58,15 @@ class Bootstrap:
         await self._ensure_roles()
         await self._ensure_service()
 
+    async def keep_service(self) -> None:
+        """Make the service, or its endpoints, again when they are deleted; until cancelled."""
+        while True:
+            await asyncio.sleep(SERVICE_SECONDS)
+            try:
+                await self._ensure_service()
+            except ApiError as error:
+                _log.warning("the service kubernetes cannot be looked after: %s", error)
+
     async def _ensure(
         self, group: str, version: str, plural: str, found: Object, also: Sequence[Claim] = ()
     ) -> None:
@@ -57,7 +75,7 @@ class Bootstrap:
         try:
             await self._store.create(resource, found, also=also)
         except ApiError as error:
-            if error.reason not in ("AlreadyExists", "Conflict"):
+            if error.reason != "AlreadyExists":
                 raise
 
     async def _ensure_roles(self) -> None:
@@ -120,7 +138,14 @@ class Bootstrap:
             Claim(key=key.encode(), value=value.encode(), expected=0)
             for key, value in self._claim_of.items()
         ]
-        await self._ensure("", "v1", "services", _service(self._service_address), claims)
+        try:
+            await self._ensure("", "v1", "services", _service(self._service_address), claims)
+            self._is_lost = False
+        except ClaimLostError as error:
+            if not self._is_lost:
+                told = ", ".join(key.decode() for key in error.keys)
+                _log.error("there is no service kubernetes: another one has claimed %s", told)
+            self._is_lost = True
         if not self._endpoints:
             return
         group = "discovery.k8s.io"

@@ -138,5 +138,8 @@ def warning(text: str) -> tuple[str, str]:
 
 
 def _escaped(text: str) -> str:
-    told = "".join(char if char.isprintable() else " " for char in text)
-    return told.replace("\\", "\\\\").replace('"', '\\"')[:1024]
+    told = "".join(char if char.isprintable() else " " for char in text[:_WARNING_CHARACTERS_MAX])
+    return told.replace("\\", "\\\\").replace('"', '\\"')[:_WARNING_CHARACTERS_MAX]
+
+
+_WARNING_CHARACTERS_MAX = 1024

@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, web
 
 from controlplane.apiserver.call import CutError, StalledError, Streaming, Upgrading
 from controlplane.apiserver.incoming import Answer
+from controlplane.apiserver.negotiation import YAML
 from controlplane.upgrades import TakenOver, switching, taken_over
 
 ANSWER_SECONDS_MAX = 60.0  # 2.23: to take an answer; so long it keeps its seat
@@ -83,16 +84,18 @@ class Delivery:
             await self.response.prepare(request)
             await self.response.write_eof()
             return
-        slices = _slices(chain((answer.body,), answer.rest or ()))
-        first = next(slices)  # an error is told while it can be
+        slices = Slices(answer)
+        first = await slices.next()  # an error is told while it can be
         self.response = response = _with_headers(web.StreamResponse(), answer)
         if answer.rest is None:
             response.content_length = len(answer.body)
         await response.prepare(request)
-        for part in () if is_head else chain((first,), slices):
+        part = None if is_head else first
+        while part is not None:
             await response.write(part)
             await request.writer.drain()
             await asyncio.sleep(0)  # to make the next part is work: others first
+            part = await slices.next()
         await response.write_eof()
 
     def _abort(self) -> None:
@@ -107,6 +110,21 @@ def _with_headers(response: web.StreamResponse, answer: Answer | Streaming) -> w
     for name, value in answer.headers:
         response.headers.add(name, value)
     return response
+
+
+class Slices:
+    """An answer in pieces of about SLICE_BYTES, each made when it is asked for."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._slices = _slices(chain((answer.body,), answer.rest or ()))
+        # One object alone may be a second of work: Python writes YAML, and one thing at a time.
+        self._is_slow = answer.rest is not None and answer.content_type == YAML
+
+    async def next(self) -> bytes | memoryview | None:
+        """None: it was the last. Raises what its maker does."""
+        if self._is_slow:
+            return await asyncio.to_thread(next, self._slices, None)
+        return next(self._slices, None)
 
 
 def _slices(parts: Iterator[bytes]) -> Iterator[bytes | memoryview]:

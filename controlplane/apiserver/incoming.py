@@ -9,9 +9,11 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from controlplane.api import errors
+from controlplane.api import decoding, errors
+from controlplane.api.decoding import Decoded
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
+APPLY_PATCH = "application/apply-patch+yaml"
 _PARAMETERS_MAX = 1_000
 _FLAG_VALUES_FALSE = frozenset(("false", "0"))
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
@@ -82,6 +84,7 @@ class Incoming(msgspec.Struct, kw_only=True):
     headers      names in lower case
     body         empty until it is received: only for whoever may make the request
     receive      None: there is no body to come
+    sent         its body, once somebody has read it
     certificate  subject of the verified client certificate, as pairs (attribute, value)
     """
 
@@ -91,12 +94,32 @@ class Incoming(msgspec.Struct, kw_only=True):
     headers: Mapping[str, str]
     body: bytes = b""
     receive: Receive | None = None
+    sent: Decoded | None = None
     certificate: Sequence[tuple[str, str]] = ()
     remote: str = ""
 
     def header(self, name: str) -> str:
         """Empty if it is not there."""
         return self.headers.get(name, "")
+
+    @property
+    def media_type(self) -> str:
+        """Of its body; empty: it does not say."""
+        return self.header("content-type").partition(";")[0].strip().lower()
+
+    @property
+    def is_of_object(self) -> bool:
+        """Whether its body is an object: patches are any JSON, but for those that are applied."""
+        return self.method != "PATCH" or self.media_type == APPLY_PATCH
+
+    def decoded(self) -> Decoded:
+        """Its body as an object, which is read once. Raises ApiError 400, 413 and 415."""
+        if self.sent is None:
+            if self.method == "PATCH":
+                self.sent = decoding.decode_applied(self.body)
+            else:
+                self.sent = decoding.decode(self.body, self.media_type)
+        return self.sent
 
 
 def target_of(method: str, path: str, query: Query) -> Target | None:

@@ -15,6 +15,8 @@ from controlplane.apiserver.selection import METADATA, TABLE, Form
 
 WHOLE_BYTES_MAX = 256 * 1024
 """Of objects: a shorter list is one piece."""
+WHOLE_YAML_BYTES_MAX = 16 * 1024
+"""The same where it is made in a thread, which a piece is and the whole is not."""
 _CAUSES_MAX = 100  # of what cannot be read, as Kubernetes tells
 
 
@@ -53,7 +55,7 @@ def answer(call: Call, page: Page) -> Answer:
     if resource.strategy.from_storage is not None:
         parts = iter(list(parts))  # it may fail, which can be told only before the first byte
     made = Answer(headers=warned(call), content_type=form.media_type, rest=parts)
-    if sum(map(len, page.raws)) <= WHOLE_BYTES_MAX:
+    if sum(map(len, page.raws)) <= (WHOLE_YAML_BYTES_MAX if form.is_yaml else WHOLE_BYTES_MAX):
         made.body, made.rest = b"".join(parts), None
     return made
 

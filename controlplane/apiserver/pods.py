@@ -3,7 +3,7 @@
 Source: Kubernetes' documentation, "API-initiated Eviction", "Disruptions"; kube-behaviour 7.2, 8.1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from controlplane.api.resource import Object
 from controlplane.apiserver import bodies
 from controlplane.apiserver.call import Call, plain
 from controlplane.apiserver.incoming import Answer
-from controlplane.apiserver.options import DeleteWish, WriteOptions, delete_wish
+from controlplane.apiserver.options import DeleteWish, delete_wish, write_options
 from controlplane.apiserver.turns import Turns
 from controlplane.apiserver.writes import Writes
 from controlplane.objects import ObjectStore
@@ -37,7 +37,7 @@ _BEHIND_SECONDS = 10  # when to ask again while a budget's controller has not se
 
 
 class Pods:
-    """Their sub-resources that are actions."""
+    """Their sub-resources that are actions. fresh: waits until the lister has all writes."""
 
     def __init__(
         self,
@@ -46,15 +46,18 @@ class Pods:
         turns: Turns,
         registry: Registry,
         lister: Lister,
+        fresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._writes = writes
         self._turns = turns
         self._lister = lister
+        self._fresh = fresh
         self._registry = registry
 
     async def bind(self, call: Call) -> Answer:
         """Set the node of a pod, once. Raises ApiError 409 when it has one."""
+        options = write_options(call.incoming, "CreateOptions")
         binding = bodies.posted(call, subresources.resource_for(call.resource, "binding"))
         _require_named(call, binding, "Binding")
         target = binding.get("target") or {}
@@ -64,7 +67,7 @@ class Pods:
             raise errors.invalid("Binding", "", call.target.name, [cause])
         await self._writes.updated(
             call,
-            WriteOptions(manager="binding"),
+            options,
             lambda pod: bound(_meant(call, binding, pod), node, call.now),
         )
         return plain(_SUCCESS, code=201)
@@ -87,7 +90,7 @@ class Pods:
         """Raises ApiError 409 when the pod changes meanwhile."""
         place = (call.resource, call.target.namespace, call.target.name)
         pod = await self._store.get(*place)
-        claimed = () if _needs_no_budget(pod) else self._budgets(pod)
+        claimed = () if _needs_no_budget(pod) else await self._budgets(pod)
         if len(claimed) > 1:
             raise ApiError(500, "InternalError", _TOO_MANY)
         for budget in claimed:
@@ -109,7 +112,8 @@ class Pods:
         await self._store.delete(*place, options=options)
         return plain(_SUCCESS, code=201)
 
-    def _budgets(self, pod: Object) -> list[Object]:
+    async def _budgets(self, pod: Object) -> list[Object]:
+        await self._fresh()  # a budget that was made just now must not be missed
         metadata = pod["metadata"]
         labels = metadata.get("labels") or {}
         found = self._lister.list("policy", "poddisruptionbudgets", str(metadata["namespace"]))

@@ -35,6 +35,7 @@ from controlplane.apiserver.call import (
 from controlplane.apiserver.documents import Documents
 from controlplane.apiserver.flow_control import FlowControl
 from controlplane.apiserver.incoming import Answer, Incoming, Target, target_of
+from controlplane.apiserver.large_bodies import LargeBodies
 from controlplane.apiserver.metrics import Metrics
 from controlplane.apiserver.rbac import Attributes
 from controlplane.apiserver.selection import form_of
@@ -83,6 +84,7 @@ class ApiServer:
         self._metrics = metrics
         self._now = now
         self._uploads = Uploads()
+        self._large_bodies = LargeBodies()
         self._measure()
 
     def _measure(self) -> None:
@@ -212,7 +214,23 @@ class ApiServer:
             if incoming.receive is not None:
                 incoming.body = await incoming.receive(take)
             async with self._flow_control.seat(user, asked):
-                return await _handled(call, handler, deliver)
+                return await self._handled(call, handler, deliver)
+
+    async def _handled(self, call: Call, handler: Handler, deliver: Deliver) -> Outgoing:
+        """Raises ApiError 406 before anything is done, 504 when it takes too long."""
+        form = call.form
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS_MAX):
+                await self._large_bodies.read(call.incoming)
+                outgoing = await handler(call)
+                if isinstance(outgoing, Answer):
+                    outgoing = await rendered(form, outgoing)
+        except TimeoutError:
+            told = "the request timed out: what became of it is not known"
+            raise errors.timeout(told) from None
+        if isinstance(outgoing, Answer):
+            await deliver(outgoing)
+        return outgoing
 
     def _handler(
         self, target: Target, verbs: tuple[str, ...], subresources: tuple[str, ...]
@@ -305,21 +323,6 @@ async def _told(incoming: Incoming, error: ApiError) -> Answer:
         return await rendered(form_of(incoming), answer)
     except ApiError:
         return answer
-
-
-async def _handled(call: Call, handler: Handler, deliver: Deliver) -> Outgoing:
-    """Raises ApiError 406 before anything is done, 504 when it takes too long."""
-    form = call.form
-    try:
-        async with asyncio.timeout(REQUEST_SECONDS_MAX):
-            outgoing = await handler(call)
-            if isinstance(outgoing, Answer):
-                outgoing = await rendered(form, outgoing)
-    except TimeoutError:
-        raise errors.timeout("the request timed out: what became of it is not known") from None
-    if isinstance(outgoing, Answer):
-        await deliver(outgoing)
-    return outgoing
 
 
 def _attributes(target: Target | None, incoming: Incoming) -> Attributes:

@@ -8,7 +8,7 @@ and what the object had claimed (an address) stays claimed.
 import logging
 from collections.abc import Awaitable, Callable
 
-from controlplane.api import decoding, errors
+from controlplane.api import errors
 from controlplane.api.errors import Cause
 from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.cache import Unreadable
@@ -46,9 +46,7 @@ class UnsafeDeletion:
 
         Raises ApiError 403 for whom may not do that, 422 for an object that can be read.
         """
-        body = call.incoming.body
-        content_type = call.incoming.header("content-type")
-        options = decoding.decode(body, content_type).object if body.strip() else {}
+        options = call.incoming.decoded().object if call.incoming.body.strip() else {}
         if not delete_wish(call.incoming, options).ignores_read_errors:
             return await self._delete_readable(call)
         self._require_right(call)

@@ -10,13 +10,13 @@ from typing import Any
 from controlplane import admission
 from controlplane.admission import resource_quota
 from controlplane.admission.review import CREATE, DELETE, UPDATE, Lister, Review
-from controlplane.api import apply, decoding, errors, lifecycle, patch, strategic
+from controlplane.api import apply, errors, lifecycle, patch, strategic
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import bodies, pod_accounts
 from controlplane.apiserver.call import Call, answer, plain
 from controlplane.apiserver.escalation import Escalation
-from controlplane.apiserver.incoming import Answer
+from controlplane.apiserver.incoming import APPLY_PATCH, Answer
 from controlplane.apiserver.options import WriteOptions, delete_wish, write_options
 from controlplane.apiserver.pipeline import Pipeline
 from controlplane.apiserver.turns import Turns
@@ -25,7 +25,6 @@ from controlplane.objects import DeleteOptions, Deletion, ObjectStore
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 
 Step = Callable[[Object], Object]
 """What a request makes of an object; the very same one back: nothing."""
@@ -373,10 +372,7 @@ def _owned_as(found: Object, owner: Object) -> Object:
 
 
 def _delete_body(call: Call) -> Mapping[str, Any]:
-    body = call.incoming.body
-    if not body.strip():
-        return {}
-    return decoding.decode(body, call.incoming.header("content-type")).object
+    return call.incoming.decoded().object if call.incoming.body.strip() else {}
 
 
 def _success(resource: Resource, name: str, uid: str) -> dict[str, object]:

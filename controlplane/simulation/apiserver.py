@@ -60,7 +60,7 @@ class _Server:
             Escalation(Authorizer(self.cacher)),
             quotas,
         )
-        self.pods = Pods(life.store, self.writes, turns, registry, lister)
+        self.pods = Pods(life.store, self.writes, turns, registry, lister, self.cacher.current)
 
 
 class ApiServer:

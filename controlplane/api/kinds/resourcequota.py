@@ -4,10 +4,11 @@ Source: Kubernetes' "Resource Quotas"; kube-behaviour 8.2.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from controlplane.api import quantity, requirements
-from controlplane.api.causes import invalid, required
-from controlplane.api.errors import Cause
+from controlplane.api.causes import invalid, invalid_as, required, shown
+from controlplane.api.errors import CAUSES_MAX, Cause
 from controlplane.api.kinds.resourcenames import faults_of_quota, is_integer, is_quota
 from controlplane.api.resource import Object, Strategy
 
@@ -30,8 +31,8 @@ def _validate(quota: Object) -> list[Cause]:
     spec = quota.get("spec") or {}
     return [
         *_amounts(spec.get("hard") or {}, "spec.hard"),
-        *_scopes(spec, "spec.scopes"),
-        *_scope_selector(spec, "spec.scopeSelector.matchExpressions"),
+        *islice(_scopes(spec, "spec.scopes"), CAUSES_MAX),
+        *islice(_scope_selector(spec, "spec.scopeSelector.matchExpressions"), CAUSES_MAX),
     ]
 
 
@@ -50,34 +51,39 @@ def _amounts(hard: Object, path: str) -> Iterator[Cause]:
             yield invalid(place, quantity.canonical(amount), "must be an integer")
 
 
-def _applies(scope: str, hard: Object) -> bool:
+def _misapplied(hard: Object) -> frozenset[str]:
     """A scope selects pods: a quota with one counts nothing else."""
+    return frozenset(scope for scope in _SCOPES if not _applies(scope, hard))
+
+
+def _applies(scope: str, hard: Object) -> bool:
     if scope == "BestEffort":
         return all(name == "pods" or not is_quota(name) for name in hard)
     return all(name in _POD_RESOURCES or not is_quota(name) for name in hard)
 
 
 def _scopes(spec: Object, path: str) -> Iterator[Cause]:
-    scopes, hard = spec.get("scopes") or [], spec.get("hard") or {}
+    scopes, misapplied = spec.get("scopes") or [], _misapplied(spec.get("hard") or {})
+    told = shown(scopes)
     for scope in scopes:
         if scope not in _SCOPES:
-            yield invalid(path, scopes, "unsupported scope")
-        elif not _applies(scope, hard):
-            yield invalid(path, scopes, "unsupported scope applied to resource")
+            yield invalid_as(path, told, "unsupported scope")
+        elif scope in misapplied:
+            yield invalid_as(path, told, "unsupported scope applied to resource")
     for pair in _CONFLICTS:
         if set(pair) <= set(scopes):
-            yield invalid(path, scopes, "conflicting scopes")
+            yield invalid_as(path, told, "conflicting scopes")
 
 
 def _scope_selector(spec: Object, path: str) -> Iterator[Cause]:
-    terms = (spec.get("scopeSelector") or {}).get("matchExpressions") or ()
+    terms: Sequence[Object] = (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+    told, misapplied = shown(terms), _misapplied(spec.get("hard") or {})
     for term in terms:
         scope, operator = term.get("scopeName") or "", term.get("operator") or ""
         if scope not in _SCOPES:
             yield invalid(f"{path}.scopeName", scope, "unsupported scope")
-        elif not _applies(scope, spec.get("hard") or {}):
-            told = "unsupported scope applied to resource"
-            yield invalid(path, _told(terms), told)
+        elif scope in misapplied:
+            yield invalid_as(path, told, "unsupported scope applied to resource")
         if scope in _POD_SCOPES and operator != "Exists":
             why = (
                 "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
@@ -89,11 +95,7 @@ def _scope_selector(spec: Object, path: str) -> Iterator[Cause]:
     chosen = {term.get("scopeName") or "" for term in terms}
     for pair in _CONFLICTS:
         if set(pair) <= chosen:
-            yield invalid(path, _told(terms), "conflicting scopes")
-
-
-def _told(terms: Sequence[Object]) -> list[Object]:
-    return [dict(term) for term in terms]
+            yield invalid_as(path, told, "conflicting scopes")
 
 
 def _operator(operator: str, values: Sequence[str], path: str) -> Iterator[Cause]:

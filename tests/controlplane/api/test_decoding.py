@@ -15,11 +15,12 @@ from controlplane.api.decoding import (
     YAML,
     Decoded,
     decode,
+    decode_applied,
     decode_json,
     decoders,
 )
 from controlplane.api.errors import ApiError
-from controlplane.api.yaml_documents import ALIASED_NODES_MAX
+from controlplane.api.yaml_documents import ALIASED_NODES_MAX, NODES_MAX
 
 SCALARS = (
     st.none()
@@ -296,6 +297,52 @@ def test_malformed_yaml_is_a_bad_request(body: bytes, why: str) -> None:
     found = refusal(body, YAML)
     assert found.code == 400
     assert why in found.message
+
+
+def test_yaml_has_only_so_many_values() -> None:
+    """Each takes some microseconds; JSON has a parser that is fast enough for any body."""
+    most = b"a: [" + b"1, " * (NODES_MAX - 3) + b"]"
+    assert len(decode(most, YAML).object["a"]) == NODES_MAX - 3
+    found = refusal(most.replace(b"[", b"[1, "), YAML)
+    assert (found.code, "send them as JSON" in found.message) == (400, True)
+    assert len(decode_applied(b'{"a": [' + b"1, " * NODES_MAX + b"1]}").object["a"]) > NODES_MAX
+
+
+@given(
+    st.dictionaries(
+        st.text("a: 1.eé\n,[", max_size=9),
+        st.recursive(
+            st.integers(-(2**65), 2**65)
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.sampled_from((None, True, 1.0, -0.0, 1e21, "1.0", ": 1.5")),
+            lambda inner: st.lists(inner, max_size=3),
+        ),
+    )
+)
+def test_what_is_applied_as_json_is_what_it_is_in_yaml(obj: dict[str, Any]) -> None:
+    """But for pairs of surrogates and long keys, which YAML has not."""
+    body = json.dumps(obj).encode()
+    found, wanted = decode_applied(body), decode(body, YAML)
+    assert found == wanted
+    assert repr(found.object) == repr(wanted.object), "1.0 is 1"
+
+
+def test_what_is_applied_may_be_yaml_that_begins_as_json_does() -> None:
+    assert decode_applied(b"{a: 1, b: [x]}").object == {"a": 1, "b": ["x"]}
+    assert decode_applied(b' {"a": 1, "a": 2}') == Decoded({"a": 2}, ("a",))
+    with pytest.raises(ApiError) as caught:
+        decode_applied(b'{"a": ')
+    assert (caught.value.code, "yaml parse error" in caught.value.message) == (400, True)
+
+
+@pytest.mark.parametrize(("content_type", "mark"), [(JSON, ""), (YAML, "? ")])
+def test_what_is_told_of_duplicates_is_short(content_type: str, mark: str) -> None:
+    """A key may be as long as the body, and stand in the path of thousands of duplicates."""
+    key = "k" * 100_000
+    twice = ", ".join(['{"a": 1, "a": 2}'] * 1_000)
+    found = decode(f'{{{mark}"{key}": [{twice}]}}'.encode(), content_type)
+    assert len(found.duplicates) == 100
+    assert {len(path) for path in found.duplicates} == {1_024}
 
 
 def test_aliases_that_multiply_are_refused() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.api import errors
-from controlplane.api.errors import ApiError, Cause
+from controlplane.api.errors import CAUSE_CHARACTERS_MAX, CAUSES_MAX, ApiError, Cause
 
 MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
@@ -78,6 +78,19 @@ def test_codes_and_reasons_are_those_of_kubernetes(
 def test_who_may_come_again_is_told_when(error: ApiError) -> None:
     """2.18, 11.9: after 1 s."""
     assert error.status["details"] == {"retryAfterSeconds": 1}
+
+
+def test_a_refusal_is_short_whatever_it_repeats() -> None:
+    """Causes hold what clients have sent, of which each may be the whole body."""
+    long = "x" * 1_000_000
+    wrong = [Cause("FieldValueInvalid", f"Invalid value: {long}", long)] * 10_000
+    details = errors.invalid("Thing", "", "t", wrong).status["details"]
+    assert isinstance(details, dict)
+    assert len(details["causes"]) == CAUSES_MAX
+    told = details["causes"][0]
+    assert len(told["message"]) == len(told["field"]) == CAUSE_CHARACTERS_MAX
+    assert told["message"].startswith("Invalid value: xxx")
+    assert told["message"].endswith("xxx...")
 
 
 def test_all_that_is_wrong_is_in_the_causes() -> None:

@@ -1,8 +1,10 @@
 """Formats of custom resources' schemas: 11.7."""
 
+import sys
+
 import pytest
 
-from controlplane.api.formats import FORMATS
+from controlplane.api.formats import FORMATS, is_quantity
 
 GOOD = {
     "byte": ["", "aGk=", "aG\nk="],
@@ -52,3 +54,22 @@ def test_formats_tell_good_from_bad(name: str) -> None:
         assert FORMATS[name](text), text
     for text in BAD[name]:
         assert not FORMATS[name](text), text
+
+
+@pytest.mark.parametrize("name", [*sorted(FORMATS), "quantity"])
+def test_long_texts_of_clients_are_not_kept(name: str) -> None:
+    """Each may be megabytes, and what is remembered of them are thousands."""
+    text = "9" * 1_000
+    before = sys.getrefcount(text)
+    {**FORMATS, "quantity": is_quantity}[name](text)
+    assert sys.getrefcount(text) == before
+
+
+def test_a_date_may_be_long() -> None:
+    assert FORMATS["date-time"](f"2026-11-29T08:00:00.{'1' * 100}Z")
+
+
+@pytest.mark.parametrize("text", ["1" * 1_000_000, "1h" * 500_000 + "1", "1." + "1" * 1_000_000])
+@pytest.mark.timeout(60)  # squares of these lengths are hours
+def test_long_durations_take_time_in_proportion_to_their_length(text: str) -> None:
+    assert not FORMATS["duration"](text)

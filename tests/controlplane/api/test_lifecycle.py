@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from controlplane.api import lifecycle
+from controlplane.api import lifecycle, meta
 from controlplane.api.errors import ApiError
-from controlplane.api.lifecycle import DeleteOptions, pod_grace_seconds
+from controlplane.api.lifecycle import GRACE_SECONDS_MAX, DeleteOptions, pod_grace_seconds
 from controlplane.api.resource import Object, Strategy
 from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata
 
@@ -108,3 +108,19 @@ def test_grace_of_nothing_but_finalizers_is_none() -> None:
     """2.16: kinds that nobody runs ignore gracePeriodSeconds."""
     options = DeleteOptions(grace_period_seconds=60)
     assert lifecycle.deleted(WIDGETS, MADE, options, now=NOW).is_gone
+
+
+@pytest.mark.parametrize("seconds", [GRACE_SECONDS_MAX, 10**12, 2**63 - 1])
+@pytest.mark.parametrize("is_requested", [False, True])
+def test_a_grace_of_ages_is_one_that_ends(seconds: int, is_requested: bool) -> None:
+    """A pod that could not be marked would stay for ever, and its namespace with it."""
+    spec = {"nodeName": "n", "terminationGracePeriodSeconds": seconds}
+    pod = {**MADE, "spec": spec}
+    options = DeleteOptions(grace_period_seconds=seconds if is_requested else None)
+    marked = lifecycle.deleted(PODS, pod, options, now=NOW).object
+    assert marked["metadata"]["deletionGracePeriodSeconds"] == GRACE_SECONDS_MAX
+    assert meta.seconds_of(marked["metadata"]["deletionTimestamp"]) == NOW + GRACE_SECONDS_MAX
+    assert marked["spec"] == spec
+    sooner = lifecycle.deleted(PODS, marked, DeleteOptions(grace_period_seconds=5), now=NOW).object
+    assert meta.seconds_of(sooner["metadata"]["deletionTimestamp"]) == NOW + 5
+    assert lifecycle.deleted(PODS, marked, options, now=NOW).object == marked

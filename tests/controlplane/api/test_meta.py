@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
-from controlplane.api import meta, schemas
-from controlplane.api.errors import ApiError, Cause
+from controlplane.api import errors, meta, schemas
+from controlplane.api.errors import CAUSES_MAX, ApiError, Cause
 from controlplane.api.resource import Resource
 from controlplane.api.schema import Schema
 
@@ -125,6 +126,18 @@ def test_owner_references_are_whole_and_have_one_controller() -> None:
     )
     ((_, message),) = causes({"ownerReferences": [{**owner, "kind": "Event"}]})
     assert message.endswith(": /v1, Kind=Event is disallowed from being an owner")
+
+
+def test_what_is_told_of_many_controllers_does_not_grow_with_their_square() -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "uid": UID, "controller": True}
+    many = [{**owner, "name": f"p{number}"} for number in range(2_000)]
+    found = meta.validate_meta(
+        {"name": "x", "namespace": "d", "ownerReferences": many}, is_namespaced=True
+    )
+    assert len(found) == CAUSES_MAX
+    assert found[-1].message.endswith(f"for Pod/p0 and Pod/p{CAUSES_MAX}")
+    status = errors.invalid("Pod", "", "x", found).status
+    assert len(orjson.dumps(status)) < 10 * len(orjson.dumps(many))
 
 
 def test_finalizers_have_a_domain_but_for_the_standard_ones() -> None:

@@ -1,6 +1,7 @@
 """JSON patch and merge patch: 2.14, RFC 6902, RFC 7386."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 
 from controlplane.api.decoding import DEPTH_MAX
 from controlplane.api.errors import ApiError
-from controlplane.api.patch import is_same, json_patch, merge_patch
+from controlplane.api.patch import (
+    COPIED_BYTES_MAX,
+    OPERATIONS_MAX,
+    is_same,
+    json_patch,
+    merge_patch,
+)
 from controlplane.api.strategic import strategic_merge
 
 Json = Any
@@ -129,6 +136,55 @@ def test_copies_of_copies_are_bounded() -> None:
     with pytest.raises(ApiError) as caught:
         json_patch({"a": ["x" * 100]}, bomb)
     assert caught.value.code == 422
+
+
+@pytest.mark.parametrize("path", ["/list/-", "/map/x"])
+def test_what_operations_lay_out_anew_is_bounded(path: str) -> None:
+    """Each makes the list anew: 10,000 times 100,000 elements would take a minute."""
+    add = {"op": "add", "path": path, "value": 1}
+    count = OPERATIONS_MAX // 10
+    few: Json = {"list": [0] * 1_000, "map": dict.fromkeys(map(str, range(1_000)), 0)}
+    json_patch(few, [add] * count)
+    many: Json = {"list": [0] * 100_000, "map": dict.fromkeys(map(str, range(100_000)), 0)}
+    json_patch(many, [add] * 10)
+    with pytest.raises(ApiError) as caught:
+        json_patch(many, [add] * count)
+    assert caught.value.code == 422
+
+
+def test_what_is_moved_is_bounded() -> None:
+    """Whether it gets too deep is looked at each time."""
+    there, back = (
+        {"op": "move", "from": f"/{one}", "path": f"/{other}"} for one, other in ("ab", "ba")
+    )
+    small: Json = {"a": ["x" * 1_000]}
+    assert json_patch(small, [there, back] * 100) == small
+    with pytest.raises(ApiError) as caught:
+        json_patch({"a": ["x"] * COPIED_BYTES_MAX}, [there, back])
+    assert caught.value.code == 422
+
+
+@pytest.mark.parametrize("merge", [merge_patch, lambda *told: strategic_merge(None, *told)])
+def test_each_field_is_compared_once_however_deep_it_is(merge: Callable[..., Json]) -> None:
+    compared = 0
+
+    class Counted(int):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    obj: Json = {"end": 1}
+    patch: Json = {"end": 2}
+    for _ in range(DEPTH_MAX - 1):
+        obj = {**{f"f{number}": Counted(number) for number in range(10)}, "x": obj}
+        patch = {"x": patch}
+    assert merge(obj, patch) != obj
+    compared = 0
+    merge(obj, patch)
+    assert compared <= 10 * DEPTH_MAX
 
 
 def test_moving_things_into_each_other_is_bounded() -> None:

@@ -104,6 +104,13 @@ def test_patterns_are_bounded(count: int) -> None:
             patterns.compiled(huge)
 
 
+def test_a_pattern_is_only_so_long_however_few_steps_it_has() -> None:
+    longest = f"[{'a' * (patterns.CHARACTERS_MAX - 2)}]"
+    assert patterns.compiled(longest).search("a")
+    with pytest.raises(ValueError, match="too large"):
+        patterns.compiled(longest.replace("a]", "aa]"))
+
+
 def test_nesting_is_bounded() -> None:
     deepest = "(" * DEPTH_MAX + "a" + ")*" * DEPTH_MAX
     assert patterns.compiled(f"^{deepest}$").search("aaa")

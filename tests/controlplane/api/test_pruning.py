@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import schemas
-from controlplane.api.pruning import prune, unknown_fields
+from controlplane.api.pruning import UNKNOWN_MAX, prune, unknown_fields
 from controlplane.api.schema import Schema
 from controlplane.api.validation import validate
 
@@ -163,3 +163,12 @@ def test_pruning_leaves_nothing_to_prune_and_makes_nothing_worse(obj: dict[str, 
     assert prune(POD, pruned) is pruned
     faults = {cause.field for cause in validate(POD, obj, with_required=False)}
     assert {cause.field for cause in validate(POD, pruned, with_required=False)} <= faults
+
+
+def test_what_is_told_of_unknown_fields_is_short() -> None:
+    """A key may be as long as the body, and stand in the path of thousands of unknown fields."""
+    schema = custom({"type": "object", "additionalProperties": {"type": "object"}})
+    unknown = dict.fromkeys(map(str, range(1_000)), 1)
+    found = unknown_fields(schema, {"spec": {"k" * 100_000: unknown}})
+    assert len(found) == UNKNOWN_MAX
+    assert {len(path) for path in found} == {1_024}

@@ -63,6 +63,48 @@ def test_an_element_is_deleted_by_its_directive() -> None:
     assert strategic_merge(POD_SPEC, {}, patch) == {"containers": []}
 
 
+class Counted(str):
+    """A name that counts how often one is compared with another."""
+
+    __slots__ = ()
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.times += 1
+        return str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+def test_deleting_many_elements_takes_time_in_proportion_to_their_number() -> None:
+    live = {"containers": [{"name": Counted(f"c{number}")} for number in range(500)]}
+    gone = [{"name": f"c{number}", "$patch": "delete"} for number in range(1, 900)]
+    Counted.times = 0
+    assert _names(strategic_merge(POD_SPEC, live, {"containers": gone})) == ["c0"]
+    assert Counted.times < 5_000
+
+
+def test_deleting_many_of_a_set_takes_time_in_proportion_to_their_number() -> None:
+    live = {"finalizers": [Counted(f"x/f{number}") for number in range(500)]}
+    gone = [f"x/f{number}" for number in range(1, 900)]
+    Counted.times = 0
+    deleted = strategic_merge(META, live, {"$deleteFromPrimitiveList/finalizers": [{}, *gone]})
+    assert deleted["finalizers"] == ["x/f0"]
+    assert Counted.times < 5_000
+
+
+def test_retaining_many_keys_takes_time_in_proportion_to_their_number() -> None:
+    live = {"nodeSelector": {Counted(f"k{number}"): "" for number in range(500)}}
+    kept = [f"k{number}" for number in range(1, 900)]
+    Counted.times = 0
+    left = strategic_merge(POD_SPEC, live, {"nodeSelector": {"$retainKeys": [{}, *kept]}})
+    assert left["nodeSelector"].keys() == {f"k{number}" for number in range(1, 500)}
+    assert Counted.times < 5_000
+
+
 def test_a_list_is_replaced_by_its_directive() -> None:
     """2.14: $patch: replace."""
     live = {"containers": _containers("a", "b")}
@@ -222,6 +264,17 @@ def test_a_patch_without_sense_is_refused(patch: Json, code: int, message: str) 
         strategic_merge(POD_SPEC, {"containers": _containers("a"), "nodeSelector": {}}, patch)
     assert caught.value.code == code
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("instruction", ["nonsense", "n" * 100_000, ["n" * 100_000]])
+def test_what_is_told_of_a_patch_is_short(instruction: Json) -> None:
+    for patch in (
+        {"nodeSelector": {"$patch": instruction, "a": "v" * 100_000}},
+        {"containers": [{"image": "v" * 100_000}]},
+    ):
+        with pytest.raises(ApiError) as caught:
+            strategic_merge(POD_SPEC, {"containers": _containers("a"), "nodeSelector": {}}, patch)
+        assert len(caught.value.message) < 3_000
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tables: what kubectl prints."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.api import tables
+from controlplane.api import jsonpath, tables
 from controlplane.api.errors import ApiError, UnreadableError
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Column, Strategy
@@ -218,6 +219,17 @@ def test_a_path_that_is_none_leaves_its_cell_empty() -> None:
     made = msgspec.structs.replace(resource("crontabs"), columns=columns)
     rows = tables.table(made, [{"metadata": {"name": "a"}}], now=NOW)["rows"]
     assert rows[0]["cells"] == ["a", None]
+
+
+def test_a_path_that_is_too_long_is_not_kept() -> None:
+    """A definition may have megabytes of it, and thousands of paths are remembered."""
+    path = ".spec" * jsonpath.LENGTH_MAX
+    before = sys.getrefcount(path)
+    made = msgspec.structs.replace(resource("crontabs"), columns=(Column(name="X", path=path),))
+    rows = list(tables.rows(made, [b'{"metadata":{"name":"a"}}'], now=NOW))
+    assert orjson.loads(rows[0])["cells"] == ["a", None]
+    del made
+    assert sys.getrefcount(path) == before
 
 
 @pytest.mark.parametrize("plural", ["pods", "crontabs", "deployments"])

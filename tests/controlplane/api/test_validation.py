@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import schemas
-from controlplane.api.errors import Cause
+from controlplane.api.errors import CAUSES_MAX, Cause
 from controlplane.api.schema import Schema
-from controlplane.api.validation import CAUSES_MAX, validate
+from controlplane.api.validation import validate
 
 POD = schemas.schema_of("", "v1", "Pod")
 DEPLOYMENT = schemas.schema_of("apps", "v1", "Deployment")

@@ -1,18 +1,28 @@
 """What every cluster has from the start (kube-behaviour 3.1, 5.2, 8.4, 11.3)."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from controlplane.api import meta, validation
-from controlplane.apiserver import default_roles
+from controlplane.apiserver import bootstrap, default_roles
 from controlplane.apiserver.bootstrap import Bootstrap
 from controlplane.apiserver.rbac import Attributes, Policy, rule_of
 from controlplane.apiserver.users import User
+from kvstore.client import Client
+from kvstore.testing.processes import ClusterProcesses
 from tests.controlplane.apiserver.asked import registry, resource
-from tests.controlplane.apiserver.conftest import Api
+from tests.controlplane.apiserver.conftest import Api, started
 
 RBAC = "rbac.authorization.k8s.io"
+WAIT_SECONDS_MAX = 30.0
+OWN = (
+    "/api/v1/namespaces/default/services/kubernetes",
+    "/api/v1/namespaces/default/endpoints/kubernetes",
+    "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes",
+)
+"""The service by which pods reach the API."""
 ROLES_PATH = f"/apis/{RBAC}/v1/clusterroles"
 
 
@@ -47,6 +57,77 @@ async def test_the_servers_own_service_has_the_first_address(api: Api) -> None:
     slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
     endpoints = (await api.good("GET", slices))["endpoints"]
     assert ["127.0.0.1"] in [one["addresses"] for one in endpoints]
+
+
+async def test_the_servers_own_service_comes_back(
+    client: Client, member: ClusterProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "SERVICE_SECONDS", 0.05)
+    async with started(client, member) as api:
+        for path in OWN:
+            before = await api.good("GET", path)
+            await api.good("DELETE", path)
+
+            async def is_back(path: str = path, uid: str = before["metadata"]["uid"]) -> bool:
+                found = await api.ask("GET", path)
+                return found.code == 200 and found.body["metadata"]["uid"] != uid
+
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                while not await is_back():  # noqa: ASYNC110 (it is asked of a server)
+                    await asyncio.sleep(0.01)
+        found = await api.good("GET", OWN[0])
+        assert found["spec"]["clusterIP"] == api.assembly.allocator.first
+
+
+async def test_the_first_address_is_kept_while_the_service_is_away(api: Api) -> None:
+    await api.good("DELETE", OWN[0])
+    await api.assembly.cacher.current()
+    path = "/api/v1/namespaces/default/services"
+    body: dict[str, Any] = {"metadata": {"name": "thief"}}
+    for wanted in ({"clusterIP": "10.96.0.1"}, {"clusterIPs": ["10.96.0.1"]}):
+        spec = {**wanted, "ports": [{"port": 80}]}
+        status = await api.fault("POST", path, {**body, "spec": spec})
+        assert status["code"] == 422
+        assert "provided IP is already allocated" in status["message"]
+    await again(api)
+    assert (await api.good("GET", OWN[0]))["spec"]["clusterIP"] == "10.96.0.1"
+
+
+async def test_the_first_address_is_given_to_nobody_who_names_none(
+    api: Api, client: Client, member: ClusterProcesses
+) -> None:
+    """Not even as the last: of a range of four two are for services, and one of them is ours."""
+    assert (await api.good("GET", OWN[0]))["spec"]["clusterIP"] == "10.96.0.1"
+    async with started(client, member, service_range="10.97.0.0/30") as narrow:
+        path = f"/api/v1/namespaces/{await narrow.new_namespace()}/services"
+        body = {"metadata": {"generateName": "a-"}, "spec": {"ports": [{"port": 80}]}}
+        made = await narrow.good("POST", path, body)
+        assert made["spec"]["clusterIP"] == "10.97.0.2"
+        await narrow.assembly.cacher.current()
+        assert "range is full" in (await narrow.fault("POST", path, body))["message"]
+        await narrow.good("DELETE", f"{path}/{made['metadata']['name']}")
+
+
+async def test_a_lost_claim_of_the_first_address_is_told_once(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "/ranges/ip/10.96.0.1"
+    await api.good("DELETE", OWN[0])
+    await api.assembly.store.client.put(key, b"default/thief")
+    own = Bootstrap(
+        api.assembly.store,
+        registry(),
+        service_address="10.96.0.1",
+        endpoints=[],
+        claim_of={key: "default/kubernetes"},
+    )
+    await own.run()
+    await own.run()
+    told = [message for message in caplog.messages if "no service kubernetes" in message]
+    assert told == [f"there is no service kubernetes: another one has claimed {key}"]
+    await api.assembly.store.client.delete(key)
+    await own.run()
+    assert (await api.good("GET", OWN[0]))["spec"]["clusterIP"] == "10.96.0.1"
 
 
 async def test_endpoints_follow_a_server_that_starts_again_on_another_port(api: Api) -> None:

@@ -1,13 +1,21 @@
 """YAML and protobuf on request (row 2.21 of kube-behaviour.md)."""
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 
 from controlplane.api import decoding
-from controlplane.apiserver import lists
+from controlplane.api.decoding import Decoded
+from controlplane.apiserver import lists, negotiation
+from controlplane.apiserver.delivery import SLICE_BYTES, Slices
+from controlplane.apiserver.incoming import APPLY_PATCH, Answer
+from controlplane.apiserver.large_bodies import LARGE_BYTES
 from tests.controlplane.api.test_protobuf import field, request
+from tests.controlplane.apiserver.asked import call, incoming, resource
 from tests.controlplane.apiserver.conftest import Answered, Api
 from tests.controlplane.apiserver.test_http import put, session
 
@@ -46,7 +54,7 @@ async def test_objects_are_answered_in_yaml(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     "parameters", ["", ";as=Table;v=v1;g=meta.k8s.io", ";as=PartialObjectMetadataList;v=v1"]
 )
-@pytest.mark.parametrize("whole_bytes_max", [0, lists.WHOLE_BYTES_MAX])
+@pytest.mark.parametrize("whole_bytes_max", [0, lists.WHOLE_YAML_BYTES_MAX])
 async def test_lists_are_answered_in_yaml(
     api: Api,
     path: str,
@@ -56,7 +64,7 @@ async def test_lists_are_answered_in_yaml(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """2.21. Also those that are made as they are taken, and those of nothing."""
-    monkeypatch.setattr(lists, "WHOLE_BYTES_MAX", whole_bytes_max)
+    monkeypatch.setattr(lists, "WHOLE_YAML_BYTES_MAX", whole_bytes_max)
     now = api.assembly.server._now()
     monkeypatch.setattr(api.assembly.server, "_now", lambda: now)
     for query in ("?resourceVersion=0", "?resourceVersion=0&labelSelector=x%3Dnothing"):
@@ -108,3 +116,57 @@ async def test_who_accepts_protobuf_only_is_told_before_anything_is_done(
         assert "application/json" in status["message"]
     found = await api.good("GET", path)
     assert [one["metadata"]["name"] for one in found["items"]] == ["a", "b"]
+
+
+async def test_large_bodies_are_read_while_others_are_served(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def decode(body: bytes) -> Decoded:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return decoding.decode(body, decoding.JSON)
+
+    monkeypatch.setitem(decoding.decoders, "application/slow", decode)
+    maps = f"/api/v1/namespaces/{await api.new_namespace()}/configmaps"
+    for name, size in (("small", 10), ("large", LARGE_BYTES)):
+        body = {"metadata": {"name": name}, "data": {"k": "v" * size}}
+        made = await api.good("POST", maps, body, content_type="application/slow")
+        assert made["data"] == body["data"]
+    assert threads == [True, False], "each is read once"
+
+
+async def test_large_objects_are_applied_in_yaml_and_in_json(api: Api) -> None:
+    maps = f"/api/v1/namespaces/{await api.new_namespace()}/configmaps"
+    text = "v" * LARGE_BYTES
+    for body in (f"data: {{k: {text}}}", f'{{"data": {{"k": "{text}x"}}}}'):
+        asked = incoming("PATCH", f"{maps}/a", "fieldManager=m", authorization="Bearer admin")
+        asked.headers = {**asked.headers, "content-type": APPLY_PATCH}
+        asked.body = body.encode()
+        answered = await api.assembly.server.serve(asked)
+        assert isinstance(answered, Answer)
+        assert answered.code in (200, 201), answered
+    assert (await api.good("GET", f"{maps}/a"))["data"]["k"] == f"{text}x"
+
+
+async def test_yaml_is_made_in_a_thread_piece_by_piece() -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(2):
+            yield str(threading.current_thread() is threading.main_thread()).encode() * SLICE_BYTES
+
+    for content_type, told in ((negotiation.JSON, b"True"), (negotiation.YAML, b"False")):
+        slices = Slices(Answer(content_type=content_type, rest=pieces()))
+        found = b""
+        while (piece := await slices.next()) is not None:
+            found += piece
+        assert found == told * 2 * SLICE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_whole"), [(negotiation.JSON, True), (negotiation.YAML, False)]
+)
+def test_a_list_in_yaml_is_made_in_pieces_from_16_kib_on(accepted: str, is_whole: bool) -> None:
+    asked = call(resource("configmaps"), "GET", "/api/v1/configmaps", accept=accepted)
+    raw = orjson.dumps({"metadata": {"name": "a"}, "data": {"k": "v" * lists.WHOLE_YAML_BYTES_MAX}})
+    found = lists.answer(asked, lists.Page(raws=[raw], revision=1))
+    assert (found.rest is None) is is_whole

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from controlplane.apiserver.bodies import with_owners_once
+from tests.controlplane.apiserver.asked import call, resource
 from tests.controlplane.apiserver.conftest import Answered, Api
 
 MERGE = "application/merge-patch+json"
@@ -242,6 +244,26 @@ async def test_an_owner_is_named_once(maps: Maps) -> None:
         (warning,) = [value for name, value in answered.headers if name == "Warning"]
         assert ".metadata.ownerReferences contains duplicate entries" in warning
         assert "duplicate UID(s) observed: u-1" in warning
+
+
+def test_many_owners_take_time_in_proportion_to_their_number() -> None:
+    compared = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    owners = [{"kind": "ConfigMap", "uid": Counted(number)} for number in range(1_000)]
+    posted = call(resource("configmaps"), "POST", "/api/v1/namespaces/shop/configmaps")
+    once = with_owners_once(posted, {"metadata": {"ownerReferences": [*owners, *owners]}})
+    assert once["metadata"]["ownerReferences"] == owners
+    assert compared < 10_000
 
 
 # --------------------------------------------------------------- updates without a revision

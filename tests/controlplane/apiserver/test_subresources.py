@@ -6,7 +6,9 @@ from typing import Any
 import jwt
 import pytest
 
-from controlplane.apiserver.pods import DISRUPTED_MAX, holds_still
+from controlplane.api.errors import ApiError
+from controlplane.apiserver.pods import DISRUPTED_MAX, Pods, holds_still
+from tests.controlplane.apiserver.asked import Objects, call, resource
 from tests.controlplane.apiserver.conftest import Api
 
 POLICY = "/apis/policy/v1/namespaces"
@@ -173,6 +175,26 @@ async def test_a_budget_that_nobody_has_looked_at_yet_allows_nothing(space: Spac
     )
 
 
+async def test_a_budget_that_has_not_come_to_the_cache_is_heeded(space: Space) -> None:
+    await space.run("a")
+    behind = Objects()
+    spec = {"selector": {"matchLabels": {"app": "web"}}, "minAvailable": 1}
+    place = {"name": "b", "namespace": space.pods.split("/")[4]}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": place}
+    await space.api.good("POST", space.budgets, {**budget, "spec": spec})
+
+    async def fresh() -> None:
+        behind.put({**budget, "spec": spec})
+
+    own = space.api.assembly
+    pods = Pods(own.store, own.writes, own.turns, own.registry, behind.lister, fresh)
+    body = {"metadata": {"name": "a"}}
+    asked = call(resource("pods"), "POST", f"{space.pods}/a/eviction", body=body)
+    with pytest.raises(ApiError) as caught:
+        await pods.evict(asked)
+    assert caught.value.code == 429
+
+
 @pytest.mark.parametrize(
     ("policy", "healthy", "allowed", "code"),
     [
@@ -229,6 +251,17 @@ async def test_a_pod_is_bound_once(space: Space) -> None:
     status = await space.api.fault("POST", f"{space.pods}/a/binding", binding("a", "n2"))
     assert status["code"] == 409
     assert 'pod a is already assigned to node "n1"' in status["message"]
+
+
+async def test_a_dry_run_binds_nothing(space: Space) -> None:
+    await space.api.good("POST", space.pods, pod("a"))
+    path = f"{space.pods}/a/binding"
+    await space.api.good("POST", f"{path}?dryRun=All", binding("a"))
+    assert "nodeName" not in (await space.api.good("GET", f"{space.pods}/a"))["spec"]
+    status = await space.api.fault("POST", f"{path}?dryRun=Some", binding("a"))
+    assert (status["code"], status["details"]["causes"][0]["field"]) == (422, "dryRun")
+    assert "nodeName" not in (await space.api.good("GET", f"{space.pods}/a"))["spec"]
+    await space.api.good("POST", path, binding("a", "n2"))
 
 
 async def test_parallel_bindings_bind_to_one_node(space: Space) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.apiserver import writes
 from tests.controlplane.apiserver.conftest import Api
 
 APPLY = "application/apply-patch+yaml"
@@ -196,3 +197,16 @@ async def test_an_event_has_no_dependants(api: Api) -> None:
     await api.good("POST", path, {"metadata": {"name": "e"}, "involvedObject": about})
     await api.good("DELETE", f"{path}/e?propagationPolicy=Foreground")
     assert (await api.ask("GET", f"{path}/e")).code == 404
+
+
+async def test_a_patch_that_is_refused_is_told_and_not_what_is_stored(api: Api) -> None:
+    space = await api.new_namespace()
+    maps = f"/api/v1/namespaces/{space}/configmaps"
+    await api.good("POST", maps, {"metadata": {"name": "a"}, "data": {"k": "stored"}})
+    status = await api.fault(
+        "PATCH", f"{maps}/a", {"immutable": "x"}, content_type=writes.STRATEGIC_PATCH
+    )
+    [cause] = status["details"]["causes"]
+    assert cause["field"] == "patch"
+    assert cause["message"].startswith('Invalid value: "{\\"immutable\\":\\"x\\"}": json: cannot')
+    assert "stored" not in str(status)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.api.errors import CAUSE_CHARACTERS_MAX, CAUSES_MAX
 from tests.controlplane.api.kinds.built_in import (
     defaulted,
     faults,
@@ -104,6 +105,25 @@ def test_how_classes_are_printed() -> None:  # 1.2
 def test_a_quota_bounds_known_resources(name: str, amount: str, expected: list[str]) -> None:  # 8.2
     found = faults(QUOTAS, {"spec": {"hard": {name: amount}}})
     assert found == [f"spec.hard[{name}]: {fault}" for fault in expected]
+
+
+def test_what_is_told_of_many_scopes_does_not_grow_with_their_square() -> None:
+    scopes = [f"Scope{number}" for number in range(400)]
+    terms = [{"scopeName": "Terminating", "operator": "Exists"}] * 400
+    found = faults(
+        QUOTAS,
+        {
+            "spec": {
+                "scopes": scopes,
+                "scopeSelector": {"matchExpressions": terms},
+                "hard": {"services": "1"},
+            }
+        },
+    )
+    assert len(found) == 2 * CAUSES_MAX
+    assert all(fault.endswith("unsupported scope") for fault in found[:CAUSES_MAX])
+    assert found[-1].endswith("unsupported scope applied to resource")
+    assert sum(map(len, found)) < 2 * CAUSES_MAX * CAUSE_CHARACTERS_MAX
 
 
 @pytest.mark.parametrize(
