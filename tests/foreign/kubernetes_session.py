@@ -11,6 +11,7 @@ from kubernetes import client, config, dynamic, watch
 GROUP, PLURAL = "kubernetes.example.com", "boats"
 MERGE, STEPS = "application/merge-patch+json", "application/json-patch+json"
 NAMESPACE = sys.argv[2]
+ATTEMPTS_MAX = 10
 config.load_kube_config(sys.argv[1])
 core, apps = client.CoreV1Api(), client.AppsV1Api()
 
@@ -111,8 +112,7 @@ def deployments():
     assert {one.name for one in patched.spec.template.spec.containers} == {"main", "side"}
     scale = apps.read_namespaced_deployment_scale("web", NAMESPACE)
     assert (scale.spec.replicas, scale.status.selector) == (2, "app=web")
-    scale.spec.replicas = 5
-    apps.replace_namespaced_deployment_scale("web", NAMESPACE, scale)
+    resized(scale, 5)
     assert apps.read_namespaced_deployment("web", NAMESPACE).spec.replicas == 5
     status = apps.patch_namespaced_deployment_status("web", NAMESPACE, {"status": {"replicas": 5}})
     assert (status.status.replicas, status.metadata.generation) == (
@@ -122,6 +122,19 @@ def deployments():
     wrong = client.V1Deployment(metadata={"name": "wrong"}, spec={"selector": {}, "template": {}})
     refused(422, "Invalid", apps.create_namespaced_deployment, NAMESPACE, wrong)
     apps.delete_namespaced_deployment("web", NAMESPACE, propagation_policy="Background")
+
+
+def resized(scale, replicas):
+    """As any client does it: the Deployment's controller may have written it meanwhile."""
+    for attempt in range(ATTEMPTS_MAX):
+        scale.spec.replicas = replicas
+        try:
+            apps.replace_namespaced_deployment_scale("web", NAMESPACE, scale)
+            return
+        except client.ApiException as error:
+            if error.status != 409 or attempt == ATTEMPTS_MAX - 1:
+                raise
+        scale = apps.read_namespaced_deployment_scale("web", NAMESPACE)
 
 
 def applies():
