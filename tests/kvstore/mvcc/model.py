@@ -195,7 +195,7 @@ class Model:
         main = self.revision + 1
         before = self._work.get(command.key)
         if before is None and (command.ignore_value or command.ignore_lease):
-            self._written = []
+            self._begin()  # what its txn did before is undone with it
             raise KeyNotFoundError
         kv = KeyValue(
             key=command.key,
