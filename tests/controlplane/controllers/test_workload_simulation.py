@@ -3,17 +3,18 @@
 Numbers are rows of kube-behaviour.md.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controlplane.api.resource import Object
 from controlplane.controllers import deployments, replicasets, service_accounts
-from controlplane.objects import ObjectStore
+from controlplane.objects import Change, ObjectStore, ObjectWatch
 from controlplane.testing import Cut, World, cuts, run
 from kvstore.testing import properties as kv
 from tests.controlplane.controllers.pods import node, template
@@ -126,34 +127,63 @@ def test_killed_and_cut_off_they_bring_about_what_is_wanted(
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10_000), wanted=wishes)
+@example(  # the last pod of the old one goes after that of the new one has come: as they may
+    seed=0,
+    wanted=[Wish("app:1", 0, 0.014), Wish("app:1", 1, 0.156), Wish("app:2", 3, 0.0, kills=True)],
+)
 def test_there_are_never_more_pods_than_there_may_be(seed: int, wanted: list[Wish]) -> None:
-    """4.4: as long as writes are answered, none is made twice."""
+    """4.4: as long as writes are answered, none is made twice. All ReplicaSets together want no
+    more than there may be, and none has more pods than it ever wanted.
+    """
 
     async def application(world: World) -> None:
         async with world.connect() as store, world.running(node(PODS)):
             user = User(world, store)
-            async with store.watch(PODS, "shop") as changes:
-                await changes.created()
+            async with store.watch(PODS, "shop") as pods, store.watch(REPLICA_SETS, "shop") as sets:
+                await pods.created()
+                await sets.created()
                 async with process(world, context_of(store), MAKES, [], []):
                     await _use(world, user, wanted)
                     await world.until(lambda: _is_as_it_should_be(store, wanted[-1]))
-                metadata = {"name": "last", "namespace": "shop"}
-                await user.create(PODS, {"metadata": metadata})
-                alive: set[bytes] = set()
-                async for batch in changes:
-                    for change in batch:
-                        found = change.object(PODS)
-                        is_there = change.type == "PUT" and found is not None
-                        if is_there and not (found or {})["metadata"].get("deletionTimestamp"):
-                            alive.add(change.key)
-                        else:
-                            alive.discard(change.key)
-                    if PODS.key("shop", "last").encode() in alive:
-                        break
-                    most = max(wish.replicas for wish in wanted) + SURGE
-                    assert len(alive) <= most
+                for last in (PODS, REPLICA_SETS):
+                    await user.create(last, {"metadata": {"name": "last", "namespace": "shop"}})
+                changes = [*await _until_last(pods), *await _until_last(sets)]
+            _require_bounds(changes, max(wish.replicas for wish in wanted) + SURGE)
 
     run(application, topology=kv.Topology(seed=seed))
+
+
+async def _until_last(watch: ObjectWatch) -> list[Change]:
+    """All changes before that of the object `last`."""
+    found: list[Change] = []
+    async for batch in watch:
+        for change in batch:
+            if change.key.endswith(b"/last"):
+                return found
+            found.append(change)
+    raise AssertionError("the watch has ended")
+
+
+def _require_bounds(changes: Sequence[Change], most: int) -> None:
+    sizes: dict[str, int] = {}
+    largest: Counter[str] = Counter()
+    owners: dict[bytes, str] = {}  # of each pod that stays
+    for change in sorted(changes, key=lambda one: one.revision):
+        if change.key.startswith(REPLICA_SETS.key_prefix.encode()):
+            found = change.object(REPLICA_SETS)
+            assert found is not None
+            uid = found["metadata"]["uid"]
+            sizes[uid] = found["spec"]["replicas"] if change.type == "PUT" else 0
+            largest[uid] = max(largest[uid], sizes[uid])
+            assert sum(sizes.values()) <= most
+            continue
+        found = change.object(PODS)
+        assert found is not None
+        if change.type == "PUT" and not found["metadata"].get("deletionTimestamp"):
+            owners[change.key] = found["metadata"]["ownerReferences"][0]["uid"]
+        else:
+            owners.pop(change.key, None)
+        assert Counter(owners.values()) <= largest
 
 
 def test_where_a_namespace_ends_nothing_is_said_to_be_missing() -> None:
