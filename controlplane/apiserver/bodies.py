@@ -135,7 +135,7 @@ def with_owners_once(call: Call, found: Object) -> Object:
     for owner in owners:
         spelled = orjson.dumps(owner, option=orjson.OPT_SORT_KEYS)
         if spelled in kept:
-            repeated.append(str(owner.get("uid", "")))
+            repeated.append(str((owner or {}).get("uid", "")))  # null is one without anything
         else:
             kept[spelled] = owner
     if not repeated:

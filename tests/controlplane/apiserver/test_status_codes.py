@@ -246,6 +246,18 @@ async def test_an_owner_is_named_once(maps: Maps) -> None:
         assert "duplicate UID(s) observed: u-1" in warning
 
 
+async def test_owners_that_are_nothing_are_refused(maps: Maps) -> None:
+    """Found by test_fuzz, seed 30."""
+    await maps.new()
+    steps = [{"op": "add", "path": "/metadata/ownerReferences", "value": [None, None]}]
+    answered = await maps.patch(JSON, steps)
+    assert answered.code == 422
+    fields = [cause["field"] for cause in answered.body["details"]["causes"]]
+    assert set(fields) == {
+        f"metadata.ownerReferences.{field}" for field in ("apiVersion", "kind", "name", "uid")
+    }
+
+
 def test_many_owners_take_time_in_proportion_to_their_number() -> None:
     compared = 0
 
