@@ -17,6 +17,7 @@ from controlplane.objects import DeleteOptions, ObjectStore
 from controlplane.testing import Cut, World
 from controlplane.tokens import Tokens
 from tests.controlplane.controllers.objects import AUTHORITY, signing_key
+from tests.controlplane.killed import killed_at_end
 
 T = TypeVar("T")
 
@@ -103,14 +104,8 @@ async def process(
         async with world.running(*fresh()) as store, world.suffer(store, cuts):
             await asyncio.Event().wait()
 
-    task = asyncio.create_task(be())
-    try:
+    async with killed_at_end(be()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
 
 
 def context_of(store: ObjectStore) -> Context:

@@ -27,6 +27,7 @@ from controlplane.objects import DeleteOptions, ObjectStore
 from controlplane.testing import Cut, World, cuts, run
 from kvstore.testing import properties as kv
 from tests.controlplane.controllers.job_objects import job_object
+from tests.controlplane.killed import killed_at_end
 
 REGISTRY = Registry.builtin()
 SECONDS_MAX = 4_000.0  # simulated: back-offs of some failures in a row
@@ -106,14 +107,8 @@ async def _controllers(
             await be(writes)
         await be(10**9)
 
-    task = asyncio.create_task(live())
-    try:
+    async with killed_at_end(live()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
 
 
 def _uid(world: World) -> str:

@@ -16,6 +16,7 @@ from controlplane.informer import Informers
 from controlplane.objects import ObjectStore
 from controlplane.scheduler.configuration import DEFAULT, Configuration
 from controlplane.scheduler.scheduler import Scheduler
+from tests.controlplane.killed import killed_at_end
 
 UNTIL_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.02
@@ -76,14 +77,8 @@ class Cluster:
         self, configuration: Configuration = DEFAULT, store: ObjectStore | None = None
     ) -> AsyncIterator[None]:
         """One scheduler; it is killed at the end."""
-        task = asyncio.ensure_future(self._schedule(configuration, store or self.store))
-        try:
+        async with killed_at_end(self._schedule(configuration, store or self.store)):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()  # it ends by its own fault only
 
     async def _schedule(self, configuration: Configuration, store: ObjectStore) -> None:
         async with (

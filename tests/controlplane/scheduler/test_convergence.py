@@ -23,6 +23,7 @@ from controlplane.scheduler.process import LEASE
 from controlplane.scheduler.scheduler import Scheduler
 from controlplane.testing import Cut, World, cuts, run
 from kvstore.testing import properties as kv
+from tests.controlplane.killed import killed_at_end
 from tests.controlplane.scheduler.objects import node, pod
 
 REGISTRY = Registry.builtin()
@@ -65,15 +66,8 @@ async def _lead(world: World, store: ObjectStore, identity: str) -> None:
 
 @asynccontextmanager
 async def _one_life(world: World, identity: str) -> AsyncIterator[ObjectStore]:
-    async with world.connect() as store:
-        task = asyncio.ensure_future(_lead(world, store, identity))
-        try:
-            yield store
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()
+    async with world.connect() as store, killed_at_end(_lead(world, store, identity)):
+        yield store
 
 
 @asynccontextmanager
@@ -89,14 +83,8 @@ async def _process(
         async with _one_life(world, "last") as store, world.suffer(store, cuts):
             await asyncio.Event().wait()
 
-    task = asyncio.create_task(be())
-    try:
+    async with killed_at_end(be()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
 
 
 async def _insist(world: World, store: ObjectStore, plural: str, obj: Object) -> None:

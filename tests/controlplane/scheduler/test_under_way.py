@@ -12,6 +12,7 @@ from controlplane.objects import DeleteOptions, ObjectStore
 from controlplane.scheduler.configuration import DEFAULT
 from controlplane.scheduler.scheduler import Scheduler
 from controlplane.testing import World, run
+from tests.controlplane.killed import killed_at_end
 from tests.controlplane.scheduler.objects import node, pod
 
 REGISTRY = Registry.builtin()
@@ -43,14 +44,8 @@ async def _scheduling(world: World, writing: ObjectStore) -> AsyncIterator[None]
             dice=world.random,
             clock=world.clock,
         )
-        task = asyncio.ensure_future(scheduler.run())
-        try:
+        async with killed_at_end(scheduler.run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()
 
 
 async def _create(store: ObjectStore, plural: str, obj: Object) -> None:
