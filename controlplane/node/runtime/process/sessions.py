@@ -139,13 +139,17 @@ class ShimSession:
 async def open_session(call: Call, *, has_stdin: bool, has_tty: bool) -> ShimSession:
     """Takes the descriptors that have come with the answer: stdin, if it has one, output, errors;
     of a command with a terminal only that."""
+    if has_tty and len(call.descriptors) == 1 and has_stdin:
+        call.descriptors.insert(0, os.dup(call.descriptors[0]))
+    terminal = os.dup(call.descriptors[0]) if has_tty else -1
+    try:
+        stdin = await _writer(call.descriptors.pop(0)) if has_stdin else None
+    except BaseException:  # whoever wanted it has gone: nobody else would close what is left
+        call.close()
+        if terminal >= 0:
+            os.close(terminal)
+        raise
     given, call.descriptors = call.descriptors, []
-    terminal = -1
-    if has_tty and len(given) == 1 and has_stdin:
-        given.insert(0, os.dup(given[0]))
-    if has_tty:
-        terminal = os.dup(given[0])
-    stdin = await _writer(given.pop(0)) if has_stdin else None
     readers = []
     for descriptor in given:
         reader = asyncio.StreamReader(_BUFFER_BYTES)

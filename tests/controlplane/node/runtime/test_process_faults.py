@@ -3,6 +3,7 @@ left behind."""
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -322,3 +323,38 @@ async def test_whenever_a_start_is_broken_off_what_was_made_is_told_of(
     for sandbox in await machine.runtime.list_sandboxes():
         await machine.runtime.remove_sandbox(sandbox.id)
     assert machine.folders() == []
+
+
+@pytest.mark.parametrize("has_tty", [False, True])
+async def test_a_session_that_is_given_up_while_it_begins_leaves_no_descriptors(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, has_tty: bool
+) -> None:
+    """Its client has hung up just then."""
+    sandbox = await machine.sandbox()
+    container = await machine.start(sandbox, *SLEEP)
+    loop, reached = asyncio.get_running_loop(), asyncio.Event()
+
+    async def connect_never(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(loop, "connect_write_pipe", connect_never)
+    counts = []
+    for _ in range(5):
+        reached.clear()
+        beginning = asyncio.create_task(
+            machine.runtime.exec(container, SLEEP, has_stdin=True, has_tty=has_tty)
+        )
+        await reached.wait()
+        beginning.cancel()
+        await asyncio.gather(beginning, return_exceptions=True)
+        del beginning
+        gc.collect()
+        counts.append(descriptors())
+    assert counts == [counts[0]] * 5
+    monkeypatch.undo()
+    assert (await machine.runtime.exec_sync(container, ("true",), 60.0)).exit_code == 0
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (names are all that is counted)
