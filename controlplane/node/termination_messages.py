@@ -46,7 +46,7 @@ def _read(path: str, count: int, *, is_tail: bool) -> bytes:
 def text_of_log(log: str) -> str:
     """The last lines of a log in CRI's format, without what stands before their text. Pure."""
     lines = []
-    for line in log.splitlines():
+    for line in log.split("\n"):  # what else ends a line in Python is text of the container's
         parts = line.split(" ", 3)
         if len(parts) == 4 and parts[1] in ("stdout", "stderr") and parts[2] in ("P", "F"):
             lines.append(parts[3] + ("" if parts[2] == "P" else "\n"))

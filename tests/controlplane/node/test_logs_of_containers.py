@@ -122,5 +122,8 @@ def test_lines_of_a_log() -> None:
         "one two\n\n"
     )
     assert len(text_of_log(f"{when} stdout F {'x' * 3_000}\n")) == 2_048
+    # A bar that a program draws, a form feed: only a line feed ends an entry.
+    drawn = f"{when} stderr F 50%\rwhy it failed\n{when} stderr F a\x0cb\u2028c\n"
+    assert text_of_log(drawn) == "50%\rwhy it failed\na\x0cb\u2028c\n"
     many = "".join(f"{when} stdout F {number}\n" for number in range(100))
     assert text_of_log(many).splitlines() == [str(number) for number in range(20, 100)]
