@@ -90,7 +90,8 @@ async function followStore() {
 function element(kind, text, ...classes) {
   const made = document.createElement(kind);
   if (text !== undefined && text !== null) made.textContent = text;
-  made.classList.add(...classes.filter(Boolean));
+  // Some are what users write; what is no word would end the drawing.
+  made.classList.add(...classes.filter((one) => one && /^[A-Za-z-]+$/.test(one)));
   return made;
 }
 
@@ -118,7 +119,7 @@ function drawMembers() {
 
 function square(pod) {
   const status = pod.cells.Status;
-  const made = element("li", null, "pod", /^[A-Za-z]+$/.test(status) && status);
+  const made = element("li", null, "pod", status);
   made.title = `${pod.metadata.namespace}/${pod.metadata.name}: ${status}, ready ${pod.cells.Ready}`;
   return made;
 }
@@ -157,7 +158,7 @@ function drawLegend() {
   for (const pod of state.pods.values()) counts.set(pod.cells.Status, (counts.get(pod.cells.Status) || 0) + 1);
   return [...counts].filter(([, count]) => count).map(([status, count]) => {
     const made = element("li");
-    made.append(element("span", null, "pod", /^[A-Za-z]+$/.test(status) && status), element("span", `${status} ${count}`));
+    made.append(element("span", null, "pod", status), element("span", `${status} ${count}`));
     return made;
   });
 }

@@ -53,16 +53,17 @@ def cluster(api_server: ApiServerProcess) -> ApiServerProcess:
             {"metadata": {"name": f"ui-{name}"}, "spec": {"containers": [container], **spec}},
         )
     about = {"kind": "Pod", "name": "ui-placed", "namespace": "default"}
-    api_server.create(
-        "/api/v1/namespaces/default/events",
-        {
-            "metadata": {"name": "ui-event"},
-            "involvedObject": about,
-            "reason": "Greeted",
-            "message": HOSTILE,
-            "type": "Normal",
-        },
-    )
+    for reason, kind in (("Greeted", "Normal"), ("Odd", "of no kind")):
+        api_server.create(
+            "/api/v1/namespaces/default/events",
+            {
+                "metadata": {"name": f"ui-event-{reason.lower()}"},
+                "involvedObject": about,
+                "reason": reason,
+                "message": HOSTILE,
+                "type": kind,
+            },
+        )
     return api_server
 
 
@@ -72,6 +73,7 @@ def test_it_shows_the_cluster_and_follows_it(
     with proxy(cluster, tmp_path) as url:
         browser.open(f"{url}/ui")
         shown = browser.until(lambda html: "ui-node" in html and "Greeted" in html)
+        assert "of no kind" in shown
         assert re.search(r"\d+ of \d+ nodes ready", shown)
         assert "leader" in shown
         assert 'title="default/ui-placed: Pending, ready 0/1"' in shown
