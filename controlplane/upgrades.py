@@ -6,7 +6,6 @@ answer, so nothing of it is lost in the parser of HTTP.
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import time
 from asyncio import StreamReader as Reader
@@ -16,11 +15,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 from aiohttp import web
 
+from controlplane.peers import IDLE_SECONDS_MAX, READ_BYTES, notice_dead_peer
+
 HEAD_BYTES_MAX = 64 * 1024
 CALL_SECONDS_MAX = 30.0  # to connect, and to have the head of an answer
 FLUSH_SECONDS_MAX = 10.0  # for a peer to take what was written before it is cut off
-IDLE_SECONDS_MAX = 4 * 3600.0  # as the kubelet's streaming-connection-idle-timeout
-READ_BYTES = 64 * 1024
 
 Headers = Sequence[tuple[str, str]]
 Connection = tuple[Reader, Writer]
@@ -58,24 +57,6 @@ class TakenOver(web.StreamResponse):
         """… and its end is no part of HTTP."""
 
 
-# A peer that is gone without a word is noticed after about a minute, also while something is
-# under way to it.
-_PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
-_UNANSWERED_MILLISECONDS = 60_000
-
-
-def notice_dead_peer(connection: socket.socket) -> None:
-    """Have the kernel end a connection whose peer does not answer any more."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        (socket.TCP_KEEPIDLE, _PROBE_AFTER_SECONDS),
-        (socket.TCP_KEEPINTVL, _PROBE_EVERY_SECONDS),
-        (socket.TCP_KEEPCNT, _PROBES),
-        (socket.TCP_USER_TIMEOUT, _UNANSWERED_MILLISECONDS),
-    ):
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
 @contextlib.asynccontextmanager
 async def taken_over(request: web.BaseRequest) -> AsyncIterator[Connection]:
     """The connection of a request, raw, for the block. Raises ConnectionError: it is gone."""
@@ -84,7 +65,7 @@ async def taken_over(request: web.BaseRequest) -> AsyncIterator[Connection]:
         raise ConnectionResetError("the client has gone")
     await request.writer.drain()  # of an answer before; none is heard of again after this
     loop = asyncio.get_running_loop()
-    notice_dead_peer(transport.get_extra_info("socket"))
+    notice_dead_peer(transport.get_extra_info("socket"), may_pause=True)
     reader = Reader(limit=READ_BYTES, loop=loop)
     protocol = _Taken(reader, loop, request.protocol)
     transport.set_protocol(protocol)
@@ -157,7 +138,7 @@ async def call(
         async with asyncio.timeout(CALL_SECONDS_MAX):
             reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=READ_BYTES)
             try:
-                notice_dead_peer(writer.get_extra_info("socket"))
+                notice_dead_peer(writer.get_extra_info("socket"), may_pause=True)
                 at = f"[{host}]" if ":" in host else host
                 asked = _head(f"{method} {path} HTTP/1.1", [("Host", f"{at}:{port}"), *headers])
                 writer.write(asked)

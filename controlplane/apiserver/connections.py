@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from controlplane.upgrades import notice_dead_peer
+from controlplane.peers import notice_dead_peer
 
 CONNECTIONS_MAX = 10_000
 RESERVED_FILES = 100  # what else the process has open: its store, its log, its certificates

@@ -13,6 +13,7 @@ from aiohttp import HttpVersion11, web
 from controlplane.apiserver.call import CutError, StalledError, Streaming, Upgrading
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.negotiation import YAML
+from controlplane.peers import notice_dead_peer, until_taken
 from controlplane.upgrades import TakenOver, switching, taken_over
 
 ANSWER_SECONDS_MAX = 60.0  # 2.23: to take an answer; so long it keeps its seat
@@ -50,9 +51,16 @@ class Delivery:
         """Until it ends, its client is gone, or has taken nothing for too long."""
         self.response = _with_headers(web.StreamResponse(), streaming)
         sink = _TransportSink(self._request, streaming.stalled_seconds_max)
+        transport = self._request.transport
+        may_pause = streaming.stalled_seconds_max is not None
         try:
+            if may_pause and transport is not None:
+                notice_dead_peer(transport.get_extra_info("socket"), may_pause=True)
             await self.response.prepare(self._request)
             await streaming.run(sink)
+            if may_pause:
+                sink.end()
+                await until_taken(transport)
         except StalledError:
             self._on_stalled()
             self._abort()
@@ -156,7 +164,7 @@ class _TransportSink:
         self._writer = request.writer
         # Chunks are HTTP/1.1's: who speaks 1.0 gets what is in them, until the connection closes.
         self._has_chunks = request.version >= HttpVersion11
-        self._is_finished = False
+        self._has_ended = False
 
     def write(self, chunks: bytes) -> None:
         """Send framed chunks."""
@@ -184,14 +192,18 @@ class _TransportSink:
         """Whether the connection is lost; whoever runs the stream is cancelled then."""
         return self._transport is None or self._transport.is_closing()
 
-    def finish(self) -> None:
-        """The end of a stream that came to its end."""
-        if not self._is_finished:
-            self._is_finished = True
+    def end(self) -> None:
+        """Say that it came to its end."""
+        if not self._has_ended:
+            self._has_ended = True
             if self._has_chunks:
                 self.write(_LAST_CHUNK)
-            if self._transport is not None:
-                self._transport.close()
+
+    def finish(self) -> None:
+        """… and close the connection."""
+        self.end()
+        if self._transport is not None:
+            self._transport.close()
 
 
 def _unframed(chunks: bytes) -> bytes:

@@ -21,6 +21,7 @@ from controlplane import upgrades
 from controlplane.api import errors
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
+from controlplane.peers import notice_dead_peer
 from controlplane.upgrades import CALL_SECONDS_MAX, Answered, CallError, Headers
 
 AGENT_PORT = 10_250  # where a node does not say another
@@ -180,7 +181,7 @@ def _socket_of(address: AddrInfoType) -> socket.socket:
     """One that is closed when the node is gone: who follows a silent log would wait for ever."""
     family, kind, protocol, *_ = address
     made = socket.socket(family, kind, protocol)
-    upgrades.notice_dead_peer(made)
+    notice_dead_peer(made)
     return made
 
 

@@ -18,7 +18,8 @@ from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.nodes import READ_BYTES, Nodes, Parameters, RefusalError, path_of
 from controlplane.apiserver.reads import Reads
 from controlplane.apiserver.watches import framed
-from controlplane.upgrades import IDLE_SECONDS_MAX, Answered, Connection, leave, pipe
+from controlplane.peers import IDLE_SECONDS_MAX, linger
+from controlplane.upgrades import Answered, Connection, leave, pipe
 
 _TEXT = "text/plain"
 _FLAGS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
@@ -157,12 +158,13 @@ async def _copy(response: aiohttp.ClientResponse, sink: Sink) -> None:
 
 
 async def _join(client: Connection, answered: Answered) -> None:
-    """Until either has gone, and the other has taken what was said."""
+    """Until either has gone, and the other has taken what was said: a client however late."""
     agent = (answered.reader, answered.writer)
     try:
         await pipe(client, agent)
     finally:
         await leave(answered.writer)
+    await linger(client, seconds=0)
 
 
 def _require_upgrade(call: Call) -> None:

@@ -12,11 +12,12 @@ import orjson
 from controlplane.ctl import terminal
 from controlplane.ctl.errors import CtlError, StatusError
 from controlplane.ctl.session import Session
+from controlplane.peers import READ_BYTES
 from controlplane.streams import channels, remote_command
 from controlplane.streams.channels import ChannelClient
 from controlplane.streams.violations import ViolationError
 from controlplane.streams.websocket import accept_of
-from controlplane.upgrades import READ_BYTES, Answered, CallError, body_of, call, leave, send
+from controlplane.upgrades import Answered, CallError, body_of, call, leave, send
 
 _REFUSAL_BYTES_MAX = 50_000
 _KEY_BYTES, _MASK_BYTES = 16, 4  # RFC 6455, 4.1 and 5.3

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from controlplane.node.inlets import Inlet
 from controlplane.node.links import Link
 from controlplane.node.runtime.interface import RefusedError, Session
+from controlplane.peers import READ_BYTES
 from controlplane.streams.remote_command import (
     Begun,
     Event,
@@ -24,7 +25,7 @@ from controlplane.streams.remote_command import (
     status_of,
 )
 from controlplane.streams.violations import ViolationError
-from controlplane.upgrades import READ_BYTES, Connection
+from controlplane.upgrades import Connection
 
 BEGIN_SECONDS_MAX = 30.0  # for a client to open all of its streams
 CLOSE_SECONDS_MAX = 10.0  # for a runtime to end a command whose client has left

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from controlplane.node.inlets import Inlet
 from controlplane.node.links import Link
 from controlplane.node.runtime.interface import RefusedError
+from controlplane.peers import READ_BYTES
 from controlplane.streams.port_forward import (
     Dropped,
     Ended,
@@ -20,7 +21,7 @@ from controlplane.streams.port_forward import (
     Wanted,
 )
 from controlplane.streams.violations import ViolationError
-from controlplane.upgrades import READ_BYTES, Connection
+from controlplane.upgrades import Connection
 
 Connect = Callable[[int], Awaitable[Connection]]
 """A connection to a port of the pod. Raises RefusedError, OSError."""

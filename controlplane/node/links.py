@@ -5,13 +5,14 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from controlplane.peers import READ_BYTES, linger
 from controlplane.streams.violations import ViolationError
-from controlplane.upgrades import READ_BYTES, Connection, send
+from controlplane.upgrades import Connection, send
 
 PING_SECONDS = 2.0
 """While a client is not read: the second or third ping finds that it has gone."""
 LINGER_SECONDS = 5.0
-"""So long a client may take what was said last, while what it still says is dropped."""
+"""So long a client that has all that was said may take to close, before it is closed."""
 
 
 class Speaking(Protocol):
@@ -82,11 +83,8 @@ class Link:
         await self.linger()
 
     async def linger(self) -> None:
-        """Let the client take what was said last. Closing at once would reset the connection where
-        it has sent more than was read, and what it has not read yet would be lost.
-        """
+        """Let the client take what was said last, however late it reads."""
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 await self.flush()
-                while await self._reader.read(READ_BYTES):
-                    pass
+        await linger((self._reader, self._writer), LINGER_SECONDS)

@@ -27,19 +27,14 @@ from controlplane.node.log_files import read_log
 from controlplane.node.measuring import Measuring
 from controlplane.node.runtime.interface import RefusedError, Runtime, Session
 from controlplane.node.whereabouts import MissingError, Place, Whereabouts
+from controlplane.peers import notice_dead_peer, until_taken
 from controlplane.streams import channels, command_spdy, port_forward
 from controlplane.streams.channels import ChannelStreams
 from controlplane.streams.command_spdy import SpdyStreams
 from controlplane.streams.port_forward import Bare, Carrier, Forwarding, Tunnel
 from controlplane.streams.remote_command import NO_STREAM, Streams, Wish
 from controlplane.streams.websocket import WebSocket
-from controlplane.upgrades import (
-    Connection,
-    TakenOver,
-    notice_dead_peer,
-    switching,
-    taken_over,
-)
+from controlplane.upgrades import Connection, TakenOver, switching, taken_over
 
 STREAMS_MAX = 500
 """Commands, forwarded ports and logs that are under way together."""
@@ -119,7 +114,7 @@ class NodeServer:
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         if request.transport is not None:
-            notice_dead_peer(request.transport.get_extra_info("socket"))
+            notice_dead_peer(request.transport.get_extra_info("socket"), may_pause=True)
         if self._tls is not None and _common_name(request) not in self._clients:
             return _refusal(403, "Forbidden")
         try:
@@ -148,6 +143,7 @@ class NodeServer:
                     async for part in parts:
                         await response.write(part)
                 await response.write_eof()
+                await until_taken(request.transport)
             except (RefusedError, OSError) as error:
                 _log.warning("a log of %s is cut: %s", place.container.id, error)
                 _abort(request)  # it must not be taken for all

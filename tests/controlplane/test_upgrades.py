@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from controlplane import upgrades
+from controlplane.peers import READ_BYTES
 from controlplane.upgrades import (
-    READ_BYTES,
     CallError,
     Connection,
     TakenOver,

@@ -4,6 +4,7 @@ nothing is left when it goes. kube-behaviour 10.7.
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from controlplane import upgrades
 from controlplane.node import commands, links, server
 from controlplane.node.inlets import INLET_BYTES_MAX
 from controlplane.node.measuring import Measuring
@@ -23,7 +25,7 @@ from controlplane.streams.channels import ERROR, STDIN, STDOUT, ChannelClient
 from controlplane.streams.spdy import Spdy
 from controlplane.upgrades import Answered, call
 from tests.controlplane.node.certificates import Authority, Files
-from tests.controlplane.node.subprocess_runtime import SubprocessRuntime
+from tests.controlplane.node.subprocess_runtime import SubprocessRuntime, entry
 
 WAIT_SECONDS_MAX = 60.0
 WEBSOCKET = [
@@ -358,6 +360,53 @@ async def test_a_client_that_never_opens_its_streams(
         assert await answered.reader.read() == b""
     answered.writer.close()
     assert not node.runtime.sessions
+
+
+async def test_whoever_reads_late_has_all_that_was_said_and_the_exit_code(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As who pages through it does, when the command has long ended."""
+    monkeypatch.setattr(upgrades, "FLUSH_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(links, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(upgrades, "notice_dead_peer", narrow)
+    client = await node.exec("sh", "-c", "head%20-c%20120000%20/dev/zero;exit%203")
+    client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    await until(lambda: [one.process.returncode for one in node.runtime.sessions] == [3])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(until(lambda: not node.server.streams), 1.0)
+    client.reader._transport.resume_reading()  # type: ignore[attr-defined]
+    found = await client.hear()
+    assert sum(len(data) for channel, data in found if channel == STDOUT) == 120_000
+    assert [b'"message":"3"' in data for channel, data in found if channel == ERROR] == [True]
+    client.writer.close()
+    await until(lambda: not node.server.streams)
+
+
+async def test_whoever_reads_late_has_the_whole_log(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """… and until then it is under way."""
+    monkeypatch.setattr(server, "notice_dead_peer", narrow)
+    log = node.runtime.running((await node.runtime.list_containers())[0].id).log
+    log.write_bytes(entry(b"x" * 999 + b"\n") * 120)
+    client = socket.socket()
+    narrow(client, may_pause=False)
+    client.connect(node.place)
+    client.send(b"GET /containerLogs/shop/web/main HTTP/1.0\r\n\r\n")
+    await until(lambda: bool(node.server.streams))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(until(lambda: not node.server.streams), 1.0)
+    reader, writer = await asyncio.open_connection(sock=client)
+    head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+    assert head.split()[1] == b"200"
+    assert body == (b"x" * 999 + b"\n") * 120
+    writer.close()
+
+
+def narrow(connection: socket.socket, *, may_pause: bool) -> None:
+    """The kernel holds little of what is said."""
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        connection.setsockopt(socket.SOL_SOCKET, buffer, 4096)
 
 
 async def test_input_ends_in_spdy_as_in_websocket(node: Node) -> None:
