@@ -4,8 +4,9 @@ Made once per data folder; keys never leave it (mode 0600). There are two author
 takes every certificate of its own as one that may read and write all keys: who may ask the API
 server must not thereby be one of the store's clients.
 
-They are valid for ten years; what has less than one left is renewed when the cluster is brought up
-again. An authority keeps its key and name then: whoever trusted it still knows what it has signed.
+They are valid for ten years; what has less than one left, or was made by a clock that was ahead, is
+renewed when the cluster is brought up again. An authority keeps its key and name then: whoever
+trusted it still knows what it has signed.
 """
 
 import datetime
@@ -85,7 +86,8 @@ def ensure(
     network: Network | None = None,
     nodes: int = 0,
 ) -> Certificates:
-    """The certificates in `folder`; what is missing is made, what is near its end renewed.
+    """The certificates in `folder`; what is missing is made, what is near its end, or not valid
+    yet, renewed.
 
     Raises UnreadableError, OSError.
     """
@@ -159,7 +161,10 @@ def _ensure_identities(
 
 
 def _lasts(path: Path, now: datetime.datetime) -> bool:
-    return now < _certificate(path).not_valid_after_utc - _RENEWED_BEFORE_END
+    """Whether it is valid, and for long yet."""
+    certificate = _certificate(path)
+    ends_at = certificate.not_valid_after_utc - _RENEWED_BEFORE_END
+    return certificate.not_valid_before_utc <= now < ends_at
 
 
 def _names(path: Path, identity: _Identity) -> bool:

@@ -190,6 +190,19 @@ def test_who_trusted_an_authority_trusts_what_it_signs_when_it_was_renewed(tmp_p
         earlier[name].verify_directly_issued_by(loaded(files.authority))
 
 
+def test_what_a_clock_that_was_ahead_has_made_is_made_anew(tmp_path: Path) -> None:
+    """It would be valid one day only, and nobody is let in until then."""
+    made = certificates.ensure(tmp_path, after(days=30))
+    before = loaded(made.admin.authority).public_key()
+    certificates.ensure(tmp_path, START)
+    for name in STORE + API:
+        files: TlsFiles = getattr(made, name)
+        for path in (files.certificate, files.authority):
+            assert loaded(path).not_valid_before_utc <= START, path
+        loaded(files.certificate).verify_directly_issued_by(loaded(files.authority))
+    assert loaded(made.admin.authority).public_key() == before
+
+
 def test_the_key_of_tokens_stays_when_certificates_are_renewed(tmp_path: Path) -> None:
     """Tokens of pods would be worth nothing otherwise."""
     made = certificates.ensure(tmp_path, START)
