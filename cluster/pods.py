@@ -5,13 +5,16 @@ Nor do the Secrets that pods had as files; what they have written themselves sta
 
 import asyncio
 import logging
+import re
 from collections.abc import Collection
 from pathlib import Path
 
-from controlplane.node.folders import Folders
+from controlplane.node.folders import AGENT_LOCK, Folders
 from controlplane.node.runtime.interface import RefusedError
 from controlplane.node.runtime.process import ProcessRuntime
+from controlplane.node.runtime.shim.records import ZYGOTE_LOCK
 
+_NODE = re.compile(r"n[1-9][0-9]*")
 _logger = logging.getLogger(__name__)
 
 
@@ -27,7 +30,16 @@ async def end_all(folder: Path, *, but: Collection[str] = ()) -> None:
 
 
 def _runtimes(folder: Path) -> list[Path]:
-    return sorted(folder.glob("n*/runtime"))
+    return sorted(one for one in folder.glob("n*/runtime") if _is_ours(one))
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a node of ours ever had it: a data folder may hold what others have put there.
+
+    No pod runs without a zygote, and none has files before an agent was there.
+    """
+    locks = (root / ZYGOTE_LOCK, root.parent / AGENT_LOCK)
+    return bool(_NODE.fullmatch(root.parent.name)) and any(one.is_file() for one in locks)
 
 
 async def _end(root: Path) -> None:

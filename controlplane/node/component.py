@@ -27,6 +27,7 @@ from controlplane.node import agent as agents
 from controlplane.node import eviction_signals
 from controlplane.node.agent import Agent
 from controlplane.node.eviction_signals import Thresholds
+from controlplane.node.folders import AGENT_LOCK
 from controlplane.node.machine import Hollow, Host, Machine
 from controlplane.node.measuring import Measuring
 from controlplane.node.node_status import PODS_MAX
@@ -278,7 +279,7 @@ def _locked(root: Path) -> Iterator[None]:
     """Two agents of one folder would start everything twice. Raises SettingsError."""
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o755)
-        descriptor = os.open(root / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(root / AGENT_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SettingsError(f"--root-dir {root} cannot be used: {error.strerror}") from None
     try:

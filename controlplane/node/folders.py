@@ -1,5 +1,6 @@
 """Where a node keeps what its pods have on its disk.
 
+ROOT/agent.lock                           whoever is its agent holds it
 ROOT/pods/UID/volumes/KIND/NAME/…         what containers mount
 ROOT/pods/UID/containers/NAME/ATTEMPT     the termination message of a container
 ROOT/logs/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log
@@ -14,6 +15,7 @@ from typing import Any
 from controlplane.api.types.core_v1 import Pod
 from controlplane.node.trees import remove_tree
 
+AGENT_LOCK = "agent.lock"
 VOLUMES = "volumes"
 EMPTY_DIR = "kubernetes.io~empty-dir"
 

@@ -1,6 +1,9 @@
 """Pods that outlive their agents, and end with their cluster."""
 
+import stat
 from pathlib import Path
+
+import pytest
 
 from cluster import pods
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
@@ -61,3 +64,40 @@ async def test_pods_of_nodes_that_there_are_no_more_end(tmp_path: Path) -> None:
 
 async def test_a_folder_without_nodes_is_well(tmp_path: Path) -> None:
     await pods.end_all(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["n1", "nginx", "n0", "n1.old"])
+async def test_what_others_have_in_the_data_folder_is_left_alone(tmp_path: Path, name: str) -> None:
+    """It is called as what a node has, but no agent and no zygote was ever there."""
+    important = tmp_path / name / "runtime" / "sandboxes" / "important"
+    secret = tmp_path / name / "pods" / "u" / "volumes" / "kubernetes.io~secret"
+    for folder in (important, secret):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("x")
+    (tmp_path / name / "runtime").chmod(0o755)
+    await pods.end_all(tmp_path)
+    assert (important / "file").read_text() == (secret / "file").read_text() == "x"
+    assert stat.S_IMODE((tmp_path / name / "runtime").stat().st_mode) == 0o755
+
+
+async def test_a_folder_that_is_called_as_no_node_is_left_alone_whatever_lies_in_it(
+    tmp_path: Path,
+) -> None:
+    """A copy of a node's, which somebody keeps."""
+    sandbox = tmp_path / "n1.old" / "runtime" / "sandboxes" / "kept"
+    sandbox.mkdir(parents=True)
+    (tmp_path / "n1.old" / "agent.lock").touch()
+    (tmp_path / "n1.old" / "runtime" / "zygote.lock").touch()
+    await pods.end_all(tmp_path)
+    assert sandbox.exists()
+
+
+async def test_a_node_whose_zygote_has_never_run_keeps_no_secrets(tmp_path: Path) -> None:
+    """Its agent was killed before the first pod was started."""
+    root = tmp_path / "n1"
+    secret = root / "pods" / "u" / "volumes" / "kubernetes.io~secret"
+    secret.mkdir(parents=True)
+    (root / "runtime").mkdir()
+    (root / "agent.lock").touch()
+    await pods.end_all(tmp_path)
+    assert not secret.exists()
