@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from cluster import control, folder_lock, output
+from cluster import control, output
 from cluster.components import HOLLOW_MAX
 from cluster.errors import LaunchError, NotRunningError
 from cluster.network import NODES_MAX
@@ -17,6 +17,7 @@ from controlplane.ctl.errors import CtlError
 
 _MODULES = {
     "up": "cluster.up",
+    "down": "cluster.down",
     "demo": "cluster.demo.command",
     "chaos": "cluster.chaos.command",
 }
@@ -32,13 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
         if module := _MODULES.get(options.command):
             done: int = importlib.import_module(module).run(options)
             return done
-        status = asyncio.run(_ask(options))
-        if options.command == "down" and status == 0:
-            folder_lock.wait_until_free(options.data)  # so that `up` may follow
+        return asyncio.run(_ask(options))
     except (LaunchError, NotRunningError, CtlError, OSError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
-    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -34,6 +34,11 @@ class Loaded(msgspec.Struct, frozen=True):
     policies: Policies | None
 
 
+def is_one(folder: Path) -> bool:
+    """Whether a cluster was ever here."""
+    return (folder / _FILE_NAME).exists()
+
+
 def load_or_create(
     folder: Path,
     count: int | None,

@@ -5,12 +5,15 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
-from cluster.errors import LaunchError
+from cluster.errors import HeldError, LaunchError
 
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the data folder: two launchers must not run the same members. Raises LaunchError."""
+    """Hold the data folder: two launchers must not run the same members.
+
+    Raises HeldError where one does, LaunchError.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / "cluster.lock").open("w")
@@ -20,7 +23,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise LaunchError(
+            raise HeldError(
                 f"a cluster runs in {folder} already: `cluster status --data {folder}` shows it, "
                 f"`cluster down --data {folder}` stops it"
             ) from error

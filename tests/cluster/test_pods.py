@@ -1,5 +1,7 @@
 """Pods that outlive their agents, and end with their cluster."""
 
+import asyncio
+import fcntl
 import stat
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from cluster import pods
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
 from controlplane.node.runtime.process import ProcessRuntime
-from tests.cluster.test_launcher import until
+from tests.cluster.test_launcher import cluster, until
 
 
 async def run_pod(root: Path) -> None:
@@ -60,6 +62,24 @@ async def test_pods_of_nodes_that_there_are_no_more_end(tmp_path: Path) -> None:
     until(lambda: not processes_of(tmp_path))
     assert [one.name for one in volumes.iterdir()] == ["kubernetes.io~empty-dir"]
     assert (volumes / "kubernetes.io~empty-dir" / "v" / "file").exists()
+
+
+async def test_down_ends_the_pods_of_a_launcher_that_was_killed(tmp_path: Path) -> None:
+    await run_pod(tmp_path / "n1")
+    held = tmp_path / "cluster.lock"
+    nothing = await asyncio.to_thread(cluster, tmp_path, "down")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "no cluster runs in" in nothing.stderr
+    (tmp_path / "cluster.json").write_text("{}")
+    with held.open("w") as lock:  # of a launcher that is there, and begins or ends just now
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = await asyncio.to_thread(cluster, tmp_path, "down")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "no cluster runs in" in refused.stderr
+    assert await states_of(tmp_path / "n1") == ["running"]
+    down = await asyncio.to_thread(cluster, tmp_path, "down")
+    assert (down.returncode, down.stdout, down.stderr) == (0, "stopped\n", "")
+    assert processes_of(tmp_path) == []
 
 
 async def test_a_folder_without_nodes_is_well(tmp_path: Path) -> None:
