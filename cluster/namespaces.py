@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cluster.workloads import is_rolled_out, revision
+from cluster.workloads import MANAGED_BY, is_rolled_out, revision
 from controlplane.ctl.client import APPLY, MERGE, ApiClient
 from controlplane.ctl.errors import CtlError, StatusError
 
@@ -22,7 +22,7 @@ _PLACES = {
 
 
 class Namespace:
-    """One namespace. manager: who its fields are of.
+    """One namespace. manager: who its fields are of, and the namespace itself, by its label.
 
     Every call raises CtlError where the API server is not reached, StatusError for what it refuses.
     """
@@ -30,7 +30,7 @@ class Namespace:
     def __init__(self, client: ApiClient, name: str, manager: str) -> None:
         self._client = client
         self.name = name
-        self._manager = {"fieldManager": manager, "force": "true"}
+        self._manager = manager
 
     def path(self, kind: str, name: str = "") -> str:
         """Of an object, or of all of its kind."""
@@ -52,7 +52,8 @@ class Namespace:
         """As `kubectl apply --server-side`."""
         kind, name = obj["kind"], obj["metadata"]["name"]
         path = f"{_NAMESPACES}/{name}" if kind == "Namespace" else self.path(kind, name)
-        await self._client.send("PATCH", path, obj, self._manager, content_type=APPLY)
+        query = {"fieldManager": self._manager, "force": "true"}
+        await self._client.send("PATCH", path, obj, query, content_type=APPLY)
 
     async def create(self, obj: dict[str, Any]) -> None:
         """As `kubectl create`."""
@@ -96,10 +97,19 @@ class Namespace:
         return is_rolled_out(await self.get("Deployment", deployment))
 
     async def delete_all(self) -> None:
-        """The namespace with all that is in it; return when it is gone."""
+        """The namespace with all that is in it; return when it is gone.
+
+        Raises CtlError for one that somebody else has made.
+        """
         path = f"{_NAMESPACES}/{self.name}"
         try:
-            await self._client.send("DELETE", path, {})
+            found = (await self._client.get(path))["metadata"]
+            if (found.get("labels") or {}).get(MANAGED_BY) != self._manager:
+                raise CtlError(
+                    f"namespace {self.name} is not of an earlier {self.name}, and this one"
+                    " would delete it: delete it yourself, or take another cluster"
+                )
+            await self._client.send("DELETE", path, {"preconditions": {"uid": found["uid"]}})
             while True:
                 await self._client.get(path)
                 await asyncio.sleep(POLL_SECONDS)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+MANAGED_BY = "app.kubernetes.io/managed-by"
+"""Kubernetes' recommended label: the tool that an object is of."""
 _FINISHED = ("Complete", "Failed")
 _REVISION = "deployment.kubernetes.io/revision"
 

@@ -75,7 +75,7 @@ class _Chaos:
         self._members = frozenset(members)
         self._victims = [*members, *others, PROCESS, SHIM, ZYGOTE]
         self._patience = Patience()
-        self._namespace = Namespace(client, manifests.NAMESPACE, "cluster-chaos")
+        self._namespace = Namespace(client, manifests.NAMESPACE, manifests.MANAGER)
         nodes = {name: name for name in others if name not in (*_LEASES, *_WITHOUT_LEASE)}
         self._wounds = Wounds(_LEASES | nodes)
         self._pods = Pods(client, self._namespace)

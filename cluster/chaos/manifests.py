@@ -3,6 +3,9 @@
 import random
 from typing import Any
 
+from cluster.workloads import MANAGED_BY
+
+MANAGER = "cluster-chaos"
 NAMESPACE = "chaos"
 PORT = 80
 _CONTAINER_PORT = 8080
@@ -11,7 +14,8 @@ _PARTS = {"app.kubernetes.io/part-of": "chaos"}
 
 def namespace() -> dict[str, Any]:
     """Where all of it is."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    metadata = {"name": NAMESPACE, "labels": {MANAGED_BY: MANAGER}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def deployment(name: str, replicas: int, dice: random.Random) -> dict[str, Any]:

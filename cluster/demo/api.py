@@ -11,7 +11,7 @@ class Api(Namespace):
     """The namespace of the story, as its user sees it."""
 
     def __init__(self, client: ApiClient) -> None:
-        super().__init__(client, manifests.NAMESPACE, "cluster-demo")
+        super().__init__(client, manifests.NAMESPACE, manifests.MANAGER)
 
     async def scale_to(self, replicas: int) -> None:
         """As `kubectl scale`."""

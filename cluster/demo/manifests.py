@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from cluster.workloads import MANAGED_BY
+
+MANAGER = "cluster-demo"
 NAMESPACE, NAME = "demo", "web"
 REPLICAS = 3
 PORT = 80
@@ -11,7 +14,8 @@ _CONTAINER_PORT = 8080
 
 def namespace() -> dict[str, Any]:
     """Where all of it is: deleted as a whole at the end."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    metadata = {"name": NAMESPACE, "labels": {MANAGED_BY: MANAGER}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def service() -> dict[str, Any]:
