@@ -10,6 +10,7 @@ from typing import Any
 
 from controlplane.api.resource import Object
 from controlplane.api.tables import since
+from controlplane.ctl.output import printable
 
 _ACRONYMS = {"api": "API", "url": "URL", "uid": "UID", "guid": "GUID", "osb": "OSB"}
 _HEAD = ("name", "namespace", "labels", "annotations", "managedFields")
@@ -42,11 +43,17 @@ def describe(found: Object, events: Sequence[Object], *, now: float) -> str:
     body = {key: one for key, one in found.items() if key not in ("apiVersion", "kind")}
     body["metadata"] = {key: one for key, one in metadata.items() if key not in _HEAD}
     lines += _mapping(_masked(found, body), 0)
-    return "\n".join([*lines, *_events(events, now)])
+    lines += _events(events, now)
+    return "\n".join(printable(line.expandtabs()) for line in lines)
 
 
 def _pairs(pairs: Mapping[str, Any], between: str) -> list[str]:
-    return [f"{key}{between}{value}" for key, value in sorted(pairs.items())] or ["<none>"]
+    texts = (f"{key}{between}{value}" for key, value in sorted(pairs.items()))
+    return [line for text in texts for line in _lines(text)] or ["<none>"]
+
+
+def _lines(text: str) -> list[str]:
+    return re.split(r"\r?\n", text)
 
 
 def _masked(found: Object, body: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +86,7 @@ def _mapping(tree: Mapping[str, Any], depth: int) -> Iterator[str]:
             yield f"{indent}{label(key)}:"
             yield from _sequence(value, depth + 1)
         else:
-            first, *rest = _scalar(value).split("\n")
+            first, *rest = _lines(_scalar(value))
             yield (f"{indent}{label(key) + ':':{width}}" + first).rstrip()
             yield from (indent + " " * width + line for line in rest)
 
@@ -91,7 +98,7 @@ def _sequence(values: Sequence[Any], depth: int) -> Iterator[str]:
         elif isinstance(value, list):
             yield from _sequence(value, depth + 1)
         else:
-            yield _INDENT * depth + _scalar(value)
+            yield from (_INDENT * depth + line for line in _lines(_scalar(value)))
 
 
 def _scalar(value: object) -> str:

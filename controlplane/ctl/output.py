@@ -68,7 +68,12 @@ def _cell(value: object) -> str:
     """The first line of it, without what a terminal would obey."""
     text = "" if value is None else str(value)
     first = re.split(r"[\n\r\f]", text, maxsplit=1)[0]
-    return _CONTROL.sub("?", first) + ("..." if len(first) < len(text) else "")
+    return printable(first) + ("..." if len(first) < len(text) else "")
+
+
+def printable(line: str) -> str:
+    """Without what a terminal would obey: whoever writes an object must not write on screens."""
+    return _CONTROL.sub("?", line)
 
 
 def listed(objects: Sequence[Object]) -> Object:

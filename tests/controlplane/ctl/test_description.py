@@ -1,3 +1,5 @@
+import re
+
 from controlplane.ctl.description import describe
 
 NOW = 1_764_374_400.0  # 2025-11-29T00:00:00Z
@@ -68,3 +70,26 @@ def test_events_stand_in_the_order_of_their_last_time() -> None:
     told = describe(POD, [late, early], now=NOW).splitlines()[-2:]
     assert told[0].split() == ["Normal", "Early", "90s", "kubelet", "m"]
     assert told[1].split() == ["Normal", "Late", "10s", "(x3", "over", "60m)", "kubelet", "m"]
+
+
+def test_nothing_that_a_terminal_would_obey_is_shown() -> None:
+    """Whoever may write an object, an event or a log message must not write on others' screens."""
+    evil = "\x1b]0;a\x07b\rc\x9bd"
+    pod = {
+        **POD,
+        "metadata": {"name": "a", "annotations": {"k": evil}, "labels": {"l": evil}},
+        "spec": {evil: evil, "args": [evil, {"name": evil}], "deep": {"text": f"1\n{evil}"}},
+    }
+    event = {"metadata": {"name": "e"}, "type": evil, "reason": evil, "message": evil}
+    told = describe(pod, [event], now=NOW)
+    assert re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", told) is None
+    assert told.count("?]0;a?b?c?d") >= 9
+
+
+def test_lines_stay_lines_also_in_lists_and_annotations() -> None:
+    found = {"apiVersion": "v1", "kind": "ConfigMap"}
+    metadata = {"name": "a", "annotations": {"b": "one\r\ntwo"}}
+    told = describe({**found, "metadata": metadata, "args": ["one\n\ttwo"]}, [], now=NOW)
+    lines = told.splitlines()
+    assert lines[3:5] == ["Annotations:  b: one", "              two"]
+    assert lines[lines.index("Args:") + 1 :][:2] == ["  one", "        two"]
