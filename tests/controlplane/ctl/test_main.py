@@ -16,6 +16,15 @@ from controlplane.ctl.__main__ import main
 
 STARTED_SECONDS_MAX = 120.0
 pytestmark = pytest.mark.timeout(300)
+# kubectl's own words.
+_NAME_AND_SELECTOR = "name cannot be provided when a selector is specified"
+_TUPLE_AND_SELECTOR = (
+    "selectors and the all flag cannot be used when passing resource/name arguments"
+)
+_WORDS_AND_FILES = (
+    "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as"
+    " well"
+)
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -257,6 +266,55 @@ def test_delete_needs_names_or_the_wish_for_all(cpctl: Cpctl, manifests: Path) -
     assert cpctl("delete", "cm", "nope", "--ignore-not-found") == Ran(0, "", "")
     assert cpctl("delete", "cm", "--all").out.count("deleted") >= 1
     assert "greeting" not in cpctl("get", "cm", "-o", "name").out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["cm", "greeting", "-l", "app=old"], _NAME_AND_SELECTOR),
+        (["cm", "greeting", "--field-selector", "metadata.name=b"], _NAME_AND_SELECTOR),
+        (["cm", "greeting", "--all"], _NAME_AND_SELECTOR),
+        (["cm/greeting", "-l", "app=old"], _TUPLE_AND_SELECTOR),
+        (["cm/greeting", "--all"], _TUPLE_AND_SELECTOR),
+        (["cm", "greeting", "-A"], "a resource cannot be retrieved by name across all namespaces"),
+        (["cm/greeting", "-A"], "a resource cannot be retrieved by name across all namespaces"),
+        (
+            ["cm", "--all", "-l", "app=web"],
+            "setting 'all' parameter but found a non empty selector.",
+        ),
+        (["cm", "--all", "-f", "FILE"], _WORDS_AND_FILES),
+        (["cm/greeting", "-f", "FILE"], _WORDS_AND_FILES),
+        (["-f", "FILE", "-l", "app=old"], "a selector cannot be used with files"),
+    ],
+)
+def test_delete_ignores_nothing_that_restricts_it(
+    cpctl: Cpctl, manifests: Path, words: list[str], told: str
+) -> None:
+    """Whoever says two things that contradict each other has lost neither."""
+    assert cpctl("create", "-f", str(manifests)).status == 0
+    words = [str(manifests) if word == "FILE" else word for word in words]
+    namespace = where(cpctl)
+    assert cpctl("delete", *words) == Ran(1, "", f"error: {told}\n")
+    for name in ("cm/greeting", "deploy/web"):
+        assert cpctl("get", name, "-n", namespace).status == 0
+
+
+def test_no_grace_is_a_second_of_it(cpctl: Cpctl, tmp_path: Path) -> None:
+    """Without --force, which there is not: nobody is to lose data by a 0."""
+    pod = {
+        **config_map("held"),
+        "kind": "Pod",
+        "metadata": {"name": "held", "finalizers": ["example.com/held"]},
+        "spec": {"nodeName": "nowhere", "containers": [{"name": "c", "image": "i"}]},
+    }
+    path = tmp_path / "held.json"
+    path.write_text(json.dumps(pod))
+    assert cpctl("apply", "-f", str(path)).status == 0
+    assert cpctl("delete", "pod/held", "--grace-period=0", "--wait=false").status == 0
+    found = json.loads(cpctl("get", "pod/held", "-o", "json").out)
+    assert found["metadata"]["deletionGracePeriodSeconds"] == 1
+    path.write_text(json.dumps(pod | {"metadata": {"name": "held"}}))
+    assert cpctl("apply", "-f", str(path)).status == 0  # it gives up its finalizer
 
 
 def test_delete_waits_for_finalizers_as_long_as_it_is_told(
