@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from controlplane.api.resource import Object
 from controlplane.ctl.errors import CtlError
 
 
@@ -67,14 +68,16 @@ class Resources:
     def __init__(self, documents: Iterable[Mapping[str, Any]]) -> None:
         self._all = [one for document in documents for one in _read(document)]
 
-    def of_kind(self, api_version: str, kind: str) -> ApiResource:
-        """Whose objects say so. Raises CtlError."""
+    def of_object(self, found: Object, source: str) -> ApiResource:
+        """Which an object says that it is of. source: the file where it stands. Raises CtlError."""
+        api_version, kind, metadata = found["apiVersion"], found["kind"], found["metadata"]
         for one in self._all:
             if one.kind == kind and one.api_version == api_version:
                 return one
         raise CtlError(
-            f'error: resource mapping not found: no matches for kind "{kind}" in version'
-            f' "{api_version}"\nensure CRDs are installed first'
+            f'error: resource mapping not found for name: "{metadata.get("name") or ""}" namespace:'
+            f' "{metadata.get("namespace") or ""}" from "{source}": no matches for kind "{kind}"'
+            f' in version "{api_version}"\nensure CRDs are installed first'
         )
 
     def called(self, words: str) -> list[ApiResource]:

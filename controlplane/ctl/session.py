@@ -27,10 +27,11 @@ class Session(msgspec.Struct):
         """Of the command line, or of the kubeconfig."""
         return str(self.options.namespace or self.client.access.namespace)
 
-    def fail(self, error: StatusError, *, doing: str = "") -> None:
+    def fail(self, error: CtlError | StatusError, *, doing: str = "") -> None:
         """Tell it, and go on with the next one."""
         self.has_failed = True
-        self.complain(message_of(error, doing=doing))
+        told = message_of(error, doing=doing) if isinstance(error, StatusError) else str(error)
+        self.complain(told)
 
     def place(self, resource: ApiResource) -> str:
         """The namespace that is meant for a resource; empty: all, or it has none."""
@@ -40,7 +41,7 @@ class Session(msgspec.Struct):
     def belonging(self, manifest: Manifest) -> tuple[ApiResource, str]:
         """The resource and namespace that an object of a file belongs to. Raises CtlError."""
         content = manifest.content
-        resource = self.resources.of_kind(content["apiVersion"], content["kind"])
+        resource = self.resources.of_object(content, manifest.source)
         own = str(content["metadata"].get("namespace") or "")
         wanted = self.options.namespace
         if own and wanted and own != wanted:

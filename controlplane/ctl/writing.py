@@ -1,15 +1,19 @@
 """Commands that make objects or change them: create, apply, scale."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from controlplane.ctl import manifests
 from controlplane.ctl.client import APPLY, MERGE
 from controlplane.ctl.errors import CtlError, StatusError
+from controlplane.ctl.manifests import Manifest
 from controlplane.ctl.resources import ApiResource
 from controlplane.ctl.session import Session
 from controlplane.ctl.targets import targets_of
 
 _MANAGER = "cpctl"
+_Place = Callable[[ApiResource, str, Manifest], str]
+"""The path that an object of a namespace is sent to. Raises CtlError."""
 
 
 def _write_query(session: Session) -> dict[str, str]:
@@ -24,15 +28,34 @@ def _done(session: Session, resource: ApiResource, name: str, what: str) -> None
     session.say(f"{resource.title}/{name} {what}{' (server dry run)' if is_dry else ''}")
 
 
+def _placed(session: Session, place: _Place) -> Iterator[tuple[Manifest, ApiResource, str]]:
+    """Each object of the files and where it is sent to; what belongs nowhere is told instead."""
+    for manifest in manifests.read(session.options.filename):
+        try:
+            resource, namespace = session.belonging(manifest)
+            path = place(resource, namespace, manifest)
+        except CtlError as error:
+            session.fail(error)
+        else:
+            yield manifest, resource, path
+
+
+def _collection(resource: ApiResource, namespace: str, _manifest: Manifest) -> str:
+    return resource.collection(namespace)
+
+
+def _object(resource: ApiResource, namespace: str, manifest: Manifest) -> str:
+    if not manifest.name:
+        raise CtlError(f"error: from {manifest.source}: an object to be applied needs a name")
+    return resource.object(namespace, manifest.name)
+
+
 async def create(session: Session) -> None:
     """Create each object of the files."""
     query = _write_query(session)
-    for manifest in manifests.read(session.options.filename):
-        resource, namespace = session.belonging(manifest)
+    for manifest, resource, path in _placed(session, _collection):
         try:
-            made = await session.client.send(
-                "POST", resource.collection(namespace), manifest.content, query
-            )
+            made = await session.client.send("POST", path, manifest.content, query)
         except StatusError as error:
             session.fail(error, doing=f'error when creating "{manifest.source}"')
         else:
@@ -44,11 +67,7 @@ async def apply(session: Session) -> None:
     query = _write_query(session)
     if session.options.force_conflicts:
         query["force"] = "true"
-    for manifest in manifests.read(session.options.filename):
-        if not manifest.name:
-            raise CtlError(f"error: from {manifest.source}: an object to be applied needs a name")
-        resource, namespace = session.belonging(manifest)
-        path = resource.object(namespace, manifest.name)
+    for manifest, resource, path in _placed(session, _object):
         try:
             await session.client.send("PATCH", path, manifest.content, query, content_type=APPLY)
         except StatusError as error:

@@ -245,6 +245,35 @@ def test_errors_are_told_as_kubectl_tells_them(cpctl: Cpctl, manifests: Path) ->
     assert other.err.startswith("Error from server (BadRequest)")
 
 
+@pytest.mark.parametrize(
+    ("command", "done"), [("apply", "serverside-applied"), ("create", "created")]
+)
+def test_what_belongs_nowhere_is_told_and_all_else_is_made(
+    cpctl: Cpctl, tmp_path: Path, command: str, done: str
+) -> None:
+    path = tmp_path / "many.yaml"
+    gadget = {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "g"}}
+    elsewhere = {**config_map("b"), "metadata": {"name": "b", "namespace": "elsewhere"}}
+    things = [config_map("a"), gadget, elsewhere, config_map(".."), config_map("c")]
+    path.write_text("\n---\n".join(map(json.dumps, things)))
+    ran = cpctl(command, "-f", str(path), "-n", where(cpctl))
+    assert (ran.status, ran.out) == (1, f"configmap/a {done}\nconfigmap/c {done}\n")
+    assert (
+        f'error: resource mapping not found for name: "g" namespace: "" from "{path}": no matches'
+        ' for kind "Gadget" in version "example.com/v1"\nensure CRDs are installed first\n'
+    ) in ran.err
+    assert 'the namespace from the provided object "elsewhere" does not match' in ran.err
+    assert '".."' in ran.err
+
+
+def test_what_has_no_name_cannot_be_applied_and_all_else_is(cpctl: Cpctl, tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("\n---\n".join(json.dumps(config_map(name)) for name in ("", "c")))
+    ran = cpctl("apply", "-f", str(path))
+    assert (ran.status, ran.out) == (1, "configmap/c serverside-applied\n")
+    assert ran.err == f"error: from {path}: an object to be applied needs a name\n"
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a%2fb"])
 def test_a_name_never_becomes_another_path(cpctl: Cpctl, manifests: Path, name: str) -> None:
     """Else `delete cm ..` would delete the namespace, and `delete cm ""` all of them."""
