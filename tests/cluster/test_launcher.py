@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from cluster import data_folder, topology
 from cluster.ports import Ports
 from kvstore import client
 
+ROOT = Path(__file__).parents[2]
 HEALTHY_SECONDS_MAX = 300.0  # on a machine where others run a hundred processes
 COMMAND_SECONDS_MAX = 240.0
 pytestmark = pytest.mark.timeout(900)
@@ -178,6 +180,38 @@ def test_a_cluster_comes_back_with_its_data_and_its_own_certificates(tmp_path: P
     again.interrupt()
     assert index > 1
     assert "https://" in again.printed
+
+
+@pytest.mark.parametrize("word", ["--data=x", ""])
+def test_the_script_means_its_callers_folder_and_the_repositorys_where_none_is_named(
+    tmp_path: Path, word: str
+) -> None:
+    """In a copy of the repository, where nothing is installed: our own environment stands there."""
+    caller, copy = tmp_path / "caller", tmp_path / "copy"
+    for folder in (caller / "x", copy / "scripts", copy / ".venv" / "bin", copy / ".cluster"):
+        folder.mkdir(parents=True)
+    (copy / "x").touch()  # nobody can start anything there
+    shutil.copy(ROOT / "scripts" / "up", copy / "scripts")
+    program(copy / "scripts" / "install", "exit 0")
+    ours = f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m cluster "$@"'
+    program(copy / ".venv" / "bin" / "cluster", ours)
+    meant = caller / "x" if word else copy / ".cluster"
+    (meant / "cluster.json").write_text("nothing that could be started")
+    ran = subprocess.run(
+        ["../copy/scripts/up", *word.split()],
+        cwd=caller,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"cluster: {meant / 'cluster.json'} is damaged"), ran.stderr
+
+
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 def test_nothing_runs_in_a_folder_without_a_cluster(tmp_path: Path) -> None:
