@@ -362,6 +362,7 @@ def _column_rules(version: Node, path: str) -> Iterator[Cause]:
 def _selectable_rules(version: Node, path: str) -> Iterator[Cause]:
     fields = [str(one.get("jsonPath") or "") for one in _mappings(version, "selectableFields")]
     root = _mapping(_mapping(version, "schema"), "openAPIV3Schema")
+    seen: set[str] = set()
     for position, field in enumerate(fields):
         at = f"{path}[{position}].jsonPath"
         if not field:
@@ -375,8 +376,9 @@ def _selectable_rules(version: Node, path: str) -> Iterator[Cause]:
             yield invalid(at, field, "must not point to fields in metadata")
         if found.get("type") not in ("string", "boolean", "integer"):
             yield invalid(at, field, _SELECTABLE)
-        if field in fields[:position]:
+        if field in seen:
             yield duplicate(at, field)
+        seen.add(field)
     if len(set(fields)) > SELECTABLE_FIELDS_MAX:
         yield too_many(path, len(set(fields)), SELECTABLE_FIELDS_MAX)
 

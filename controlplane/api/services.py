@@ -5,7 +5,6 @@ Source: Kubernetes' API reference of Service and what its API server answers; ku
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from controlplane.api import syntaxes
 from controlplane.api.causes import duplicate, forbidden, go_strings, invalid, invalid_as, required
@@ -105,19 +104,18 @@ def _port(port: Object, path: str, spec: Object) -> Iterator[Cause]:
 
 
 def _port_duplicates(ports: list[Object]) -> Iterator[Cause]:
-    places: list[dict[str, Any]] = []
-    nodes: list[dict[str, Any]] = []
+    places: set[tuple[str | None, int | None]] = set()
+    nodes: set[tuple[str | None, int]] = set()
     for position, port in enumerate(ports):
         path = f"spec.ports[{position}]"
-        place = {"protocol": port.get("protocol"), "port": port.get("port")}
-        if place in places:
-            yield duplicate(path, place)
-        places.append(place)
-        node = {"protocol": port.get("protocol"), "nodePort": port.get("nodePort")}
-        if port.get("nodePort"):
-            if node in nodes:
-                yield duplicate(path, node)
-            nodes.append(node)
+        protocol, number, node = port.get("protocol"), port.get("port"), port.get("nodePort")
+        if (protocol, number) in places:
+            yield duplicate(path, {"protocol": protocol, "port": number})
+        places.add((protocol, number))
+        if node:
+            if (protocol, node) in nodes:
+                yield duplicate(path, {"protocol": protocol, "nodePort": node})
+            nodes.add((protocol, node))
 
 
 def _affinity(spec: Object) -> Iterator[Cause]:
@@ -153,11 +151,13 @@ def _addresses(spec: Object) -> Iterator[Cause]:
 
 def _families(spec: Object) -> Iterator[Cause]:
     families: list[str] = spec.get("ipFamilies") or []
+    seen: set[str] = set()
     for position, family in enumerate(families):
         path = f"spec.ipFamilies[{position}]"
         yield from one_of(path, family, _FAMILIES)
-        if family in families[:position]:
+        if family in seen:
             yield duplicate(path, family)
+        seen.add(family)
     policy = spec.get("ipFamilyPolicy")
     yield from one_of_if_set("spec.ipFamilyPolicy", policy, _FAMILY_POLICIES)
 

@@ -400,3 +400,17 @@ def test_a_version_stays_while_objects_may_be_stored_in_it() -> None:
     assert "v1alpha1 was previously a storage version, and must remain in spec.versions" in (
         cause.message
     )
+
+
+@pytest.mark.timeout(20)  # a square of this length is minutes
+def test_thousands_of_selectable_fields_are_judged_soon() -> None:
+    """The body of a request has room for them."""
+    names = [f"p{number}" for number in range(40_000)]
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    wrong = told(
+        with_version(
+            schema={"openAPIV3Schema": schema},
+            selectableFields=[{"jsonPath": f".{name}"} for name in [*names, names[0]]],
+        )
+    )
+    assert 'spec.selectableFields[40000].jsonPath: Duplicate value: ".p0"' in wrong

@@ -160,3 +160,12 @@ def test_a_pod_that_runs_has_time_to_end() -> None:
     running = defaulted(with_fields(POD, spec__nodeName="n"))
     assert (grace(running, None), grace(running, 5)) == (30, 5)
     assert grace(defaulted(POD), None) == 0
+
+
+@pytest.mark.timeout(20)  # a square of this length is minutes
+def test_thousands_of_tolerations_are_compared_soon() -> None:
+    """The body of a request has room for them."""
+    many = [{"key": f"a{number}", "operator": "Exists"} for number in range(30_000)]
+    old = with_fields(FULL, spec__tolerations=many)
+    new = with_fields(FULL, spec__tolerations=[{"operator": "Exists"}, *reversed(many)])
+    assert update_faults(new, old) == []

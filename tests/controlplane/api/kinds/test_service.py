@@ -325,3 +325,36 @@ def test_a_services_row(fields: dict[str, Any], expected: tuple[str, ...]) -> No
         found["Port(s)"],
     ) == expected
     assert found["Selector"] == "app=a"
+
+
+@pytest.mark.timeout(20)  # squares of these lengths are minutes
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"spec__ports": [{"port": number, "name": f"p{number}"} for number in range(1, 65536)]},
+        {
+            "spec__type": "NodePort",
+            "spec__ports": [
+                {"port": number, "nodePort": number, "name": f"p{number}"}
+                for number in range(1, 65536)
+            ],
+        },
+        {"spec__ipFamilies": [f"IPv{number}" for number in range(65536)]},
+    ],
+)
+def test_a_service_with_all_ports_is_judged_soon(fields: dict[str, Any]) -> None:
+    """The body of a request has room for them."""
+    assert not [one for one in faults(with_fields(SERVICE, **fields)) if "Duplicate" in one]
+
+
+def test_the_same_port_twice_is_told() -> None:
+    """2.19: by its protocol; the numbers on nodes as well."""
+    port = {"port": 80, "nodePort": 30000}
+    ports = [port | {"name": "a"}, port | {"name": "b"}, port | {"name": "c", "protocol": "UDP"}]
+    assert faults(with_fields(SERVICE, spec__type="NodePort", spec__ports=ports)) == [
+        'spec.ports[1]: Duplicate value: {"port":80,"protocol":"TCP"}',
+        'spec.ports[1]: Duplicate value: {"nodePort":30000,"protocol":"TCP"}',
+    ]
+    assert faults(with_fields(SERVICE, spec__ipFamilies=["IPv4", "IPv4"])) == [
+        'spec.ipFamilies[1]: Duplicate value: "IPv4"'
+    ]
