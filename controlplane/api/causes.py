@@ -16,6 +16,9 @@ SHOWN_CHARACTERS_MAX = 1_024
 
 IMMUTABLE = "field is immutable"
 
+DUPLICATE = "FieldValueDuplicate"
+"""A reason."""
+
 
 def required(field: str, detail: str = "") -> Cause:
     """`Required value`, or `Required value: detail`."""
@@ -47,7 +50,7 @@ def not_supported(field: str, value: Any, supported: Iterable[Any]) -> Cause:
 
 def duplicate(field: str, value: Any) -> Cause:
     """`Duplicate value: "x"`."""
-    return _cause("FieldValueDuplicate", field, f"Duplicate value: {shown(value)}")
+    return _cause(DUPLICATE, field, f"Duplicate value: {shown(value)}")
 
 
 def forbidden(field: str, detail: str) -> Cause:

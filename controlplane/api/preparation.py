@@ -14,6 +14,7 @@ from controlplane.api import (
     meta,
     pruning,
     quantities,
+    ratcheting,
     validation,
 )
 from controlplane.api.errors import Cause
@@ -56,7 +57,10 @@ def _causes(resource: Resource, subresource: str, new: Object, old: Object | Non
     if old is not None:
         causes += meta.validate_meta_update(metadata, old["metadata"])
     # What built-in kinds require their own checks say, in better words.
-    causes += validation.validate(resource.schema, new, with_required=resource.is_custom)
+    found = validation.validate(resource.schema, new, with_required=resource.is_custom)
+    if found and old is not None and resource.is_custom:
+        found = ratcheting.unless_kept(resource.schema, found, new, old)
+    causes += found
     if causes:
         return causes  # the checks of the kind rely on types
     if strategy.validate is not None:
