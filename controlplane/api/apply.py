@@ -27,7 +27,7 @@ from controlplane.api.fieldset import (
 )
 from controlplane.api.managers import BEFORE_FIRST_APPLY, Entry, Manager, Managers, manager_of
 from controlplane.api.merging import compare, fields_of, merge, remove, with_named_fields
-from controlplane.api.meta import rfc3339
+from controlplane.api.meta import are_too_long, rfc3339
 from controlplane.api.patch import is_deep
 from controlplane.api.resource import Object, Resource
 from controlplane.api.shapes import Shape, shape_of
@@ -318,7 +318,11 @@ def _with_last_applied(merged: Object, applied: Object) -> Object:
     text = json.dumps(told, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
     if annotations[LAST_APPLIED] == text:
         return merged
-    return {**merged, "metadata": {**meta, "annotations": {**annotations, LAST_APPLIED: text}}}
+    told = {**annotations, LAST_APPLIED: text}
+    if are_too_long(told):
+        # It only helps who goes back to client-side apply: nothing is refused for its sake.
+        del told[LAST_APPLIED]
+    return {**merged, "metadata": {**meta, "annotations": told}}
 
 
 def _meta(obj: Object) -> Mapping[str, Any]:

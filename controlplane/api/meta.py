@@ -98,10 +98,15 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Caus
         # Unlike labels, annotations may have upper case in the domain of their keys.
         faults = syntaxes.faults_of_qualified_name(key.lower())
         found += [causes.invalid(path, key, fault) for fault in faults]
-    size = sum(_bytes(key) + _bytes(value) for key, value in annotations.items())
-    if size > ANNOTATIONS_BYTES_MAX:
+    if are_too_long(annotations):
         found.append(causes.too_long(path, ANNOTATIONS_BYTES_MAX))
     return found
+
+
+def are_too_long(annotations: Mapping[str, str]) -> bool:
+    """Whether there is more of them altogether than an object may have."""
+    size = sum(_bytes(key) + _bytes(value) for key, value in annotations.items())
+    return size > ANNOTATIONS_BYTES_MAX
 
 
 def _bytes(text: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from controlplane.api import apply as applying
 from controlplane.api.errors import ApiError
+from controlplane.api.meta import ANNOTATIONS_BYTES_MAX
 from controlplane.api.resource import Resource
 from controlplane.api.schemas import schema_of
 
@@ -424,6 +425,17 @@ def test_kubectl_takes_over_from_its_client_side_apply() -> None:
     changed = _update(live, live | {"data": {"a": "3", "b": "1"}}, "kubectl-edit")
     with pytest.raises(ApiError, match=r'"kubectl-edit" using v1: \.data\.a'):
         _apply(changed, second, "kubectl")
+
+
+def test_the_annotation_of_client_side_apply_goes_where_it_would_be_too_long() -> None:
+    """2.15: or nobody could apply what is larger than all annotations may be."""
+    note = {applying.LAST_APPLIED: json.dumps(_config_map({"a": "1"})), "x": "y"}
+    live = _update(None, _config_map({"a": "1"}, annotations=note), "kubectl-client-side-apply")
+    large = "é" * (ANNOTATIONS_BYTES_MAX // 2)
+    taken = _apply(live, _config_map({"a": large}), "kubectl")
+    assert taken["data"] == {"a": large}
+    assert taken["metadata"]["annotations"] == {"x": "y"}
+    assert _apply(taken, _config_map({"a": large}), "kubectl", now=LATER) is taken
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", '{"data": 1}', "[" * 5000, 250 * '{"a":'])
