@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from controlplane.api import podcells, podspec
-from controlplane.api.causes import forbidden, invalid
+from controlplane.api.causes import forbidden, go_map, invalid, invalid_as
 from controlplane.api.errors import Cause
 from controlplane.api.lifecycle import pod_grace_seconds
 from controlplane.api.qos import qos_class
@@ -67,6 +67,8 @@ def _spec_update(new: Object, old: Object) -> Iterator[Cause]:
     yield from _deadline(new, old)
     yield from _tolerations(new.get("tolerations") or [], old.get("tolerations") or [])
     yield from _gates(new, old)
+    if old.get("schedulingGates"):
+        yield from _narrowed(new, old)
     if _frozen(new, old) != _frozen(old, old):
         yield forbidden("spec", _MAY_CHANGE)
 
@@ -106,11 +108,45 @@ def _gates(new: Object, old: Object) -> Iterator[Cause]:
         yield forbidden("spec.schedulingGates", why)
 
 
+def _narrowed(new: Object, old: Object) -> Iterator[Cause]:
+    """Nobody has placed a gated pod yet: it may ask for more of its node, and for no less."""
+    selector = new.get("nodeSelector") or {}
+    if not (old.get("nodeSelector") or {}).items() <= selector.items():
+        why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        yield invalid_as("spec.nodeSelector", go_map(selector), why)
+    terms, before = _node_terms(new), _node_terms(old)
+    path = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+    path = f"{path}.nodeSelectorTerms"
+    if before and len(terms) != len(before):
+        why = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        yield invalid(path, terms, why)
+        return
+    for position, (term, was) in enumerate(zip(terms, before, strict=False)):
+        if not _only_adds(term, was):
+            why = "only additions are allowed (no mutations or deletions)"
+            yield invalid(f"{path}[{position}]", term, why)
+
+
+def _node_terms(spec: Object) -> list[Object]:
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    return required.get("nodeSelectorTerms") or []
+
+
+def _only_adds(term: Object, before: Object) -> bool:
+    """Whether a term asks for all that it asked for. An empty one fits no node, and stays so."""
+    asked = [(term.get(field) or [], before.get(field) or []) for field in _REQUIREMENTS]
+    if not any(was for _, was in asked):
+        return not any(now for now, _ in asked)
+    return all(now[: len(was)] == was for now, was in asked)
+
+
+_REQUIREMENTS = ("matchExpressions", "matchFields")
 _FREE = frozenset(("activeDeadlineSeconds", "tolerations", "schedulingGates"))
 
 
 def _frozen(spec: Object, old: Object) -> dict[str, Any]:
-    """What may not change. A gated pod may narrow where it runs: nobody has looked yet."""
+    """What may not change. How a gated pod narrows where it runs is judged by itself."""
     left: dict[str, Any] = {
         key: value for key, value in spec.items() if key not in _FREE and value not in (None, [])
     }
@@ -124,7 +160,10 @@ def _frozen(spec: Object, old: Object) -> dict[str, Any]:
         left["terminationGracePeriodSeconds"] = grace
     if old.get("schedulingGates"):
         left.pop("nodeSelector", None)
-        left.pop("affinity", None)
+        affinity = left.pop("affinity", None) or {}
+        left["affinity"] = {
+            kind: terms for kind, terms in affinity.items() if kind != "nodeAffinity" and terms
+        }
     return left
 
 

@@ -91,6 +91,93 @@ def test_where_a_pod_that_is_not_gated_runs_is_settled() -> None:
     assert update_faults(with_fields(POD, spec__nodeSelector={"a": "b"}), POD) == [MAY_NOT]
 
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+ZONE = {"key": "zone", "operator": "In", "values": ["a"]}
+DISK = {"key": "disk", "operator": "Exists"}
+
+
+def nodes(*terms: Any) -> Any:
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": list(terms)}}}
+
+
+def pods(name: str, label: str) -> Any:
+    term = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": label}}}
+    return {name: {REQUIRED: [term]}}
+
+
+TERM = {"matchExpressions": [ZONE]}
+GATED = with_fields(
+    FULL, spec__nodeSelector={"a": "b"}, spec__affinity=nodes(TERM) | pods("podAffinity", "x")
+)
+TERMS = f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms"
+ONLY_ADDITIONS = "only additions are allowed (no mutations or deletions)"
+COUNT_STAYS = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+
+
+@pytest.mark.parametrize(
+    ("selector", "told"),
+    [
+        ({"a": "b", "c": "d"}, ""),
+        ({"a": "c"}, 'map[string]string{"a":"c"}'),
+        (None, "map[string]string(nil)"),
+    ],
+)
+def test_a_gated_pod_asks_for_no_other_labels_of_its_node(selector: Any, told: str) -> None:
+    # 2.19
+    why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+    expected = [f"spec.nodeSelector: Invalid value: {told}: {why}"] if told else []
+    assert update_faults(with_fields(GATED, spec__nodeSelector=selector), GATED) == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "wrong"),
+    [
+        ([{"matchExpressions": [ZONE, DISK]}], ""),
+        ([{"matchExpressions": [ZONE], "matchFields": [DISK]}], ""),
+        ([{"matchExpressions": [DISK, ZONE]}], f"[0] {ONLY_ADDITIONS}"),
+        ([{"matchExpressions": [{**ZONE, "values": ["b"]}]}], f"[0] {ONLY_ADDITIONS}"),
+        ([{"matchFields": [ZONE]}], f"[0] {ONLY_ADDITIONS}"),
+        ([TERM, TERM], f" {COUNT_STAYS}"),
+        ([], f" {COUNT_STAYS}"),
+    ],
+)
+def test_a_gated_pod_asks_for_no_other_nodes(terms: list[Any], wrong: str) -> None:
+    # 2.19
+    affinity = nodes(*terms) | pods("podAffinity", "x")
+    found = update_faults(with_fields(GATED, spec__affinity=affinity), GATED)
+    if not wrong:
+        assert found == []
+        return
+    where, _, why = wrong.partition(" ")
+    [told] = found
+    assert told.startswith(f"{TERMS}{where}: Invalid value: ")
+    assert told.endswith(why)
+
+
+def test_of_a_gated_pods_affinity_that_of_pods_stays() -> None:
+    # 2.19
+    for affinity in (
+        nodes(TERM),
+        nodes(TERM) | pods("podAffinity", "y"),
+        nodes(TERM) | pods("podAffinity", "x") | pods("podAntiAffinity", "x"),
+    ):
+        assert update_faults(with_fields(GATED, spec__affinity=affinity), GATED) == [MAY_NOT]
+    gone = update_faults(with_fields(GATED, spec__affinity=None), GATED)
+    assert [one.partition(": ")[0] for one in gone] == [TERMS, "spec"]
+
+
+def test_a_gated_pod_that_asked_for_no_node_asks_for_any() -> None:
+    # 2.19
+    assert update_faults(with_fields(FULL, spec__affinity=nodes(TERM)), FULL) == []
+    preferred = {"weight": 1, "preference": TERM}
+    soft = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preferred]}}
+    asked = with_fields(FULL, spec__affinity=soft)
+    assert update_faults(with_fields(FULL, spec__affinity=nodes(TERM)), asked) == []
+    empty = with_fields(FULL, spec__affinity=nodes({}))  # which no node fits
+    [told] = update_faults(with_fields(FULL, spec__affinity=nodes(TERM)), empty)
+    assert told.startswith(f"{TERMS}[0]: Invalid value: ")
+
+
 def debugged(*containers: dict[str, Any]) -> Any:
     return with_fields(POD, spec__ephemeralContainers=list(containers))
 
