@@ -25,7 +25,7 @@ from controlplane.api.errors import Cause
 from controlplane.api.resource import Column, Object, Resource, Strategy
 from controlplane.api.schema import Node, Schema
 from controlplane.api.schema_nodes import without_nulls
-from controlplane.api.structural import validate_schema
+from controlplane.api.structural import unknown_in_defaults, validate_schema
 from controlplane.api.syntaxes import faults_of_label_1035, faults_of_subdomain
 
 SELECTABLE_FIELDS_MAX = 8
@@ -156,6 +156,17 @@ def validate_definition_update(new: Object, old: Object) -> list[Cause]:
         pairs.append(("spec.names.kind", names.get("kind"), names_before.get("kind")))
     changed = [immutable(path, now) for path, now, was in pairs if now != was]
     return changed + list(_stored_versions(new))
+
+
+def validate_defaults(crd: Object) -> list[Cause]:
+    """What the schemas' defaults have and the schemas do not."""
+    return [
+        cause
+        for path, version in _told_once(_versions(_mapping(crd, "spec")), "schema")
+        for cause in unknown_in_defaults(
+            _mapping(_mapping(version, "schema"), "openAPIV3Schema"), f"{path}.openAPIV3Schema"
+        )
+    ]
 
 
 def is_established(crd: Object) -> bool:

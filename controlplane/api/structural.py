@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from controlplane.api import patterns
 from controlplane.api.causes import forbidden, invalid, required
 from controlplane.api.errors import Cause
+from controlplane.api.pruning import unknown_fields
 from controlplane.api.schema import Node, Schema
 from controlplane.api.schema_nodes import (
     EMBEDDED,
@@ -246,3 +247,21 @@ def _defaults(node: Node, path: str) -> Iterator[Cause]:
     for word in ("items", "additionalProperties"):
         if isinstance(node.get(word), Mapping):
             yield from _defaults(node[word], f"{path}.{word}")
+
+
+def unknown_in_defaults(root: Node, path: str) -> Iterator[Cause]:
+    """Defaults with fields that their own schema does not know: the next write would drop them."""
+    return _unknown_in_defaults(without_nulls(root), path, is_whole=True)
+
+
+def _unknown_in_defaults(node: Node, path: str, *, is_whole: bool = False) -> Iterator[Cause]:
+    default = node.get("default")
+    # Below another field, for a whole object has metadata that a default has not.
+    holder = Schema({"type": "object", "properties": {"default": node}}, {})
+    if default is not None and unknown_fields(holder, {"default": default}):
+        yield invalid(f"{path}.default", default, "must not have unknown fields")
+    for name, field in fields_of(node).items():
+        if not ((is_whole or node.get(EMBEDDED)) and name in ("apiVersion", "kind", "metadata")):
+            yield from _unknown_in_defaults(field, f"{path}.properties[{name}]")
+    if isinstance(node.get("items"), Mapping):
+        yield from _unknown_in_defaults(node["items"], f"{path}.items")

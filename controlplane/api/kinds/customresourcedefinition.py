@@ -6,9 +6,11 @@ CustomResourceDefinitions"; kube-behaviour 11.7.
 
 from controlplane.api.customresources import (
     default_definition,
+    validate_defaults,
     validate_definition,
     validate_definition_update,
 )
+from controlplane.api.errors import Cause
 from controlplane.api.kinds.role import created_at
 from controlplane.api.lifecycle import without_grace
 from controlplane.api.resource import Object, Strategy
@@ -30,6 +32,15 @@ def _prepare_create(crd: Object) -> Object:
 
 def _prepare_update(new: Object, old: Object) -> Object:
     return _with_stored_version(new, new.get("status") or old.get("status") or {})
+
+
+def _validate_update(new: Object, old: Object) -> list[Cause]:
+    """Who stored a default with unknown fields, when nobody looked, can change all the same."""
+    unknown = validate_defaults(new)
+    return [
+        *validate_definition_update(new, old),
+        *(unknown if unknown and not validate_defaults(old) else ()),
+    ]
 
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
@@ -68,7 +79,8 @@ STRATEGY = Strategy(
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     validate=validate_definition,
-    validate_update=validate_definition_update,
+    validate_create=validate_defaults,
+    validate_update=_validate_update,
     cells={"created_at": created_at},
     prepare_delete=_prepare_delete,
     is_held=_is_held,

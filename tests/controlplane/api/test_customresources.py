@@ -2,15 +2,18 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from controlplane.api import customresources
 from controlplane.api.customresources import resources_of, validate_definition
 from controlplane.api.pruning import unknown_fields
+from controlplane.api.registry import Registry
 from controlplane.api.resource import VERBS, Column
 from controlplane.api.validation import validate
 from tests.controlplane.api.served import CRONTABS
 
+REGISTRY = Registry.builtin()
 SPEC = CRONTABS["spec"]
 VERSION = SPEC["versions"][0]
 
@@ -400,6 +403,65 @@ def test_a_version_stays_while_objects_may_be_stored_in_it() -> None:
     assert "v1alpha1 was previously a storage version, and must remain in spec.versions" in (
         cause.message
     )
+
+
+OPEN = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+@pytest.mark.parametrize(
+    ("field", "where"),
+    [
+        ({"type": "object", "default": {"b": 1}}, ".properties[a].default"),
+        ({"type": "object", "default": {"metadata": {}}}, ".properties[a].default"),
+        ({"type": "object", "default": {"b": 1}, **OPEN}, ""),
+        (
+            {"type": "array", "items": {"type": "object", "default": {"b": 1}}},
+            ".properties[a].items.default",
+        ),
+        (
+            {"type": "array", "default": [{"b": 1}], "items": {"type": "object"}},
+            ".properties[a].default",
+        ),
+        (
+            {
+                "type": "object",
+                "x-kubernetes-embedded-resource": True,
+                "properties": {"spec": {"type": "object"}},
+                "default": {"apiVersion": "v1", "kind": "K", "metadata": {"name": "a"}},
+            },
+            "",
+        ),
+        (
+            {
+                "type": "object",
+                "x-kubernetes-embedded-resource": True,
+                "properties": {"spec": {"type": "object"}},
+                "default": {"apiVersion": "v1", "kind": "K", "metadata": {"nam": "a"}},
+            },
+            ".properties[a].default",
+        ),
+    ],
+)
+def test_a_default_has_only_what_its_schema_knows(field: dict[str, Any], where: str) -> None:
+    """11.7: what it had beyond would be there until the next write."""
+    root = {"type": "object", "properties": {"a": field}}
+    crd = with_version(schema={"openAPIV3Schema": root}, selectableFields=None)
+    definitions = REGISTRY.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    assert definitions is not None
+    strategy = definitions.strategy
+    assert strategy.validate is not None
+    assert strategy.validate_create is not None
+    assert strategy.validate_update is not None
+    assert strategy.validate(crd) == []
+    told = [(cause.field, cause.message) for cause in strategy.validate_create(crd)]
+    shown = orjson.dumps(field.get("default", field.get("items", {}).get("default"))).decode()
+    why = f"Invalid value: {shown}: must not have unknown fields"
+    expected = [(f"spec.validation.openAPIV3Schema{where}", why)] if where else []
+    assert told == expected
+    valid = with_version()
+    update = strategy.validate_update(crd, valid)
+    assert [(cause.field, cause.message) for cause in update] == expected
+    assert list(strategy.validate_update(crd, crd)) == []  # stored by an earlier server
 
 
 @pytest.mark.timeout(20)  # a square of this length is minutes
