@@ -234,46 +234,51 @@ def _merge_maps(shape: Shape, live: Any, applied: Mapping[str, Any]) -> Any:
 
 def _merge_lists(shape: Shape, live: Any, applied: list[Any]) -> Any:
     """Applied elements in their order; others stay before the common one they stand before."""
-    before: dict[str, list[Any]] = {}
-    for step, item in _elements(shape, [] if live is _ABSENT else live):
-        before.setdefault(step, []).append(item)
+    known: list[Any] = [] if live is _ABSENT else live
+    steps = [step for step, _ in _elements(shape, known)]
+    before: dict[str, Any] = {}
+    for step, item in zip(steps, known, strict=True):
+        before.setdefault(step, item)
     after = {
-        step: [merge(shape.items, before[step][0] if step in before else _ABSENT, item)]
+        step: merge(shape.items, before.get(step, _ABSENT), item)
         for step, item in _elements(shape, applied)
     }
-    merged = before | after
-    result = [item for step in _merged_order(list(before), list(after)) for item in merged[step]]
+    result = [
+        known[taken] if isinstance(taken, int) else after[taken]
+        for taken in _merged_order(steps, list(after))
+    ]
     is_same_length = live is not _ABSENT and len(result) == len(live)
     return live if is_same_length and all(map(operator.is_, result, live)) else result
 
 
-def _merged_order(live: list[str], applied: list[str]) -> list[str]:
-    """Steps of both: `applied` in order, and each of the others where it is in `live`.
+def _merged_order(live: list[str], applied: list[str]) -> Iterator[str | int]:
+    """Steps of `applied` in order, and positions in `live` of all others, each where it is.
 
-    Where the orders contradict each other, what is applied wins.
+    Where the orders contradict each other, what is applied wins. What is in `live` twice stays
+    there twice, unless it is applied: then one is left.
     """
     wanted, known = set(applied), set(live)
     shared = iter([step for step in applied if step in known])
     next_shared = next(shared, None)
-    result: dict[str, None] = {}
+    taken: set[str] = set()
     at_live, at_applied = 0, 0
     while at_live < len(live) or at_applied < len(applied):
         step = live[at_live] if at_live < len(live) else None
         if step is not None and step not in wanted:
-            result[step] = None
+            yield at_live
             at_live += 1
-        elif step is not None and (step != next_shared or step in result):
+        elif step is not None and (step != next_shared or step in taken):
             # Its turn comes, or has come, with what is applied.
             at_live += 1
         elif at_applied < len(applied):
-            taken = applied[at_applied]
-            result[taken] = None
+            step = applied[at_applied]
+            yield step
+            taken.add(step)
             at_applied += 1
-            if taken == next_shared:
+            if step == next_shared:
                 next_shared = next(shared, None)
         else:
             at_live += 1
-    return list(result)
 
 
 def remove(shape: Shape, value: Any, fields: Fields, owned: Fields) -> Any:

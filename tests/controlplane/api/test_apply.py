@@ -396,6 +396,31 @@ def test_the_annotation_of_client_side_apply_never_tells_of_itself() -> None:
     assert told == _config_map({"a": "1"}, annotations={"x": "y"})
 
 
+@pytest.mark.parametrize(
+    ("applied", "expected"),
+    [
+        ("b", "A1 B A2"),
+        ("bc", "A1 B A2 C"),
+        ("cb", "A1 C B A2"),
+        ("a", "A1 B"),  # whoever applies it has it once
+        ("ba", "B A1"),
+    ],
+)
+def test_what_is_there_twice_stays_where_it_is(applied: str, expected: str) -> None:
+    """2.15: `env` may name a variable twice, and the last one counts."""
+    env = [{"name": name, "value": value} for name, value in ("a1", "b1", "a2")]
+    live = _update(None, _deployment({"name": "c", "image": "i", "env": env}))
+    wanted = [{"name": name} for name in applied]
+    taken = _apply(live, _deployment({"name": "c", "env": wanted}))
+    told = " ".join(
+        one["name"].upper() + (one["value"] if one["name"] == "a" else "")
+        for one in _containers(taken)[0]["env"]
+    )
+    assert told == expected
+    again = _apply(taken, _deployment({"name": "c", "env": wanted}), now=LATER)
+    assert again is taken
+
+
 def test_metadata_must_be_an_object() -> None:
     with pytest.raises(ApiError, match="metadata: must be an object") as caught:
         _apply(None, _config_map() | {"metadata": ["a"]})
