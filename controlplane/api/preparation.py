@@ -6,6 +6,7 @@ Source: Kubernetes' API conventions ("Defaulting", "Validation"); kube-behaviour
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from controlplane.api import (
     defaulting,
@@ -13,8 +14,9 @@ from controlplane.api import (
     immutables,
     meta,
     pruning,
-    quantities,
     ratcheting,
+    schemas,
+    spellings,
     validation,
 )
 from controlplane.api.errors import Cause
@@ -25,12 +27,19 @@ def defaulted(resource: Resource, found: Object) -> Object:
     """Without what its schema does not know, and with what it means though it does not say it."""
     found = pruning.prune(resource.schema, found)
     if resource.is_custom:
+        found = _with_canonical_metadata(found)
         return defaulting.apply_schema_defaults(resource.schema, found)
-    found = quantities.canonical(resource.schema, found)
+    found = spellings.canonical(resource.schema, found)
     if "spec" not in found and "spec" in resource.schema.properties:
         found = {**found, "spec": {}}  # where defaults go, and what checks look into
     found = defaulting.apply_defaults(resource.defaults, found)
     return found if resource.strategy.default is None else resource.strategy.default(found)
+
+
+def _with_canonical_metadata(found: Object) -> Object:
+    metadata: Any = found.get("metadata")
+    done = spellings.canonical(schemas.named(validation.OBJECT_META), metadata)
+    return found if done is metadata else {**found, "metadata": done}
 
 
 def require_valid(

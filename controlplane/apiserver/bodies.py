@@ -15,7 +15,7 @@ from controlplane.api import (
     field_validation,
     protobuf,
     pruning,
-    quantities,
+    spellings,
 )
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.call import Call
@@ -43,7 +43,7 @@ def applied_of(call: Call, options: WriteOptions) -> Object:
         raise errors.bad_request("metadata.managedFields must be nil")
     if not call.resource.is_custom:
         # As it is stored: an equal number that is spelled otherwise is no conflict.
-        found = quantities.canonical(call.resource.schema, found)
+        found = spellings.canonical(call.resource.schema, found)
     return _placed(call, found)
 
 

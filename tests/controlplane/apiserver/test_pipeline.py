@@ -7,11 +7,13 @@ import pytest
 
 from controlplane.admission.review import Review
 from controlplane.api import immutables
+from controlplane.api.customresources import resources_of
 from controlplane.api.errors import ApiError
 from controlplane.api.resource import Object
 from controlplane.api.schema import Schema
 from controlplane.apiserver.options import WriteOptions
 from controlplane.apiserver.pipeline import Pipeline
+from tests.controlplane.api.served import CRONTABS
 from tests.controlplane.apiserver.asked import NOW, container, pod, resource, review
 from tests.controlplane.kinds import WIDGETS
 
@@ -35,6 +37,7 @@ def untouched(asked: Review, found: Object) -> Object:
     return found
 
 
+(CRON_TABS,) = resources_of(CRONTABS)
 PIPELINE = Pipeline(untouched, lambda: "new-uid")
 
 
@@ -78,6 +81,34 @@ def deployment(**spec: Any) -> dict[str, Any]:
         "metadata": {"name": "a", "namespace": "shop"},
         "spec": {"selector": {"matchLabels": labels}, "template": template, **spec},
     }
+
+
+def with_offsets(found: Any) -> Any:
+    """The same object as a client of another language writes its times."""
+    if isinstance(found, dict):
+        return {name: with_offsets(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [with_offsets(value) for value in found]
+    if isinstance(found, str) and found.endswith("0Z"):
+        return found.removesuffix("Z") + "+00:00"
+    return found
+
+
+@pytest.mark.parametrize("kind", [PODS, CRON_TABS], ids=["built-in", "custom"])
+def test_times_that_are_spelled_otherwise_are_no_change(kind: Any) -> None:
+    """2.12. Also those that tell who manages what."""
+    asked = review("CREATE", kind, SPACE, ACCOUNT, stored(CRONTABS))
+    made = {**pod(container()), "apiVersion": kind.api_version, "kind": kind.kind}
+    made = made if kind is PODS else {**made, "spec": {"cronSpec": "* * * * *", "replicas": 1}}
+    options = WriteOptions(manager="me")
+    recorded = PIPELINE.recorded(asked, options, None, PIPELINE.created(asked, made, NOW), NOW)
+    assert recorded["metadata"]["managedFields"][0]["time"] == "2023-11-14T22:13:20Z"
+    old = stored(recorded)
+    spelled = with_offsets(old)
+    assert spelled["metadata"]["managedFields"][0]["time"] == "2023-11-14T22:13:20+00:00"
+    asked = review("UPDATE", kind, SPACE, ACCOUNT, old=old)
+    updated = PIPELINE.updated(asked, spelled, old)
+    assert stored(PIPELINE.recorded(asked, options, old, updated, NOW + 60)) == old
 
 
 # --------------------------------------------------------------------------- creations

@@ -1,30 +1,36 @@
-"""Quantities of built-in kinds as they are stored: in canonical form, whoever wrote them. PURE.
+"""Quantities and times of Kubernetes' own types as they are stored, whoever wrote them. PURE.
 
-Decoding into Kubernetes' types reads a quantity as a number and writes it in one way: `1000m` is
-`1`, `0.5Gi` is `512Mi`, and a number becomes a text. Custom resources have no such type.
-Source: Kubernetes' documentation of `resource.Quantity` (serialization format).
+Decoding into these types reads a quantity as a number and a time as a moment, and writes each in
+one way: `1000m` is `1`, `0.5Gi` is `512Mi`, a number becomes a text; a time is UTC and ends with
+`Z`, in whole seconds, or with six digits behind them. Of custom resources only metadata is such.
+Source: Kubernetes' documentation of `resource.Quantity` (serialization format), `metav1.Time` and
+`metav1.MicroTime`.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.api import quantity
+from controlplane.api.formats import is_date_time
 from controlplane.api.resource import Object
 from controlplane.api.schema import Node, Schema
 
 _Canonical = Callable[[Any], Any]
-"""A value with its quantities in canonical form; the same value where they are already."""
+"""A value in canonical form; the same value where it has it already."""
+
+_MICRO_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"
 
 
 def canonical(schema: Schema, obj: Object) -> Object:
-    """The object; what is no quantity where one should be is left alone, for others to judge.
+    """The object; what is no quantity or time where one should be is left for others to judge.
 
-    Only fields below which the schema has a quantity are looked at.
+    Only fields below which the schema has one are looked at.
     """
-    rewrite: _Canonical | None = schema.compiled.get("quantities")
+    rewrite: _Canonical | None = schema.compiled.get("spellings")
     if rewrite is None:
         rewrite = _COMPILER.of(schema)
-        schema.compiled["quantities"] = rewrite
+        schema.compiled["spellings"] = rewrite
     done: Object = rewrite(obj)
     return done
 
@@ -41,6 +47,42 @@ def _quantity(value: Any) -> Any:
     return value if done == value else done
 
 
+def _time(value: Any) -> Any:
+    # Most are right: one look tells, and nothing is made of them.
+    if type(value) is not str or (len(value) == _TIME_LENGTH and value[-1] == "Z"):
+        return value
+    return _rewritten(value, "seconds")
+
+
+def _micro_time(value: Any) -> Any:
+    if type(value) is not str or (len(value) == _MICRO_TIME_LENGTH and value[-1] == "Z"):
+        return value
+    return _rewritten(value, "microseconds")
+
+
+_TIME_LENGTH = len("2006-01-02T15:04:05Z")
+_MICRO_TIME_LENGTH = len("2006-01-02T15:04:05.000000Z")
+
+
+def _rewritten(time: str, unit: str) -> str:
+    if not is_date_time(time):
+        return time
+    try:
+        moment = datetime.fromisoformat(time.upper()).astimezone(UTC)
+    except OverflowError:
+        return time  # At the ends of the calendar there is no other zone.
+    return moment.replace(tzinfo=None).isoformat(timespec=unit) + "Z"
+
+
+def _of_scalar(schema: Schema) -> _Canonical | None:
+    """What rewrites a scalar; None: it may be spelled in any way, or is none."""
+    if schema.format == "quantity":
+        return _quantity
+    if schema.format == "date-time" and schema.ref:
+        return _micro_time if schema.ref == _MICRO_TIME else _time
+    return None
+
+
 class _Compiler:
     def __init__(self) -> None:
         # The nodes are kept, or their ids could become another one's.
@@ -48,9 +90,10 @@ class _Compiler:
         self._holds: dict[int, tuple[Node, bool]] = {}
 
     def of(self, schema: Schema) -> _Canonical:
-        """What rewrites the quantities in values of a schema."""
-        if schema.format == "quantity":
-            return _quantity
+        """What rewrites values of a schema."""
+        scalar = _of_scalar(schema)
+        if scalar is not None:
+            return scalar
         if not self._has_any(schema, set()):
             return _same
         known = self._made.get(id(schema.node))
@@ -60,8 +103,8 @@ class _Compiler:
         return known[1]
 
     def _has_any(self, schema: Schema, passed: set[int]) -> bool:
-        """Whether there is a quantity somewhere below; some types contain themselves."""
-        if schema.format == "quantity":
+        """Whether there is something to rewrite below; some types contain themselves."""
+        if _of_scalar(schema) is not None:
             return True
         place = id(schema.node)
         if place in self._holds:

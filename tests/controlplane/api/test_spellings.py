@@ -1,4 +1,7 @@
-"""Stored quantities are canonical (kube-behaviour 2.12; documentation of `resource.Quantity`)."""
+"""Stored quantities and times are canonical (kube-behaviour 2.12).
+
+Their forms: documentation of `resource.Quantity`, `metav1.Time` and `metav1.MicroTime`.
+"""
 
 from typing import Any
 
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.api import quantities, quantity
+from controlplane.api import quantity, spellings
 from controlplane.api.resource import Object
 from controlplane.api.schema import Schema
 from tests.controlplane.apiserver.asked import container, pod, registry, resource
@@ -19,7 +22,7 @@ def requested(**requests: Any) -> Object:
 
 
 def stored(**requests: Any) -> Any:
-    found = quantities.canonical(PODS.schema, requested(**requests))
+    found = spellings.canonical(PODS.schema, requested(**requests))
     return found["spec"]["containers"][0]["resources"]["requests"]
 
 
@@ -47,6 +50,48 @@ def test_a_quantity_is_written_in_one_way(written: Any, kept: str) -> None:
 @pytest.mark.parametrize("written", ["", "x", "1Xi", True, [], {}])
 def test_what_is_none_is_left_to_validation(written: Any) -> None:
     assert stored(cpu=written) == {"cpu": written}
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"),
+        ("2024-01-01T00:00:00+00:00", "2024-01-01T00:00:00Z"),
+        ("2024-01-01T02:00:00.123+02:00", "2024-01-01T00:00:00Z"),
+        ("2024-01-01T00:00:00.999999999Z", "2024-01-01T00:00:00Z"),
+        ("2023-12-31T20:30:00-03:30", "2024-01-01T00:00:00Z"),
+        ("0800-01-01T00:00:00-00:00", "0800-01-01T00:00:00Z"),
+        # What is no time, or cannot be told in UTC, is left to validation.
+        ("9999-12-31T23:00:00-05:00", "9999-12-31T23:00:00-05:00"),
+        ("0001-01-01T00:00:00+05:00", "0001-01-01T00:00:00+05:00"),
+        ("2024-01-01T00:00:00", "2024-01-01T00:00:00"),
+        ("2024-01-01", "2024-01-01"),
+        ("soon", "soon"),
+        ("", ""),
+        (5, 5),
+        (None, None),
+    ],
+)
+def test_a_time_is_written_in_one_way(written: Any, kept: Any) -> None:
+    found = {"status": {"conditions": [{"type": "Ready", "lastTransitionTime": written}]}}
+    (told,) = spellings.canonical(PODS.schema, found)["status"]["conditions"]
+    assert told == {"type": "Ready", "lastTransitionTime": kept}
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("2024-01-01T00:00:00.123456Z", "2024-01-01T00:00:00.123456Z"),
+        ("2024-01-01T02:00:00.1+02:00", "2024-01-01T00:00:00.100000Z"),
+        ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00.000000Z"),
+        ("soon", "soon"),
+    ],
+)
+def test_a_time_of_leases_and_events_has_six_digits(written: str, kept: str) -> None:
+    leases = resource("leases", "coordination.k8s.io")
+    assert spellings.canonical(leases.schema, {"spec": {"renewTime": written}}) == {
+        "spec": {"renewTime": kept}
+    }
 
 
 @pytest.mark.parametrize(
@@ -99,20 +144,20 @@ def test_what_is_none_is_left_to_validation(written: Any) -> None:
 def test_all_quantities_of_a_kind_are_found(
     plural: str, group: str, version: str, written: Object, kept: Object
 ) -> None:
-    assert quantities.canonical(resource(plural, group, version).schema, written) == kept
+    assert spellings.canonical(resource(plural, group, version).schema, written) == kept
 
 
 def test_texts_that_look_like_one_stay() -> None:
     found = pod(container(env=[{"name": "A", "value": "1000m"}]), nodeName="1000m")
-    assert quantities.canonical(PODS.schema, found) is found
+    assert spellings.canonical(PODS.schema, found) is found
     maps = resource("configmaps")
     data = {"data": {"cpu": "1000m"}}
-    assert quantities.canonical(maps.schema, data) is data
+    assert spellings.canonical(maps.schema, data) is data
 
 
 def test_what_is_canonical_is_not_copied() -> None:
     found = requested(cpu="1", memory="1Gi")
-    assert quantities.canonical(PODS.schema, found) is found
+    assert spellings.canonical(PODS.schema, found) is found
 
 
 def test_a_type_that_contains_itself_has_an_end() -> None:
@@ -132,7 +177,7 @@ def test_a_type_that_contains_itself_has_an_end() -> None:
     }
     schema = Schema({"$ref": "#/definitions/Tree"}, tree)
     found = {"below": [{"size": "1000m"}, {"left": {"tree": {"size": "1024Mi"}}}]}
-    assert quantities.canonical(schema, found) == {
+    assert spellings.canonical(schema, found) == {
         "below": [{"size": "1"}, {"left": {"tree": {"size": "1Gi"}}}]
     }
 
@@ -158,8 +203,8 @@ _TREES = st.recursive(
 
 @given(_TREES, st.sampled_from(registry().all()))
 def test_any_tree_is_rewritten_once(tree: Any, kind: Any) -> None:
-    once = quantities.canonical(kind.schema, tree)
-    assert quantities.canonical(kind.schema, once) is once
+    once = spellings.canonical(kind.schema, tree)
+    assert spellings.canonical(kind.schema, once) is once
 
 
 @given(st.integers(-(10**18), 10**18), st.sampled_from(["", "n", "u", "m", "k", "M", "Ki", "Mi"]))
