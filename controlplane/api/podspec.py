@@ -182,7 +182,7 @@ def _dns_config(config: Object, path: str) -> Iterator[Cause]:
     for position, search in enumerate(searches):
         if search != ".":
             at = f"{path}.searches[{position}]"
-            yield from syntax(at, search.removesuffix("."), syntaxes.faults_of_subdomain)
+            yield from syntax(at, search.removesuffix("."), syntaxes.faults_of_search)
     for position, option in enumerate(config.get("options") or ()):
         if not option.get("name"):
             yield required(f"{path}.options[{position}]", "must not be empty")

@@ -18,6 +18,7 @@ SUBDOMAIN_CHARS_MAX = 253
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_LABEL_OF_SEARCHES = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -72,6 +73,15 @@ faults_of_subdomain: Syntax = _by_pattern(
     SUBDOMAIN_CHARS_MAX,
 )
 """A lowercase RFC 1123 subdomain: what most objects' names are. Its labels may be of any length."""
+
+faults_of_search: Syntax = _by_pattern(
+    rf"{_LABEL_OF_SEARCHES}(\.{_LABEL_OF_SEARCHES})*",
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+    "'_', '-' or '.', and must start and end with an alphanumeric character",
+    ("example.com",),
+    SUBDOMAIN_CHARS_MAX,
+)
+"""Where a pod's resolver searches: also below `_tcp.example.com` and the like."""
 
 faults_of_label_1035: Syntax = _by_pattern(
     _LABEL_1035,

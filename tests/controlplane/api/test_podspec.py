@@ -300,6 +300,19 @@ def test_spread(constraints: list[Any], expected: list[str]) -> None:
                 )
             ],
         ),
+        ({"dnsConfig": {"searches": [".", "_tcp.a_b.example.com."]}}, []),
+        (
+            {"dnsConfig": {"searches": ["a_.example.com"]}},
+            [
+                (
+                    'spec.dnsConfig.searches[0]: Invalid value: "a_.example.com": '
+                    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
+                    "characters, '_', '-' or '.', and must start and end with an alphanumeric "
+                    "character (e.g. 'example.com', regex used for validation is "
+                    r"'_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')"
+                )
+            ],
+        ),
         (
             {"dnsConfig": {"options": [{}]}},
             ["spec.dnsConfig.options[0]: Required value: must not be empty"],
