@@ -7,7 +7,15 @@ Source: Kubernetes' API reference of Service and what its API server answers; ku
 from collections.abc import Iterator
 
 from controlplane.api import syntaxes
-from controlplane.api.causes import duplicate, forbidden, go_strings, invalid, invalid_as, required
+from controlplane.api.causes import (
+    duplicate,
+    forbidden,
+    go_strings,
+    invalid,
+    invalid_as,
+    not_supported,
+    required,
+)
 from controlplane.api.checks import one_of, one_of_if_set, syntax
 from controlplane.api.containers import PROTOCOLS
 from controlplane.api.errors import Cause
@@ -20,6 +28,7 @@ EXTERNAL = ("LoadBalancer", "NodePort")
 HEADLESS = "None"
 _AFFINITIES = frozenset(("ClientIP", "None"))
 _TRAFFIC = frozenset(("Cluster", "Local"))
+_DISTRIBUTIONS = ("PreferClose",)
 _FAMILIES = frozenset(("IPv4", "IPv6"))
 _FAMILY_POLICIES = frozenset(("SingleStack", "PreferDualStack", "RequireDualStack"))
 _AFFINITY_SECONDS_MAX = 86_400
@@ -192,6 +201,14 @@ def _load_balancer(spec: Object) -> Iterator[Cause]:
             yield forbidden(f"spec.{field}", _ONLY_LOAD_BALANCER)
 
 
+def validate_distribution(service: Object) -> list[Cause]:
+    """Of a service whose traffic was distributed otherwise before, or that is new."""
+    told = (service.get("spec") or {}).get("trafficDistribution")
+    if told is None or told in _DISTRIBUTIONS:
+        return []
+    return [not_supported("spec.trafficDistribution", told, _DISTRIBUTIONS)]
+
+
 def validate_service_update(new: Object, old: Object) -> list[Cause]:
     """5.2: the address stays as long as the type has one."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
@@ -204,6 +221,8 @@ def validate_service_update(new: Object, old: Object) -> list[Cause]:
         elif addresses[0] != (before.get("clusterIPs") or [before["clusterIP"]])[0]:
             why = "may not change once set"
             found.append(invalid_as("spec.clusterIPs[0]", go_strings(addresses), why))
+    if spec.get("trafficDistribution") != before.get("trafficDistribution"):
+        found += validate_distribution(new)
     kept = spec.get("type") == before.get("type") == "LoadBalancer"
     was, now = before.get("loadBalancerClass"), spec.get("loadBalancerClass")
     if kept and was != now:

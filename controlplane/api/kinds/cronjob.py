@@ -5,6 +5,8 @@ Source: Kubernetes' API reference of CronJob; kube-behaviour 4.14.
 
 import re
 from collections.abc import Iterator
+from functools import cache
+from zoneinfo import available_timezones
 
 from controlplane.api import cells, cron
 from controlplane.api.causes import invalid, required
@@ -63,7 +65,7 @@ def _schedule(spec: Object) -> Iterator[Cause]:
 
 
 def _zone(zone: str | None) -> Iterator[Cause]:
-    """Its form only: which zones there are is for whoever has a clock."""
+    """Its form; whether there is such a zone is asked where it is new: zones may go away."""
     if zone is None:
         return
     if not zone:
@@ -73,6 +75,26 @@ def _zone(zone: str | None) -> Iterator[Cause]:
         yield invalid("spec.timeZone", zone, why)
     elif _ZONE.fullmatch(zone) is None:
         yield invalid("spec.timeZone", zone, f"unknown time zone {zone}")
+
+
+def _validate_create(cron_job: Object) -> list[Cause]:
+    zone = at(cron_job, "spec", "timeZone")
+    known = _zones()
+    # No zone at all: no database is installed, and nobody knows.
+    if zone is None or zone in known or not known or any(_zone(zone)):
+        return []
+    return [invalid("spec.timeZone", zone, f"unknown time zone {zone}")]
+
+
+def _validate_update(new: Object, old: Object) -> list[Cause]:
+    is_kept = at(new, "spec", "timeZone") == at(old, "spec", "timeZone")
+    return [] if is_kept else _validate_create(new)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Of the machine's database, read with the first question."""
+    return frozenset(available_timezones())
 
 
 def _suspend(cron_job: Object, now: float) -> str:
@@ -95,6 +117,8 @@ def _selector(cron_job: Object, now: float) -> str:
 STRATEGY = Strategy(
     default=_default,
     validate=_validate,
+    validate_create=_validate_create,
+    validate_update=_validate_update,
     cells={
         **cells.workload(*_TEMPLATE, "spec"),
         "timezone": cells.text("spec", "timeZone", otherwise=NONE),

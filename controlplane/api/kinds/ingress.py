@@ -13,6 +13,7 @@ from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Strategy
 
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
+_CLASS = "kubernetes.io/ingress.class"
 _HOSTS_SHOWN = 3
 _NOT_IN_PATHS = ("//", "/./", "/../", "%2f", "%2F")
 _NOT_AT_END = ("/..", "/.")
@@ -36,6 +37,16 @@ def _validate(ingress: Object) -> list[Cause]:
     name = spec.get("ingressClassName")
     found += syntax_if_set("spec.ingressClassName", name, syntaxes.faults_of_subdomain)
     return found
+
+
+def _validate_create(ingress: Object) -> list[Cause]:
+    """The class stood in an annotation once; both may be said, as long as they agree."""
+    name = (ingress.get("spec") or {}).get("ingressClassName")
+    noted = (ingress["metadata"].get("annotations") or {}).get(_CLASS)
+    if None in (name, noted) or name == noted:
+        return []
+    why = "must match `ingressClassName` when both are specified"
+    return [invalid(f"annotations.{_CLASS}", noted, why)]
 
 
 def _faults_of_host(host: str) -> list[str]:
@@ -138,6 +149,7 @@ def _prepare_create(ingress: Object) -> Object:
 STRATEGY = Strategy(
     prepare_create=_prepare_create,
     validate=_validate,
+    validate_create=_validate_create,
     cells={
         "class": cells.text("spec", "ingressClassName", otherwise=NONE),
         "hosts": _hosts,

@@ -14,6 +14,7 @@ from controlplane.api.services import (
     EXTERNAL,
     has_cluster_ip,
     has_node_ports,
+    validate_distribution,
     validate_service,
     validate_service_update,
 )
@@ -171,6 +172,7 @@ STRATEGY = Strategy(
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     validate=validate_service,
+    validate_create=validate_distribution,
     validate_update=validate_service_update,
     name_rule="label-1035",  # it is one in DNS, where names may not start with a digit
     cells={

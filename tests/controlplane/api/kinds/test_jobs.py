@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from controlplane.api.kinds import cronjob
 from tests.controlplane.api.kinds.served import (
     POD_SPEC,
     columns,
     created,
     defaulted,
     faults,
+    resource,
     row,
     update_faults,
     with_fields,
@@ -361,6 +363,38 @@ def test_defaults_of_a_cron_job() -> None:
 def test_a_wrong_cron_job(fields: dict[str, Any], expected: list[str]) -> None:
     # 2.19, 4.14
     assert faults(with_fields(CRON_JOB, **fields)) == expected
+
+
+def zone_faults(zone: str | None, old: str | None = None, *, is_new: bool = True) -> list[str]:
+    strategy = resource(CRON_JOB).strategy
+    assert strategy.validate_create is not None
+    assert strategy.validate_update is not None
+    told = created(with_fields(CRON_JOB, spec__timeZone=zone))
+    was = created(with_fields(CRON_JOB, spec__timeZone=old))
+    causes = strategy.validate_create(told) if is_new else strategy.validate_update(told, was)
+    return [f"{cause.field}: {cause.message}" for cause in causes]
+
+
+def test_a_time_zone_is_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 4.14
+    monkeypatch.setattr(cronjob, "_zones", lambda: {"Europe/Berlin"})
+    wrong = ['spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base']
+    assert zone_faults(None) == []
+    assert zone_faults("Europe/Berlin") == []
+    assert zone_faults("Mars/Base") == wrong
+    assert zone_faults("Mars/Base", "Europe/Berlin", is_new=False) == wrong
+    # Zones go away; whoever has one can still change all the rest.
+    assert zone_faults("Mars/Base", "Mars/Base", is_new=False) == []
+    # What is no zone by its form is told once.
+    assert zone_faults("Local") == []
+
+
+def test_a_time_zone_may_be_any_where_no_database_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 4.14
+    monkeypatch.setattr(cronjob, "_zones", frozenset)
+    assert zone_faults("Mars/Base") == []
 
 
 def test_a_cron_jobs_row() -> None:

@@ -99,6 +99,36 @@ def test_a_wrong_ingress(fields: dict[str, Any], expected: list[str]) -> None:
     assert faults(with_fields(INGRESS, **fields)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "noted", "expected"),
+    [
+        ("nginx", "nginx", []),
+        ("nginx", None, []),
+        (None, "traefik", []),
+        (
+            "nginx",
+            "traefik",
+            [
+                (
+                    'annotations.kubernetes.io/ingress.class: Invalid value: "traefik": '
+                    "must match `ingressClassName` when both are specified"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_new_ingress_is_of_one_class(
+    name: str | None, noted: str | None, expected: list[str]
+) -> None:
+    # 5.7
+    annotations = noted and {"kubernetes.io/ingress.class": noted}
+    ingress = with_fields(INGRESS, metadata__annotations=annotations, spec__ingressClassName=name)
+    validate = resource(ingress).strategy.validate_create
+    assert validate is not None
+    assert [f"{cause.field}: {cause.message}" for cause in validate(created(ingress))] == expected
+    assert faults(ingress) == []  # what was stored before stays
+
+
 def test_an_ingress_row() -> None:
     # 1.2
     assert columns(INGRESS)[0] == ["NAME", "CLASS", "HOSTS", "ADDRESS", "PORTS", "AGE"]

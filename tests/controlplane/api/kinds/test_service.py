@@ -327,6 +327,21 @@ def test_a_services_row(fields: dict[str, Any], expected: tuple[str, ...]) -> No
     assert found["Selector"] == "app=a"
 
 
+@pytest.mark.parametrize(
+    ("told", "is_good"), [(None, True), ("PreferClose", True), ("PreferSameNode", False)]
+)
+def test_traffic_is_distributed_as_1_33_does(told: str | None, is_good: bool) -> None:
+    """5.1. PreferSameZone and PreferSameNode are off by default there."""
+    service = with_fields(SERVICE, spec__trafficDistribution=told)
+    validate = resource(service).strategy.validate_create
+    assert validate is not None
+    found = [f"{cause.field}: {cause.message}" for cause in validate(created(service))]
+    why = f'Unsupported value: "{told}": supported values: "PreferClose"'
+    assert found == ([] if is_good else [f"spec.trafficDistribution: {why}"])
+    assert update_faults(service, SERVICE) == found
+    assert update_faults(service, service) == []  # what is stored stays
+
+
 @pytest.mark.timeout(20)  # squares of these lengths are minutes
 @pytest.mark.parametrize(
     "fields",
