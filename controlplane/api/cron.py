@@ -1,7 +1,11 @@
-"""Schedules as crontab has them: five fields, or a word such as `@daily`. PURE.
+"""Schedules as crontab has them: five fields, a word such as `@daily`, or `@every 1h30m`. PURE.
 
-Source: crontab(5); Kubernetes, "CronJob", "Schedule syntax"; kube-behaviour 4.14.
+Source: crontab(5); Kubernetes, "CronJob", "Schedule syntax"; kube-behaviour 4.14; Go's
+documentation of `time.ParseDuration`.
 """
+
+import re
+from fractions import Fraction
 
 import msgspec
 
@@ -28,6 +32,21 @@ _WORDS = {
     "@hourly": "0 * * * *",
 }
 _TEXT_MAX = 1024
+_EVERY = "@every "
+_DURATION = re.compile(r"[-+]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+_PARTS = re.compile(r"([\d.]+)([a-zµμ]+)", re.ASCII)
+_SECONDS = {
+    "h": Fraction(3600),
+    "m": Fraction(60),
+    "s": Fraction(1),
+    "ms": Fraction(1, 10**3),
+    "us": Fraction(1, 10**6),
+    "µs": Fraction(1, 10**6),
+    "μs": Fraction(1, 10**6),
+    "ns": Fraction(1, 10**9),
+}
+_SECONDS_MAX = Fraction(2**63 - 1, 10**9)
+"""Of a duration, which Go holds as nanoseconds."""
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +73,23 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return on_day or on_weekday
 
 
-def parse(text: str) -> Schedule:
+class Every(msgspec.Struct, frozen=True):
+    """A schedule without a clock: again and again, from whenever on."""
+
+    seconds: int
+    """At least one."""
+
+    def next_after(self, time: float) -> int:
+        """When it is due after a time, both in seconds since 1970."""
+        return int(time) + self.seconds
+
+
+def parse(text: str) -> Schedule | Every:
     """A schedule; ValueError tells what is wrong with it."""
     if len(text) > _TEXT_MAX:
         raise ValueError(f"schedule is longer than {_TEXT_MAX} characters")
+    if text.startswith(_EVERY):
+        return _every(text.removeprefix(_EVERY))
     words = _WORDS.get(text, text).split()
     if not words:
         raise ValueError("empty spec string")
@@ -76,6 +108,17 @@ def parse(text: str) -> Schedule:
         any_day=_is_any(words[2]),
         any_weekday=_is_any(words[4]),
     )
+
+
+def _every(text: str) -> Every:
+    """Whole seconds: what is left of one is cut off, and less than one is one."""
+    is_one = _DURATION.fullmatch(text) is not None
+    parts = _PARTS.findall(text) if is_one else ()
+    seconds = sum((Fraction(number) * _SECONDS[unit] for number, unit in parts), Fraction(0))
+    if not is_one or seconds > _SECONDS_MAX:
+        why = f'time: invalid duration "{text}"'
+        raise ValueError(f"failed to parse duration {_EVERY}{text}: {why}")
+    return Every(1 if text.startswith("-") else max(1, int(seconds)))
 
 
 def _is_any(word: str) -> bool:

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from controlplane.api import cron
 
 
+def fields(text: str) -> cron.Schedule:
+    schedule = cron.parse(text)
+    assert isinstance(schedule, cron.Schedule)
+    return schedule
+
+
 def test_fields_allow_what_crontab_says() -> None:
     # 4.14
-    schedule = cron.parse("5,10-12 */8 1-10/4 jan,3 mon-fri")
+    schedule = fields("5,10-12 */8 1-10/4 jan,3 mon-fri")
     assert schedule.minutes == {5, 10, 11, 12}
     assert schedule.hours == {0, 8, 16}
     assert schedule.days == {1, 5, 9}
@@ -20,7 +26,7 @@ def test_fields_allow_what_crontab_says() -> None:
 
 
 def test_a_step_after_a_number_goes_on_to_the_end() -> None:
-    assert cron.parse("40/5 * * * *").minutes == {40, 45, 50, 55}
+    assert fields("40/5 * * * *").minutes == {40, 45, 50, 55}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,7 @@ def test_words_stand_for_schedules(word: str, same: str) -> None:
 def test_a_day_is_due_by_date_or_weekday(
     text: str, friday_13th: bool, saturday_13th: bool, friday_14th: bool
 ) -> None:
-    schedule = cron.parse(text)
+    schedule = fields(text)
     assert schedule.matches_day(1, 13, 5) is friday_13th
     assert schedule.matches_day(1, 13, 6) is saturday_13th
     assert schedule.matches_day(1, 14, 5) is friday_14th
@@ -79,10 +85,68 @@ def test_a_wrong_schedule_is_explained(text: str, why: str) -> None:
         cron.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1h", 3600),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("90s", 90),
+        (".5m", 30),
+        ("1500ms", 1),
+        ("1m0.9999s", 60),
+        ("10ms", 1),
+        ("0", 1),
+        ("+5s", 5),
+        ("-5s", 1),
+        ("1h1h", 7200),
+        ("2562047h47m16.854775807s", 9_223_372_036),
+    ],
+)
+def test_a_schedule_may_be_how_long_to_wait(text: str, seconds: int) -> None:
+    """4.14: from whenever on, and a second at least."""
+    every = cron.parse(f"@every {text}")
+    assert every == cron.Every(seconds)
+    assert every.next_after(1_700_000_000.9) == 1_700_000_000 + seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "h",
+        "1 h",
+        "1d",
+        "1h 5m",
+        "5m-1h",
+        "1e3s",
+        "--1h",
+        "٣s",
+        "2562048h",
+        "9" * 999 + "h",
+    ],
+)
+def test_a_wrong_duration_is_explained(text: str) -> None:
+    why = f'failed to parse duration @every {text}: time: invalid duration "{text}"'
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+        cron.parse(f"@every {text}")
+
+
+@given(st.text("0123456789.hmsnµ-+", max_size=12))
+def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
+    try:
+        every = cron.parse(f"@every {text}")
+    except ValueError:
+        return
+    assert isinstance(every, cron.Every)
+    assert every.seconds >= 1
+
+
 @given(st.text("0123456789*/-,@ amonj?", max_size=30))
 def test_any_text_is_a_schedule_or_a_value_error(text: str) -> None:
     try:
-        schedule = cron.parse(text)
+        schedule = fields(text)
     except ValueError:
         return
     assert schedule.minutes

@@ -299,6 +299,7 @@ def test_defaults_of_a_cron_job() -> None:
     ("fields", "expected"),
     [
         ({"spec__schedule": ""}, ["spec.schedule: Required value"]),
+        ({"spec__schedule": "@every 1h30m"}, []),
         (
             {"spec__schedule": "* * * *"},
             [
