@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from controlplane.api import causes
-from controlplane.api.constraints import Check, Fault
+from controlplane.api.constraints import Check, Fault, unjudged
 from controlplane.api.schema import Schema
 
 Compile = Callable[[Schema], Check]
@@ -55,6 +55,8 @@ def _one_of(parts: Sequence[Check]) -> Check:
 
     def check(value: Any) -> Sequence[Fault]:
         found = [part(value) for part in parts]
+        if unknown := unjudged([fault for faults in found for fault in faults]):
+            return unknown
         fitting = sum(not faults for faults in found)
         if fitting == 1:
             return ()
@@ -67,7 +69,10 @@ def _one_of(parts: Sequence[Check]) -> Check:
 
 def _not(part: Check) -> Check:
     def check(value: Any) -> Sequence[Fault]:
-        return () if part(value) else _whole(value, "must not validate the schema (not)")
+        faults = part(value)
+        if faults:
+            return unjudged(faults)
+        return _whole(value, "must not validate the schema (not)")
 
     return check
 

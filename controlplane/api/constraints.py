@@ -44,6 +44,24 @@ def wrong(detail: str, value: Any) -> list[Fault]:
     return [("", lambda path: causes.invalid(path, value, f"{path} in body {detail}"))]
 
 
+class Unjudged:
+    """Tells of a value of which nobody knows whether it is wrong: it is refused, and so is all
+    that would be right because this one is wrong.
+    """
+
+    def __init__(self, value: str, why: str) -> None:
+        self._value = value
+        self._why = why
+
+    def __call__(self, path: str) -> Cause:
+        return causes.invalid(path, self._value, f"{path} in body {self._why}")
+
+
+def unjudged(faults: Sequence[Fault]) -> list[Fault]:
+    """Those of them that say no more than that nobody knows."""
+    return [fault for fault in faults if isinstance(fault[1], Unjudged)]
+
+
 def type_fault(value: Any, wanted: str) -> list[Fault]:
     """A value of another type: it is shown by the name of the type that it has."""
     found = type_name(value)
@@ -136,7 +154,17 @@ def _pattern_checks(text: str) -> Iterator[Check]:
         # make every object of its kind unreadable.
         return
     detail = f"should match '{text}'"
-    yield _when(lambda value: not pattern.search(value), lambda it: wrong(detail, it), str)
+    costly = f"takes too long to be matched with '{text}'"
+
+    def check(value: Any) -> Sequence[Fault]:
+        if type(value) is not str:
+            return ()
+        try:
+            return () if pattern.search(value) else wrong(detail, value)
+        except patterns.TooMuchWorkError:
+            return [("", Unjudged(value, costly))]
+
+    yield check
 
 
 def _number_checks(schema: Schema) -> Iterator[Check]:

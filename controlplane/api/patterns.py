@@ -7,8 +7,9 @@ the states of an automaton.
 Source: R. Cox, "Regular Expression Matching Can Be Simple And Fast" (2007).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import TypeVar
 
 from controlplane.api.regex_syntax import (
     Alternatives,
@@ -22,6 +23,8 @@ from controlplane.api.regex_syntax import (
     parse,
 )
 
+_T = TypeVar("_T")
+
 STEPS_MAX = 10_000
 """Of one pattern, its repetitions written out: what a character may cost."""
 
@@ -30,6 +33,47 @@ CHARACTERS_MAX = 10_000
 
 MOVES_MAX = 10_000
 """So many are kept of one pattern; then it starts to learn anew."""
+
+WORK_MAX = 2_000_000
+"""Steps that are looked at to find something out, in all that is done at once: half a second."""
+
+_WORK_OF_A_MOVE = 8
+"""What a character costs that leads to another state, be it by one step only: in steps."""
+
+
+class TooMuchWorkError(Exception):
+    """Nobody knows whether the text has a match: to find it out would hold up all others."""
+
+
+class _Work:
+    """What may still be found out by whom is at it now."""
+
+    def __init__(self) -> None:
+        self.left = WORK_MAX
+        self.is_shared = False
+
+    def charge(self, steps: int) -> None:
+        self.left -= steps + _WORK_OF_A_MOVE
+        if self.left < 0:
+            raise TooMuchWorkError
+
+
+_WORK = _Work()
+"""One for the process, which searches in one thread."""
+
+
+def together(searches: Callable[[], _T]) -> _T:
+    """What `searches` gives, all its searches together doing no more work than one may.
+
+    A value can have thousands of texts, each of which takes its time.
+    """
+    if _WORK.is_shared:
+        return searches()
+    _WORK.left, _WORK.is_shared = WORK_MAX, True
+    try:
+        return searches()
+    finally:
+        _WORK.is_shared = False
 
 
 @lru_cache(maxsize=1024)
@@ -134,7 +178,12 @@ class Pattern:
         self._moves = 0
 
     def search(self, text: str) -> bool:
-        """Whether some part of the text is a match."""
+        """Whether some part of the text is a match.
+
+        TooMuchWorkError: it takes too long. What was learnt costs nothing, so that may differ.
+        """
+        if not _WORK.is_shared:
+            _WORK.left = WORK_MAX
         state = self._state(frozenset(), "")
         for character in text:
             try:
@@ -177,10 +226,11 @@ class Pattern:
         # A match may begin at every character.
         todo = [*state.steps, self._start]
         seen = set(todo)
-        waiting = []
+        waiting: list[int] = []
         while todo:
             step = todo.pop()
             if step == program.matched:
+                _WORK.charge(len(seen))
                 return None
             if step in program.chars:
                 waiting.append(step)
@@ -189,6 +239,7 @@ class Pattern:
                 if after not in seen:
                     seen.add(after)
                     todo.append(after)
+        _WORK.charge(len(seen))
         return waiting
 
     def _next_steps(self, step: int, before: str, following: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from controlplane.api import causes, combinations, formats
+from controlplane.api import causes, combinations, formats, patterns
 from controlplane.api.constraints import (
     QUANTITY,
     RANGES,
@@ -44,7 +44,9 @@ def validate(schema: Schema, obj: Object, *, with_required: bool = True) -> list
     if check is None:
         check = _COMPILERS[with_required].resource(schema)
         schema.compiled[word] = check
-    return [tell(path) for path, tell in check(obj)[:CAUSES_MAX]]
+    # Kubernetes' own types have no patterns.
+    found = check(obj) if schema.ref else patterns.together(partial(check, obj))
+    return [tell(path) for path, tell in found[:CAUSES_MAX]]
 
 
 _REQUIRED: list[Fault] = [("", causes.required)]

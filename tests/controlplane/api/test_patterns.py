@@ -1,6 +1,8 @@
 """Patterns of custom resources' schemas (11.7) mean what RE2 means, at RE2's cost."""
 
+import random
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 
 from controlplane.api import patterns
 from controlplane.api.constraints import checks_of
+from controlplane.api.errors import CAUSES_MAX
 from controlplane.api.regex_syntax import DEPTH_MAX
 from controlplane.api.schema import Schema
+from controlplane.api.validation import validate
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,54 @@ def test_what_is_no_pattern_in_re2_is_refused(pattern: str) -> None:
 def test_no_text_makes_a_pattern_expensive(pattern: str, text: str) -> None:
     """A backtracking matcher would be busy with most of these for longer than the world exists."""
     assert not patterns.compiled(pattern).search(text)
+
+
+@pytest.mark.timeout(20)  # to the end it would be hours
+@pytest.mark.parametrize(
+    ("pattern", "letters"),
+    [
+        ("^(a|b)*a(a|b){900}c$", "ab"),
+        ("(.?){1000}b$", "".join(map(chr, range(256, 50_000)))),
+        (r"(?i)^[\p{L}\P{L}]*$", "".join(map(chr, range(256, 50_000)))),
+    ],
+)
+def test_what_takes_too_long_is_not_known(pattern: str, letters: str) -> None:
+    """A body has room for three million characters, and a state of its own for each."""
+    text = "".join(random.Random(1).choices(letters, k=3_000_000))
+    with pytest.raises(patterns.TooMuchWorkError):
+        patterns.compiled(pattern).search(text)
+
+
+@pytest.mark.timeout(20)
+def test_thousands_of_texts_take_no_longer_than_one() -> None:
+    """11.7: each of them may be short; what nobody can judge is refused."""
+    pattern = "^(a|b)*a(a|b){800}c$"
+    dice = random.Random(2)
+    texts = ["".join(dice.choices("ab", k=900)) for _ in range(3_000)]
+    items = {"type": "string", "pattern": pattern}
+    schema = Schema({"type": "object", "properties": {"a": {"type": "array", "items": items}}}, {})
+    *_, last = validate(schema, {"a": texts})
+    assert last.field == f"a[{CAUSES_MAX - 1}]"
+    assert last.message.endswith(f"in body takes too long to be matched with '{pattern}'")
+    # Another request may ask for as much.
+    assert validate(schema, {"a": ["aac"]})[0].message.endswith(f"should match '{pattern}'")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "combination",
+    [
+        {"not": {"pattern": "^(a|b)*a(a|b){901}c$"}},
+        {"oneOf": [{"pattern": "^(a|b)*a(a|b){901}c$"}, {"minLength": 1}]},
+        {"anyOf": [{"pattern": "^(a|b)*a(a|b){901}c$"}, {"maxLength": 1}]},
+        {"allOf": [{"pattern": "^(a|b)*a(a|b){901}c$"}, {"minLength": 1}]},
+        {"not": {"not": {"pattern": "^(a|b)*a(a|b){901}c$"}}},
+    ],
+)
+def test_what_is_not_known_makes_nothing_right(combination: dict[str, Any]) -> None:
+    text = "".join(random.Random(3).choices("ab", k=1_000_000))
+    schema = Schema({"type": "object", "properties": {"a": {"type": "string"} | combination}}, {})
+    assert any("takes too long" in cause.message for cause in validate(schema, {"a": text}))
 
 
 @pytest.mark.parametrize("count", [1, 30, 1000])
