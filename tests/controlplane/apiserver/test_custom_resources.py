@@ -104,6 +104,29 @@ async def test_a_default_that_came_later_is_there_when_an_object_is_read(
     assert "f:b" not in str(changed["metadata"]["managedFields"])
 
 
+async def test_what_a_stricter_schema_finds_wrong_may_stay(api: Api, kind: Kind) -> None:
+    """11.7: finalizers go, statuses are written, other fields change; nothing new is wrong."""
+    status = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    loose = {"a": {"type": "integer"}, "b": {"type": "integer"}, "status": status}
+    await kind.define(loose, subresources={"status": {}})
+    finalizers = ["example.com/held"]
+    body = {"metadata": {"name": "one", "finalizers": finalizers}, "a": 9, "b": 1}
+    await api.good("POST", kind.path, body)
+    strict = {"type": "integer", "maximum": 5}
+    await kind.redefine({"a": strict, "b": strict, "status": status})
+    path = f"{kind.path}/one"
+    written = await api.good("PATCH", f"{path}/status", {"status": {"n": 1}}, content_type=MERGE)
+    assert (written["a"], written["status"]) == (9, {"n": 1})
+    assert (await api.good("PATCH", path, {"b": 2}, content_type=MERGE))["b"] == 2
+    for wrong in ({"b": 6}, {"a": 8}):
+        refused = await api.fault("PATCH", path, wrong, content_type=MERGE)
+        assert refused["code"] == 422, refused
+    await api.good("DELETE", path)
+    freed = {"metadata": {"finalizers": None}}
+    await api.good("PATCH", path, freed, content_type=MERGE)
+    assert (await api.fault("GET", path))["code"] == 404
+
+
 async def test_a_default_that_came_later_is_selected(api: Api, kind: Kind) -> None:
     """2.20: selectors see what is served."""
     await kind.define(_LATE | {"b": {"type": "string"}}, selectableFields=[{"jsonPath": ".b"}])
