@@ -119,6 +119,8 @@ class _Kept:
         if type(new) is not list or type(old) is not list or schema.items is None:
             return None
         digits, _, rest = path.removeprefix("[").partition("]")
+        if not digits.isdecimal() or int(digits) >= len(new):
+            return None
         position = int(digits)
         before = _ABSENT
         if schema.list_type == "map":
