@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from controlplane.api.customresources import is_established
 from controlplane.api.errors import ApiError
 from controlplane.api.meta import FOREGROUND, ORPHAN
 from controlplane.api.resource import Object, Resource
@@ -179,8 +180,14 @@ def controller(context: Context) -> Controller:
 
 
 def _kind_of_definition(definition: Object) -> list[str]:
-    spec = definition.get("spec") or {}
-    return [f"{spec.get('group', '')}/{(spec.get('names') or {}).get('kind', '')}"]
+    """What it may be found by. As in Kubernetes' discovery, a kind is only there where its name
+    was accepted: a second definition of the same kind knows nothing of the objects of the first.
+    """
+    spec = definition["spec"]
+    kind = spec["names"]["kind"]
+    if not is_established(definition) or definition["status"]["acceptedNames"]["kind"] != kind:
+        return []
+    return [f"{spec['group']}/{kind}"]
 
 
 class _Kinds:
@@ -193,13 +200,13 @@ class _Kinds:
     def resource(self, lister: Lister, said: Mapping[str, Any]) -> Resource:
         """Of `apiVersion` and `kind`. Raises ApiError 404: nobody knows, perhaps not yet."""
         api_version, kind = str(said.get("apiVersion", "")), str(said.get("kind", ""))
-        group = api_version.rpartition("/")[0]
+        group = _group_of(said)
         builtin = self._builtin.get((group, kind))
         if builtin is not None:
             return builtin
         defined = lister.by_index(self._definitions, _KIND, f"{group}/{kind}")
         found = [one for one in map(custom_resource, defined) if one is not None]
-        if not found:
+        if len(found) != 1:  # two were accepted by a stranger: which is meant, nobody guesses
             raise ApiError(404, "NotFound", f'no matches for kind "{kind}" in "{api_version}"')
         return found[0]
 
@@ -267,20 +274,20 @@ class _Collector:
         uid, name = str(reference.get("uid", "")), str(reference.get("name", ""))
         if uid in self._gone:
             return "absent"
-        of_owner = self._kinds.resource(self._lister, reference)
         namespace = str(dependant["metadata"].get("namespace", ""))
-        if of_owner.is_namespaced and not namespace:
-            self._tell(dependant, resource, reference)
-            return "impossible"
-        place = namespace if of_owner.is_namespaced else ""
         cached = self._lister.by_index(EVERYTHING, _UID, uid)
-        owner = next((one for one in cached if _is_at(one, of_owner, place, name)), None)
+        # Whatever its kind is found to be: what the cache has is not absent.
+        owner = next((one for one in cached if _is_named(one, reference, namespace)), None)
         if owner is None:
-            owner = await self._live(of_owner, place, name)
-        if owner is None or owner["metadata"].get("uid") != uid:
-            if cached:
+            of_owner = self._kinds.resource(self._lister, reference)
+            if of_owner.is_namespaced and not namespace:
                 self._tell(dependant, resource, reference)
-            return "absent"
+                return "impossible"
+            owner = await self._live(of_owner, namespace if of_owner.is_namespaced else "", name)
+            if owner is None or owner["metadata"].get("uid") != uid:
+                if cached:
+                    self._tell(dependant, resource, reference)
+                return "absent"
         return "waiting" if is_waiting(owner) and reference.get("blockOwnerDeletion") else "solid"
 
     async def _live(self, resource: Resource, namespace: str, name: str) -> Object | None:
@@ -337,15 +344,19 @@ class _Collector:
         self._context.recorder.record(about, "Warning", "OwnerRefInvalidNamespace", message)
 
 
-def _is_at(obj: Object, resource: Resource, namespace: str, name: str) -> bool:
-    """Whether an object of the cache is what a reference names."""
+def _is_named(obj: Object, reference: Mapping[str, Any], namespace: str) -> bool:
+    """Whether an object of the cache is what a reference of one in this namespace names."""
     metadata = obj["metadata"]
-    group = str(obj["apiVersion"]).rpartition("/")[0]
     return (
-        (group, obj["kind"]) == (resource.group, resource.kind)
-        and metadata.get("name") == name
-        and metadata.get("namespace", "") == namespace
+        _group_of(obj) == _group_of(reference)
+        and obj["kind"] == str(reference.get("kind", ""))
+        and metadata.get("name") == str(reference.get("name", ""))
+        and metadata.get("namespace", "") in ("", namespace)
     )
+
+
+def _group_of(said: Mapping[str, Any]) -> str:
+    return str(said.get("apiVersion", "")).rpartition("/")[0]
 
 
 def _is_another(error: ApiError) -> bool:

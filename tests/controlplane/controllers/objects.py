@@ -68,3 +68,10 @@ def definition(plural: str, kind: str, group: str = "example.com", **names: Any)
         },
         "status": {"acceptedNames": {"kind": "", "plural": ""}, "storedVersions": ["v1"]},
     }
+
+
+def established(made: Object) -> dict[str, Any]:
+    """A CustomResourceDefinition whose names were accepted."""
+    conditions = [{"type": name, "status": "True"} for name in ("NamesAccepted", "Established")]
+    told = {"acceptedNames": made["spec"]["names"], "conditions": conditions}
+    return {**made, "status": {**made["status"], **told}}

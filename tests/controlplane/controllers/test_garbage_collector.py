@@ -21,7 +21,12 @@ from controlplane.controllers.garbage_collector import (
 )
 from controlplane.objects import DeleteOptions, ObjectStore
 from tests.controlplane.controllers.conftest import Cluster, until
-from tests.controlplane.controllers.objects import config_map, definition, reference_to
+from tests.controlplane.controllers.objects import (
+    config_map,
+    definition,
+    established,
+    reference_to,
+)
 
 STATES: Sequence[State] = ("solid", "waiting", "absent", "impossible")
 
@@ -293,7 +298,8 @@ async def test_custom_resources_own_and_are_owned(
 ) -> None:
     """3.2: graph from ownerReferences of all resources."""
     group = f"{namespace}.example.com"
-    made = await cluster.create("customresourcedefinitions", definition("gears", "Gear", group))
+    body = established(definition("gears", "Gear", group))
+    made = await cluster.create("customresourcedefinitions", body)
     gears = custom_resource(made)
     assert gears is not None
     async with cluster.running(garbage_collector.controller):
@@ -316,7 +322,8 @@ async def test_dependants_of_a_kind_that_goes_with_its_objects_are_collected(
     """3.2: nobody can ask for their owner any more, but it was seen to go."""
     group = f"{namespace}.example.com"
     definitions = cluster.resource("customresourcedefinitions")
-    gears = custom_resource(await store.create(definitions, definition("gears", "Gear", group)))
+    body = established(definition("gears", "Gear", group))
+    gears = custom_resource(await store.create(definitions, body))
     assert gears is not None
     gear = await store.create(gears, {"metadata": {"name": "g", "namespace": namespace}})
     async with cluster.running(garbage_collector.controller):
