@@ -8,7 +8,7 @@ versions differ by their name only (conversion None).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from controlplane.api.causes import (
@@ -40,15 +40,23 @@ _FIELD_PATH = re.compile(r"(\.[A-Za-z_][A-Za-z0-9_-]*)+")
 
 def resources_of(crd: Object) -> list[Resource]:
     """Its served versions. The definition is valid: `validate_definition` found nothing."""
-    versions = _versions(crd["spec"])
+    return _resources(crd["spec"], lambda one: bool(one.get("served")))
+
+
+def stored_resource_of(crd: Object) -> Resource | None:
+    """The version in which its objects are stored, be it served or not; None: none is."""
+    found = _resources(crd["spec"], lambda one: bool(one.get("storage")))
+    return found[0] if found else None
+
+
+def _resources(spec: Node, is_wanted: Callable[[Node], bool]) -> list[Resource]:
+    versions = _versions(spec)
     stored = next((one for one in versions if one.get("storage")), {})
     schema = _schema(stored) if stored else None
     if schema is not None and not has_schema_defaults(schema):
         schema = None  # what is stored is served byte by byte
     return [
-        _resource(crd["spec"], one, stored.get("name", ""), schema)
-        for one in versions
-        if one.get("served")
+        _resource(spec, one, stored.get("name", ""), schema) for one in versions if is_wanted(one)
     ]
 
 

@@ -56,13 +56,12 @@ def custom_resources(definitions: Iterable[Object]) -> list[Resource]:
 
 
 def custom_resource(definition: Object) -> Resource | None:
-    """In the version in which it is stored; None: it serves nothing, or was written by a stranger.
+    """In the version in which it is stored; None: the definition was written by a stranger.
 
-    That it is established is not asked for: objects may be there from a time when it was.
+    That it is established, or served, is not asked for: objects may be there from a time when it
+    was.
     """
     try:
-        versions = customresources.resources_of(definition)
+        return customresources.stored_resource_of(definition)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    versions.sort(key=lambda one: one.version != one.storage_version)
-    return versions[0] if versions else None

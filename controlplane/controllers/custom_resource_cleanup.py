@@ -17,6 +17,7 @@ from controlplane.objects import DeleteOptions, ObjectStore
 
 WORKERS = 5
 PAGE_OBJECTS = 500
+_UNKNOWN = "could not list instances: no version can be read in which they are stored"
 
 
 def controller(context: Context) -> Controller:
@@ -29,9 +30,10 @@ def controller(context: Context) -> Controller:
         if definition is None or not is_to_be_emptied(definition):
             return None
         resource = custom_resource(definition)
-        left = 0
-        if resource is not None and (resource.group, resource.plural) not in builtin:
-            left = await _delete_all(resource, store)
+        left: int | None = None
+        if resource is not None:
+            is_builtin = (resource.group, resource.plural) in builtin
+            left = 0 if is_builtin else await _delete_all(resource, store)
         now = store.clock()
         await store.update(
             definitions,
@@ -52,10 +54,15 @@ def is_to_be_emptied(definition: Object) -> bool:
     return bool(metadata.get("deletionTimestamp")) and CLEANUP in (metadata.get("finalizers") or ())
 
 
-def plan(definition: Object, left: int, now: float) -> Object:
-    """The definition with its condition; without the finalizer once no object is left. Pure."""
+def plan(definition: Object, left: int | None, now: float) -> Object:
+    """The definition with its condition; without the finalizer once no object is left. Pure.
+
+    left  None: of such a definition nobody can tell where its objects are
+    """
     status, metadata = definition.get("status") or {}, definition["metadata"]
-    if left:
+    if left is None:
+        said = ("Terminating", True, "InstanceDeletionFailed", _UNKNOWN)
+    elif left:
         said = ("Terminating", True, "InstanceDeletionInProgress", f"{left} objects remain")
     else:
         said = ("Terminating", False, "InstanceDeletionCompleted", "removed all instances")

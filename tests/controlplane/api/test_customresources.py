@@ -6,7 +6,11 @@ import orjson
 import pytest
 
 from controlplane.api import customresources
-from controlplane.api.customresources import resources_of, validate_definition
+from controlplane.api.customresources import (
+    resources_of,
+    stored_resource_of,
+    validate_definition,
+)
 from controlplane.api.pruning import unknown_fields
 from controlplane.api.registry import Registry
 from controlplane.api.resource import VERBS, Column
@@ -64,6 +68,15 @@ def test_versions_that_are_not_served_are_no_resources() -> None:
     ]
     made = resources_of(definition(versions=versions))
     assert [(one.version, one.storage_version) for one in made] == [("v1beta1", "v1"), ("v2", "v1")]
+
+
+def test_objects_are_stored_in_a_version_served_or_not() -> None:
+    """11.7."""
+    versions = [{**VERSION, "name": "v2", "storage": False}, {**VERSION, "served": False}]
+    stored = stored_resource_of(definition(versions=versions))
+    assert stored is not None
+    assert (stored.version, stored.storage_version) == ("v1", "v1")
+    assert stored_resource_of(definition(versions=versions[:1])) is None
 
 
 @pytest.mark.parametrize("default", [None, "small"])

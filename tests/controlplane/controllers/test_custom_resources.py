@@ -199,3 +199,62 @@ async def test_deleted_definition_takes_its_objects_with_it(
 
         await until(is_gone)
     assert not (await store.list(gears)).raw
+
+
+async def test_objects_go_with_a_definition_that_serves_nothing_any_more(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """11.7: they are stored all the same, and a definition of that name would serve them again."""
+    group = f"{namespace}.example.com"
+    definitions = cluster.resource("customresourcedefinitions")
+    made = definition("gears", "Gear", group)
+    gears = custom_resource(await store.create(definitions, made))
+    assert gears is not None
+    await store.create(gears, {"metadata": {"name": "g", "namespace": namespace}})
+
+    def unserved(old: Object) -> Object:
+        versions = [{**one, "served": False} for one in old["spec"]["versions"]]
+        return {**old, "spec": {**old["spec"], "versions": versions}}
+
+    await store.update(definitions, "", f"gears.{group}", unserved)
+    await store.delete(definitions, "", f"gears.{group}")
+    async with cluster.running(custom_resource_cleanup.controller):
+
+        async def is_gone() -> bool:
+            return await cluster.find("customresourcedefinitions", "", f"gears.{group}") is None
+
+        await until(is_gone)
+    assert not (await store.list(gears)).raw
+
+
+async def test_definition_of_nobody_knows_which_objects_stays_and_says_so(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """11.7: Terminating; a stranger took the version in which they are stored away."""
+    group = f"{namespace}.example.com"
+    definitions = cluster.resource("customresourcedefinitions")
+    made = definition("gears", "Gear", group)
+    gears = custom_resource(made)
+    assert gears is not None
+    await store.create(gears, {"metadata": {"name": "g", "namespace": namespace}})
+    await store.create(definitions, {**made, "spec": {**made["spec"], "versions": []}})
+    await store.delete(definitions, "", f"gears.{group}")
+
+    async def said() -> str:
+        found = await store.get(definitions, "", f"gears.{group}")
+        return _said(found)["Terminating"][1]
+
+    async def is_told() -> bool:
+        return await said() == "InstanceDeletionFailed"
+
+    async with cluster.running(custom_resource_cleanup.controller):
+        await until(is_told)
+        await store.update(
+            definitions, "", f"gears.{group}", lambda old: {**old, "spec": made["spec"]}
+        )
+
+        async def is_gone() -> bool:
+            return await cluster.find("customresourcedefinitions", "", f"gears.{group}") is None
+
+        await until(is_gone)
+    assert not (await store.list(gears)).raw
