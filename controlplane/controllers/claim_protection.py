@@ -18,7 +18,7 @@ _USERS = "users of a claim"
 
 
 def controller(context: Context) -> Controller:
-    """Of claims: a pod that has gone may have been the last that used one."""
+    """Of claims: a pod that has gone, or is shut down, may have been the last that used one."""
     resource, pods = context.resource("", "persistentvolumeclaims"), context.resource("", "pods")
 
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
@@ -46,7 +46,8 @@ def controller(context: Context) -> Controller:
         namespace = pod["metadata"]["namespace"]
         return [Key(namespace, place.partition("/")[2]) for place in users_of(pod)]
 
-    triggers = [Trigger(pods, keys, is_for_ends=True)]
+    # Also while it is there: it may wait for its own claim to go, deleted in the foreground.
+    triggers = [Trigger(pods, keys, part=users_of)]
     indexes = {_USERS: (pods, users_of)}
     return Controller("claim protection", resource, reconcile, triggers=triggers, indexes=indexes)
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from controlplane.api.persistence import CLAIM_PROTECTION, VOLUME_PROTECTION
 from controlplane.api.resource import Object
-from controlplane.controllers import claim_protection, volume_protection
+from controlplane.controllers import claim_protection, garbage_collector, volume_protection
 from controlplane.controllers.claim_protection import users_of
 from controlplane.controllers.protection import plan
 from controlplane.objects import DeleteOptions
 from tests.controlplane.controllers.conftest import Cluster, until
+from tests.controlplane.controllers.objects import reference_to
 
 FINALIZER = "kubernetes.io/pvc-protection"
 GONE = {"deletionTimestamp": "2026-01-02T03:04:05Z"}
@@ -127,6 +128,36 @@ async def test_a_claim_goes_with_the_last_pod_that_uses_it(
             return not await cluster.names("persistentvolumeclaims", namespace)
 
         await until(is_gone)
+
+
+async def test_a_pod_in_the_foreground_and_its_own_claim_do_not_wait_for_each_other(
+    cluster: Cluster, namespace: str
+) -> None:
+    """The claim is free once the pod is shut down, though the pod is there until the claim goes."""
+    pods, claims = cluster.resource("pods"), cluster.resource("persistentvolumeclaims")
+    own = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}
+    made = await cluster.create("pods", pod(own, namespace=namespace))
+    held = {**_in(namespace, "p-v"), "spec": {}}
+    held["metadata"] |= {"finalizers": [FINALIZER], "ownerReferences": [reference_to(made)]}
+    await cluster.create("persistentvolumeclaims", held)
+    async with cluster.running(claim_protection.controller, garbage_collector.controller):
+        options = DeleteOptions(propagation_policy="Foreground", grace_period_seconds=30)
+        await cluster.store.delete(pods, namespace, "p", options=options)
+
+        async def is_claim_deleted() -> bool:
+            found = await cluster.store.get(claims, namespace, "p-v")
+            return "deletionTimestamp" in found["metadata"]
+
+        await until(is_claim_deleted)
+        at_once = DeleteOptions(grace_period_seconds=0)
+        deletion = await cluster.store.delete(pods, namespace, "p", options=at_once)
+        assert not deletion.is_gone
+
+        async def are_gone() -> bool:
+            names = [await cluster.names(one.plural, namespace) for one in (pods, claims)]
+            return not any(names)
+
+        await until(are_gone)
 
 
 async def test_a_volume_goes_once_it_is_no_longer_bound(cluster: Cluster, namespace: str) -> None:
