@@ -1,8 +1,8 @@
 """The garbage collector: what is owned goes when its owners are gone.
 
-An owner that is deleted in the foreground waits for those dependants that block it; one that
-orphans them lets them go first. An owner that the cache does not have is asked for in the store
-before anything is deleted.
+When an owner is deleted in the foreground its dependants go as well, and it waits for those that
+block it; one that orphans them lets them go first. An owner that the cache does not have is asked
+for in the store before anything is deleted.
 
 Keys are of two kinds: the place of an object, looked at as somebody's dependant, and a bare uid,
 looked at as somebody's owner.
@@ -12,6 +12,7 @@ Source: Kubernetes' documentation, "Garbage Collection" and "Owners and Dependen
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -242,10 +243,12 @@ class _Collector:
             await each(dependants, lambda one: self._disown(one, frozenset((uid,))))
             await self._release(owner, ORPHAN)
         else:
-            blocking = [one for one in dependants if blocks(one, uid)]
-            if not blocking:
-                await self._release(owner, FOREGROUND)
-            await each(blocking, self.look_at_dependant)
+            # All of them: whether they block it says only whether it waits. It is let go after
+            # them: held by others, it would wait for nobody any more, and they would stay.
+            looks = [partial(self.look_at_dependant, one) for one in dependants]
+            if not any(blocks(one, uid) for one in dependants):
+                looks.append(partial(self._release, owner, FOREGROUND))
+            await each(looks, lambda look: look())
 
     async def look_at_dependant(self, found: Object) -> None:
         """Of whether anybody still owns an object."""
@@ -288,7 +291,7 @@ class _Collector:
                 if cached:
                     self._tell(dependant, resource, reference)
                 return "absent"
-        return "waiting" if is_waiting(owner) and reference.get("blockOwnerDeletion") else "solid"
+        return "waiting" if is_waiting(owner) else "solid"
 
     async def _live(self, resource: Resource, namespace: str, name: str) -> Object | None:
         try:

@@ -162,7 +162,7 @@ async def test_what_was_orphaned_while_nobody_looked_is_collected(
 async def test_owner_in_the_foreground_waits_for_those_that_block_it(
     cluster: Cluster, store: ObjectStore, namespace: str
 ) -> None:
-    """3.2: foreground waits for dependants with blockOwnerDeletion=true."""
+    """3.2: foreground waits for dependants with blockOwnerDeletion=true; the others go as well."""
     owner = await cluster.create("configmaps", config_map(namespace, "owner"))
     held = config_map(namespace, "held", owner, finalizers=["example.com/hold"])
     await cluster.create("configmaps", held)
@@ -178,6 +178,11 @@ async def test_owner_in_the_foreground_waits_for_those_that_block_it(
             return "deletionTimestamp" in found["metadata"]
 
         await until(is_held_deleted)
+
+        async def is_loose_gone() -> bool:
+            return await cluster.find("configmaps", namespace, "loose") is None
+
+        await until(is_loose_gone)
         waiting = await cluster.find("configmaps", namespace, "owner")
         assert waiting is not None
         assert waiting["metadata"]["finalizers"] == ["foregroundDeletion"]
