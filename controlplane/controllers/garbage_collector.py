@@ -145,7 +145,9 @@ def controller(context: Context) -> Controller:
     gone: dict[str, None] = {}
 
     def note(obj: Object) -> list[Key]:
-        """A uid that is gone never comes back, also where its kind is gone with it."""
+        """What is gone is known to be, also where its kind is gone with it; the cache knows when
+        it comes back, as from a backup.
+        """
         uid = str(obj["metadata"].get("uid", ""))
         if not uid:  # of a stranger's object: references without a uid are not to it
             return []
@@ -275,13 +277,13 @@ class _Collector:
     ) -> State:
         """How an owner is. Raises ApiError when nobody knows."""
         uid, name = str(reference.get("uid", "")), str(reference.get("name", ""))
-        if uid in self._gone:
-            return "absent"
         namespace = str(dependant["metadata"].get("namespace", ""))
         cached = self._lister.by_index(EVERYTHING, _UID, uid)
         # Whatever its kind is found to be: what the cache has is not absent.
         owner = next((one for one in cached if _is_named(one, reference, namespace)), None)
         if owner is None:
+            if uid in self._gone and not cached:  # what was restored is there again
+                return "absent"
             of_owner = self._kinds.resource(self._lister, reference)
             if of_owner.is_namespaced and not namespace:
                 self._tell(dependant, resource, reference)

@@ -1,6 +1,7 @@
 """The garbage collector. Numbers are rows of kube-behaviour.md."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -356,6 +357,33 @@ async def test_dependants_of_a_kind_that_goes_with_its_objects_are_collected(
             return not await cluster.names("configmaps", namespace)
 
         await until(is_empty)
+
+
+async def test_owner_that_comes_back_with_its_uid_is_there(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """3.2: as from a backup; that it was gone before says nothing."""
+    maps = cluster.resource("configmaps")
+    owner = await cluster.create("configmaps", config_map(namespace, "owner"))
+    uid = owner["metadata"]["uid"]
+
+    async def is_collected(name: str) -> bool:
+        return name not in await cluster.names("configmaps", namespace)
+
+    async with cluster.running(garbage_collector.controller):
+        await cluster.create("configmaps", config_map(namespace, "before", owner))
+        await store.delete(maps, namespace, "owner")
+        await until(lambda: is_collected("before"))
+        back = await cluster.create("configmaps", config_map(namespace, "owner", uid=uid))
+        assert back["metadata"]["uid"] == uid
+        await cluster.create("configmaps", config_map(namespace, "kept", back))
+        # A canary: when it is collected, whatever came before it has been looked at.
+        gone = {**back, "metadata": {**back["metadata"], "uid": "another"}}
+        for number in range(3):
+            name = f"canary-{number}"
+            await cluster.create("configmaps", config_map(namespace, name, gone))
+            await until(partial(is_collected, name))
+        assert await cluster.names("configmaps", namespace) == {"owner", "kept"}
 
 
 async def test_killed_in_the_middle_the_next_one_goes_on(
