@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 class Trigger(msgspec.Struct, frozen=True):
     """Which keys of a controller may need a look when an object of `resource` changes.
 
-    is_for_ends  only when it is gone
+    is_for_ends  only when it is gone, be another in its place or not
     part         what of it matters: when that is as it was, nothing has changed
     """
 
@@ -259,7 +259,9 @@ class _Running:
     def _trigger(self, trigger: Trigger) -> None:
         def on_change(key: Key, old: Object | None, new: Object | None) -> None:
             if trigger.is_for_ends and new is not None:
-                return
+                if old is None or not _is_replaced(old, new):
+                    return
+                new = None  # the old one has ended, though nobody saw it: a list told of both
             if self._is_same(trigger.part, key, old, new):
                 return
             for obj in (old, new):
@@ -295,6 +297,11 @@ class _Running:
 
     def _of(self, resource: Resource) -> Informer[Object]:
         return self._informers[resource.key_prefix]
+
+
+def _is_replaced(old: Object, new: Object) -> bool:
+    """Whether it is another object of the same name."""
+    return bool(old["metadata"].get("uid") != new["metadata"].get("uid"))
 
 
 def _resources(controller: Controller) -> list[Resource]:

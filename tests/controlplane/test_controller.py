@@ -19,7 +19,7 @@ from controlplane.controller import (
     run,
 )
 from controlplane.indexer import Key
-from controlplane.objects import Change, ObjectStore, ObjectWatch
+from controlplane.objects import Change, DeleteOptions, ObjectStore, ObjectWatch
 from controlplane.testing import World
 from controlplane.testing import run as simulate
 from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
@@ -384,6 +384,51 @@ def test_trigger_may_name_any_keys() -> None:
             await user.create(PODS, {"metadata": {"name": "p", "namespace": "n"}, "spec": {}})
             await world.clock.sleep(5)
         assert sorted(seen) == [Key("x", "one"), Key("x", "two")]
+
+    simulate(application)
+
+
+class _SeldomWatch(ObjectWatch):
+    """It tells what is there, as lists do, and of no end: what is made anew is just changed."""
+
+    async def __anext__(self) -> list[Change]:
+        return [one for one in await super().__anext__() if one.type == "PUT"]
+
+
+class _SeldomStore(ObjectStore):
+    def watch(self, resource: Resource, namespace: str = "", revision: int = 0) -> ObjectWatch:
+        prefix = stored.prefix_of(resource, namespace)
+        return _SeldomWatch(self.client, resource, prefix, revision, Codec(Identity()))
+
+
+def test_end_of_what_another_has_replaced_is_one() -> None:
+    """As after a list that is older than both: whoever waits for the old one hears of it."""
+
+    async def application(world: World) -> None:
+        seen: list[Key] = []
+
+        async def work(key: Key, lister: Lister, store: ObjectStore) -> None:
+            seen.append(key)
+
+        trigger = Trigger(PODS, lambda pod: [Key("x", pod["spec"]["wanted"])], is_for_ends=True)
+        controller = Controller("ends", WIDGETS, work, triggers=[trigger])
+
+        def pod(wanted: str) -> Object:
+            return {"metadata": {"name": "p", "namespace": "n"}, "spec": {"wanted": wanted}}
+
+        async with world.connect() as user, world.connect() as process:
+            seldom = _SeldomStore(process.client, clock=world.now, dice=world.random)
+            await user.create(PODS, pod("old"))
+            task = asyncio.create_task(run([controller], seldom, clock=world.clock))
+            await world.clock.sleep(5)
+            await user.update(PODS, "n", "p", lambda old: {**old, "status": {"phase": "Running"}})
+            await world.clock.sleep(5)
+            assert seen == []
+            await user.delete(PODS, "n", "p", options=DeleteOptions(grace_period_seconds=0))
+            await user.create(PODS, pod("new"))
+            await world.clock.sleep(5)
+            assert seen == [Key("x", "old")]
+            task.cancel()
 
     simulate(application)
 
