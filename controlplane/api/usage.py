@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from controlplane.api import qos, quantity
+from controlplane.api.meta import seconds_of
 from controlplane.api.resource import Object, Resource
 
 Usage = Mapping[str, Fraction]
@@ -56,13 +57,17 @@ def _counted(resource: Resource) -> str:
     return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
 
 
-def usage_of(resource: Resource, found: Object) -> dict[str, Fraction]:
-    """Quota resource -> how much an object uses; what it does not use is left out."""
+def usage_of(resource: Resource, found: Object, *, now: float = 0.0) -> dict[str, Fraction]:
+    """Quota resource -> how much an object uses; what it does not use is left out.
+
+    now  seconds since 1970; 0: of what is written just now nothing can be overdue
+    """
     usage = {f"count/{_counted(resource)}": Fraction(1)}
     if resource.group:
         return usage
     if resource.plural == "pods":
-        return usage | _of_pod(found) if not _has_ended(found) else usage
+        is_over = _has_ended(found) or _is_overdue(found["metadata"], now)
+        return usage if is_over else usage | _of_pod(found)
     if resource.plural in _PLAIN:
         usage[resource.plural] = Fraction(1)
     if resource.plural == "services":
@@ -74,6 +79,15 @@ def usage_of(resource: Resource, found: Object) -> dict[str, Fraction]:
 
 def _has_ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _is_overdue(metadata: Mapping[str, Any], now: float) -> bool:
+    """Whether a pod should have gone, and even its grace over again has passed since: its node is
+    lost, it seems, and nobody is charged for it.
+    """
+    due = seconds_of(metadata.get("deletionTimestamp"))
+    grace = metadata.get("deletionGracePeriodSeconds")
+    return due is not None and grace is not None and bool(now - due > grace)
 
 
 def pod_amounts(pod: Object, field: str) -> dict[str, Fraction]:

@@ -82,14 +82,17 @@ def is_news(quota: Object) -> bool:
     return bool(hard != (status.get("hard") or {}) or any(name not in used for name in hard))
 
 
-def plan(quota: Object, counted: Counted) -> Object:
-    """The quota with the sum of what it counts. Pure."""
+def plan(quota: Object, counted: Counted, now: float) -> Object:
+    """The quota with the sum of what it counts. Pure.
+
+    now  seconds since 1970
+    """
     hard = _hard_of(quota)
     total = dict.fromkeys(hard, Fraction(0))
     for resource, objects in counted:
         for found in objects:
             if usage.is_counted(quota, resource, found):
-                _add(total, usage.usage_of(resource, found))
+                _add(total, usage.usage_of(resource, found, now=now))
     used = {
         name: quantity.render(amount, quantity.format_of(hard[name]))
         for name, amount in total.items()
@@ -141,39 +144,38 @@ async def _count(
     page = await store.list(quotas, namespace)
     found = page.items
     limits = {name for quota in found for name in _hard_of(quota)}
-    counted = []
+    counted, now = [], store.clock()
     for resource in wanted(limits, resources):
         objects = await store.list(resource, namespace, revision=page.revision)
-        counted.append((resource, [one for one in objects.items if _is_usable(resource, one)]))
+        counted.append((resource, [one for one in objects.items if _is_usable(resource, one, now)]))
     failed: list[Exception] = []
     for quota in found:
         try:
-            await _write(store, quotas, quota, counted)
+            await _write(store, quotas, plan(quota, counted, now), known=quota)
         except (ApiError, *_MALFORMED) as error:
             failed.append(error)
     if failed:
         raise failed[0]
 
 
-async def _write(store: ObjectStore, quotas: Resource, quota: Object, counted: Counted) -> None:
-    metadata = quota["metadata"]
-    status = plan(quota, counted)["status"]
+async def _write(store: ObjectStore, quotas: Resource, planned: Object, *, known: Object) -> None:
+    metadata = known["metadata"]
     await store.update(
         quotas,
         metadata["namespace"],
         metadata["name"],
-        partial(_with_status, status),
+        partial(_with_status, planned["status"]),
         resource_version=metadata["resourceVersion"],
-        known=quota,
+        known=known,
     )
 
 
-def _is_usable(resource: Resource, obj: Object) -> bool:
+def _is_usable(resource: Resource, obj: Object, now: float) -> bool:
     """Whether it can be told what an object uses. Else a stranger wrote it, and it uses nothing:
     it must not keep the whole namespace from being counted.
     """
     try:
-        usage.usage_of(resource, obj)
+        usage.usage_of(resource, obj, now=now)
     except _MALFORMED as error:
         logger.warning("%s %s: not counted: %r", resource.plural, obj["metadata"]["name"], error)
         return False

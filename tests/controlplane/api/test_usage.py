@@ -63,6 +63,16 @@ def test_pod_that_has_ended_is_an_object_only(phase: str) -> None:
     assert _numbers(usage_of(PODS, pod)) == {"count/pods": 1}
 
 
+def test_pod_that_stays_though_it_is_deleted_is_an_object_only() -> None:
+    """8.2: its grace is over, and has passed once more: as where a node is lost."""
+    pod = _pod(_container(requests={"cpu": "1"}))
+    mark = {"deletionTimestamp": "1970-01-01T00:01:40Z", "deletionGracePeriodSeconds": 30}
+    deleted = {**pod, "metadata": {**pod["metadata"], **mark}}
+    assert usage_of(PODS, deleted) == usage_of(PODS, pod)
+    assert usage_of(PODS, deleted, now=130.0) == usage_of(PODS, pod)
+    assert _numbers(usage_of(PODS, deleted, now=130.5)) == {"count/pods": 1}
+
+
 def test_init_containers_count_by_the_greatest_step_sidecars_always() -> None:
     """ "Sidecar containers", resource sharing: a sidecar runs beside what comes after it."""
     pod = _pod(

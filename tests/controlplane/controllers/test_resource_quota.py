@@ -12,8 +12,10 @@ from controlplane.controllers.context import Context, custom_resource
 from controlplane.controllers.resource_quota import is_news, plan
 from controlplane.indexer import Key
 from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
+from controlplane.testing import World, run
 from tests.controlplane.controllers.conftest import Cluster, until
-from tests.controlplane.controllers.objects import config_map, definition
+from tests.controlplane.controllers.objects import NOW, config_map, definition
+from tests.controlplane.controllers.simulated import context_of, resource
 
 
 def _quota(namespace: str = "n", name: str = "q", **hard: str) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def test_used_is_the_sum_and_written_as_the_limit_is(cluster: Cluster) -> None:
     """8.2: status.used."""
     quota = _quota(pods="10", requests_cpu="2", requests_memory="4Gi", secrets="3")
     pods = [_pod("n", "a", "500m"), _pod("n", "b", "1")]
-    found = plan(quota, [(cluster.resource("pods"), pods)])
+    found = plan(quota, [(cluster.resource("pods"), pods)], NOW)
     assert found["status"] == {
         "hard": quota["spec"]["hard"],
         "used": {
@@ -52,7 +54,7 @@ def test_only_what_is_in_scope_is_used(cluster: Cluster) -> None:
     quota = _quota(pods="10")
     quota["spec"]["scopes"] = ["BestEffort"]
     idle: Object = {"metadata": {"name": "i"}, "spec": {"containers": [{"name": "c"}]}}
-    found = plan(quota, [(cluster.resource("pods"), [_pod("n", "a", "1"), idle])])
+    found = plan(quota, [(cluster.resource("pods"), [_pod("n", "a", "1"), idle])], NOW)
     assert found["status"]["used"] == {"pods": "1"}
 
 
@@ -128,6 +130,34 @@ async def test_quotas_are_counted_anew_every_five_minutes(
 
         await until(is_counted)
     assert pauses[0] == 300.0
+
+
+def test_pod_that_a_lost_node_keeps_is_not_charged_for_ever() -> None:
+    """8.2: but it is an object still."""
+    pods, quotas = resource("", "pods"), resource("", "resourcequotas")
+
+    async def application(world: World) -> None:
+        async with world.connect() as store:
+            quota = _quota(pods="5", requests_cpu="5")
+            quota["spec"]["hard"]["count/pods"] = "5"
+            await store.create(quotas, quota)
+            pod = _pod("n", "p", "1")
+            pod["spec"] |= {"nodeName": "lost", "terminationGracePeriodSeconds": 400}
+            await store.create(pods, pod)
+
+            async def used() -> list[str]:
+                told = (await store.get(quotas, "n", "q"))["status"]["used"]
+                return [told[name] for name in ("pods", "requests.cpu", "count/pods")]
+
+            async with world.running(resource_quota.controller(context_of(store))):
+                await world.clock.sleep(5)
+                await store.delete(pods, "n", "p")
+                await world.clock.sleep(790)
+                assert await used() == ["1", "1", "1"], "it may take its grace, and as much again"
+                await world.clock.sleep(400)
+                assert await used() == ["0", "0", "1"]
+
+    run(application, seconds_max=3000)
 
 
 async def test_other_limits_are_counted_at_once(
