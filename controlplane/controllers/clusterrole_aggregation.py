@@ -26,9 +26,14 @@ def controller(context: Context) -> Controller:
         if key != _ALL:
             return
         failed: list[ApiError] = []
-        for name, rules in plan(lister.list(roles)):
+        for role, rules in plan(lister.list(roles)):
+            metadata, change = role["metadata"], partial(_with_rules, rules)
+            # Who takes the rule away writes rules of its own: they are not to be lost.
+            version = metadata["resourceVersion"]
             try:
-                await store.update(roles, "", name, partial(_with_rules, rules))
+                await store.update(
+                    roles, "", metadata["name"], change, resource_version=version, known=role
+                )
             except ApiError as error:
                 if error.code != 404:
                     failed.append(error)
@@ -44,10 +49,10 @@ def _with_rules(rules: Sequence[Object], old: Object) -> Object:
     return {**old, "rules": list(rules)}
 
 
-def plan(roles: Sequence[Object]) -> list[tuple[str, Sequence[Object]]]:
-    """Names of roles whose rules differ from those that they select, and these. Pure."""
+def plan(roles: Sequence[Object]) -> list[tuple[Object, Sequence[Object]]]:
+    """Roles whose rules differ from those that they select, and these. Pure."""
     known = [role for role in roles if is_well_formed(role)]
-    changed: list[tuple[str, Sequence[Object]]] = []
+    changed: list[tuple[Object, Sequence[Object]]] = []
     for role in known:
         name, rule = str(role["metadata"]["name"]), role.get("aggregationRule")
         if rule is None:
@@ -57,7 +62,7 @@ def plan(roles: Sequence[Object]) -> list[tuple[str, Sequence[Object]]]:
         except ApiError:
             continue  # it selects in a way that nobody understands
         if rules != list(role.get("rules") or ()):
-            changed.append((name, rules))
+            changed.append((role, rules))
     return changed
 
 
