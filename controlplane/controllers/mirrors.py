@@ -20,6 +20,7 @@ from controlplane.controllers.packing import MANAGED_BY_LABEL, SERVICE_LABEL, Ow
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
+_NOT_MIRRORED = (backends.TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration")
 SUBSET_ADDRESSES_MAX = 1000  # of each set of ports; what is more is not mirrored
 
 
@@ -48,7 +49,11 @@ def plan(endpoints: Endpoints, slices: Iterable[EndpointSlice]) -> Plan:
                 group.setdefault(packing.key_of(endpoint), endpoint)
     metadata = endpoints.metadata
     labels = {**metadata.labels, SERVICE_LABEL: metadata.name, MANAGED_BY_LABEL: MANAGER}
-    planned = packing.plan(Owner("v1", "Endpoints", metadata, labels), groups, slices)
+    annotations = {
+        name: value for name, value in metadata.annotations.items() if name not in _NOT_MIRRORED
+    }
+    owner = Owner("v1", "Endpoints", metadata, labels, annotations)
+    planned = packing.plan(owner, groups, slices)
     return packing.triggered(planned, metadata.annotations.get(backends.TRIGGER_TIME, ""))
 
 

@@ -30,6 +30,7 @@ Groups = Mapping[str, Mapping[Ports, Mapping[str, Endpoint]]]
 class Owner(msgspec.Struct, frozen=True):
     """Of what the slices are made, and what they are to be labelled with.
 
+    annotations     all that they have, but for when; None: they keep those that others gave them
     is_shown_empty  there is a slice of each family also where there are no endpoints
     """
 
@@ -37,7 +38,17 @@ class Owner(msgspec.Struct, frozen=True):
     kind: str
     metadata: ObjectMeta
     labels: Mapping[str, str]
+    annotations: Mapping[str, str] | None = None
     is_shown_empty: bool = False
+
+    def marked(self, metadata: ObjectMeta) -> ObjectMeta:
+        """What a slice is to be labelled with. When it was written for is `triggered`'s to say."""
+        if self.annotations is None:
+            return msgspec.structs.replace(metadata, labels=self.labels)
+        annotations = dict(self.annotations)
+        if backends.TRIGGER_TIME in metadata.annotations:
+            annotations[backends.TRIGGER_TIME] = metadata.annotations[backends.TRIGGER_TIME]
+        return msgspec.structs.replace(metadata, labels=self.labels, annotations=annotations)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -130,14 +141,14 @@ def _plan_family(
     planned = Plan(delete=tuple(strays))
     for ports, wanted in groups.items():
         there = [_Filling(one) for one in by_ports.get(ports, ())]
-        planned += _pack(wanted, there, _new_slice(owner, family, ports), endpoints_max)
+        planned += _pack(owner, wanted, there, _new_slice(owner, family, ports), endpoints_max)
     if owner.is_shown_empty and len(planned.delete) == len(slices) and not planned.create:
         # Who looks for the slices finds one, which says that there is nobody.
         placeholder = _new_slice(owner, family, ())
         if len(slices) == 1 and _is_same_content(slices[0], placeholder):
             return Plan()
         planned += Plan(create=(placeholder,))
-    return _reused(planned)
+    return _reused(owner, planned)
 
 
 class _Filling:
@@ -164,32 +175,32 @@ class _Filling:
         self.endpoints += left[:count]
         del left[:count]
 
-    def is_changed(self, labels: Mapping[str, str]) -> bool:
+    def is_changed(self, owner: Owner) -> bool:
         """Whether it must be written."""
-        before = self.before
-        return tuple(self.endpoints) != before.endpoints or before.metadata.labels != labels
+        return self.after(owner) != self.before
 
-    def after(self, labels: Mapping[str, str]) -> EndpointSlice:
+    def after(self, owner: Owner) -> EndpointSlice:
         """The slice as it should be."""
-        metadata = msgspec.structs.replace(self.before.metadata, labels=labels)
+        before = self.before
         return msgspec.structs.replace(
-            self.before, endpoints=tuple(self.endpoints), metadata=metadata
+            before, endpoints=tuple(self.endpoints), metadata=owner.marked(before.metadata)
         )
 
 
 def _pack(
+    owner: Owner,
     wanted: Mapping[str, Endpoint],
     there: Sequence[_Filling],
     empty: EndpointSlice,
     endpoints_max: int,
 ) -> Plan:
     """Put what is wanted into slices of one set of ports; as few as can be are written."""
-    labels, rest = empty.metadata.labels, dict(wanted)
+    rest = dict(wanted)
     for one in there:
         one.keep(rest, endpoints_max)
     deleted = tuple(one.before for one in there if not one.endpoints)
-    changed = [one for one in there if one.endpoints and one.is_changed(labels)]
-    unchanged = [one for one in there if one.endpoints and not one.is_changed(labels)]
+    changed = [one for one in there if one.endpoints and one.is_changed(owner)]
+    unchanged = [one for one in there if one.endpoints and not one.is_changed(owner)]
     left = list(rest.values())
     for one in sorted(changed, key=lambda one: one.room(endpoints_max)):
         one.take(left, endpoints_max)
@@ -203,14 +214,14 @@ def _pack(
         else:
             created.append(msgspec.structs.replace(empty, endpoints=tuple(left[:endpoints_max])))
             del left[:endpoints_max]
-    updates = tuple((one.before, one.after(labels)) for one in changed)
+    updates = tuple((one.before, one.after(owner)) for one in changed)
     return Plan(tuple(created), updates, deleted)
 
 
-def _reused(planned: Plan) -> Plan:
+def _reused(owner: Owner, planned: Plan) -> Plan:
     """A slice that would be deleted becomes one that would be created: one write, not two."""
     pairs = list(zip(planned.delete, planned.create, strict=False))
-    updates = [(old, _as(old, new)) for old, new in pairs]
+    updates = [(old, _as(owner, old, new)) for old, new in pairs]
     return Plan(
         planned.create[len(pairs) :],
         (*updates, *planned.update),
@@ -218,8 +229,8 @@ def _reused(planned: Plan) -> Plan:
     )
 
 
-def _as(old: EndpointSlice, new: EndpointSlice) -> EndpointSlice:
-    metadata = msgspec.structs.replace(old.metadata, labels=new.metadata.labels)
+def _as(owner: Owner, old: EndpointSlice, new: EndpointSlice) -> EndpointSlice:
+    metadata = owner.marked(old.metadata)
     return msgspec.structs.replace(old, endpoints=new.endpoints, ports=new.ports, metadata=metadata)
 
 
@@ -247,6 +258,7 @@ def _new_slice(owner: Owner, family: str, ports: Ports) -> EndpointSlice:
             generate_name=f"{metadata.name}-",
             namespace=metadata.namespace,
             labels=owner.labels,
+            annotations=owner.annotations or {},
             owner_references=(reference,),
         ),
         ports=ports,

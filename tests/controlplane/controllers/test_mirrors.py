@@ -72,6 +72,24 @@ def test_whose_they_are() -> None:
     assert mirrors.plan(endpoints(), [one]).delete == (one,)
 
 
+def test_annotations_are_those_of_the_endpoints() -> None:
+    """5.4: but for what is of the Endpoints only; also when nothing else has changed."""
+    applied_last = "kubectl.kubernetes.io/last-applied-configuration"
+    addresses = subset([f"10.0.0.{number}" for number in range(1, 151)])
+    told = {"a": "b", applied_last: "{}", TRIGGER: "2023-11-14T22:13:20Z"}
+    there = made(endpoints(addresses, annotations=told))
+    mirrored = {"a": "b", TRIGGER: "2023-11-14T22:13:20Z"}
+    assert [one.metadata.annotations for one in there] == [mirrored, mirrored]
+    assert mirrors.plan(endpoints(addresses, annotations=told), there) == Plan()
+    for others in ({"a": "c"}, {"d": "e"}, {}):
+        changed = endpoints(addresses, annotations=others)
+        planned = mirrors.plan(changed, there)
+        assert [new.metadata.annotations for _, new in planned.update] == [others, others]
+        assert not planned.create
+        assert not planned.delete
+        assert mirrors.plan(changed, [new for _, new in planned.update]) == Plan()
+
+
 def test_a_change_is_written_in_its_place() -> None:
     """5.4."""
     there = made(endpoints(subset([f"10.0.0.{number}" for number in range(1, 151)])))
