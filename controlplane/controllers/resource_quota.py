@@ -1,7 +1,7 @@
 """Quotas: `status.used` is what the objects of a namespace really use.
 
 Admission adds what is created; here is taken away what has gone, and put right whatever else
-differs: when a quota changes, when something is gone, and every five minutes.
+differs: when a quota changes, when something uses less, and every five minutes.
 
 All objects are read as of the revision at which the quotas were read, and a quota is written only
 if nobody wrote it since: what admission counts meanwhile is never lost.
@@ -37,7 +37,7 @@ Counted = Sequence[tuple[Resource, Sequence[Object]]]
 
 
 def controller(context: Context) -> Controller:
-    """Of quotas. Keys are those of quotas, and (empty, namespace) where something has gone."""
+    """Of quotas. Keys are those of quotas, and (empty, namespace) where something uses less."""
     quotas = context.resource("", "resourcequotas")
     definitions = context.resource("apiextensions.k8s.io", "customresourcedefinitions")
     counted_at: dict[str, float] = {}
@@ -67,6 +67,8 @@ def controller(context: Context) -> Controller:
         triggers=[
             Trigger(EVERYTHING, _namespace_of, is_for_ends=True),
             Trigger(EVERYTHING, lambda obj: _namespace_of(obj) if has_ended(obj) else []),
+            # Of another type it may count less; what it counts more is admission's.
+            Trigger(context.resource("", "services"), _namespace_of, part=_type_of),
         ],
         reads=[definitions],
         workers=WORKERS,
@@ -131,6 +133,10 @@ def has_ended(obj: Object) -> bool:
     """A pod that uses nothing more, though it is there."""
     is_pod = (obj.get("apiVersion"), obj.get("kind")) == ("v1", "Pod")
     return is_pod and (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _type_of(service: Object) -> object:
+    return (service.get("spec") or {}).get("type")
 
 
 def _namespace_of(obj: Object) -> list[Key]:

@@ -105,6 +105,29 @@ async def test_quota_follows_what_goes_and_what_ends(
         await until(lambda: uses(pods="1", cpu="1", configmaps="0"))
 
 
+async def test_service_of_another_type_uses_less(
+    cluster: Cluster, store: ObjectStore, namespace: str
+) -> None:
+    """8.2: recalculated when it is no longer a load balancer."""
+    services = cluster.resource("services")
+    spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
+    await store.create(services, {"metadata": {"name": "s", "namespace": namespace}, "spec": spec})
+    async with cluster.running(resource_quota.controller):
+        quota = _quota(namespace)
+        quota["spec"]["hard"] = {"services.loadbalancers": "2", "services": "2"}
+        await cluster.create("resourcequotas", quota)
+
+        async def uses(balancers: int) -> bool:
+            used = await _used(cluster, namespace)
+            return used == {"services.loadbalancers": str(balancers), "services": "1"}
+
+        await until(lambda: uses(1))
+        await store.update(
+            services, namespace, "s", lambda old: {**old, "spec": {**spec, "type": "ClusterIP"}}
+        )
+        await until(lambda: uses(0))
+
+
 async def test_quotas_are_counted_anew_every_five_minutes(
     cluster: Cluster, store: ObjectStore, namespace: str
 ) -> None:
