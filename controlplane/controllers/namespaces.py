@@ -1,7 +1,8 @@
 """Namespaces that are deleted: all that is in them goes, then they do.
 
 Pods go first, for what runs may need the rest to end well; then everything else at once. The last
-look finds nothing; only then the finalizer `kubernetes` is taken away.
+look finds nothing; only then the finalizer `kubernetes` is taken away: while others are deleted,
+some that were begun before may still be made.
 
 Source: Kubernetes' documentation, "Namespaces" and API reference of Namespace (conditions);
 kube-behaviour 3.1. Pods first: feature OrderedNamespaceDeletion of 1.33.
@@ -34,17 +35,24 @@ class Content(msgspec.Struct, frozen=True):
     finalizers  name -> objects that it holds
     failures    what could not be deleted, and why
     unknown     definitions that cannot be read: what they define may be here, too
+    went        objects that went while they were looked at
     """
 
     counts: Mapping[str, int] = {}
     finalizers: Mapping[str, int] = {}
     failures: Sequence[str] = ()
     unknown: Sequence[str] = ()
+    went: int = 0
+
+    @property
+    def is_left(self) -> bool:
+        """Something is there still, or may be: not everything could be looked at."""
+        return bool(self.counts or self.failures or self.unknown)
 
     @property
     def is_gone(self) -> bool:
-        """Nothing is left, as far as everything could be looked at."""
-        return not self.counts and not self.failures and not self.unknown
+        """Nothing was there."""
+        return not self.is_left and not self.went
 
 
 def controller(context: Context) -> Controller:
@@ -52,19 +60,24 @@ def controller(context: Context) -> Controller:
     namespaces = context.resource("", "namespaces")
     definitions = context.resource("apiextensions.k8s.io", "customresourcedefinitions")
 
+    async def look(name: str, store: ObjectStore) -> Content:
+        # What is defined since the cache heard last may have objects here already.
+        page = await store.list(definitions)
+        custom = custom_resources(page.items)
+        resources = [one for one in (*context.stored(), *custom) if one.is_namespaced]
+        content = await _empty(resources, name, store)
+        unknown = [place.decode(errors="replace") for place in page.unreadable]
+        return msgspec.structs.replace(content, unknown=unknown)
+
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> float | None:
         namespace = lister.get(namespaces, key)
         if namespace is None or not namespace["metadata"].get("deletionTimestamp"):
             return None
         if FINALIZER not in (namespace.get("spec") or {}).get("finalizers", ()):
             return None  # others hold it still
-        # What is defined since the cache heard last may have objects here already.
-        page = await store.list(definitions)
-        custom = custom_resources(page.items)
-        resources = [one for one in (*context.stored(), *custom) if one.is_namespaced]
-        content = await _empty(resources, key.name, store)
-        unknown = [place.decode(errors="replace") for place in page.unreadable]
-        content = msgspec.structs.replace(content, unknown=unknown)
+        content = await look(key.name, store)
+        if not content.is_left and content.went:
+            content = await look(key.name, store)  # mostly the last one
         now = store.clock()
         await store.update(
             namespaces,
@@ -146,15 +159,17 @@ async def _empty(resources: Sequence[Resource], namespace: str, store: ObjectSto
     """Delete what is there; what is there still."""
     pods = [one for one in resources if (one.group, one.plural) == ("", "pods")]
     content = await _deleted(pods, namespace, store)
-    if not content.is_gone:
+    if content.is_left:
         return content
-    return await _deleted([one for one in resources if one not in pods], namespace, store)
+    rest = await _deleted([one for one in resources if one not in pods], namespace, store)
+    return msgspec.structs.replace(rest, went=content.went + rest.went)
 
 
 async def _deleted(resources: Sequence[Resource], namespace: str, store: ObjectStore) -> Content:
     counts: Counter[str] = Counter()
     finalizers: Counter[str] = Counter()
     failures: list[str] = []
+    went = 0
     for resource in resources:
         whole = f"{resource.plural}.{resource.group}"
         try:
@@ -164,17 +179,19 @@ async def _deleted(resources: Sequence[Resource], namespace: str, store: ObjectS
                 raise  # the store is away: nothing is known of the others either
             failures.append(f"{whole}: {error.message}")
         else:
+            went += left.went
             counts.update({whole: left.count} if left.count else {})
             finalizers.update(left.finalizers)
             if left.unreadable:
                 failures.append(f"{whole}: cannot be read: {', '.join(left.unreadable)}")
-    return Content(counts, finalizers, failures)
+    return Content(counts, finalizers, failures, went=went)
 
 
 class _Left(msgspec.Struct):
     """What stays of a resource for now: marked objects, and those that cannot be read."""
 
     count: int = 0
+    went: int = 0
     finalizers: Counter[str] = msgspec.field(default_factory=Counter)
     unreadable: list[str] = []
 
@@ -199,8 +216,11 @@ async def _delete_all(resource: Resource, namespace: str, store: ObjectStore) ->
         except ApiError as error:
             if error.code != 404:
                 raise
+            left.went += 1
             return
-        if not deletion.is_gone:
+        if deletion.is_gone:
+            left.went += 1
+        else:
             left.add(deletion.object)
 
     while True:

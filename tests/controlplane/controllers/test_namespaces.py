@@ -1,15 +1,22 @@
 """Namespaces that are deleted. Numbers are rows of kube-behaviour.md."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from controlplane.api.resource import Object
+from controlplane import controller
+from controlplane.api.resource import Object, Resource
 from controlplane.controllers import namespaces
 from controlplane.controllers.context import custom_resource
 from controlplane.controllers.namespaces import Content, plan
 from controlplane.controllers.patience import again_seconds
-from controlplane.objects import DeleteOptions, ObjectStore
+from controlplane.objects import DeleteOptions, Deletion, ObjectStore
+from controlplane.testing import World, run
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import NOW, config_map, definition
+from tests.controlplane.controllers.simulated import context_of
+from tests.controlplane.controllers.simulated import resource as simulated
 
 DELETED: Object = {
     "metadata": {"name": "n", "deletionTimestamp": "2023-11-14T22:13:20Z"},
@@ -117,6 +124,50 @@ async def test_all_in_it_goes_and_then_the_namespace(
     assert not await cluster.names("configmaps", namespace)
     assert not await cluster.names("deployments", namespace)
     assert await cluster.names("configmaps", f"{namespace}-other") == {"kept"}
+
+
+class _Busy(ObjectStore):
+    """Each of the first ConfigMaps that go has somebody make one more pod, and one more of them."""
+
+    rounds = 0
+
+    async def delete(self, resource: Resource, *args: Any, **options: Any) -> Deletion:
+        deletion = await super().delete(resource, *args, **options)
+        if resource.plural == "configmaps" and self.rounds:
+            type(self).rounds -= 1
+            for plural in ("pods", "configmaps"):
+                metadata = {"namespace": "n", "name": f"late-{self.rounds}"}
+                late = {"metadata": metadata, **({"spec": {}} if plural == "pods" else {})}
+                await self.create(simulated("", plural), late)
+        return deletion
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_what_is_made_while_others_are_deleted_goes_as_well(rounds: int) -> None:
+    """3.1: the namespace goes after a look that found nothing, however many that takes."""
+    spaces = simulated("", "namespaces")
+
+    async def application(world: World) -> None:
+        async with world.connect() as user, world.connect() as process:
+            body = {"metadata": {"name": "n"}, "spec": {"finalizers": ["kubernetes"]}}
+            await user.create(spaces, {**body, "status": {"phase": "Active"}})
+            await user.create(simulated("", "configmaps"), config_map("n", "m"))
+            await user.delete(spaces, "", "n")
+            busy = _Busy(process.client, clock=world.now, dice=world.random)
+            _Busy.rounds = rounds
+            made = namespaces.controller(context_of(user))
+            task = asyncio.create_task(controller.run([made], busy, clock=world.clock))
+
+            async def is_gone() -> bool:
+                return not (await user.list(spaces)).raw
+
+            await world.until(is_gone, seconds_max=30)
+            assert _Busy.rounds == 0
+            for plural in ("pods", "configmaps"):
+                assert not (await user.list(simulated("", plural), "n")).raw
+            task.cancel()
+
+    run(application)
 
 
 async def test_pods_go_before_the_rest(
