@@ -65,3 +65,17 @@ def custom_resource(definition: Object) -> Resource | None:
         return customresources.stored_resource_of(definition)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def kinds_of(definition: Object) -> list[str]:
+    """`group/kind` by which a definition may be found: one, or none.
+
+    As in Kubernetes' discovery a kind is only there where its name was accepted: a second
+    definition of the same kind knows nothing of the objects of the first. Raises for what a
+    stranger wrote.
+    """
+    if not customresources.is_established(definition):
+        return []
+    spec, accepted = definition["spec"], definition["status"]["acceptedNames"]
+    kind = spec["names"]["kind"]
+    return [f"{spec['group']}/{kind}"] if accepted["kind"] == kind else []

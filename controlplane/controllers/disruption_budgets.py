@@ -21,7 +21,7 @@ from controlplane.api.types.meta_v1 import OwnerReference
 from controlplane.api.types.policy_v1 import PodDisruptionBudget, PodDisruptionBudgetStatus
 from controlplane.controller import Controller, Lister, Trigger
 from controlplane.controllers import budget_status
-from controlplane.controllers.context import Context, custom_resources
+from controlplane.controllers.context import Context, custom_resources, kinds_of
 from controlplane.controllers.readable import readable
 from controlplane.events import EventRecorder
 from controlplane.indexer import Key
@@ -29,6 +29,7 @@ from controlplane.objects import ObjectStore
 
 WORKERS = 5
 AGAIN_SECONDS = 10.0  # after a look that could not tell how many pods there should be
+_KIND = "disruption budgets: kind of a definition"
 _SCALED = (
     ("apps", "replicasets"),
     ("apps", "deployments"),
@@ -86,7 +87,7 @@ def controller(context: Context) -> Controller:
             Trigger(pods, selecting.of_pod),
             *(Trigger(one, selecting.of_template) for one in scaled),
         ],
-        reads=[definitions],
+        indexes={_KIND: (definitions, kinds_of)},
         workers=WORKERS,
     )
 
@@ -177,8 +178,9 @@ class Scales:
         return await self._scaled(deployment, namespace, lister, store)
 
     def _custom(self, group: str, kind: str, lister: Lister) -> Resource | None:
-        definitions = custom_resources(lister.list(self._definitions))
-        return next((one for one in definitions if (one.group, one.kind) == (group, kind)), None)
+        defined = lister.by_index(self._definitions, _KIND, f"{group}/{kind}")
+        found = custom_resources(defined)
+        return found[0] if len(found) == 1 else None
 
     async def _get(
         self, resource: Resource, key: Key, lister: Lister, store: ObjectStore

@@ -17,12 +17,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from controlplane.api.customresources import is_established
 from controlplane.api.errors import ApiError
 from controlplane.api.meta import FOREGROUND, ORPHAN
 from controlplane.api.resource import Object, Resource
 from controlplane.controller import Controller, Lister, Trigger
-from controlplane.controllers.context import Context, custom_resource
+from controlplane.controllers.context import Context, custom_resource, kinds_of
 from controlplane.controllers.everything import EVERYTHING
 from controlplane.controllers.parallel import each
 from controlplane.indexer import Key
@@ -175,22 +174,11 @@ def controller(context: Context) -> Controller:
         ],
         indexes={
             _UID: (EVERYTHING, lambda obj: [str(obj["metadata"].get("uid", ""))]),
-            _KIND: (definitions, _kind_of_definition),
+            _KIND: (definitions, kinds_of),
         },
         workers=WORKERS,
         part=concern,
     )
-
-
-def _kind_of_definition(definition: Object) -> list[str]:
-    """What it may be found by. As in Kubernetes' discovery, a kind is only there where its name
-    was accepted: a second definition of the same kind knows nothing of the objects of the first.
-    """
-    spec = definition["spec"]
-    kind = spec["names"]["kind"]
-    if not is_established(definition) or definition["status"]["acceptedNames"]["kind"] != kind:
-        return []
-    return [f"{spec['group']}/{kind}"]
 
 
 class _Kinds:

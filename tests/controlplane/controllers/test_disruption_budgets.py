@@ -16,7 +16,7 @@ from controlplane.controllers import disruption_budgets
 from controlplane.controllers.budget_status import Outlook, needs_scale, outlook, unknown
 from controlplane.controllers.context import custom_resources
 from tests.controlplane.controllers.conftest import Cluster, until
-from tests.controlplane.controllers.objects import NOW, definition, reference_to
+from tests.controlplane.controllers.objects import NOW, definition, established, reference_to
 
 LABELS = {"app": "web"}
 
@@ -213,11 +213,13 @@ async def test_the_scale_is_that_of_the_owners(shop: Shop) -> None:
 async def test_custom_resources_have_a_scale(shop: Shop) -> None:
     """8.1: CRs by their scale sub-resource."""
     group = f"{shop.namespace}.example.com"
-    body = definition("gears", "Gear", group)
+    body = established(definition("gears", "Gear", group))
     body["spec"]["versions"][0]["subresources"] = {
         "scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
     }
     await shop.cluster.create("customresourcedefinitions", body)
+    second = definition("axles", "Gear", group)  # never accepted: nobody looks there
+    await shop.cluster.create("customresourcedefinitions", second)
     made = await shop.cluster.find("customresourcedefinitions", "", f"gears.{group}")
     assert made is not None
     gears = custom_resources([made])[0]
