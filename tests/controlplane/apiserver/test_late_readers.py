@@ -65,7 +65,8 @@ async def test_a_command(client: Client, member: ClusterProcesses, tmp_path: Pat
             await asyncio.sleep(SHORT_SECONDS)
             assert UNDER_WAY in (await pods.api.ask("GET", "/metrics")).raw.decode()
         answered.reader._transport.resume_reading()  # type: ignore[attr-defined]
-        channels, found = ChannelClient(lambda: b"mask"), []
+        channels = ChannelClient(lambda: b"mask")
+        found: list[tuple[int, bytes]] = []
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             while ERROR not in dict(found) and (data := await answered.reader.read(65_536)):
                 found += channels.receive(data)
