@@ -217,7 +217,12 @@ class _Running:
 
     async def _reconcile(self, key: Key) -> None:
         written: dict[str, int] = {}
-        store = self._store.noting(lambda resource, at: written.update({resource.key_prefix: at}))
+
+        def note(resource: Resource, at: int) -> None:
+            # Of writes at once the answers come in any order: the last is not the latest.
+            written[resource.key_prefix] = max(at, written.get(resource.key_prefix, 0))
+
+        store = self._store.noting(note)
         try:
             async with asyncio.timeout(RECONCILE_SECONDS_MAX):
                 again = await self.controller.reconcile(key, self._lister, store)

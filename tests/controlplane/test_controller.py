@@ -5,11 +5,8 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from controlplane.api import stored
 from controlplane.api.errors import conflict
-from controlplane.api.resource import Object, Resource
-from controlplane.api.stored import Identity
-from controlplane.codec import Codec
+from controlplane.api.resource import Object
 from controlplane.controller import (
     Controller,
     Lister,
@@ -19,7 +16,7 @@ from controlplane.controller import (
     run,
 )
 from controlplane.indexer import Key
-from controlplane.objects import Change, DeleteOptions, ObjectStore, ObjectWatch
+from controlplane.objects import ObjectStore
 from controlplane.testing import World
 from controlplane.testing import run as simulate
 from tests.controlplane.kinds import PODS, WIDGETS, widget, with_metadata, with_size
@@ -288,50 +285,6 @@ def test_stuck_reconcile_is_given_up() -> None:
     simulate(application)
 
 
-class _LateWatch(ObjectWatch):
-    """Events that arrive a second after the answers to the writes that caused them."""
-
-    async def __anext__(self) -> list[Change]:
-        changes = await super().__anext__()
-        await asyncio.sleep(1)
-        return changes
-
-
-class _LateStore(ObjectStore):
-    def watch(self, resource: Resource, namespace: str = "", revision: int = 0) -> ObjectWatch:
-        prefix = stored.prefix_of(resource, namespace)
-        return _LateWatch(self.client, resource, prefix, revision, Codec(Identity()))
-
-
-def test_reconcile_sees_its_own_writes() -> None:
-    """No expectations are needed: what was made is in the cache when its key is looked at again."""
-
-    async def application(world: World) -> None:
-        made: list[Object] = []
-        seen: list[tuple[int, int]] = []
-
-        async def grow(key: Key, lister: Lister, store: ObjectStore) -> float | None:
-            pods = lister.list(PODS, key.namespace)
-            seen.append((len(pods), len(made)))
-            if len(pods) >= 5:
-                return None
-            generated = {"generateName": "p-", "namespace": key.namespace}
-            made.append(await store.create(PODS, {"metadata": generated, "spec": {}}))
-            return 0.0
-
-        controller = Controller("grow", WIDGETS, grow, reads=[PODS])
-        async with world.connect() as user, world.connect() as process:
-            await user.create(WIDGETS, widget("n"))
-            late = _LateStore(process.client, clock=world.now, dice=world.random)
-            task = asyncio.create_task(run([controller], late, clock=world.clock))
-            await world.clock.sleep(60)
-            assert len((await user.list(PODS, "n")).raw) == len(made) == 5
-            assert {(cached, written) for cached, written in seen if cached != written} == set()
-            task.cancel()
-
-    simulate(application)
-
-
 def test_workers_never_share_a_key() -> None:
     async def application(world: World) -> None:
         busy: set[Key] = set()
@@ -384,51 +337,6 @@ def test_trigger_may_name_any_keys() -> None:
             await user.create(PODS, {"metadata": {"name": "p", "namespace": "n"}, "spec": {}})
             await world.clock.sleep(5)
         assert sorted(seen) == [Key("x", "one"), Key("x", "two")]
-
-    simulate(application)
-
-
-class _SeldomWatch(ObjectWatch):
-    """It tells what is there, as lists do, and of no end: what is made anew is just changed."""
-
-    async def __anext__(self) -> list[Change]:
-        return [one for one in await super().__anext__() if one.type == "PUT"]
-
-
-class _SeldomStore(ObjectStore):
-    def watch(self, resource: Resource, namespace: str = "", revision: int = 0) -> ObjectWatch:
-        prefix = stored.prefix_of(resource, namespace)
-        return _SeldomWatch(self.client, resource, prefix, revision, Codec(Identity()))
-
-
-def test_end_of_what_another_has_replaced_is_one() -> None:
-    """As after a list that is older than both: whoever waits for the old one hears of it."""
-
-    async def application(world: World) -> None:
-        seen: list[Key] = []
-
-        async def work(key: Key, lister: Lister, store: ObjectStore) -> None:
-            seen.append(key)
-
-        trigger = Trigger(PODS, lambda pod: [Key("x", pod["spec"]["wanted"])], is_for_ends=True)
-        controller = Controller("ends", WIDGETS, work, triggers=[trigger])
-
-        def pod(wanted: str) -> Object:
-            return {"metadata": {"name": "p", "namespace": "n"}, "spec": {"wanted": wanted}}
-
-        async with world.connect() as user, world.connect() as process:
-            seldom = _SeldomStore(process.client, clock=world.now, dice=world.random)
-            await user.create(PODS, pod("old"))
-            task = asyncio.create_task(run([controller], seldom, clock=world.clock))
-            await world.clock.sleep(5)
-            await user.update(PODS, "n", "p", lambda old: {**old, "status": {"phase": "Running"}})
-            await world.clock.sleep(5)
-            assert seen == []
-            await user.delete(PODS, "n", "p", options=DeleteOptions(grace_period_seconds=0))
-            await user.create(PODS, pod("new"))
-            await world.clock.sleep(5)
-            assert seen == [Key("x", "old")]
-            task.cancel()
 
     simulate(application)
 
