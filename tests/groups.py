@@ -20,6 +20,8 @@ GROUPS = tuple(
         # An API server for each kubectl; were it one for all, all would wait for the last of them.
         r"(tests/e2e/kubectl/)test_scripts\.py::.*(-[a-z0-9.]+-(?:etcd|keelson))\]$",
         r"tests/e2e/ui/",
+        # A cluster that is down gives its ports back: another one would take them.
+        r"tests/cluster/",
         # They cut the power, fill disks and let clocks jump.
         r"tests/robustness/",
         # The members of each target.

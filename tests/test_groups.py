@@ -31,6 +31,7 @@ def test_it(number):
         ("tests/e2e/running/test_running.py::test_a[b]", "tests/e2e/running/"),
         (f"{SCRIPTS}[get-all-newest-keelson]", "tests/e2e/kubectl/-newest-keelson"),
         (f"{SCRIPTS}[get-all-1.20-keelson]", "tests/e2e/kubectl/-1.20-keelson"),
+        ("tests/cluster/test_launcher.py::test_a", "tests/cluster/"),
         ("tests/conformance/test_put.py::test_a[etcd]", "tests/conformance/etcd"),
         ("tests/conformance/test_put.py::test_a[keelson-b-c]", "tests/conformance/keelson"),
         ("tests/conformance/test_put.py::test_a[b-keelson]", "tests/conformance/keelson"),
