@@ -9,7 +9,8 @@ once. PURE.
   while the Job held them. A completed index has one that succeeded.
 
 A pod that is deleted before it has ended counts as failed, as in Kubernetes; one that succeeds
-after all, before its Job has counted it, may count as either.
+after all, before its Job has counted it, may count as either. Those that go since their Job is
+suspended count as nothing: who deletes them may not have heard yet that one was going already.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Jobs:
         self._parallelism: dict[str, Recent] = {}
         self._succeeded: dict[str, dict[str, str]] = {}  # of each Job: uid of a pod -> its index
         self._failed: dict[str, set[str]] = {}
+        self._spared: dict[str, set[str]] = {}  # which may count as nothing
 
     def see(self, step: Step, ledger: Ledger, moment: Moment) -> None:
         """See `Rule`."""
@@ -46,6 +48,7 @@ class Jobs:
                 self._see_job(step, change.old if is_same else None, new)
             elif change.place == facts.PODS:
                 self._note_end(new)
+                self._note_spared(change.old, new, ledger)
                 if change.old is None:
                     self._see_new_pod(step, new, ledger, moment.believed_since(step.at))
 
@@ -72,12 +75,21 @@ class Jobs:
         if owner not in self._parallelism:
             return
         phase = facts.status_of(pod).get("phase")
-        if _TRACKING not in (pod["metadata"].get("finalizers") or ()):
+        if not _is_held(pod):
             return
         if phase == "Succeeded":
             self._succeeded.setdefault(owner, {})[facts.uid_of(pod)] = _index_of(pod)
         elif phase == "Failed" or facts.is_going(pod):
             self._failed.setdefault(owner, set()).add(facts.uid_of(pod))
+
+    def _note_spared(self, old: Object | None, new: Object, ledger: Ledger) -> None:
+        """Let go before it has ended, while its Job is suspended."""
+        owner = facts.controller_uid(new)
+        if old is None or not _is_held(old) or _is_held(new) or facts.has_ended(new):
+            return
+        job = next((one for one in ledger.all(facts.JOBS) if facts.uid_of(one) == owner), None)
+        if job is not None and job["spec"].get("suspend"):
+            self._spared.setdefault(owner, set()).add(facts.uid_of(new))
 
     def _see_new_pod(self, step: Step, pod: Object, ledger: Ledger, since: float) -> None:
         owner = facts.controller_uid(pod)
@@ -99,14 +111,16 @@ class Jobs:
     def _check_counts(self, job: Object) -> None:
         uid, status, who = facts.uid_of(job), facts.status_of(job), facts.called(job)
         succeeded, failed = self._succeeded.get(uid, {}), self._failed.get(uid, set())
-        either = succeeded.keys() & failed
+        spared = self._spared.get(uid, set()) & failed
+        either = (succeeded.keys() & failed) | spared
         for word, did in (("succeeded", succeeded.keys()), ("failed", failed)):
             if not len(did - either) <= int(status.get(word) or 0) <= len(did):
                 raise ViolationError(
                     f"{who}: {status.get(word)} {word}, it says, and {len(did)} did"
                 )
         counted = sum(int(status.get(word) or 0) for word in ("succeeded", "failed"))
-        if counted != len(succeeded.keys() | failed):
+        all_ended = succeeded.keys() | failed
+        if not len(all_ended - spared) <= counted <= len(all_ended):
             raise ViolationError(f"{who}: it counts {counted}, of {succeeded} and {failed}")
         if any((status.get("uncountedTerminatedPods") or {}).values()) or status.get("active"):
             raise ViolationError(f"{who} is complete, and has not counted all")
@@ -115,6 +129,11 @@ class Jobs:
             sure = {int(index) for pod, index in succeeded.items() if pod not in either}
             if not sure <= set(indexes) <= set(map(int, succeeded.values())):
                 raise ViolationError(f"{who}: indexes {indexes} completed, and {succeeded} did")
+
+
+def _is_held(pod: Object) -> bool:
+    """Whether its Job has not counted it yet."""
+    return _TRACKING in (pod["metadata"].get("finalizers") or ())
 
 
 def numbers_of(text: str) -> list[int]:

@@ -13,6 +13,7 @@ from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
 from controlplane.simulation import templates
 from controlplane.simulation.apiserver import ApiServer
+from controlplane.simulation.ledger import is_going
 from kvstore.seams import Clock
 
 AGAIN_SECONDS = 0.7
@@ -148,9 +149,15 @@ class Owner:
 
     async def settle(self) -> None:
         """See `User`."""
+        while not await self._stays_sound():
+            await self._hands.pause()
+
+    async def _stays_sound(self) -> bool:
+        """Have it sound; False: what was there is only going yet, so that it must be made again."""
         await self._make()
         await self._hands.set_spec(*self._place, "resume", paused=False)
-        await self._set_image(self._any(templates.GOOD_IMAGES), "settle")
+        found = await self._set_image(self._any(templates.GOOD_IMAGES), "settle")
+        return found is not None and not is_going(found)
 
     def _any(self, found: Sequence[str]) -> str:
         return str(self._hands.random.choice(found))
@@ -221,12 +228,18 @@ class Owner:
             name = str(self._hands.random.choice(sets)["metadata"]["name"])
             await self._hands.delete("apps", "replicasets", self._namespace, name)
 
-    async def _set_image(self, image: str, what: str) -> None:
+    async def _set_image(self, image: str, what: str) -> Object | None:
+        """The Deployment as it was; None: it is gone."""
+        found: Object | None = None
+
         def step(old: Object) -> Object:
+            nonlocal found
+            found = old
             template = templates.template({"app": self._name}, image)
             return {**old, "spec": {**old["spec"], "template": template}}
 
         await self._hands.update(*self._place, step, what)
+        return found
 
     async def _listed(self, group: str, plural: str) -> Sequence[Object]:
         """Objects of its own, as far as is known; none while the API server is away."""
