@@ -29,12 +29,14 @@ SCALARS = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text()
 )
+# YAML's keys without a "?" have at most 1,024 characters, here each of them may be \uXXXX.
+KEYS = st.text(max_size=150)
 TREES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=25,
 )
-OBJECTS = st.dictionaries(st.text(), TREES, max_size=5)
+OBJECTS = st.dictionaries(KEYS, TREES, max_size=5)
 
 
 def refusal(body: bytes, content_type: str) -> ApiError:
