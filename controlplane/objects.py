@@ -14,7 +14,6 @@ Every method raises ApiError: 503 when surely nothing was written, 504 when nobo
 
 import random
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
@@ -33,6 +32,7 @@ from controlplane.object_watch import Change, ObjectWatch
 from controlplane.pages import Page, Pages
 from controlplane.store_errors import as_api_errors
 from controlplane.transactions import Outcome, Transactions
+from controlplane.uids import new_uid
 from kvstore.client import Client
 from kvstore.errors import CompactedError
 from kvstore.seams import Random
@@ -71,7 +71,7 @@ class ObjectStore:
         client: Client,
         *,
         clock: Callable[[], float] = time.time,
-        new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
+        new_uid: Callable[[], str] = new_uid,
         dice: Random | None = None,
         transform: Transform | None = None,
         releases: Callable[[Resource, Object], Sequence[bytes]] = _nothing,
@@ -277,7 +277,8 @@ class ObjectStore:
         dry_run: bool,
         is_sure: bool,
     ) -> Object:
-        new = lifecycle.created(resource, obj, uid=self._new_uid(), now=self.clock())
+        uid = (obj.get("metadata") or {}).get("uid") or self._new_uid()
+        new = lifecycle.created(resource, obj, uid=uid, now=self.clock())
         if is_sure and not dry_run:
             return await self._transactions.create_surely(resource, new, also)
         return await self._transactions.create(resource, new, also, dry_run=dry_run)

@@ -4,6 +4,7 @@ Source: Kubernetes' API conventions, "Metadata"; ObjectMeta's documentation; tex
 validation; kube-behaviour.md 2.12, 2.13, 2.16, 2.19.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -322,8 +323,13 @@ def _restore(made: dict[str, Any], source: Mapping[str, Any], field: str) -> Non
 
 def rfc3339(seconds: float) -> str:
     """A time since 1970 as `2026-11-29T08:00:00Z`: whole seconds, UTC."""
-    moment = datetime.fromtimestamp(int(seconds), UTC)
-    return moment.isoformat().removesuffix("+00:00") + "Z"
+    return _rfc3339(int(seconds))
+
+
+@functools.lru_cache(maxsize=100)
+def _rfc3339(seconds: int) -> str:
+    """Each write says the time more than once, and there are many writes in a second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def seconds_of(time: str | None) -> float | None:

@@ -7,7 +7,6 @@ import random
 import ssl
 import sys
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -51,6 +50,7 @@ from controlplane.encryption import Encryption
 from controlplane.flags import SettingsError
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
+from controlplane.uids import new_uid
 from kvstore.client import Client
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Assembly:
         assert quotas is not None, "a built-in kind"
         return Writes(
             self.store,
-            Pipeline(self._with_addresses, lambda: str(uuid.uuid4())),
+            Pipeline(self._with_addresses, new_uid),
             self.lister,
             self.cacher.current,
             self.turns,

@@ -5,7 +5,6 @@ kube-behaviour 11.10. How much is told is the policy's.
 """
 
 import logging
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +17,7 @@ from controlplane.apiserver.audit_policy import NAMES, Chosen, Level, Policy
 from controlplane.apiserver.incoming import Answer, Incoming, Target
 from controlplane.apiserver.large_bodies import LARGE_BYTES
 from controlplane.apiserver.users import User
+from controlplane.uids import new_uid
 
 ID_HEADER = "Audit-Id"
 _ID_LENGTH_MAX = 64
@@ -178,7 +178,7 @@ def _id(incoming: Incoming) -> str:
     # It goes into a header and a log: what is no plain word is none of an honest client.
     if own and len(own) <= _ID_LENGTH_MAX and own.isascii() and own.isprintable():
         return own
-    return str(uuid.uuid4())
+    return new_uid()
 
 
 def _moment(seconds: float) -> str:

@@ -134,8 +134,11 @@ class Cacher:
         resource = self._registry.storage(group, plural)
         if resource is None:
             return ()
+        known = self.cache.of(*resource.place)
+        if not len(known):
+            return ()
         prefix = f"{resource.key_prefix}{namespace}/" if namespace else resource.key_prefix
-        return [orjson.loads(one.raw) for one in self.cache.of(*resource.place).scan(prefix)]
+        return [orjson.loads(one.raw) for one in known.scan(prefix)]
 
     async def run(self) -> None:
         """Follow the store until cancelled."""

@@ -152,6 +152,8 @@ def _receiver(request: web.BaseRequest) -> Receive:
         if request.headers.get("Expect", "").lower() == "100-continue":
             _go_on(request)
         try:
+            if request.content.is_eof():  # it came with the head: nothing to wait for
+                return _taken(request.content.read_nowait(), take)
             async with asyncio.timeout(BODY_SECONDS_MAX):
                 return await _body(request, take)
         except TimeoutError:
@@ -160,6 +162,13 @@ def _receiver(request: web.BaseRequest) -> Receive:
             raise errors.bad_request(f"the request's body cannot be read: {error}") from None
 
     return receive
+
+
+def _taken(body: bytes, take: Callable[[int], None]) -> bytes:
+    if len(body) > BODY_BYTES_MAX:
+        raise _too_large()
+    take(len(body))
+    return body
 
 
 async def _body(request: web.BaseRequest, take: Callable[[int], None]) -> bytes:

@@ -4,7 +4,8 @@ Source: RFC 9110, 12.5.1; kube-behaviour 1.1, 1.2 and 2.21. JSON is always answe
 request; protobuf is read and never written, so whoever accepts nothing else is told 406.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -27,12 +28,17 @@ class Clause(msgspec.Struct, frozen=True):
         return self.media_type in (media_type, "application/*", "*/*")
 
 
-def clauses(accept: str) -> list[Clause]:
+def clauses(accept: str) -> Sequence[Clause]:
     """The best first; those that are equally good in the order in which they stand."""
+    return _clauses(accept[:_ACCEPT_CHARACTERS_MAX])
+
+
+@functools.lru_cache(maxsize=100)  # there are few clients, which say the same in each request
+def _clauses(accept: str) -> tuple[Clause, ...]:
     if not accept.strip():
-        return [Clause("*/*", {}, 1.0)]
-    found = [_clause(part) for part in accept[:_ACCEPT_CHARACTERS_MAX].split(",")]
-    return sorted((one for one in found if one.weight > 0), key=lambda one: -one.weight)
+        return (Clause("*/*", {}, 1.0),)
+    found = [_clause(part) for part in accept.split(",")]
+    return tuple(sorted((one for one in found if one.weight > 0), key=lambda one: -one.weight))
 
 
 def not_acceptable(media_types: tuple[str, ...]) -> ApiError:

@@ -8,8 +8,7 @@ client is told, unless it has named a resourceVersion (kube-behaviour 2.3, 8.2).
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from controlplane.api import errors
@@ -38,7 +37,10 @@ class Turns:
         wanted = frozenset(keys)
         pause = PAUSE_SECONDS_MIN
         while True:
-            async with self._turn(wanted):
+            held: list[bytes] = []
+            try:
+                if await self._take(sorted(wanted), held):
+                    await self._fresh()
                 lost: frozenset[bytes] = frozenset()
                 while lost <= wanted:
                     try:
@@ -48,33 +50,38 @@ class Turns:
                     await asyncio.sleep(self._dice.random() * pause)
                     pause = min(2 * pause, PAUSE_SECONDS_MAX)
                     await self._fresh()
+            finally:
+                for key in reversed(held):
+                    self._queues[key].lock.release()
+                    self._leave(key)
             wanted |= lost
 
-    @contextlib.asynccontextmanager
-    async def _turn(self, keys: frozenset[bytes]) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as held:
-            is_late = False
-            for key in sorted(keys):  # all in the same order: none waits in a circle
-                is_late |= key in self._queues
-                await held.enter_async_context(self._place(key))
-            if is_late:
-                await self._fresh()
-            yield
+    async def _take(self, keys: list[bytes], held: list[bytes]) -> bool:
+        """Add to `held` whichever of the keys are taken; whether somebody had one of them.
 
-    @contextlib.asynccontextmanager
-    async def _place(self, key: bytes) -> AsyncIterator[None]:
-        """One key; it is forgotten with the last who wants it."""
-        queue = self._queues.setdefault(key, _Queue())
-        if queue.count > WAITING_MAX:
-            raise errors.too_many_requests("Too many requests, please try again later.")
-        queue.count += 1
-        try:
-            async with queue.lock:
-                yield
-        finally:
-            queue.count -= 1
-            if not queue.count:
-                del self._queues[key]
+        `keys` in an order that is the same for all: so none waits in a circle.
+        """
+        is_late = False
+        for key in keys:
+            is_late |= key in self._queues
+            queue = self._queues.setdefault(key, _Queue())
+            if queue.count > WAITING_MAX:
+                raise errors.too_many_requests("Too many requests, please try again later.")
+            queue.count += 1
+            try:
+                await queue.lock.acquire()
+            except asyncio.CancelledError:
+                self._leave(key)
+                raise
+            held.append(key)
+        return is_late
+
+    def _leave(self, key: bytes) -> None:
+        """A key is forgotten with the last who wants it."""
+        queue = self._queues[key]
+        queue.count -= 1
+        if not queue.count:
+            del self._queues[key]
 
 
 class _Queue:
