@@ -43,13 +43,15 @@ logger = logging.getLogger(__name__)
 class Trigger(msgspec.Struct, frozen=True):
     """Which keys of a controller may need a look when an object of `resource` changes.
 
-    is_for_ends  only when it is gone, be another in its place or not
-    part         what of it matters: when that is as it was, nothing has changed
+    is_for_ends     only when it is gone, be another in its place or not
+    is_for_changes  only when it is another than it was: neither new nor gone
+    part            what of it matters: when that is as it was, nothing has changed
     """
 
     resource: Resource
     keys: Callable[[Object], Iterable[Key]]
     is_for_ends: bool = False
+    is_for_changes: bool = False
     part: Callable[[Object], object] | None = None
 
 
@@ -267,6 +269,8 @@ class _Running:
                 if old is None or not _is_replaced(old, new):
                     return
                 new = None  # the old one has ended, though nobody saw it: a list told of both
+            if trigger.is_for_changes and (old is None or new is None):
+                return
             if self._is_same(trigger.part, key, old, new):
                 return
             for obj in (old, new):

@@ -1,8 +1,8 @@
 """The garbage collector: what is owned goes when its owners are gone.
 
 When an owner is deleted in the foreground its dependants go as well, and it waits for those that
-block it; one that orphans them lets them go first. An owner that the cache does not have is asked
-for in the store before anything is deleted.
+block it; one that orphans them lets them go first. An owner that the cache does not have, and has
+not seen going, is asked for in the store before anything is deleted.
 
 Keys are of two kinds: the place of an object, looked at as somebody's dependant, and a bare uid,
 looked at as somebody's owner.
@@ -11,8 +11,7 @@ Source: Kubernetes' documentation, "Garbage Collection" and "Owners and Dependen
 3.2, 2.17.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -28,12 +27,30 @@ from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
 WORKERS = 20  # 3.2
-GONE_MAX = 10_000  # uids of what went lately: for others the store is asked
+GONE_MAX = 10_000  # of what went lately: for others the store is asked
 _UID, _KIND = "uid", "kind"
 _CONCERN = ("uid", "ownerReferences", "finalizers", "deletionTimestamp")
 
 State = Literal["solid", "waiting", "absent", "impossible"]
 """An owner is there; waits for its dependants to go; is not there; cannot be one."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a reference says of an owner, and where it may be."""
+
+    group: str
+    kind: str
+    name: str
+    namespace: str  # empty: of none
+
+    def is_named(self, reference: Mapping[str, Any], namespace: str) -> bool:
+        """Whether a reference of an object in this namespace (empty: of none) means it."""
+        return (
+            self.group == _group_of(reference)
+            and self.kind == str(reference.get("kind", ""))
+            and self.name == str(reference.get("name", ""))
+            and self.namespace in ("", namespace)
+        )
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -141,7 +158,7 @@ def controller(context: Context) -> Controller:
     """Of everything."""
     definitions = context.resource("apiextensions.k8s.io", "customresourcedefinitions")
     kinds = _Kinds(context, definitions)
-    gone: dict[str, None] = {}
+    gone: dict[str, Identity] = {}
 
     def note(obj: Object) -> list[Key]:
         """What is gone is known to be, also where its kind is gone with it; the cache knows when
@@ -152,7 +169,7 @@ def controller(context: Context) -> Controller:
             return []
         while len(gone) >= GONE_MAX:
             del gone[next(iter(gone))]
-        gone[uid] = None
+        gone[uid] = _identity(obj)
         return []
 
     async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> None:
@@ -209,7 +226,7 @@ class _Collector:
         self,
         context: Context,
         kinds: _Kinds,
-        gone: Container[str],
+        gone: Mapping[str, Identity],
         lister: Lister,
         store: ObjectStore,
     ) -> None:
@@ -235,10 +252,9 @@ class _Collector:
         else:
             # All of them: whether they block it says only whether it waits. It is let go after
             # them: held by others, it would wait for nobody any more, and they would stay.
-            looks = [partial(self.look_at_dependant, one) for one in dependants]
+            await each(dependants, self.look_at_dependant)
             if not any(blocks(one, uid) for one in dependants):
-                looks.append(partial(self._release, owner, FOREGROUND))
-            await each(looks, lambda look: look())
+                await self._release(owner, FOREGROUND)
 
     async def look_at_dependant(self, found: Object) -> None:
         """Of whether anybody still owns an object."""
@@ -268,10 +284,12 @@ class _Collector:
         namespace = str(dependant["metadata"].get("namespace", ""))
         cached = self._lister.by_index(EVERYTHING, _UID, uid)
         # Whatever its kind is found to be: what the cache has is not absent.
-        owner = next((one for one in cached if _is_named(one, reference, namespace)), None)
+        meant = (one for one in cached if _identity(one).is_named(reference, namespace))
+        owner = next(meant, None)
         if owner is None:
-            if uid in self._gone and not cached:  # what was restored is there again
-                return "absent"
+            gone = self._gone.get(uid)
+            if gone is not None and gone.is_named(reference, namespace) and not cached:
+                return "absent"  # what was restored is in the cache again
             of_owner = self._kinds.resource(self._lister, reference)
             if of_owner.is_namespaced and not namespace:
                 self._tell(dependant, resource, reference)
@@ -337,14 +355,13 @@ class _Collector:
         self._context.recorder.record(about, "Warning", "OwnerRefInvalidNamespace", message)
 
 
-def _is_named(obj: Object, reference: Mapping[str, Any], namespace: str) -> bool:
-    """Whether an object of the cache is what a reference of one in this namespace names."""
+def _identity(obj: Object) -> Identity:
     metadata = obj["metadata"]
-    return (
-        _group_of(obj) == _group_of(reference)
-        and obj["kind"] == str(reference.get("kind", ""))
-        and metadata.get("name") == str(reference.get("name", ""))
-        and metadata.get("namespace", "") in ("", namespace)
+    return Identity(
+        group=_group_of(obj),
+        kind=str(obj.get("kind", "")),
+        name=str(metadata.get("name", "")),
+        namespace=str(metadata.get("namespace", "")),
     )
 
 

@@ -68,7 +68,12 @@ def controller(context: Context) -> Controller:
             Trigger(EVERYTHING, _namespace_of, is_for_ends=True),
             Trigger(EVERYTHING, lambda obj: _namespace_of(obj) if has_ended(obj) else []),
             # Of another type it may count less; what it counts more is admission's.
-            Trigger(context.resource("", "services"), _namespace_of, part=_type_of),
+            Trigger(
+                context.resource("", "services"),
+                _namespace_of,
+                is_for_changes=True,
+                part=_type_of,
+            ),
         ],
         reads=[definitions],
         workers=WORKERS,

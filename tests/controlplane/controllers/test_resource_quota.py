@@ -128,6 +128,37 @@ async def test_service_of_another_type_uses_less(
         await until(lambda: uses(0))
 
 
+def test_a_new_service_makes_nobody_count_anew() -> None:
+    """8.2: admission has counted it; that of another type is not counted by anybody else."""
+    services, looks = resource("", "services"), list[str]()
+
+    def noted(made: Controller) -> Controller:
+        async def reconcile(key: Key, lister: Lister, store: ObjectStore) -> float | None:
+            looks.append(key.name)
+            return await made.reconcile(key, lister, store)
+
+        return msgspec.structs.replace(made, reconcile=reconcile)
+
+    async def application(world: World) -> None:
+        async with (
+            world.connect() as store,
+            world.running(noted(resource_quota.controller(context_of(store)))),
+        ):
+            await world.clock.sleep(5)
+            looks.clear()
+            made = {"metadata": {"name": "s", "namespace": "n"}, "spec": {"type": "NodePort"}}
+            await store.create(services, made)
+            await world.clock.sleep(5)
+            assert looks == []
+            await store.update(
+                services, "n", "s", lambda old: {**old, "spec": {"type": "ClusterIP"}}
+            )
+            await world.clock.sleep(5)
+            assert looks == ["n"]
+
+    run(application)
+
+
 async def test_quotas_are_counted_anew_every_five_minutes(
     cluster: Cluster, store: ObjectStore, namespace: str
 ) -> None:
