@@ -18,15 +18,16 @@ _NODE = re.compile(r"n[1-9][0-9]*")
 _logger = logging.getLogger(__name__)
 
 
-async def end_all(folder: Path, *, but: Collection[str] = ()) -> None:
+async def end_all(folder: Path, *, but: Collection[str] = ()) -> list[Path]:
     """End every pod of every node that a cluster in this data folder has, or had.
 
     but  names of nodes whose agents run
 
-    Pods of which it cannot be said that they have ended are named in the log.
+    Returns the folders of nodes of which it cannot be said that all has ended: the log says why.
     """
     found = [one for one in _runtimes(folder) if one.parent.name not in but]
-    await asyncio.gather(*map(_end, found))
+    have_ended = await asyncio.gather(*map(_end, found))
+    return [one for one, has_ended in zip(found, have_ended, strict=True) if not has_ended]
 
 
 def _runtimes(folder: Path) -> list[Path]:
@@ -42,9 +43,11 @@ def _is_ours(root: Path) -> bool:
     return bool(_NODE.fullmatch(root.parent.name)) and any(one.is_file() for one in locks)
 
 
-async def _end(root: Path) -> None:
+async def _end(root: Path) -> bool:
     try:
         await ProcessRuntime(root).shut_down()
         await asyncio.to_thread(Folders(root.parent).forget_secrets)
     except (RefusedError, OSError, ValueError) as error:
         _logger.warning("pods below %s may run on: %s", root, error)
+        return False
+    return True

@@ -1,5 +1,6 @@
 """Pods that outlive their agents, and end with their cluster."""
 
+import argparse
 import asyncio
 import fcntl
 import stat
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import pods
+from cluster import down, pods
+from cluster.errors import NotRunningError
 from controlplane.node.runtime.interface import ContainerConfig, SandboxConfig
 from controlplane.node.runtime.process import ProcessRuntime
 from tests.cluster.test_launcher import cluster, until
@@ -66,20 +68,46 @@ async def test_pods_of_nodes_that_there_are_no_more_end(tmp_path: Path) -> None:
 
 async def test_down_ends_the_pods_of_a_launcher_that_was_killed(tmp_path: Path) -> None:
     await run_pod(tmp_path / "n1")
-    held = tmp_path / "cluster.lock"
     nothing = await asyncio.to_thread(cluster, tmp_path, "down")
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert "no cluster runs in" in nothing.stderr
     (tmp_path / "cluster.json").write_text("{}")
-    with held.open("w") as lock:  # of a launcher that is there, and begins or ends just now
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        refused = await asyncio.to_thread(cluster, tmp_path, "down")
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert "no cluster runs in" in refused.stderr
     assert await states_of(tmp_path / "n1") == ["running"]
     down = await asyncio.to_thread(cluster, tmp_path, "down")
     assert (down.returncode, down.stdout, down.stderr) == (0, "stopped\n", "")
     assert processes_of(tmp_path) == []
+
+
+async def test_down_waits_for_a_launcher_that_begins_or_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It holds the folder, and does not listen yet, or no more."""
+    options = argparse.Namespace(data=tmp_path)
+    await run_pod(tmp_path / "n1")
+    (tmp_path / "cluster.json").write_text("{}")
+    with (tmp_path / "cluster.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        monkeypatch.setattr(down, "BUSY_SECONDS_MAX", 0.0)
+        with pytest.raises(NotRunningError, match="a launcher holds"):
+            await asyncio.to_thread(down.run, options)
+        assert await states_of(tmp_path / "n1") == ["running"]
+        monkeypatch.undo()
+        waiting = asyncio.ensure_future(asyncio.to_thread(down.run, options))
+        await asyncio.wait([waiting], timeout=0.5)
+        assert not waiting.done()
+    assert (await waiting, capsys.readouterr().out) == (0, "stopped\n")
+    assert processes_of(tmp_path) == []
+
+
+async def test_down_does_not_claim_that_what_it_cannot_end_has_ended(tmp_path: Path) -> None:
+    root = tmp_path / "n1" / "runtime"
+    root.mkdir(parents=True)
+    (tmp_path / "cluster.json").write_text("{}")
+    (tmp_path / "n1" / "agent.lock").touch()
+    (root / "sandboxes").write_text("no folder")
+    found = await asyncio.to_thread(cluster, tmp_path, "down")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert f"pods may run on below {root}: the log says why" in found.stderr
 
 
 async def test_a_folder_without_nodes_is_well(tmp_path: Path) -> None:
