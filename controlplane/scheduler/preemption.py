@@ -163,9 +163,11 @@ class _Latest(str):
         return str.__gt__(self, other)
 
 
-def _importance(pod: PodFacts) -> tuple[int, str]:
-    """The more important come first: of greater priority, then who runs longer."""
-    return (-pod.priority, pod.start or _LATEST)
+def _importance(pod: PodFacts) -> tuple[int, str, str]:
+    """The more important come first: of greater priority, then who runs longer; of equal ones
+    always the same, so that whoever is chosen is chosen again.
+    """
+    return (-pod.priority, pod.start or _LATEST, pod.uid)
 
 
 def _victims(

@@ -271,6 +271,14 @@ def test_anti_affinity_of_a_pod_that_waits_for_the_node_is_heeded() -> None:
     assert outcome == Hopeless({"node(s) didn't satisfy existing pods anti-affinity rules": 1})
 
 
+def test_of_equal_pods_the_same_go_whatever_has_been_tried() -> None:
+    """7.7: a trial that puts them back may put them back in another order."""
+    running = [_placed(name, "n", 0, "2") for name in "abc"]
+    trial = Trial(table([node("n")], running), pod("new", cpu="4", priority=50))
+    again = Trial(table([node("n")], running[::-1]), pod("new", cpu="4", priority=50))
+    assert trial.outcomes() == again.outcomes()
+
+
 @settings(deadline=None, max_examples=150)
 @given(
     clusters(),
