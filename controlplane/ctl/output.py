@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import yaml
 
-from controlplane.api.decoding import decode_yaml
-from controlplane.api.errors import ApiError
+from controlplane.api import yaml_text
 from controlplane.api.resource import Object
 
 _GAP, _WIDTH_MIN = 3, 6  # kubectl's
@@ -100,37 +98,4 @@ def as_json(found: Object) -> str:
 
 def as_yaml(found: Object) -> str:
     """With keys in order; what it says is read back as the same, by Kubernetes' rules too."""
-    text: str = yaml.dump(
-        found, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, width=1 << 20
-    )
-    return text.removesuffix("\n")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what is no string for Kubernetes' parser, and writes lines as lines."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Write everything where it stands."""
-        return True
-
-
-_AMBIGUOUS = re.compile(r"[-+.~=0-9yYnNtTfFoO][^\s]{0,400}")
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = None
-    if "\n" in text:
-        style = "|"
-    elif _AMBIGUOUS.fullmatch(text) and not _is_string(text):
-        style = '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-def _is_string(text: str) -> bool:
-    try:
-        return bool(decode_yaml(text.encode())[0] == text)
-    except ApiError:
-        return False
-
-
-_Dumper.add_representer(str, _text)
+    return yaml_text.dump(found).decode().removesuffix("\n")

@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controlplane.api.decoding import decode_yaml
@@ -17,9 +17,10 @@ TREES = st.recursive(
 )
 
 
+@example({"": "0\n"})
 @given(st.dictionaries(TEXT | AWKWARD, TREES, max_size=4))
 def test_yaml_is_read_back_as_it_was_by_kubernetes_rules(tree: dict[str, Any]) -> None:
-    value, duplicates = decode_yaml(output.as_yaml(tree).encode())
+    value, duplicates = decode_yaml(f"{output.as_yaml(tree)}\n".encode())  # as it is printed
     assert value == tree
     assert duplicates == ()
 
