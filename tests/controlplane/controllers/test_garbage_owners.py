@@ -34,7 +34,7 @@ def test_cluster_object_outlives_a_namespaced_owner_that_was_seen_to_go(
         async with world.connect() as store:
             owner = await store.create(MAPS, config_map("d", "owner"))
             async with world.running(garbage_collector.controller(context_of(store))):
-                reference = reference_to(owner, **named)
+                reference = {**reference_to(owner), **named}
                 metadata = {"name": "role", "ownerReferences": [reference]}
                 await store.create(ROLES, {"metadata": metadata, "rules": []})
                 await store.create(MAPS, config_map("d", "child", owner))
