@@ -93,7 +93,7 @@ _TYPE_NAMES = {
 
 
 def checks_of(schema: Schema) -> list[Check]:
-    """All that a schema asks for, but types, structure and combinations."""
+    """All that a schema asks for, but types, structure, list types and combinations."""
     return [
         *_string_checks(schema),
         *_number_checks(schema),
@@ -229,6 +229,10 @@ def _array_checks(schema: Schema) -> Iterator[Check]:
         yield _when(lambda value: len(value) < count_min, lambda it: wrong(detail, it), list)
     if node.get("uniqueItems"):
         yield _when(_has_duplicates, lambda it: wrong("shouldn't contain duplicates", it), list)
+
+
+def list_type_checks(schema: Schema) -> Iterator[Check]:
+    """That nothing is there twice, of lists that are sets or maps."""
     if schema.list_type == "set":
         yield _when(_has_duplicates, _set_faults, list)
     if schema.list_type == "map" and schema.list_map_keys:

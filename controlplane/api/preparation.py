@@ -68,7 +68,7 @@ def _causes(resource: Resource, subresource: str, new: Object, old: Object | Non
     # What built-in kinds require their own checks say, in better words.
     found = validation.validate(resource.schema, new, with_required=resource.is_custom)
     if found and old is not None and resource.is_custom:
-        found = ratcheting.unless_kept(resource.schema, found, new, old)
+        found = ratcheting.validate(resource.schema, new, old)
     causes += found
     if causes:
         return causes  # the checks of the kind rely on types

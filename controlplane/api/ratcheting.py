@@ -1,50 +1,48 @@
 """What of a custom resource may stay as wrong as it was, after its schema became stricter. PURE.
 
 Who changes one field need not mend all the others: what is wrong with a value counts where the
-value is new. Values are told to be the same ones by names of fields, by positions in lists, and
-by keys in lists that are maps; elements of sets and of atomic lists are only part of their list.
-Below `allOf`, `anyOf`, `oneOf` and `not` nothing stays: the whole is judged.
+value is new. Values are told to be the same ones by names of fields, and by keys in lists that are
+maps; elements of all other lists are only part of their list. What a schema asks of a value as a
+whole, be it by `allOf`, `anyOf`, `oneOf` or `not`, counts as soon as anything in the value is new.
+That something is in a set or map twice counts where nothing was so in the whole object.
 
 Source: Kubernetes, "Extend the Kubernetes API with CustomResourceDefinitions", "Validation
 ratcheting".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
 
-from controlplane.api import pruning, validation
-from controlplane.api.causes import DUPLICATE
-from controlplane.api.constraints import joined
+from controlplane.api import patterns, pruning, validation
+from controlplane.api.constraints import Fault, below, joined, list_type_checks
 from controlplane.api.errors import CAUSES_MAX, Cause
 from controlplane.api.resource import Object
 from controlplane.api.schema import Schema
 from controlplane.api.schemas import named
 
-PATH_CHARACTERS_MAX = 2_048
-"""Of longer ones nobody asks what they are: whatever is wrong there counts."""
-
 _ABSENT: Any = object()
 
 
-def unless_kept(schema: Schema, found: list[Cause], new: Object, old: Object) -> list[Cause]:
-    """What the schema finds wrong with `new`, but for what was in `old`, which it replaces."""
+def validate(schema: Schema, new: Object, old: Object) -> list[Cause]:
+    """What the schema finds wrong with `new`, but for what was in `old`, which it replaces.
+
+    At most CAUSES_MAX.
+    """
     old = pruning.prune(schema, old)
     if _is_same(_without_metadata(new), _without_metadata(old)):
-        # Metadata alone changed, and is judged alone: many faults elsewhere may hide one in it.
+        # Metadata alone changed, and is judged alone.
         causes = validation.validate(named(validation.OBJECT_META), new["metadata"])
         return [Cause(one.reason, one.message, joined("metadata", one.field)) for one in causes]
-    if len(found) >= CAUSES_MAX:
-        return found  # Not all are told: who knows whether another one is new?
-    kept = _Kept()
     place = _Place(schema, new, old)
-    return [cause for cause in found if not kept.holds(place, _whole(cause))]
-
-
-def _whole(cause: Cause) -> str:
-    """Where what is wrong is: that an element is there twice is its list's fault."""
-    return cause.field.rpartition("[")[0] if cause.reason == DUPLICATE else cause.field
+    faults = [*patterns.together(partial(_faults, place, is_resource=True))]
+    twice = list(islice(_duplicates(schema, new), CAUSES_MAX))
+    if twice and not any(_duplicates(schema, old)):
+        faults += twice
+    return [tell(path) for path, tell in faults[:CAUSES_MAX]]
 
 
 def _without_metadata(obj: Object) -> Object:
@@ -68,83 +66,38 @@ class _Place(NamedTuple):
     old: Any
 
 
-class _Kept:
-    """Two objects that are compared. What was found out about their parts is remembered."""
-
-    def __init__(self) -> None:
-        # By ids: the objects outlive this.
-        self._same: dict[tuple[int, int], bool] = {}
-        self._elements: dict[int, Mapping[bytes, Any]] = {}
-
-    def holds(self, place: _Place, path: str) -> bool:
-        """Whether something on the way to a path, which a cause names, is as it was."""
-        if len(path) > PATH_CHARACTERS_MAX:
-            return False
-        while path:
-            step = self._field(place, path) or self._element(place, path)
-            if step is None:
-                return False
-            place, path = step
-            if self._is_same(place):
-                return True
-        return False
-
-    def _is_same(self, place: _Place) -> bool:
-        key = (id(place.new), id(place.old))
-        known = self._same.get(key)
-        if known is None:
-            known = self._same[key] = _is_same(place.new, place.old)
-        return known
-
-    def _field(self, place: _Place, path: str) -> tuple[_Place, str] | None:
-        schema, new, old = place
-        if type(new) is not dict or type(old) is not dict or "" in new:
-            return None
-        names = [
-            name
-            for name in _beginnings(path)
-            if type(new.get(name)) in (dict, list)
-            or (name == path and (name in new or name in schema.required))
-        ]
-        if len(names) != 1:
-            return None  # `a.b` may be two fields or one: what is not clear is not kept.
-        (name,) = names
-        inner = schema.properties.get(name) or schema.values
-        if inner is None or name not in new or name not in old:
-            return None
-        return _Place(inner, new[name], old[name]), path[len(name) :].removeprefix(".")
-
-    def _element(self, place: _Place, path: str) -> tuple[_Place, str] | None:
-        schema, new, old = place
-        if type(new) is not list or type(old) is not list or schema.items is None:
-            return None
-        digits, _, rest = path.removeprefix("[").partition("]")
-        if not digits.isdecimal() or int(digits) >= len(new):
-            return None
-        position = int(digits)
-        before = _ABSENT
-        if schema.list_type == "map":
-            before = self._by_keys(schema, old).get(_mark(schema, new[position]), _ABSENT)
-        elif not schema.list_type and position < len(old):
-            before = old[position]
-        if before is _ABSENT:
-            return None
-        return _Place(schema.items, new[position], before), rest.removeprefix(".")
-
-    def _by_keys(self, schema: Schema, elements: Sequence[Any]) -> Mapping[bytes, Any]:
-        known = self._elements.get(id(elements))
-        if known is None:
-            known = {_mark(schema, one): one for one in elements}
-            self._elements[id(elements)] = known
-        return known
+def _faults(place: _Place, *, is_resource: bool = False) -> Sequence[Fault]:
+    """What is wrong with the value where it is not as before. Enough are enough."""
+    schema, new, old = place
+    if _is_same(new, old):
+        return ()
+    before = _counterparts(place)
+    if before is None:
+        return validation.check_but_lists(schema)(new)
+    faults: list[Fault] = []
+    # What a whole object is, is part of its own check.
+    told = validation.IDENTITY if is_resource or schema.is_embedded_resource else ()
+    for key, inner, child in _parts(schema, new):
+        if key in told:
+            continue
+        found = _faults(_Place(inner, child, before(key, child)))
+        if found:
+            faults += below(_step(key), found)
+        if len(faults) >= CAUSES_MAX:
+            return faults
+    return [*faults, *validation.own_check(schema, is_resource=is_resource)(new)]
 
 
-def _beginnings(path: str) -> Iterator[str]:
-    """What of a path may be the name of its first field."""
-    for position, character in enumerate(path):
-        if character in ".[":
-            yield path[:position]
-    yield path
+def _counterparts(place: _Place) -> Callable[[str | int, Any], Any] | None:
+    """(name or position, new part) -> what was there before; None: the value has no parts."""
+    schema, new, old = place
+    if type(new) is dict and type(old) is dict:
+        return lambda name, _: old.get(name, _ABSENT)
+    if type(new) is list and type(old) is list and schema.list_type == "map":
+        # Of those who have the same keys the first one counts.
+        known = {_mark(schema, one): one for one in reversed(old)}
+        return lambda _, element: known.get(_mark(schema, element), _ABSENT)
+    return None
 
 
 def _mark(schema: Schema, element: Any) -> bytes:
@@ -152,3 +105,29 @@ def _mark(schema: Schema, element: Any) -> bytes:
     if type(element) is not dict:
         return b""
     return _text([element.get(key) for key in schema.list_map_keys])
+
+
+def _duplicates(schema: Schema, value: Any) -> Iterator[Fault]:
+    """What sets and maps have twice, anywhere below."""
+    for check in list_type_checks(schema):
+        yield from check(value)
+    for key, inner, child in _parts(schema, value):
+        if type(child) is dict or type(child) is list:
+            for path, tell in _duplicates(inner, child):
+                yield joined(_step(key), path), tell
+
+
+def _parts(schema: Schema, value: Any) -> Iterator[tuple[str | int, Schema, Any]]:
+    """Fields and elements that the schema says something of: name or position, schema, value."""
+    if type(value) is dict:
+        for name, child in value.items():
+            inner = schema.properties.get(name) or schema.values
+            if inner is not None:
+                yield name, inner, child
+    elif type(value) is list and schema.items is not None:
+        for position, child in enumerate(value):
+            yield position, schema.items, child
+
+
+def _step(key: str | int) -> str:
+    return f"[{key}]" if isinstance(key, int) else key

@@ -22,6 +22,7 @@ from controlplane.api.constraints import (
     below,
     checks_of,
     format_fault,
+    list_type_checks,
     type_fault,
 )
 from controlplane.api.errors import CAUSES_MAX, Cause
@@ -49,6 +50,32 @@ def validate(schema: Schema, obj: Object, *, with_required: bool = True) -> list
     return [tell(path) for path, tell in found[:CAUSES_MAX]]
 
 
+def check_but_lists(schema: Schema) -> Check:
+    """The check of a custom resource's value, where sets and maps may have something twice."""
+    check: Check | None = schema.compiled.get("validate but lists")
+    if check is None:
+        check = _BUT_LISTS.node(schema, is_typed=False)
+        schema.compiled["validate but lists"] = check
+    return check
+
+
+def own_check(schema: Schema, *, is_resource: bool = False) -> Check:
+    """As `check_but_lists`, but not of the value's own fields, values and elements.
+
+    What a whole object is (IDENTITY) belongs to it.
+    """
+    check: Check | None = schema.compiled.get("validate own")
+    if check is None:
+        node = {word: told for word, told in schema.node.items() if word not in _PARTS}
+        if is_resource or schema.is_embedded_resource:
+            fields = schema.node.get("properties", {})
+            node["properties"] = {name: fields[name] for name in IDENTITY if name in fields}
+        check = _BUT_LISTS.node(Schema(node, {}), is_typed=False, is_resource=is_resource)
+        schema.compiled["validate own"] = check
+    return check
+
+
+_PARTS = frozenset(("properties", "additionalProperties", "items"))
 _REQUIRED: list[Fault] = [("", causes.required)]
 
 
@@ -66,8 +93,9 @@ def _gathered(faults: list[Fault] | None, name: str, found: Sequence[Fault]) -> 
 
 
 class _Compiler:
-    def __init__(self, *, with_required: bool) -> None:
+    def __init__(self, *, with_required: bool, with_lists: bool = True) -> None:
         self._with_required = with_required
+        self._with_lists = with_lists
         # The node is kept, or its id could become another one's.
         self._shared: dict[int, tuple[Node, Check]] = {}
 
@@ -88,6 +116,8 @@ class _Compiler:
         if is_typed:
             return _typed(schema) or self._structure(schema, is_typed=True, is_resource=False)
         parts = checks_of(schema)
+        if self._with_lists:
+            parts += list_type_checks(schema)
         whole = is_resource or schema.is_embedded_resource
         if schema.type in ("object", "array", "") or whole:
             parts.insert(0, self._structure(schema, is_typed=False, is_resource=whole))
@@ -184,8 +214,8 @@ class _Fields:
     def resolve(self, name: str) -> Check:
         field = self._schema.properties.get(name)
         check = _anything if field is None else self._compiler.node(field, is_typed=self._is_typed)
-        if self._is_resource and name in _IDENTITY:
-            typed = self._compiler.node(_IDENTITY[name](), is_typed=True)
+        if self._is_resource and name in IDENTITY:
+            typed = self._compiler.node(IDENTITY[name](), is_typed=True)
             check = _in_turn(typed, check)
         elif field is None:
             return self._values()
@@ -208,7 +238,7 @@ def _string() -> Schema:
     return Schema({"type": "string"}, {})
 
 
-_IDENTITY: dict[str, Callable[[], Schema]] = {
+IDENTITY: dict[str, Callable[[], Schema]] = {
     "apiVersion": _string,
     "kind": _string,
     "metadata": partial(named, OBJECT_META),
@@ -372,3 +402,4 @@ def _with_identity(check: Check) -> Check:
 
 
 _COMPILERS = {asks: _Compiler(with_required=asks) for asks in (True, False)}
+_BUT_LISTS = _Compiler(with_required=True, with_lists=False)

@@ -34,6 +34,7 @@ STRICT = {
     "names": {"type": "object", "additionalProperties": SHORT},
     "places": listed(SHORT),
     "whole": listed(SHORT, "atomic"),
+    "tags": listed(SHORT, "set"),
     "keyed": listed(PAIR, "map", "name"),
     "either": {
         "type": "object",
@@ -124,13 +125,14 @@ def test_a_status_is_written_while_the_spec_stays_as_wrong_as_it_was() -> None:
             {"names": {"a.b": "long", "a": "long"}},
             ["spec.names.a"],
         ),
-        # Elements, by position.
-        ({"one": "a", "places": ["long", "x"]}, {"places": ["long", "y", "z"]}, []),
-        ({"one": "a", "places": ["x", "long"]}, {"places": ["long", "x"]}, ["spec.places[0]"]),
+        # No elements: the list is one value.
+        ({"one": "a", "places": ["long", "x"]}, {"places": ["long", "y"]}, ["spec.places[0]"]),
         ({"one": "a", "places": ["x"]}, {"places": ["x", "long"]}, ["spec.places[1]"]),
-        # None: the list is one value.
+        ({"one": "a", "places": ["long", "x"]}, {"one": "b"}, []),
         ({"one": "a", "whole": ["long", "x"]}, {"whole": ["long", "y"]}, ["spec.whole[0]"]),
         ({"one": "a", "whole": ["long", "x"]}, {"one": "b"}, []),
+        ({"one": "a", "tags": ["long", "x"]}, {"tags": ["long"]}, ["spec.tags[0]"]),
+        ({"one": "a", "tags": ["long", "x"]}, {"one": "b"}, []),
         # By keys.
         (
             {"one": "a", "keyed": [{"name": "x", "size": 6}, {"name": "y", "size": 1}]},
@@ -157,13 +159,16 @@ def test_what_is_new_is_judged_and_what_was_there_is_not(
     assert changed(stored(**before), **change) == expected
 
 
-def test_what_is_new_is_judged_beside_more_faults_than_are_told() -> None:
-    """Nobody hides a wrong value behind hundreds that may stay."""
-    many = ["long"] * CAUSES_MAX
-    assert len(changed(stored(one="a", places=many, other="x"), other="also long")) == CAUSES_MAX
+def test_more_faults_than_are_told_stay_too_and_hide_nothing() -> None:
+    many = stored(one="a", places=["long"] * CAUSES_MAX, other="x")
+    assert changed(many, other="y") == []
+    assert changed(many, other="also long") == ["spec.other"]
+    assert faults({**many, "status": {"n": 1}}, many, subresource="status") == []
+    fresh = {f"n{number}": "long" for number in range(CAUSES_MAX + 1)}
+    assert len(changed(many, names=fresh)) == CAUSES_MAX
 
 
-def test_a_path_that_may_be_two_places_is_none_that_stays() -> None:
+def test_a_field_with_a_dot_is_not_taken_for_one_below_another() -> None:
     """A cause tells a path as text: `a.b` is a field of `a`, or a field of that name."""
     names = {
         "type": "object",
@@ -172,15 +177,52 @@ def test_a_path_that_may_be_two_places_is_none_that_stays() -> None:
     }
     old = stored(one="x", names={"a": {"b": "long"}, "a.b": "x"})
     for told in ({"a": {"b": "long"}, "a.b": "also long"}, {"a": {"b": "long"}}):
-        assert "spec.names.a.b" in faults(stored(one="x", names=told), old, names=names)
+        assert faults(stored(one="x", names=told), old, one=SHORT, names=names) == [
+            "spec.names.a.b"
+        ]
+
+
+def test_an_embedded_object_says_what_it_is_wherever_it_is_new() -> None:
+    embedded = {
+        "type": "object",
+        "x-kubernetes-embedded-resource": True,
+        "properties": {"spec": PAIR},
+    }
+    wrong = {"apiVersion": "v1", "metadata": {"labels": 5}, "spec": {"name": "x", "size": 6}}
+    old = stored(one="x", pod=wrong)
+    assert faults(stored(one="y", pod=wrong), old, one=SHORT, pod=embedded) == []
+    anew = stored(one="x", pod={**wrong, "kind": "", "apiVersion": "v2"})
+    assert faults(anew, old, one=SHORT, pod=embedded) == [
+        "spec.pod.metadata.labels",
+        "spec.pod.kind",
+    ]
 
 
 def test_an_element_that_is_there_twice_is_new_though_it_is_as_the_first() -> None:
     pair = {"name": "x", "size": 1}
     once = stored(one="a", keyed=[pair])
     assert changed(once, keyed=[pair, pair]) == ["spec.keyed[1]"]
-    twice = stored(one="a", keyed=[pair, pair])
-    assert changed(twice, one="b") == []
+    fresh = {"name": "y", "size": 1}
+    assert changed(once, keyed=[pair, fresh, fresh]) == ["spec.keyed[2]"]
+
+
+def test_who_has_something_twice_may_have_it_less_often_and_change_the_rest() -> None:
+    """As in Kubernetes: what was twice anywhere in the object may be so everywhere."""
+    tags = stored(one="a", tags=["a", "a", "a"])
+    assert changed(tags, one="b") == []
+    assert changed(tags, tags=["a", "a"]) == []
+    assert changed(tags, tags=["b", "a", "a"], keyed=[{"name": "x", "size": 1}] * 2) == []
+    pair = {"name": "x", "size": 1}
+    keyed = stored(one="a", keyed=[pair, pair, {"name": "y", "size": 1}])
+    assert changed(keyed, keyed=[pair, pair, {"name": "y", "size": 2}]) == []
+    assert changed(keyed, keyed=[pair, pair, {"name": "y", "size": 6}]) == ["spec.keyed[2].size"]
+
+
+def test_of_elements_that_had_the_same_keys_the_first_one_stays() -> None:
+    first, second = {"name": "x", "size": 6}, {"name": "x", "size": 7}
+    old = stored(one="a", keyed=[first, second])
+    assert changed(old, keyed=[first]) == []
+    assert changed(old, keyed=[second]) == ["spec.keyed[0].size"]
 
 
 def test_1_and_true_are_two_values() -> None:
