@@ -177,9 +177,12 @@ def _quantity_fault(value: Any) -> str:
 def _time_fault(value: Any) -> str:
     if not isinstance(value, str):
         return _Place("", ()).mismatch(value, "string")
-    if formats.is_date_time(value):
+    if formats.is_time(value):
         return ""
-    return f'parsing time "{value}" as "{_TIME_LAYOUT}": cannot parse "{value}" as "2006"'
+    rest, wanted = value, "2006"
+    if formats.is_date_time(value):  # but for the case of its letters
+        rest, wanted = (value[10:], "T") if value[10] == "t" else (value[-1], "Z07:00")
+    return f'parsing time "{value}" as "{_TIME_LAYOUT}": cannot parse "{rest}" as "{wanted}"'
 
 
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/\r\n")

@@ -46,6 +46,11 @@ def is_date_time(text: str) -> bool:
     return _is_short_date_time(text) if len(text) <= _SHORT_CHARS_MAX else _is_date_time(text)
 
 
+def is_time(text: str) -> bool:
+    """A date and time as Kubernetes' own types have it: Go reads no `t` and no `z`."""
+    return is_date_time(text) and text.isupper()
+
+
 _SHORT_CHARS_MAX = 64
 """What is remembered of clients' texts; a longer one would be kept until 4,096 others came."""
 

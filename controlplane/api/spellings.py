@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.api import quantity
-from controlplane.api.formats import is_date_time
+from controlplane.api.formats import is_time
 from controlplane.api.resource import Object
 from controlplane.api.schema import Node, Schema
 
@@ -65,10 +65,10 @@ _MICRO_TIME_LENGTH = len("2006-01-02T15:04:05.000000Z")
 
 
 def _rewritten(time: str, unit: str) -> str:
-    if not is_date_time(time):
+    if not is_time(time):
         return time
     try:
-        moment = datetime.fromisoformat(time.upper()).astimezone(UTC)
+        moment = datetime.fromisoformat(time).astimezone(UTC)
     except OverflowError:
         return time  # At the ends of the calendar there is no other zone.
     return moment.replace(tzinfo=None).isoformat(timespec=unit) + "Z"

@@ -271,7 +271,7 @@ def _typed(schema: Schema) -> Check | None:
     wanted, format_ = schema.type, schema.format
     if format_ in RANGES:
         return _int(format_)
-    has_format = formats.FORMATS.get(format_)
+    has_format = formats.is_time if format_ == "date-time" else formats.FORMATS.get(format_)
 
     def check(value: Any) -> Sequence[Fault]:
         if value is None:

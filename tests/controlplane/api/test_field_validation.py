@@ -126,6 +126,20 @@ def containers(*found: Any) -> dict[str, Any]:
                 'cannot parse "yesterday" as "2006"'
             ),
         ),
+        (
+            {"metadata": {"creationTimestamp": "2024-01-01t00:00:00Z"}},
+            (
+                'parsing time "2024-01-01t00:00:00Z" as "2006-01-02T15:04:05Z07:00": '
+                'cannot parse "t00:00:00Z" as "T"'
+            ),
+        ),
+        (
+            {"status": {"conditions": [{"lastUpdateTime": "2024-01-01T00:00:00z"}]}},
+            (
+                'parsing time "2024-01-01T00:00:00z" as "2006-01-02T15:04:05Z07:00": '
+                'cannot parse "z" as "Z07:00"'
+            ),
+        ),
     ],
 )
 def test_undecodable_object_is_a_bad_request_in_gos_words(obj: dict[str, Any], fault: str) -> None:

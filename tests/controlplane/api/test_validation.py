@@ -139,7 +139,17 @@ def test_bad_quantity_is_invalid_in_kubernetes_words() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["2026-02-30T00:00:00Z", "yesterday", "2026-11-29", ""])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-02-30T00:00:00Z",
+        "yesterday",
+        "2026-11-29",
+        "",
+        "2026-11-29t00:00:00Z",
+        "2026-11-29T00:00:00z",
+    ],
+)
 def test_times_are_rfc_3339(value: str) -> None:
     obj = pod()
     obj["metadata"]["creationTimestamp"] = value

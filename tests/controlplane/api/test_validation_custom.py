@@ -157,6 +157,7 @@ def test_constraints_in_kubernetes_words(spec: dict[str, Any], value: Any, messa
         ({"type": "string", "maxLength": 2}, "äö"),
         ({"type": "string", "pattern": "b"}, "abc"),
         ({"type": "string", "format": "no-such-format"}, "x"),
+        ({"type": "string", "format": "date-time"}, "2026-11-29t08:00:00z"),
         ({"type": "array", "items": {}, "uniqueItems": True}, [1, True, "1", [1], {"a": 1}]),
         ({"type": "object", "additionalProperties": {"type": "string"}}, {"a": "b"}),
         ({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, {"a": [None]}),
