@@ -5,7 +5,7 @@ say of defaults is in `kinds/shared/pod_spec.toml`. Validators get trees whose t
 has found right, pruned (so without nulls) and with defaults filled in; anything may be missing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from controlplane.api import containers, placement, syntaxes, volumes
@@ -84,6 +84,40 @@ def _request_limits(container: Object) -> Object:
     if limits.keys() <= requests.keys():
         return container
     return {**container, "resources": {**resources, "requests": {**limits, **requests}}}
+
+
+def drop_disabled(spec: Object, old: Object) -> Object:
+    """Without volumes that are images, and their mounts, unless `old`, which it replaces, has some.
+
+    In 1.33 they are off by default (the feature ImageVolume).
+    """
+    images = [volume for volume in spec.get("volumes") or () if _is_image(volume)]
+    if not images or any(_is_image(volume) for volume in old.get("volumes") or ()):
+        return spec
+    names = {volume.get("name") for volume in images}
+    kept = _with_list(spec, "volumes", [one for one in spec["volumes"] if not _is_image(one)])
+    for field in _CONTAINER_LISTS:
+        if found := spec.get(field):
+            kept[field] = [_without_mounts(container, names) for container in found]
+    return kept
+
+
+def _is_image(volume: Object) -> bool:
+    return volume.get("image") is not None
+
+
+def _without_mounts(container: Object, names: Set[str | None]) -> Object:
+    mounts: list[Object] = container.get("volumeMounts") or []
+    left = [mount for mount in mounts if mount.get("name") not in names]
+    return container if len(left) == len(mounts) else _with_list(container, "volumeMounts", left)
+
+
+def _with_list(holder: Object, field: str, elements: list[Object]) -> dict[str, Any]:
+    """With a list in place of another one; Go leaves an empty one out."""
+    kept = {**holder, field: elements}
+    if not elements:
+        del kept[field]
+    return kept
 
 
 def surroundings(spec: Object) -> Surroundings:

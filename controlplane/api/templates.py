@@ -37,6 +37,27 @@ def default_template(holder: Object, *path: str) -> Object:
     return {**holder, path[0]: default_template(inner, *path[1:])}
 
 
+def drop_disabled(new: Object, old: Object, *path: str) -> Object:
+    """`new` without what is off in the pod spec of the template at `path`, unless it was there."""
+    field = path[0] if path else "spec"
+    inner, before = new.get(field), old.get(field) or {}
+    if inner is None:
+        return new
+    drop = drop_disabled if path else podspec.drop_disabled
+    kept = drop(inner, before, *path[1:])
+    return new if kept is inner else {**new, field: kept}
+
+
+def prepare_create(*path: str) -> Callable[[Object], Object]:
+    """What `Strategy.prepare_create` does of kinds with a template at `path`."""
+    return lambda obj: drop_disabled(obj, {}, *path)
+
+
+def prepare_update(*path: str) -> Callable[[Object, Object], Object]:
+    """What `Strategy.prepare_update` does of kinds with a template at `path`."""
+    return lambda new, old: drop_disabled(new, old, *path)
+
+
 def validate_template(template: Object | None, path: str) -> Iterator[Cause]:
     """Labels, annotations and the pod spec."""
     template = template or {}

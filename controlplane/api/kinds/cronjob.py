@@ -15,7 +15,12 @@ from controlplane.api.checks import one_of
 from controlplane.api.errors import Cause
 from controlplane.api.jobs import validate_generated_selector, validate_job_spec
 from controlplane.api.resource import Object, Strategy
-from controlplane.api.templates import default_template, validate_counts
+from controlplane.api.templates import (
+    default_template,
+    prepare_create,
+    prepare_update,
+    validate_counts,
+)
 
 _CONCURRENCY = frozenset(("Allow", "Forbid", "Replace"))
 _COUNTS = ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
@@ -116,6 +121,8 @@ def _selector(cron_job: Object, now: float) -> str:
 
 STRATEGY = Strategy(
     default=_default,
+    prepare_create=prepare_create(*_TEMPLATE),
+    prepare_update=prepare_update(*_TEMPLATE),
     validate=_validate,
     validate_create=_validate_create,
     validate_update=_validate_update,

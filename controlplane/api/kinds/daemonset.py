@@ -14,6 +14,8 @@ from controlplane.api.rollout import at_most_all, is_zero
 from controlplane.api.templates import (
     default_template,
     in_spec,
+    prepare_create,
+    prepare_update,
     validate_counts,
     validate_selected_template,
 )
@@ -70,6 +72,8 @@ def _node_selector(daemon_set: Object, now: float) -> str:
 
 STRATEGY = Strategy(
     default=in_spec(_default),
+    prepare_create=prepare_create("spec", "template"),
+    prepare_update=prepare_update("spec", "template"),
     validate=_validate,
     cells={"node_selector": _node_selector, **cells.workload("spec", "template", "spec")},
 )

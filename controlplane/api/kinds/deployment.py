@@ -14,6 +14,8 @@ from controlplane.api.rollout import at_most_all, is_zero
 from controlplane.api.templates import (
     default_template,
     in_spec,
+    prepare_create,
+    prepare_update,
     validate_counts,
     validate_selected_template,
 )
@@ -82,6 +84,8 @@ def _ready(deployment: Object, now: float) -> str:
 
 STRATEGY = Strategy(
     default=in_spec(_default),
+    prepare_create=prepare_create("spec", "template"),
+    prepare_update=prepare_update("spec", "template"),
     validate=_validate,
     cells={
         "ready": _ready,

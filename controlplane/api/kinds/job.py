@@ -14,7 +14,12 @@ from controlplane.api.checks import unchanged
 from controlplane.api.errors import Cause
 from controlplane.api.jobs import validate_job_spec, validate_success_policy
 from controlplane.api.resource import Object, Strategy
-from controlplane.api.templates import MISMATCH, default_template
+from controlplane.api.templates import (
+    MISMATCH,
+    default_template,
+    drop_disabled,
+    prepare_update,
+)
 
 _UID = "batch.kubernetes.io/controller-uid"
 _NAME = "batch.kubernetes.io/job-name"
@@ -47,6 +52,7 @@ def _default(job: Object) -> Object:
 
 def _prepare_create(job: Object) -> Object:
     """Its pods are those with its uid, unless somebody insists on a selector of their own."""
+    job = drop_disabled(job, {}, "spec", "template")
     spec: Object = job.get("spec") or {}
     uid = at(job, "metadata", "uid") or ""
     if not spec.get("manualSelector"):
@@ -162,6 +168,7 @@ def _duration(job: Object, now: float) -> str:
 STRATEGY = Strategy(
     default=_default,
     prepare_create=_prepare_create,
+    prepare_update=prepare_update("spec", "template"),
     validate=_validate,
     validate_update=_validate_update,
     cells={

@@ -3,7 +3,7 @@
 Source: Kubernetes' API reference of Pod; kube-behaviour 2.12, 2.19, 8.6, 10.1.
 """
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ from controlplane.api.errors import Cause
 from controlplane.api.lifecycle import pod_grace_seconds
 from controlplane.api.qos import qos_class
 from controlplane.api.resource import Object, Strategy
-from controlplane.api.templates import in_spec
+from controlplane.api.templates import drop_disabled, in_spec
 
 _MAY_CHANGE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
@@ -30,33 +30,14 @@ def _default(spec: Object) -> Object:
 
 
 def _prepare_create(pod: Object) -> Object:
-    pod = _without_images(pod)
+    pod = drop_disabled(pod, {})
     status = {"phase": "Pending", "qosClass": qos_class(pod.get("spec") or {})}
     return {**pod, "status": status}
 
 
-def _without_images(pod: Object) -> Object:
-    """Volumes that are images are off by default in 1.33: they are dropped, and their mounts."""
-    spec: Object = pod.get("spec") or {}
-    volumes: list[Object] = spec.get("volumes") or []
-    names = {volume.get("name") for volume in volumes if "image" in volume}
-    if not names:
-        return pod
-    kept = {**spec, "volumes": [volume for volume in volumes if "image" not in volume]}
-    for field in ("containers", "initContainers"):
-        if spec.get(field):
-            kept[field] = [_without_mounts(container, names) for container in spec[field]]
-    return {**pod, "spec": kept}
-
-
-def _without_mounts(container: Object, names: Set[str | None]) -> Object:
-    mounts: list[Object] = container.get("volumeMounts") or []
-    left = [mount for mount in mounts if mount.get("name") not in names]
-    return container if len(left) == len(mounts) else {**container, "volumeMounts": left}
-
-
 def _prepare_update(new: Object, old: Object) -> Object:
     """Whoever writes a status may leave the class out; it never changes."""
+    new = drop_disabled(new, old)
     known = (old.get("status") or {}).get("qosClass")
     status = new.get("status") or {}
     if not known or status.get("qosClass"):

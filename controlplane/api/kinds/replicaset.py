@@ -11,6 +11,8 @@ from controlplane.api.errors import Cause
 from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import (
     default_template,
+    prepare_create,
+    prepare_update,
     validate_counts,
     validate_selected_template,
 )
@@ -50,6 +52,8 @@ def _status(status: Object) -> Iterator[Cause]:
 
 STRATEGY = Strategy(
     default=_default,
+    prepare_create=prepare_create("spec", "template"),
+    prepare_update=prepare_update("spec", "template"),
     validate=_validate,
     validate_update=_validate_update,
     cells={

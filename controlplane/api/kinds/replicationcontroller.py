@@ -11,6 +11,8 @@ from controlplane.api.selectors import from_labels
 from controlplane.api.templates import (
     MISMATCH,
     default_template,
+    prepare_create,
+    prepare_update,
     validate_counts,
     validate_template,
 )
@@ -55,6 +57,8 @@ def _selector(controller: Object, now: float) -> str:
 
 STRATEGY = Strategy(
     default=_default,
+    prepare_create=prepare_create("spec", "template"),
+    prepare_update=prepare_update("spec", "template"),
     validate=_validate,
     cells={**cells.workload("spec", "template", "spec"), "selector": _selector},
 )

@@ -13,6 +13,8 @@ from controlplane.api.resource import Object, Strategy
 from controlplane.api.templates import (
     default_template,
     in_spec,
+    prepare_create,
+    prepare_update,
     validate_counts,
     validate_selected_template,
 )
@@ -101,6 +103,8 @@ def _ready(stateful_set: Object, now: float) -> str:
 
 STRATEGY = Strategy(
     default=in_spec(_default),
+    prepare_create=prepare_create("spec", "template"),
+    prepare_update=prepare_update("spec", "template"),
     validate=_validate,
     validate_update=_validate_update,
     name_rule="label",  # its pods' host names begin with it

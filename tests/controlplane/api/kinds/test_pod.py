@@ -450,24 +450,3 @@ def test_pods_are_found_by_these_fields() -> None:
         "status.podIPs",
         "status.nominatedNodeName",
     }
-
-
-def test_volumes_that_are_images_are_off() -> None:
-    """As in Kubernetes 1.33, unless somebody switches ImageVolume on there."""
-    volumes = [{"name": "a", "image": {"reference": "x"}}, {"name": "b", "emptyDir": {}}]
-    mounts = [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/b"}]
-    containers = [
-        {"name": "web", "image": "i", "volumeMounts": mounts},
-        {"name": "c", "image": "i"},
-    ]
-    asked = with_fields(
-        POD,
-        spec__volumes=volumes,
-        spec__containers=containers,
-        spec__initContainers=[{"name": "i", "image": "i", "volumeMounts": mounts[:1]}],
-    )
-    spec = created(asked)["spec"]
-    assert [volume["name"] for volume in spec["volumes"]] == ["b"]
-    assert spec["containers"][0]["volumeMounts"] == mounts[1:]
-    assert spec["initContainers"][0]["volumeMounts"] == []
-    assert faults(asked) == []
