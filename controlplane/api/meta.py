@@ -262,10 +262,16 @@ def prepare_update(
     made = {**new, "metadata": meta}
     if "status" in resource.subresources and subresource != "binding":
         _restore(made, old, "status")
-    count = generation.of_changed(resource, made, old)
-    if count is not None:
-        meta["generation"] = count
-    return made
+    return counted(resource, made, old)
+
+
+def counted(resource: Resource, new: Object, old: Object) -> Object:
+    """With the generation of what replaces `old`."""
+    count = generation.of_changed(resource, new, old)
+    meta = new["metadata"]
+    if count is None or meta.get("generation") == count:
+        return new
+    return {**new, "metadata": {**meta, "generation": count}}
 
 
 _WRITES = {"status": "status", "finalize": "spec"}

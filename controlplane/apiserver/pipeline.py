@@ -46,7 +46,8 @@ class Pipeline:
         new = preparation.defaulted(resource, new)
         new = meta.prepare_update(resource, new, old, subresource=subresource)
         if strategy.prepare_update is not None and not subresource:
-            new = strategy.prepare_update(new, old)
+            # What is taken away from a spec is no change of it.
+            new = meta.counted(resource, strategy.prepare_update(new, old), old)
         new = admission.mutate(review, new)
         if not subresource:
             new = self._allocate(review, new)

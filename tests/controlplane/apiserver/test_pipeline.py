@@ -246,6 +246,11 @@ def test_a_change_of_the_spec_counts_and_others_do_not() -> None:
     assert updated(labelled, old, DEPLOYMENTS)["metadata"]["generation"] == 1
     scaled = {**old, "spec": {**old["spec"], "replicas": 3}}
     assert updated(scaled, old, DEPLOYMENTS)["metadata"]["generation"] == 2
+    template = old["spec"]["template"]
+    volumes = {"volumes": [{"name": "v", "image": {"reference": "i"}}]}  # which are off
+    template = {**template, "spec": {**template["spec"], **volumes}}
+    dropped = updated({**old, "spec": {**old["spec"], "template": template}}, old, DEPLOYMENTS)
+    assert (dropped["spec"], dropped["metadata"]["generation"]) == (old["spec"], 1)
 
 
 def test_each_door_leads_to_its_own_room() -> None:
