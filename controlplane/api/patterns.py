@@ -3,23 +3,28 @@
 Kubernetes' patterns are RE2's, which users write without fear: `^([a-z]+)*$` costs nothing there,
 and would stop a backtracking matcher, such as Python's `re`, with a text of 40 characters. So this
 is Thompson's construction: all ways through the pattern at once, what is found out being kept as
-the states of an automaton.
+the states of an automaton. What all patterns together have found out is bounded, as is what may be
+found out for one object; characters that a pattern cannot tell apart are one symbol to it.
 Source: R. Cox, "Regular Expression Matching Can Be Simple And Fast" (2007).
 """
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import chain
 from typing import TypeVar
+from weakref import WeakSet
 
+from controlplane.api import charsets
+from controlplane.api.charsets import Alphabet, CharSet
 from controlplane.api.regex_syntax import (
     Alternatives,
     Assertion,
     Chars,
-    CharSet,
     Concat,
     Node,
     Repeat,
-    is_word,
     parse,
 )
 
@@ -31,14 +36,30 @@ STEPS_MAX = 10_000
 CHARACTERS_MAX = 10_000
 """Of a pattern, for a thousand are remembered: `[aaa…]` is one step, however long it is."""
 
-MOVES_MAX = 10_000
-"""So many are kept of one pattern; then it starts to learn anew."""
+LEARNT_BYTES_MAX = 16 << 20
+"""Of all patterns together: whoever comes when they know more lets them all learn anew.
+
+Nobody loses what he has learnt himself, so that may be more by what WORK_MAX allows.
+"""
 
 WORK_MAX = 2_000_000
-"""Steps that are looked at to find something out, in all that is done at once: half a second."""
+"""Steps that may be looked at in all that is done at once: half a second."""
 
-_WORK_OF_A_MOVE = 8
-"""What a character costs that leads to another state, be it by one step only: in steps."""
+_WORK_OF_A_MOVE = 20
+"""What it costs to learn a move, be it by one step only: in steps."""
+
+_CHARACTERS_OF_A_STEP = 4
+"""So many of ASCII's are passed, all moves being known, while one step is looked at.
+
+Of others one: their symbols are looked up one by one.
+"""
+
+_BYTES_OF_A_MOVE = 250
+_BYTES_OF_A_STATE = 450
+"""About, in CPython, without its steps; a dictionary of one entry has 230 bytes."""
+
+_END = -1
+"""The symbol of the text's end."""
 
 
 class TooMuchWorkError(Exception):
@@ -46,18 +67,54 @@ class TooMuchWorkError(Exception):
 
 
 class _Work:
-    """What may still be found out by whom is at it now."""
+    """What may still be found out by whom is at it now.
+
+    What was learnt for others costs as much as if it were not known, or the same object would be
+    right at one time and unjudged at another: whoever is at it pays for each move once. Moves bear
+    his mark when they are paid; the marks cost time, too, so a first half of the work is left to
+    texts so short that each character might cost all that it can.
+
+    mark  of whom is at it
+    """
 
     def __init__(self) -> None:
         self.left = WORK_MAX
+        self.mark = object()
         self.is_shared = False
 
+    def begin(self) -> None:
+        self.left = WORK_MAX
+        self.mark = object()
+        if _LEARNT.bytes > LEARNT_BYTES_MAX:
+            _LEARNT.forget()
+
+    def takes_unmarked(self, steps: int) -> bool:
+        """Whether that is paid, at most so much as it is."""
+        if steps > self.left - WORK_MAX // 2:
+            return False
+        self.left -= steps
+        return True
+
     def charge(self, steps: int) -> None:
-        self.left -= steps + _WORK_OF_A_MOVE
+        self.left -= steps
         if self.left < 0:
             raise TooMuchWorkError
 
 
+class _Learnt:
+    """What all patterns know."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.patterns: WeakSet[Pattern] = WeakSet()
+
+    def forget(self) -> None:
+        for pattern in self.patterns:
+            pattern.forget()
+        self.bytes = 0
+
+
+_LEARNT = _Learnt()
 _WORK = _Work()
 """One for the process, which searches in one thread."""
 
@@ -69,7 +126,8 @@ def together(searches: Callable[[], _T]) -> _T:
     """
     if _WORK.is_shared:
         return searches()
-    _WORK.left, _WORK.is_shared = WORK_MAX, True
+    _WORK.begin()
+    _WORK.is_shared = True
     try:
         return searches()
     finally:
@@ -96,6 +154,7 @@ class _Program:
     assertions  step -> (where it holds, the step after that)
     splits      step -> steps that it goes on with, all of them
     matched     the step that is the end
+    count       of all of them
     """
 
     def __init__(self) -> None:
@@ -103,14 +162,14 @@ class _Program:
         self.assertions: dict[int, tuple[str, int]] = {}
         self.splits: dict[int, tuple[int, ...]] = {}
         self.matched = 0
-        self._count = 1
+        self.count = 1
 
     def emit(self, node: Node, after: int) -> int:
         """The step that a part begins with, where `after` is what comes next."""
         match node:
             case Chars():
                 step = self._new()
-                self.chars[step] = (node.has, after)
+                self.chars[step] = (node.chars, after)
                 return step
             case Assertion():
                 step = self._new()
@@ -124,6 +183,19 @@ class _Program:
                 return self._split(*[self.emit(part, after) for part in node.parts])
             case Repeat():
                 return self._emit_repeat(node, after)
+
+    def alphabet(self) -> Alphabet:
+        """What the pattern tells apart."""
+        sets = {chars for chars, _ in self.chars.values()}
+        if self.has_kinds:
+            sets |= {charsets.NEWLINE, charsets.WORD}
+        return Alphabet(sets)
+
+    @property
+    def has_kinds(self) -> bool:
+        """Whether a place depends on more than the text's ends."""
+        places = {place for place, _ in self.assertions.values()}
+        return not places <= {"begin", "end"}
 
     def _emit_repeat(self, node: Repeat, after: int) -> int:
         start = after
@@ -146,26 +218,43 @@ class _Program:
         return step
 
     def _new(self) -> int:
-        if self._count >= STEPS_MAX:
+        if self.count >= STEPS_MAX:
             raise ValueError("expression too large")
-        self._count += 1
-        return self._count - 1
+        self.count += 1
+        return self.count - 1
 
 
 class _State:
     """What is known before a character: steps that are reached, and the character before.
 
-    moves   character -> the state after it; None: there is a match before that character
-    at_end  whether there is a match if the text ends here; None: not asked yet
+    steps  in order, two bytes each: there may be ten thousand
+    moves  symbol -> what follows
     """
 
-    __slots__ = ("at_end", "before", "moves", "steps")
+    __slots__ = ("before", "moves", "steps")
 
-    def __init__(self, steps: frozenset[int], before: str) -> None:
+    def __init__(self, steps: bytes, before: str) -> None:
         self.steps = steps
         self.before = before
-        self.moves: dict[str, _State | None] = {}
-        self.at_end: bool | None = None
+        self.moves: dict[int, _Move] = {}
+
+
+class _Move:
+    """What a symbol does.
+
+    state  the one after it; None: there is a match before that character
+    moves  of that state; none if there is a match
+    steps  that were looked at to find it out
+    mark   of whom has paid for it last
+    """
+
+    __slots__ = ("mark", "moves", "state", "steps")
+
+    def __init__(self, state: _State | None, steps: int) -> None:
+        self.state = state
+        self.moves = {} if state is None else state.moves
+        self.steps = steps
+        self.mark: object = None
 
 
 class Pattern:
@@ -174,86 +263,124 @@ class Pattern:
     def __init__(self, program: _Program, start: int) -> None:
         self._program = program
         self._start = start
-        self._states: dict[tuple[frozenset[int], str], _State] = {}
-        self._moves = 0
+        self._alphabet = program.alphabet()
+        self._has_kinds = program.has_kinds
+        self._steps_of_a_move_max = program.count + _WORK_OF_A_MOVE
+        self._first = _Move(_State(b"", ""), 0)
+        self._states: dict[tuple[bytes, str], _State] = {}
+        _LEARNT.patterns.add(self)
+
+    def forget(self) -> None:
+        """What it has learnt; at once, where circles of states would wait to be collected."""
+        for state in self._states.values():
+            state.moves.clear()
+        self._states.clear()
+        self._first.moves.clear()
 
     def search(self, text: str) -> bool:
         """Whether some part of the text is a match.
 
-        TooMuchWorkError: it takes too long. What was learnt costs nothing, so that may differ.
+        TooMuchWorkError: it takes too long.
         """
         if not _WORK.is_shared:
-            _WORK.left = WORK_MAX
-        state = self._state(frozenset(), "")
-        for character in text:
+            _WORK.begin()
+        symbols = self._alphabet.symbols(text)
+        if _WORK.takes_unmarked((len(text) + 1) * self._steps_of_a_move_max):
+            return self._search(symbols)
+        _WORK.charge(len(text) // _CHARACTERS_OF_A_STEP if text.isascii() else len(text))
+        return self._search_marked(symbols)
+
+    def _search(self, symbols: Iterable[int]) -> bool:
+        move = self._first
+        for symbol in symbols:
             try:
-                following = state.moves[character]
+                move = move.moves[symbol]
             except KeyError:
-                following = self._learn(state, character)
-            if following is None:
-                return True
-            state = following
-        if state.at_end is None:
-            state.at_end = self._reached(state, "") is None
-        return state.at_end
+                if move.state is None:
+                    return True
+                move = self._learn(move.state, symbol)
+        if move.state is None:
+            return True
+        end = move.moves.get(_END) or self._learn(move.state, _END)
+        return end.state is None
 
-    def _learn(self, state: _State, character: str) -> _State | None:
-        if self._moves >= MOVES_MAX:
-            self._states.clear()
-            self._moves = 0
-            state.moves.clear()
-        self._moves += 1
-        reached = self._reached(state, character)
-        following = None
-        if reached is not None:
-            chars = self._program.chars
-            steps = frozenset(
-                after for has, after in map(chars.__getitem__, reached) if has(character)
-            )
-            following = self._state(steps, _kind(character))
-        state.moves[character] = following
-        return following
+    def _search_marked(self, symbols: Iterable[int]) -> bool:
+        """As above, every move being paid."""
+        move, mark = self._first, _WORK.mark
+        for symbol in chain(symbols, (_END,)):
+            try:
+                move = move.moves[symbol]
+            except KeyError:
+                if move.state is None:
+                    return True
+                move = self._learn(move.state, symbol)
+            if move.mark is not mark:
+                move.mark = mark
+                _WORK.charge(move.steps)
+        return move.state is None
 
-    def _state(self, steps: frozenset[int], before: str) -> _State:
-        known = self._states.get((steps, before))
+    def _learn(self, state: _State, symbol: int) -> _Move:
+        following = "" if symbol == _END else chr(self._alphabet.members[symbol])
+        waiting, count = self._reached(state, following)
+        following_state = None if waiting is None else self._state(waiting, following)
+        move = _Move(following_state, count + _WORK_OF_A_MOVE)
+        state.moves[symbol] = move
+        _LEARNT.bytes += _BYTES_OF_A_MOVE
+        return move
+
+    def _state(self, waiting: Iterable[tuple[CharSet, int]], character: str) -> _State:
+        """The one after a character, steps having waited for it."""
+        code = ord(character) if character else -1
+        after = {step for chars, step in waiting if bisect_right(chars, code) & 1}
+        key = (array("H", sorted(after)).tobytes(), self._kind(character))
+        known = self._states.get(key)
         if known is None:
-            known = self._states[steps, before] = _State(steps, before)
+            known = self._states[key] = _State(*key)
+            _LEARNT.bytes += _BYTES_OF_A_STATE + len(known.steps)
         return known
 
-    def _reached(self, state: _State, following: str) -> Iterable[int] | None:
-        """Steps that wait for the next character; None: there is a match already."""
+    def _kind(self, character: str) -> str:
+        """One of each kind that the pattern's assertions tell apart."""
+        if not self._has_kinds:
+            return " "
+        if character == "\n":
+            return "\n"
+        return "a" if _is_word(character) else " "
+
+    def _reached(
+        self, state: _State, following: str
+    ) -> tuple[Iterable[tuple[CharSet, int]] | None, int]:
+        """Characters that are waited for, each with the step after it; None: there is a match
+        already. And how many steps were looked at.
+        """
         program = self._program
+        chars, splits = program.chars, program.splits
         # A match may begin at every character.
-        todo = [*state.steps, self._start]
+        todo = [*array("H", state.steps), self._start]
         seen = set(todo)
-        waiting: list[int] = []
+        waiting: list[tuple[CharSet, int]] = []
         while todo:
             step = todo.pop()
-            if step == program.matched:
-                _WORK.charge(len(seen))
-                return None
-            if step in program.chars:
-                waiting.append(step)
+            if step in chars:
+                waiting.append(chars[step])
                 continue
-            for after in self._next_steps(step, state.before, following):
+            if step == program.matched:
+                return None, len(seen)
+            steps = splits.get(step) or self._passed(step, state.before, following)
+            for after in steps:
                 if after not in seen:
                     seen.add(after)
                     todo.append(after)
-        _WORK.charge(len(seen))
-        return waiting
+        return waiting, len(seen)
 
-    def _next_steps(self, step: int, before: str, following: str) -> tuple[int, ...]:
-        if step in self._program.splits:
-            return self._program.splits[step]
-        place, after = self._program.assertions[step]
+    def _passed(self, assertion: int, before: str, following: str) -> tuple[int, ...]:
+        place, after = self._program.assertions[assertion]
         return (after,) if _holds(place, before, following) else ()
 
 
-def _kind(character: str) -> str:
-    """One of each kind that assertions tell apart."""
-    if character == "\n":
-        return "\n"
-    return "a" if is_word(character) else " "
+def _is_word(character: str) -> bool:
+    """What `\\b` stands between."""
+    return character != "" and charsets.has(charsets.WORD, ord(character))
 
 
 def _holds(place: str, before: str, following: str) -> bool:
@@ -267,5 +394,5 @@ def _holds(place: str, before: str, following: str) -> bool:
             return before in ("", "\n")
         case "end-line":
             return following in ("", "\n")
-    is_boundary = is_word(before) is not is_word(following)
+    is_boundary = _is_word(before) is not _is_word(following)
     return is_boundary is (place == "word")

@@ -5,23 +5,25 @@ break, `\\z` and `[[:alpha:]]` do not exist, `\\d` takes any script's digits.
 """
 
 import string
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-CharSet = Callable[[str], bool]
-"""Whether a character is one of these."""
+from controlplane.api import charsets
+from controlplane.api.charsets import CharSet
 
 DEPTH_MAX = 100
 REPEAT_MAX = 1000
 """RE2's own bound for `{n,m}`."""
 
+CHANGES_MAX = 50_000
+"""Of all the different sets of a pattern: `\\p{L}` alone has a thousand."""
+
 
 class Chars(msgspec.Struct, frozen=True):
     """One character out of a set."""
 
-    has: CharSet
+    chars: CharSet
 
 
 class Assertion(msgspec.Struct, frozen=True):
@@ -53,32 +55,6 @@ class Repeat(msgspec.Struct, frozen=True):
 Node = Chars | Assertion | Concat | Alternatives | Repeat
 
 
-def is_word(character: str) -> bool:
-    """What `\\w` takes, and what `\\b` stands between."""
-    return character in _WORD
-
-
-_WORD = frozenset(string.ascii_letters + string.digits + "_")
-_SPACE = frozenset("\t\n\f\r ")
-_CLASSES: dict[str, CharSet] = {
-    "d": lambda it: it in string.digits,
-    "s": lambda it: it in _SPACE,
-    "w": is_word,
-    "[:alnum:]": lambda it: it in _WORD and it != "_",
-    "[:alpha:]": lambda it: it in string.ascii_letters,
-    "[:ascii:]": str.isascii,
-    "[:blank:]": lambda it: it in "\t ",
-    "[:cntrl:]": lambda it: it < " " or it == "\x7f",
-    "[:digit:]": lambda it: it in string.digits,
-    "[:graph:]": lambda it: "!" <= it <= "~",
-    "[:lower:]": lambda it: it in string.ascii_lowercase,
-    "[:print:]": lambda it: " " <= it <= "~",
-    "[:punct:]": lambda it: it in string.punctuation,
-    "[:space:]": lambda it: it in _SPACE or it == "\v",
-    "[:upper:]": lambda it: it in string.ascii_uppercase,
-    "[:word:]": is_word,
-    "[:xdigit:]": lambda it: it in string.hexdigits,
-}
 _ASSERTIONS = {"A": "begin", "z": "end", "b": "word", "B": "not-word"}
 _CONTROLS = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -102,6 +78,8 @@ class _Reader:
         self._text = text
         self._at = 0
         self._flags: frozenset[str] = frozenset()
+        self._sets: dict[CharSet, Chars] = {}
+        self._changes = 0
 
     @property
     def is_done(self) -> bool:
@@ -179,10 +157,9 @@ class _Reader:
             case "(":
                 return self._group(depth)
             case "[":
-                return self._folded(self._class())
+                return self._chars(self._class())
             case ".":
-                is_all = "s" in self._flags
-                return Chars(lambda it: is_all or it != "\n")
+                return self._chars(charsets.ANY if "s" in self._flags else charsets.NOT_NEWLINE)
             case "^":
                 return Assertion("begin-line" if "m" in self._flags else "begin")
             case "$":
@@ -194,14 +171,20 @@ class _Reader:
         return self._literal(character)
 
     def _literal(self, character: str) -> Node:
-        return self._folded(lambda it: it == character)
+        return self._chars(self._folded(charsets.of(character)))
 
-    def _folded(self, has: CharSet) -> Node:
-        if "i" not in self._flags:
-            return Chars(has)
-        return Chars(
-            lambda it: any(has(one) for one in (it, it.lower(), it.upper()) if one[:1] == one)
-        )
+    def _folded(self, chars: CharSet) -> CharSet:
+        """To be asked for before a set is negated: `(?i)[^a]` is neither a nor A."""
+        return charsets.folded(chars) if "i" in self._flags else chars
+
+    def _chars(self, chars: CharSet) -> Chars:
+        known = self._sets.get(chars)
+        if known is None:
+            self._changes += len(chars)
+            if self._changes > CHANGES_MAX:
+                raise ValueError("expression too large")
+            known = self._sets[chars] = Chars(chars)
+        return known
 
     def _group(self, depth: int) -> Node:
         outside = self._flags
@@ -221,7 +204,7 @@ class _Reader:
         ):
             return False
         name = self._until(">", "group name")
-        if not name or not all(map(is_word, name)):
+        if not name or not all(charsets.has(charsets.WORD, ord(it)) for it in name):
             raise ValueError(f"invalid named capture: {name}")
         return True
 
@@ -244,16 +227,16 @@ class _Reader:
         character = self._next("backslash")
         if character in _ASSERTIONS:
             return Assertion(_ASSERTIONS[character])
-        return self._folded(self._escaped_set(character))
+        return self._chars(self._escaped_set(character))
 
     def _escaped_set(self, character: str) -> CharSet:
         """What an escape stands for, in classes and outside."""
         if character in "dswDSW":
-            return _negated(_CLASSES[character.lower()], is_negated=character.isupper())
+            chars = self._folded(charsets.NAMED[character.lower()])
+            return charsets.negated(chars, is_negated=character.isupper())
         if character in "pP":
-            return _negated(self._category(), is_negated=character == "P")
-        one = self._escaped_character(character)
-        return lambda it: it == one
+            return charsets.negated(self._category(), is_negated=character == "P")
+        return self._folded(charsets.of(self._escaped_character(character)))
 
     def _escaped_character(self, character: str) -> str:
         if character in _CONTROLS:
@@ -275,7 +258,7 @@ class _Reader:
         is_negated, name = name.startswith("^"), name.removeprefix("^")
         if name not in _CATEGORIES:
             raise ValueError(f"invalid character class range: \\p{{{name}}}")
-        return _negated(lambda it: unicodedata.category(it).startswith(name), is_negated=is_negated)
+        return charsets.negated(self._folded(charsets.category(name)), is_negated=is_negated)
 
     def _class(self) -> CharSet:
         is_negated = self._take("^")
@@ -284,7 +267,7 @@ class _Reader:
         while is_first or not self._take("]"):
             sets.append(self._class_part())
             is_first = False
-        return _negated(lambda it: any(has(it) for has in sets), is_negated=is_negated)
+        return charsets.negated(charsets.union(sets), is_negated=is_negated)
 
     def _class_part(self) -> CharSet:
         if self._text.startswith("[:", self._at) and ":]" in self._text[self._at :]:
@@ -296,22 +279,22 @@ class _Reader:
                 return self._escaped_set(escape)
             first = self._escaped_character(escape)
         if not self._text.startswith("-", self._at) or self._text.startswith("-]", self._at):
-            return lambda it: it == first
+            return self._folded(charsets.of(first))
         self._at += 1
         last = self._next("closing ]")
         if last == "\\":
             last = self._escaped_character(self._next("backslash"))
         if last < first:
             raise ValueError(f"invalid character class range: {first}-{last}")
-        return lambda it: first <= it <= last
+        return self._folded(charsets.of_ranges([(ord(first), ord(last))]))
 
     def _named_class(self) -> CharSet:
         self._at += 2
         name = self._until(":]", "class name")
-        known = _CLASSES.get(f"[:{name.removeprefix('^')}:]")
+        known = charsets.NAMED.get(f"[:{name.removeprefix('^')}:]")
         if known is None:
             raise ValueError(f"invalid character class range: [:{name}:]")
-        return _negated(known, is_negated=name.startswith("^"))
+        return charsets.negated(self._folded(known), is_negated=name.startswith("^"))
 
 
 _MINOR = {
@@ -326,10 +309,6 @@ _MINOR = {
 _CATEGORIES = frozenset(
     (*_MINOR, *(f"{major}{minor}" for major, minors in _MINOR.items() for minor in minors))
 )
-
-
-def _negated(has: CharSet, *, is_negated: bool) -> CharSet:
-    return (lambda it: not has(it)) if is_negated else has
 
 
 def _is_number(text: str) -> bool:

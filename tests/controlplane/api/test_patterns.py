@@ -2,6 +2,7 @@
 
 import random
 import re
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from controlplane.api.errors import CAUSES_MAX
 from controlplane.api.regex_syntax import DEPTH_MAX
 from controlplane.api.schema import Schema
 from controlplane.api.validation import validate
+
+LETTERS = "".join(map(chr, range(0x100, 0xD800)))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +33,11 @@ from controlplane.api.validation import validate
         ("(?i)^abc$", "aBC", "abd"),
         ("^(?i:a)b$", "Ab", "AB"),
         ("(?i)^[a-c](?-i)d$", "Bd", "BD"),
-        ("(?i)^ß$", "ß", "SS"),
+        ("(?i)^ß$", "ẞ", "SS"),
+        ("(?i)^k$", "\u212a", "l"),
+        ("(?i)^[^a]$", "b", "A"),
+        (r"(?i)^[^\W_]$", "\u212a", "_"),
+        (r"(?i)^\p{Lu}\P{Lu}$", "a1", "aa"),
         ("^[[:alpha:]_]+$", "aZ_", "a1"),
         ("^[^[:digit:]]$", "a", "1"),
         ("^[[:^digit:]]$", "a", "1"),
@@ -101,12 +108,12 @@ def test_no_text_makes_a_pattern_expensive(pattern: str, text: str) -> None:
     ("pattern", "letters"),
     [
         ("^(a|b)*a(a|b){900}c$", "ab"),
-        ("(.?){1000}b$", "".join(map(chr, range(256, 50_000)))),
-        (r"(?i)^[\p{L}\P{L}]*$", "".join(map(chr, range(256, 50_000)))),
+        ("^(a|b)*a(a|b){20}c$", "ab"),
+        (f"^({'|'.join(LETTERS[:3_000])})*$", LETTERS[:3_000]),
     ],
 )
 def test_what_takes_too_long_is_not_known(pattern: str, letters: str) -> None:
-    """A body has room for three million characters, and a state of its own for each."""
+    """A body has room for three million characters, and a state or a move of its own for each."""
     text = "".join(random.Random(1).choices(letters, k=3_000_000))
     with pytest.raises(patterns.TooMuchWorkError):
         patterns.compiled(pattern).search(text)
@@ -170,13 +177,66 @@ def test_nesting_is_bounded() -> None:
         patterns.compiled(f"({deepest})")
 
 
-def test_what_is_learnt_is_bounded_and_forgetting_it_changes_nothing() -> None:
+@pytest.mark.parametrize(
+    ("pattern", "letters", "length"),
+    [
+        ("^.{0,500}$", LETTERS, 500),
+        ("^.{0,1000}$", "".join(map(chr, range(32, 127))), 1_000),
+        ("^[ -~]{1,1000}$", "".join(map(chr, range(32, 127))), 1_000),
+        ("^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", "abc012", 20),
+        (r"^(\w{1,63}\.)*\w{1,63}$", "abc012", 60),
+        ("(.?){1000}b?$", LETTERS, 100_000),
+        (r"(?i)^[\p{L}\P{L}]*$", LETTERS, 100_000),
+    ],
+)
+def test_large_objects_of_ordinary_texts_are_judged(
+    pattern: str, letters: str, length: int
+) -> None:
+    """Of a million characters, whether the pattern has seen such before or not."""
+    dice = random.Random(4)
+    texts = ["".join(dice.choices(letters, k=length)) for _ in range(1_000_000 // length)]
+    schema = Schema({"type": "array", "items": {"type": "string", "pattern": pattern}}, {})
+    texts_schema = Schema({"type": "object", "properties": {"a": schema.node}}, {})
+    assert not validate(texts_schema, {"a": texts})
+    assert not validate(texts_schema, {"a": texts})
+
+
+def test_what_others_have_taught_makes_nothing_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that is unjudged today was not right yesterday."""
+    pattern = patterns.compiled("^(a|b)*a(a|b){300}c$")
+    text = "".join(random.Random(5).choices("ab", k=500))
+    assert not pattern.search(text)
+    monkeypatch.setattr(patterns, "WORK_MAX", 100_000)
+    with pytest.raises(patterns.TooMuchWorkError):
+        pattern.search(text)
+
+
+def test_what_all_have_learnt_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted in bytes as they are, and after one who learnt much others forget."""
+    monkeypatch.setattr(patterns, "WORK_MAX", 100_000)
+    monkeypatch.setattr(patterns, "LEARNT_BYTES_MAX", 500_000)
+    dice = random.Random(6)
+    texts = ["".join(dice.choices("ab", k=5_000)) for _ in range(3)]
+    known = [patterns.compiled(f"^(a|b)*a(a|b){{{count}}}c$") for count in (13, 14, 500, 501, 502)]
+    patterns._LEARNT.forget()
+    tracemalloc.start()
+    try:
+        for text in texts:
+            for pattern in known:
+                with pytest.raises(patterns.TooMuchWorkError):
+                    pattern.search(text)
+                bytes_ = tracemalloc.get_traced_memory()[0]
+                assert bytes_ < 1.3 * patterns._LEARNT.bytes < 3_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_forgetting_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "LEARNT_BYTES_MAX", 0)
     pattern = patterns.compiled("^[^b]*$")
-    everything = "".join(map(chr, range(0x100, 0xD800)))
-    assert len(everything) > 2 * patterns.MOVES_MAX
-    assert pattern.search(everything)
-    assert not pattern.search(f"{everything}b{everything}")
-    assert pattern._moves <= patterns.MOVES_MAX
+    for _ in range(3):
+        assert pattern.search(LETTERS)
+        assert not pattern.search(f"{LETTERS}b{LETTERS}")
 
 
 def test_pattern_that_nobody_can_read_makes_no_object_invalid() -> None:
