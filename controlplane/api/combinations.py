@@ -39,13 +39,15 @@ def _all_of(parts: Sequence[Check]) -> Check:
 
 def _any_of(parts: Sequence[Check]) -> Check:
     def check(value: Any) -> Sequence[Fault]:
-        best: Sequence[Fault] = ()
+        found: list[Sequence[Fault]] = []
         for part in parts:
             faults = part(value)
             if not faults:
                 return ()
-            best = faults if not best or len(faults) < len(best) else best
-        return [*_whole(value, "must validate at least one schema (anyOf)"), *best]
+            found.append(faults)
+        if unknown := _unjudged(found):
+            return unknown
+        return [*_whole(value, "must validate at least one schema (anyOf)"), *min(found, key=len)]
 
     return check
 
@@ -55,7 +57,7 @@ def _one_of(parts: Sequence[Check]) -> Check:
 
     def check(value: Any) -> Sequence[Fault]:
         found = [part(value) for part in parts]
-        if unknown := unjudged([fault for faults in found for fault in faults]):
+        if unknown := _unjudged(found):
             return unknown
         fitting = sum(not faults for faults in found)
         if fitting == 1:
@@ -75,6 +77,11 @@ def _not(part: Check) -> Check:
         return _whole(value, "must not validate the schema (not)")
 
     return check
+
+
+def _unjudged(found: Sequence[Sequence[Fault]]) -> list[Fault]:
+    """What nobody knows of any part: whether the whole is right may hang on just that."""
+    return [fault for faults in found for fault in unjudged(faults)]
 
 
 def _whole(value: Any, detail: str) -> list[Fault]:
