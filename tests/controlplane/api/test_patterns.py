@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from controlplane.api import patterns
@@ -260,7 +260,7 @@ def test_pattern_that_nobody_can_read_makes_no_object_invalid() -> None:
 
 
 ATOMS = st.sampled_from(
-    ["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\b", r"\B", "^", r"\Z"]
+    ["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\b", r"\B", "^", "$", r"\Z"]
 )
 PATTERNS = st.recursive(
     ATOMS,
@@ -276,10 +276,24 @@ PATTERNS = st.recursive(
 
 
 # Python documents that its `\B`, unlike others', does not match the empty text.
-@given(PATTERNS, st.lists(st.text("ab1 -", min_size=1, max_size=7), max_size=4))
-def test_same_answers_as_pythons_own_matcher(pattern: str, texts: list[str]) -> None:
-    """On what both know: another implementation is the oracle."""
-    ours = patterns.compiled(pattern.replace(r"\Z", r"\z"))
-    theirs = re.compile(pattern, re.ASCII)
-    for text in texts:
-        assert ours.search(text) is (theirs.search(text) is not None)
+@given(
+    st.sampled_from(["", "(?i)", "(?m)", "(?s)", "(?im)"]),
+    PATTERNS,
+    st.lists(st.text("abA1 -\nä€", min_size=1, max_size=7), max_size=4),
+)
+def test_same_answers_as_pythons_own_matcher(flags: str, pattern: str, texts: list[str]) -> None:
+    """On what both know, whether moves are paid or not: another implementation is the oracle."""
+    # Python's `$` also stands before a last line break.
+    assume("m" in flags or "$" not in pattern)
+    ours = patterns.compiled(flags + pattern.replace(r"\Z", r"\z"))
+    theirs = re.compile(flags + pattern, re.ASCII)
+
+    def found() -> list[bool]:
+        return [ours.search(text) for text in texts]
+
+    def found_marked() -> list[bool]:
+        patterns._WORK.charge(patterns.WORK_MAX // 2)
+        return found()
+
+    expected = [theirs.search(text) is not None for text in texts]
+    assert found() == patterns.together(found_marked) == expected
