@@ -73,7 +73,8 @@ class InterPodAffinity(Plugin):
         return is_wanted or (
             event.before is not None
             and (
-                _means(pod.terms.anti_affinity, event.before, table)
+                _is_of_its_kind(pod, event.before, table)
+                or _means(pod.terms.anti_affinity, event.before, table)
                 or any(
                     one.term.match.matches(pod.namespace, pod.labels, table.namespaces)
                     for one in event.before.kind.carried
@@ -85,6 +86,19 @@ class InterPodAffinity(Plugin):
 
 def _means(terms: Iterable[Term], pod: PodFacts, table: NodeTable) -> bool:
     return any(one.match.matches(pod.namespace, pod.kind.labels, table.namespaces) for one in terms)
+
+
+def _is_of_its_kind(pod: PodClass, gone: PodFacts, table: NodeTable) -> bool:
+    """Whether both are what the pod wants to be near: without the other it may be the first."""
+    terms = pod.terms.affinity
+    wanted = AllOf(tuple(one.match for one in terms))
+    return bool(terms) and all(
+        wanted.matches(namespace, labels, table.namespaces)
+        for namespace, labels in (
+            (pod.namespace, pod.labels),
+            (gone.namespace, gone.kind.labels),
+        )
+    )
 
 
 def _near(view: View, topology_key: str, counts: Ints) -> Floats:

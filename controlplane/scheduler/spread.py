@@ -71,8 +71,7 @@ class PodTopologySpread(Plugin):
 
     def hint(self, pod: PodClass, event: Event, table: NodeTable) -> bool:
         if isinstance(event, NodeEvent):
-            before, after = event.before, event.after
-            return before is None or after is None or before.labels != after.labels
+            return _is_another_domain(_required(pod), event)
         if not isinstance(event, PodEvent):
             return False
         return any(
@@ -80,6 +79,18 @@ class PodTopologySpread(Plugin):
             for one in (event.before, event.after)
             for spread in _required(pod)
         )
+
+
+def _is_another_domain(spreads: Sequence[Spread], event: NodeEvent) -> bool:
+    """Whether another node counts, or counts elsewhere; where taints are honored they matter, too:
+    a domain whose last node has one now is no longer the emptiest.
+    """
+    before, after = event.before, event.after
+    if before is None or after is None or before.labels != after.labels:
+        return True
+    return before.taints != after.taints and any(
+        one.are_taints_honored and one.topology_key in after.labels for one in spreads
+    )
 
 
 def _required(pod: PodClass) -> list[Spread]:

@@ -233,6 +233,46 @@ def test_pod_that_begins_to_end_no_longer_counts_in_its_domain() -> None:
     assert _pop(cache, 20.0).pod.name == "w"
 
 
+@pytest.mark.parametrize(("policy", "is_helped"), [("Honor", True), ("Ignore", False)])
+def test_taint_of_the_emptiest_domain_is_told_to_those_who_honor_taints(
+    policy: str, is_helped: bool
+) -> None:
+    """7.1, 7.5: nodeTaintsPolicy; the node that nobody may have no longer holds the others back."""
+    empty = node("m", {"zone": "b"}, allocatable={"pods": "0"})
+    cache = _with_node(node("n", {"zone": "a"}), empty)
+    spread = {
+        "topologyKey": "zone",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "maxSkew": 1,
+        "labelSelector": {"matchLabels": {"app": "x"}},
+        "nodeTaintsPolicy": policy,
+    }
+    _set(cache, pod("r", {"app": "x"}, nodeName="n"))
+    _rejected(cache, pod("w", {"app": "x"}, topologySpreadConstraints=[spread]))
+    empty["spec"]["taints"] = [{"key": "k", "effect": "NoSchedule"}]
+    cache.set_node("m", from_object(Node, empty), 20.0)
+    assert (cache.pop(20.0) is not None) == is_helped
+
+
+def test_end_of_the_last_peer_makes_a_pod_the_first_of_its_kind() -> None:
+    """7.1, 7.3: InterPodAffinity with oneself."""
+    cache = _with_node(node("n", unschedulable=True), node("m"))
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"app": "x"}},
+    }
+    near = {
+        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    }
+    _set(cache, pod("first", {"app": "x"}, nodeName="n"))
+    _set(cache, pod("other", {"app": "y"}, nodeName="n"))
+    _rejected(cache, pod("w", {"app": "x"}, **near))
+    _gone(cache, "other", 20.0)
+    assert cache.pop(20.0) is None
+    _gone(cache, "first", 20.0)
+    assert _pop(cache, 20.0).pod.name == "w"
+
+
 def test_what_happened_while_it_was_tried_is_not_lost() -> None:
     cache = _with_node()
     _set(cache, pod("a", cpu="5"))
