@@ -127,7 +127,7 @@ def _proxy(cluster: ClusterFile, certificates: Certificates) -> list[str]:
     return [
         *_store_flags(cluster, certificates.proxy),
         *(f"--node-name={name}" for name in network.node_names(cluster.nodes) or [HOLLOW]),
-        "--nodeport-addresses=127.0.0.1/32",
+        f"--nodeport-addresses=127.0.0.1/32,{cluster.network.node_range}",
         f"--cluster-dns={cluster.network.dns}",
         f"--cluster-domain={DOMAIN}",
     ]

@@ -18,6 +18,11 @@ class Network(msgspec.Struct, frozen=True):
     block: int = BLOCKS[0]
 
     @property
+    def node_range(self) -> str:
+        """Of nodes."""
+        return f"127.{self.block}.0.0/16"
+
+    @property
     def cluster_range(self) -> str:
         """Of which each node has a /24 for its pods."""
         return f"127.{self.block + 1}.0.0/16"

@@ -3,6 +3,7 @@ import msgspec
 from cluster import components, topology
 from cluster.policies import Policies
 from cluster.topology import Certificates, ClusterFile, TlsFiles
+from controlplane.network.nodes import node_port_addresses, ranges_of
 
 
 def files(name: str) -> TlsFiles:
@@ -106,6 +107,24 @@ def test_hollow_nodes_alone_are_no_nodes_of_the_proxy() -> None:
     cluster = msgspec.structs.replace(a_cluster(), nodes=0, hollow=7)
     names = [one for one in arguments(cluster, "proxy") if one.startswith("--node-name=")]
     assert names == ["--node-name=hollow"]
+
+
+def test_node_ports_are_open_at_each_node_and_at_localhost() -> None:
+    """kube-behaviour 5.1: reachable at every node's InternalIP."""
+    cluster = a_cluster()
+    [ranges] = [
+        one.removeprefix("--nodeport-addresses=")
+        for one in arguments(cluster, "proxy")
+        if one.startswith("--nodeport-addresses=")
+    ]
+    of_nodes = {
+        f"n{number}": (cluster.network.node_address(number),) for number in (1, cluster.nodes)
+    }
+    assert node_port_addresses(of_nodes, ranges_of(ranges)) == {
+        "127.68.0.1": frozenset({"n1"}),
+        "127.68.0.2": frozenset({"n2"}),
+        "127.0.0.1": None,
+    }
 
 
 def test_all_agree_on_the_addresses_of_the_cluster() -> None:

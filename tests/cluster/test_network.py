@@ -6,9 +6,8 @@ from cluster.network import BLOCKS, NODES_MAX, Network, node_names
 
 
 def ranges(network: Network) -> list[ipaddress.IPv4Network]:
-    nodes = ipaddress.IPv4Network(f"{network.node_address(0)}/16", strict=False)
-    others = (network.cluster_range, network.service_range)
-    return [nodes, *map(ipaddress.IPv4Network, others)]
+    found = (network.node_range, network.cluster_range, network.service_range)
+    return [*map(ipaddress.IPv4Network, found)]
 
 
 def test_no_two_ranges_of_any_clusters_overlap() -> None:
