@@ -31,6 +31,8 @@ from controlplane.network.dns.records import ENDPOINT_TTL, of_dashed
 
 DENIAL_TTL = 5
 """Seconds that a denial may be believed: what is not there may come at any time."""
+ALIASES_MAX = 8
+"""That are followed one after the other: a longer chain is an error of whoever made it."""
 SCHEMA_VERSION = b"1.1.0"
 _REVERSE = ((b"in-addr", b"arpa"), (b"ip6", b"arpa"))
 
@@ -116,11 +118,19 @@ class Zone:
         return []
 
     def _aliased(self, alias: Record, kind: int) -> Answer:
-        """An alias, and what it leads to, if that is ours, and no alias in turn."""
-        target = lowered(_target(alias))
-        led = [one for one in self._found(target) if one.type == kind]
-        is_absent = self.holds(target) and not led and not self._below[target]
-        return Answer(rcode=NXDOMAIN if is_absent else NOERROR, answers=[alias, *led])
+        """An alias, and all that it leads to which is ours; aliases in a circle lead nowhere."""
+        chain, known = [alias], {lowered(alias.name)}
+        while True:
+            target = lowered(_target(chain[-1]))
+            found = self._found(target)
+            led = [one for one in found if one.type == kind]
+            further = next((one for one in found if one.type == CNAME), None)
+            if led or further is None or target in known or len(chain) == ALIASES_MAX:
+                break
+            chain.append(further)
+            known.add(target)
+        is_absent = self.holds(target) and not found and not self._below[target]
+        return Answer(rcode=NXDOMAIN if is_absent else NOERROR, answers=[*chain, *led])
 
     def _additional(self, answers: Sequence[Record]) -> list[Record]:
         """The addresses of targets: who asks for a target asks for them next."""
@@ -159,9 +169,9 @@ def _text(text: bytes) -> bytes:
 
 def leads_out(answer: Answer, zone: Zone) -> Name | None:
     """The name at which an answer ends that others have to be asked about; None: it is whole."""
-    if len(answer.answers) != 1 or answer.answers[0].type != CNAME:
+    if not answer.answers or answer.answers[-1].type != CNAME:
         return None
-    target = _target(answer.answers[0])
+    target = _target(answer.answers[-1])
     return None if zone.holds(lowered(target)) else target
 
 

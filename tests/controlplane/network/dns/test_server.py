@@ -108,6 +108,16 @@ async def test_alias_out_of_the_cluster_is_answered_whole(dns: Dns) -> None:
     ]
 
 
+async def test_alias_that_leads_out_over_another_is_answered_whole(dns: Dns) -> None:
+    """5.5: ExternalName."""
+    other = "out.default.svc.cluster.local"
+    alias = service("over", type="ExternalName", clusterIP="", externalName=other)
+    dns.resolver.on_service(Key("default", "over"), alias, [])
+    query = Query(id=11, name=name_of("over.default.svc.cluster.local"), type=A)
+    rcode, records = read_answers(await dns.ask(query), frozenset((A, CNAME)))
+    assert (rcode, [one.type for one in records]) == (NOERROR, [CNAME, CNAME, CNAME, A])
+
+
 async def test_alias_is_answered_whole_also_where_udp_has_no_room(
     dns: Dns, upstream: Upstream
 ) -> None:

@@ -29,7 +29,7 @@ from controlplane.network.dns.messages import (
     text_of,
 )
 from controlplane.network.dns.records import records_of, service_name
-from controlplane.network.dns.zone import Zone, leads_out
+from controlplane.network.dns.zone import ALIASES_MAX, Zone, leads_out
 from tests.controlplane.network.objects import (
     ENDING,
     HTTP,
@@ -207,6 +207,47 @@ def test_alias_of_a_service_is_answered_with_its_address() -> None:
     assert leads_out(answer, zone) is None
     zone.remove(Key("default", "web"))
     assert _find(zone, "alias.default.svc.cluster.local").rcode == NXDOMAIN
+
+
+def _put_aliases(zone: Zone, **targets: str) -> None:
+    for name, target in targets.items():
+        _put(zone, service(name, type="ExternalName", clusterIP="", externalName=target))
+
+
+def _of(name: str) -> str:
+    return f"{name}.default.svc.cluster.local"
+
+
+def test_alias_of_an_alias_is_followed_to_its_end() -> None:
+    """5.5: ExternalName CNAME; who asks does not follow one themselves."""
+    zone = _zone(service())
+    _put_aliases(zone, c=_of("a"), a=_of("b"), b=WEB, out=_of("further"), further="db.example.com")
+    answer = _find(zone, _of("c"))
+    assert [_data(one) for one in answer.answers] == [
+        *(f"{name}." for name in (_of("a"), _of("b"), WEB)),
+        "10.96.0.10",
+    ]
+    assert leads_out(answer, zone) is None
+    answer = _find(zone, _of("out"))
+    assert [_data(one) for one in answer.answers] == [f"{_of('further')}.", "db.example.com."]
+    assert leads_out(answer, zone) == name_of("db.example.com")
+    zone.remove(Key("default", "web"))
+    assert _find(zone, _of("c")).rcode == NXDOMAIN
+
+
+@pytest.mark.parametrize("circle", [1, 2, 3])
+def test_aliases_in_a_circle_end(circle: int) -> None:
+    zone = _zone(service())
+    _put_aliases(zone, **{f"a{at}": _of(f"a{(at + 1) % circle}") for at in range(circle)})
+    answer = _find(zone, _of("a0"))
+    assert (answer.rcode, len(answer.answers)) == (NOERROR, circle)
+    assert leads_out(answer, zone) is None
+
+
+def test_chain_of_aliases_is_bounded() -> None:
+    zone = _zone(service())
+    _put_aliases(zone, **{f"a{at}": _of(f"a{at + 1}") for at in range(20)})
+    assert len(_find(zone, _of("a0")).answers) == ALIASES_MAX
 
 
 def test_pod_has_a_name_of_its_address() -> None:
