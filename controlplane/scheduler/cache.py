@@ -8,11 +8,12 @@ Source: kube-behaviour 7.1, 7.2.
 from collections.abc import Callable, Iterable, Mapping
 
 from controlplane.api import pods
-from controlplane.api.types.core_v1 import Node, Pod
+from controlplane.api.types.core_v1 import Node, PersistentVolumeClaim, Pod
 from controlplane.indexer import Key
 from controlplane.scheduler.configuration import Configuration
 from controlplane.scheduler.evaluation import Evaluations
 from controlplane.scheduler.events import (
+    ClaimEvent,
     Event,
     EventKind,
     NamespaceEvent,
@@ -28,6 +29,7 @@ from controlplane.scheduler.nominations import Nominations
 from controlplane.scheduler.pod_class import DEFAULT_SCHEDULER, PodClasses, PodFacts
 from controlplane.scheduler.priorities import Priorities
 from controlplane.scheduler.queue import Entry, SchedulingQueue
+from controlplane.scheduler.volume_claims import refusal_of
 
 
 class Cache:
@@ -107,6 +109,11 @@ class Cache:
         self.table.set_namespace(name, labels)
         if self.table.namespaces_version != version:
             self._happened(NamespaceEvent(name), now)
+
+    def set_claim(self, key: Key, claim: PersistentVolumeClaim | None, now: float) -> None:
+        """A claim of storage as it is now; None: it is gone."""
+        if self.table.set_claim(key, None if claim is None else refusal_of(claim)):
+            self._happened(ClaimEvent(key), now)
 
     # ------------------------------------------------------------------ decisions
 

@@ -31,6 +31,7 @@ from controlplane.scheduler.pod_class import DEFAULT_SCHEDULER
 from controlplane.scheduler.resources import NodeResourcesBalancedAllocation, NodeResourcesFit
 from controlplane.scheduler.scores import ImageLocality
 from controlplane.scheduler.spread import PodTopologySpread
+from controlplane.scheduler.volume_binding import VolumeBinding
 
 DEFAULT_PLUGINS = (
     Weighted(NodeUnschedulable()),
@@ -39,6 +40,7 @@ DEFAULT_PLUGINS = (
     Weighted(NodeAffinity(), 2),
     Weighted(NodePorts()),
     Weighted(NodeResourcesFit(), 1),
+    Weighted(VolumeBinding()),
     Weighted(PodTopologySpread(), 2),
     Weighted(InterPodAffinity(), 2),
     Weighted(NodeResourcesBalancedAllocation(), 1),

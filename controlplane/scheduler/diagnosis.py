@@ -24,24 +24,34 @@ class Diagnosis(msgspec.Struct, frozen=True):
     reasons     messages, and of how many nodes each is true
     plugins     who rejected the pod
     helpable    rows on which it may help when other pods go
+    refusal     why none may have the pod, whatever nodes there are; empty: reasons say it
     """
 
     node_count: int
     reasons: dict[str, int] = {}
     plugins: frozenset[str] = frozenset()
     helpable: Sequence[int] = ()
+    refusal: str = ""
 
     @property
     def message(self) -> str:
         """`0/5 nodes are available: 3 Insufficient cpu, 2 node(s) were unschedulable.`"""
-        return told(self.node_count, self.reasons) if self.node_count else NO_NODES
+        if not self.node_count:
+            return NO_NODES
+        if self.refusal:
+            return _none_of(self.node_count, self.refusal)
+        return told(self.node_count, self.reasons)
 
 
 def told(node_count: int, reasons: dict[str, int]) -> str:
     """Reasons as they are told, in the order of their texts."""
     listed = ", ".join(sorted(f"{count} {message}" for message, count in reasons.items()))
+    return _none_of(node_count, listed)
+
+
+def _none_of(node_count: int, why: str) -> str:
     start = f"0/{node_count} nodes are available:"
-    return f"{start} {listed}." if listed else start
+    return f"{start} {why}." if why else start
 
 
 class _Tally:

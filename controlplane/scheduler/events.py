@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from controlplane.indexer import Key
 from controlplane.scheduler.node_facts import NodeFacts
 from controlplane.scheduler.pod_class import PodFacts
 
@@ -32,7 +33,13 @@ class NamespaceEvent(msgspec.Struct, frozen=True):
     name: str
 
 
-Event: TypeAlias = NodeEvent | PodEvent | NamespaceEvent
+class ClaimEvent(msgspec.Struct, frozen=True):
+    """A claim of storage came, went, was bound, or is to go."""
+
+    key: Key
+
+
+Event: TypeAlias = NodeEvent | PodEvent | NamespaceEvent | ClaimEvent
 
 
 class EventKind(Enum):
@@ -43,6 +50,7 @@ class EventKind(Enum):
     POD_CHANGED = "pod changed"
     POD_GONE = "pod gone"
     NAMESPACE = "namespace"
+    CLAIM = "claim"
 
 
 def kind_of(event: Event) -> EventKind:
@@ -52,6 +60,8 @@ def kind_of(event: Event) -> EventKind:
             return EventKind.NODE
         case NamespaceEvent():
             return EventKind.NAMESPACE
+        case ClaimEvent():
+            return EventKind.CLAIM
         case PodEvent(before=None):
             return EventKind.POD_ADDED
         case PodEvent(after=None):

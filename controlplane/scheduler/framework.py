@@ -9,7 +9,8 @@ PURE. A rule is a `Plugin`: an object with a vector method or two.
             return 100 - np.minimum(100, 110 - view.table.pods_free(view.rows))
 
 Source of the extension points and their order: Kubernetes, "Scheduling Framework"; kube-behaviour
-7.2. PreFilter and PreScore are here what a plug-in keeps in `View.memo`, Skip is `applies`.
+7.2. PreScore is here what a plug-in keeps in `View.memo`, and so is what PreFilter computes; Skip
+is `applies`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,7 +106,7 @@ class Room(Protocol):
 
 
 class Plugin:
-    """A rule. Whoever makes one overrides `filter` (with `explain`) or `score`, or both.
+    """A rule. Whoever makes one overrides `pre_filter`, `filter` (with `explain`), or `score`.
 
     A plug-in has no state that changes: what it computes it may keep in `View.memo`.
     """
@@ -124,6 +125,12 @@ class Plugin:
     def stamp(self, table: NodeTable) -> int:
         """Of NODE and ROW scope: when it changes, all rows are to be asked for anew."""
         return 0
+
+    def pre_filter(self, pod: PodClass, table: NodeTable) -> str | None:
+        """Why none may have such a pod, whatever nodes there are; None: one may. It is asked for
+        each pod anew, and first: nothing else is told then.
+        """
+        raise NotImplementedError
 
     def filter(self, view: View) -> Mask:
         """Which rows may have the pod."""
@@ -184,16 +191,19 @@ class Profile:
     ) -> None:
         self.scheduler_name = scheduler_name
         self.plugins = tuple(plugins)
+        self.pre_filters = tuple(one.plugin for one in plugins if has(one.plugin, "pre_filter"))
         self.filters = tuple(one.plugin for one in plugins if has(one.plugin, "filter"))
         self.scores = tuple(one for one in plugins if has(one.plugin, "score") and one.weight)
         self._by_name = {one.plugin.name: one.plugin for one in plugins}
         self._concerned = {
-            kind: frozenset(one.name for one in self.filters if kind in one.events)
+            kind: frozenset(
+                one.name for one in (*self.pre_filters, *self.filters) if kind in one.events
+            )
             for kind in EventKind
         }
 
     def concerned(self, kind: EventKind) -> frozenset[str]:
-        """Names of the filters that want to hear of such events."""
+        """Names of those who reject pods and want to hear of such events."""
         return self._concerned[kind]
 
     def plugin(self, name: str) -> Plugin | None:

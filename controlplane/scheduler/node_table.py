@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from controlplane.indexer import Key
 from controlplane.scheduler.arrays import Ids, Ints, Mask, Rows, grown
 from controlplane.scheduler.change_log import Change, ChangeLog
 from controlplane.scheduler.label_columns import LabelColumns
@@ -34,6 +35,7 @@ class NodeTable:
     images_version      grows with each change of which node has which image
     namespaces          labels of each namespace
     namespaces_version  grows with each change of these
+    claims              of storage: why pods that have one may have no node; empty: they may
     rows                of each node, by name
     nodes, pods         of each row
     classes             of each class, its pods that end or do not: how many each row has
@@ -49,6 +51,7 @@ class NodeTable:
         self.images_version = 0
         self.namespaces_version = 0
         self.namespaces: dict[str, Labels] = {}
+        self.claims: dict[Key, str] = {}
         self.rows: dict[str, int] = {}
         self.nodes: list[NodeFacts | None] = []
         self.pods: list[dict[str, PodFacts]] = []
@@ -202,6 +205,16 @@ class NodeTable:
         else:
             self.namespaces[name] = labels
         self.namespaces_version += 1
+
+    def set_claim(self, key: Key, refusal: str | None) -> bool:
+        """What is known of a claim; None: it is gone. False: it is as it was."""
+        if self.claims.get(key) == refusal:
+            return False
+        if refusal is None:
+            del self.claims[key]
+        else:
+            self.claims[key] = refusal
+        return True
 
     # ------------------------------------------------------------------ pods
 

@@ -42,6 +42,10 @@ def place(
     table = evaluations.table
     if not table.count:
         return Diagnosis(0, plugins=frozenset(one.name for one in profile.filters))
+    for plugin in profile.pre_filters:
+        refusal = plugin.pre_filter(pod.kind, table)
+        if refusal is not None:
+            return Diagnosis(table.count, plugins=frozenset((plugin.name,)), refusal=refusal)
     evaluation = evaluations.of(profile, pod.kind)
     feasible = evaluation.passing()
     nominated = nominations.node_of(pod.uid)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from controlplane.scheduler.arrays import Floats, Ints, Mask, domain_sums
-from controlplane.scheduler.events import Event, NodeEvent, PodEvent
+from controlplane.scheduler.events import Event, EventKind, NodeEvent, PodEvent
 from controlplane.scheduler.framework import SCORE_MAX, Plugin, Rejection, View
 from controlplane.scheduler.node_table import NodeTable
 from controlplane.scheduler.pod_class import PodClass, PodFacts
@@ -21,6 +21,7 @@ class InterPodAffinity(Plugin):
     """Required terms filter, all others score."""
 
     name = "InterPodAffinity"
+    events = frozenset(EventKind) - {EventKind.CLAIM}
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         terms = pod.terms

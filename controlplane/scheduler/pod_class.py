@@ -16,6 +16,7 @@ from controlplane.scheduler.node_terms import NodeAsk, ask_of
 from controlplane.scheduler.priorities import NORMAL, Priority
 from controlplane.scheduler.requests import CPU, MEMORY
 from controlplane.scheduler.terms import Carried, Terms, terms_of
+from controlplane.scheduler.volume_claims import claims_of
 
 DEFAULT_SCHEDULER = "default-scheduler"
 ANY_IP = "0.0.0.0"
@@ -49,6 +50,7 @@ class PodClass:
         self.estimate = (estimate[CPU], estimate[MEMORY]) if estimate else (0, 0)
         """cpu and memory, with what is taken for containers that do not say."""
         self.ports = host_ports(pod)
+        self.claims = claims_of(pod)
         self.images = requests.images_of(spec)
         self.tolerations = spec.tolerations
         self.node_ask: NodeAsk = ask_of(spec)
@@ -128,7 +130,7 @@ class PodClasses:
 
 
 def _content(pod: Pod) -> bytes:
-    """All of a pod that a plug-in may look at. Names and volumes differ from pod to pod."""
+    """All of a pod that a plug-in may look at. Names and most volumes differ from pod to pod."""
     spec = pod.spec
     containers = [
         (one.image, one.resources, one.ports, one.restart_policy) for one in spec.init_containers
@@ -145,6 +147,7 @@ def _content(pod: Pod) -> bytes:
             spec.tolerations,
             spec.topology_spread_constraints,
             spec.host_network,
+            claims_of(pod),
         )
     )
 

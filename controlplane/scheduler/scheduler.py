@@ -17,7 +17,7 @@ from controlplane.api.errors import ApiError
 from controlplane.api.record import R, from_object
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
-from controlplane.api.types.core_v1 import Node, Pod
+from controlplane.api.types.core_v1 import Node, PersistentVolumeClaim, Pod
 from controlplane.api.types.policy_v1 import PodDisruptionBudget
 from controlplane.api.types.scheduling_v1 import PriorityClass
 from controlplane.events import EventRecorder
@@ -87,6 +87,7 @@ class Scheduler:
         self._follow("", "namespaces", self._on_namespace)
         self._follow("scheduling.k8s.io", "priorityclasses", self._on_priority_class)
         self._follow("policy", "poddisruptionbudgets", self._on_budget)
+        self._follow("", "persistentvolumeclaims", self._on_claim)
         self._follow("", "services", self._on_service)
         for group, plural in _OWNERS:
             resource = self._resource(group, plural)
@@ -294,6 +295,10 @@ class Scheduler:
     def _on_namespace(self, key: Key, obj: Object | None) -> None:
         labels = None if obj is None else dict(obj["metadata"].get("labels") or {})
         self._cache.set_namespace(key.name, labels, self._clock.now())
+
+    def _on_claim(self, key: Key, obj: Object | None) -> None:
+        claim = _decoded(PersistentVolumeClaim, obj)
+        self._cache.set_claim(key, claim, self._clock.now())
 
     def _on_priority_class(self, key: Key, obj: Object | None) -> None:
         self._cache.priorities.set(key.name, _decoded(PriorityClass, obj))

@@ -24,7 +24,7 @@ class PodTopologySpread(Plugin):
     """Constraints that must hold filter, the others score."""
 
     name = "PodTopologySpread"
-    events = frozenset(EventKind) - {EventKind.NAMESPACE}
+    events = frozenset(EventKind) - {EventKind.NAMESPACE, EventKind.CLAIM}
 
     def applies(self, pod: PodClass, table: NodeTable) -> bool:
         return bool(pod.terms.spreads)

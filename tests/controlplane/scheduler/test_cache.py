@@ -9,42 +9,19 @@ from hypothesis import strategies as st
 
 from controlplane.api.record import from_object
 from controlplane.api.selectors import from_labels
-from controlplane.api.types.core_v1 import Node, Pod
+from controlplane.api.types.core_v1 import Node
 from controlplane.api.types.scheduling_v1 import PriorityClass
-from controlplane.indexer import Key
 from controlplane.scheduler.cache import Cache
 from controlplane.scheduler.configuration import DEFAULT, DEFAULT_PLUGINS, Configuration
 from controlplane.scheduler.events import Event
 from controlplane.scheduler.framework import Plugin, Profile, View, Weighted
 from controlplane.scheduler.node_table import NodeTable
-from controlplane.scheduler.place import Placement, place
 from controlplane.scheduler.pod_class import PodClass
 from controlplane.scheduler.queue import Entry
+from tests.controlplane.scheduler.caches import end, pop, reject, set_pod, with_nodes
 from tests.controlplane.scheduler.objects import Object, node, pod
 
 FIT = frozenset(("NodeResourcesFit",))
-
-
-def _set(cache: Cache, obj: Object, now: float = 0.0) -> None:
-    found = from_object(Pod, obj)
-    cache.set_pod(Key(found.metadata.namespace, found.metadata.name), found, now)
-
-
-def _gone(cache: Cache, name: str, now: float = 0.0) -> None:
-    cache.set_pod(Key("default", name), None, now)
-
-
-def _with_node(*nodes: Object) -> Cache:
-    cache = Cache(DEFAULT)
-    for one in nodes or (node("n"),):
-        cache.set_node(one["metadata"]["name"], from_object(Node, one), 0.0)
-    return cache
-
-
-def _pop(cache: Cache, now: float = 0.0) -> Entry:
-    entry = cache.pop(now)
-    assert entry is not None
-    return entry
 
 
 def _cpu(cache: Cache) -> int:
@@ -53,74 +30,74 @@ def _cpu(cache: Cache) -> int:
 
 def test_assumed_pod_takes_its_room_at_once_and_once() -> None:
     """7.2: assume in the cache."""
-    cache = _with_node()
-    _set(cache, pod("a", cpu="3"))
-    cache.assume(_pop(cache).pod, "n", 0.0)
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="3"))
+    cache.assume(pop(cache).pod, "n", 0.0)
     assert _cpu(cache) == 3000
-    _set(cache, pod("a", cpu="3"))  # an older word of it
+    set_pod(cache, pod("a", cpu="3"))  # an older word of it
     assert cache.pop(0.0) is None
-    _set(cache, pod("a", cpu="3", nodeName="n"))
+    set_pod(cache, pod("a", cpu="3", nodeName="n"))
     assert _cpu(cache) == 3000
-    _gone(cache, "a")
+    end(cache, "a")
     assert _cpu(cache) == 0
 
 
 def test_binding_that_failed_gives_the_room_back() -> None:
     """7.2: a failed bind un-assumes; the pod is tried again after its back-off."""
-    cache = _with_node()
-    _set(cache, pod("a", cpu="3"))
-    entry = _pop(cache)
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="3"))
+    entry = pop(cache)
     cache.assume(entry.pod, "n", 0.0)
     cache.forget(entry, 0.0, is_gone=False)
     assert _cpu(cache) == 0
     assert cache.pop(0.5) is None
-    assert _pop(cache, 1.0).pod.name == "a"
+    assert pop(cache, 1.0).pod.name == "a"
 
 
 def test_binding_that_failed_late_takes_nothing_back() -> None:
     """The outcome was unknown, and the pod has its node after all."""
-    cache = _with_node()
-    _set(cache, pod("a", cpu="3"))
-    entry = _pop(cache)
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="3"))
+    entry = pop(cache)
     cache.assume(entry.pod, "n", 0.0)
-    _set(cache, pod("a", cpu="3", nodeName="n"))
+    set_pod(cache, pod("a", cpu="3", nodeName="n"))
     cache.forget(entry, 0.0, is_gone=False)
     assert _cpu(cache) == 3000
     assert cache.pop(10.0) is None
 
 
 def test_pod_that_went_while_it_was_bound_is_forgotten() -> None:
-    cache = _with_node()
-    _set(cache, pod("a", cpu="3"))
-    entry = _pop(cache)
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="3"))
+    entry = pop(cache)
     cache.assume(entry.pod, "n", 0.0)
-    _gone(cache, "a")
+    end(cache, "a")
     cache.forget(entry, 0.0, is_gone=True)
     assert _cpu(cache) == 0
     assert cache.pop(100.0) is None
 
 
 def test_later_pod_of_the_name_is_another() -> None:
-    cache = _with_node()
-    _set(cache, pod("a", cpu="1", nodeName="n"))
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="1", nodeName="n"))
     other = pod("a", cpu="2")
     other["metadata"]["uid"] = "another"
-    _set(cache, other)
+    set_pod(cache, other)
     assert _cpu(cache) == 0
-    assert _pop(cache).pod.uid == "another"
+    assert pop(cache).pod.uid == "another"
 
 
 @pytest.mark.parametrize("end", [{"phase": "Succeeded"}, {"phase": "Failed"}])
 def test_pod_that_has_ended_takes_nothing(end: Object) -> None:
-    cache = _with_node()
-    _set(cache, pod("a", cpu="1", nodeName="n"))
-    _set(cache, pod("a", cpu="1", nodeName="n", status=end))
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="1", nodeName="n"))
+    set_pod(cache, pod("a", cpu="1", nodeName="n", status=end))
     assert _cpu(cache) == 0
 
 
 def test_pods_of_a_node_that_comes_later_are_counted() -> None:
     cache = Cache(DEFAULT)
-    _set(cache, pod("a", cpu="1", nodeName="late"))
+    set_pod(cache, pod("a", cpu="1", nodeName="late"))
     cache.set_node("late", from_object(Node, node("late")), 0.0)
     assert _cpu(cache) == 1000
     cache.set_node("late", None, 0.0)
@@ -128,172 +105,27 @@ def test_pods_of_a_node_that_comes_later_are_counted() -> None:
     assert _cpu(cache) == 1000, "it comes back with its pods"
 
 
-def _rejected(cache: Cache, obj: Object) -> None:
-    _set(cache, obj)
-    entry = _pop(cache)
-    found = place(
-        cache.evaluations, cache.profile(entry.pod), entry.pod, cache.nominations, _NoDice()
-    )
-    assert not isinstance(found, Placement)
-    assert cache.rejected(entry, found.plugins, cache.event_count, 0.0)
-    assert cache.pop(20.0) is None
-
-
-class _NoDice:
-    def random(self) -> float:
-        raise AssertionError
-
-    def randrange(self, start: int, stop: int) -> int:
-        raise AssertionError
-
-    def getrandbits(self, k: int, /) -> int:
-        raise AssertionError
-
-
-_FULL = pod("full", {"app": "x"}, cpu="4", nodeName="n")
-_SELECTS = {"nodeSelector": {"disk": "ssd"}}
-_APART: Object = {
-    "affinity": {
-        "podAntiAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": [
-                {
-                    "topologyKey": "kubernetes.io/hostname",
-                    "labelSelector": {"matchLabels": {"app": "x"}},
-                }
-            ]
-        }
-    }
-}
-
-
-@pytest.mark.parametrize(
-    ("waiting", "helps"),
-    [
-        (pod("w", cpu="1"), "full-ends"),
-        (pod("w", cpu="1"), "second-node"),
-        (pod("w", nodeSelector={"disk": "ssd"}), "label"),
-        (pod("w", **_APART), "full-ends"),
-    ],
-)
-def test_what_helps_a_rejected_pod_has_it_tried_again(waiting: Object, helps: str) -> None:
-    """7.1: queueing hints."""
-    cache = _with_node()
-    _set(cache, _FULL)
-    _rejected(cache, waiting)
-    if helps == "full-ends":
-        _gone(cache, "full", 20.0)
-    elif helps == "second-node":
-        cache.set_node("m", from_object(Node, node("m")), 20.0)
-    else:
-        cache.set_node("n", from_object(Node, node("n", {"disk": "ssd"})), 20.0)
-    assert _pop(cache, 20.0).pod.name == "w"
-
-
-@pytest.mark.parametrize(
-    ("waiting", "happens"),
-    [
-        (pod("w", nodeSelector={"disk": "ssd"}), "full-ends"),
-        (pod("w", cpu="1"), "label"),
-        (pod("w", cpu="9"), "second-node"),
-        (pod("w", **_APART), "other-pod"),
-    ],
-)
-def test_what_cannot_help_changes_nothing(waiting: Object, happens: str) -> None:
-    """7.1: queueing hints."""
-    cache = _with_node()
-    _set(cache, _FULL)
-    _rejected(cache, waiting)
-    if happens == "full-ends":
-        _gone(cache, "full", 20.0)
-    elif happens == "second-node":
-        cache.set_node("m", from_object(Node, node("m")), 20.0)
-    elif happens == "other-pod":
-        _set(cache, pod("other", {"app": "y"}, nodeName="n"), 20.0)
-    else:
-        cache.set_node("n", from_object(Node, node("n", {"any": "label"})), 20.0)
-    assert cache.pop(20.0) is None
-
-
-def test_pod_that_begins_to_end_no_longer_counts_in_its_domain() -> None:
-    """7.1, 7.5: who is spread with it is tried again."""
-    cache = _with_node(node("n", {"zone": "a"}), node("m", {"zone": "b"}, unschedulable=True))
-    spread = {
-        "topologyKey": "zone",
-        "whenUnsatisfiable": "DoNotSchedule",
-        "maxSkew": 1,
-        "labelSelector": {"matchLabels": {"app": "x"}},
-    }
-    running = pod("r", {"app": "x"}, nodeName="n")
-    _set(cache, running)
-    _rejected(cache, pod("w", {"app": "x"}, topologySpreadConstraints=[spread]))
-    _set(cache, {**running, "status": {"phase": "Running"}}, 20.0)
-    assert cache.pop(20.0) is None
-    running["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
-    _set(cache, running, 20.0)
-    assert _pop(cache, 20.0).pod.name == "w"
-
-
-@pytest.mark.parametrize(("policy", "is_helped"), [("Honor", True), ("Ignore", False)])
-def test_taint_of_the_emptiest_domain_is_told_to_those_who_honor_taints(
-    policy: str, is_helped: bool
-) -> None:
-    """7.1, 7.5: nodeTaintsPolicy; the node that nobody may have no longer holds the others back."""
-    empty = node("m", {"zone": "b"}, allocatable={"pods": "0"})
-    cache = _with_node(node("n", {"zone": "a"}), empty)
-    spread = {
-        "topologyKey": "zone",
-        "whenUnsatisfiable": "DoNotSchedule",
-        "maxSkew": 1,
-        "labelSelector": {"matchLabels": {"app": "x"}},
-        "nodeTaintsPolicy": policy,
-    }
-    _set(cache, pod("r", {"app": "x"}, nodeName="n"))
-    _rejected(cache, pod("w", {"app": "x"}, topologySpreadConstraints=[spread]))
-    empty["spec"]["taints"] = [{"key": "k", "effect": "NoSchedule"}]
-    cache.set_node("m", from_object(Node, empty), 20.0)
-    assert (cache.pop(20.0) is not None) == is_helped
-
-
-def test_end_of_the_last_peer_makes_a_pod_the_first_of_its_kind() -> None:
-    """7.1, 7.3: InterPodAffinity with oneself."""
-    cache = _with_node(node("n", unschedulable=True), node("m"))
-    term = {
-        "topologyKey": "kubernetes.io/hostname",
-        "labelSelector": {"matchLabels": {"app": "x"}},
-    }
-    near = {
-        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
-    }
-    _set(cache, pod("first", {"app": "x"}, nodeName="n"))
-    _set(cache, pod("other", {"app": "y"}, nodeName="n"))
-    _rejected(cache, pod("w", {"app": "x"}, **near))
-    _gone(cache, "other", 20.0)
-    assert cache.pop(20.0) is None
-    _gone(cache, "first", 20.0)
-    assert _pop(cache, 20.0).pod.name == "w"
-
-
 def test_what_happened_while_it_was_tried_is_not_lost() -> None:
-    cache = _with_node()
-    _set(cache, pod("a", cpu="5"))
-    entry, events = _pop(cache), cache.event_count
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="5"))
+    entry, events = pop(cache), cache.event_count
     cache.set_node("m", from_object(Node, node("m", allocatable={"cpu": "8"})), 0.0)
     assert cache.rejected(entry, FIT, events, 0.0)
-    assert _pop(cache, 1.0).pod.name == "a"
+    assert pop(cache, 1.0).pod.name == "a"
 
 
 def test_who_goes_while_it_is_tried_does_not_come_back() -> None:
-    cache = _with_node()
-    _set(cache, pod("a", cpu="5"))
-    entry = _pop(cache)
-    _gone(cache, "a")
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="5"))
+    entry = pop(cache)
+    end(cache, "a")
     assert not cache.rejected(entry, FIT, cache.event_count, 0.0)
     assert len(cache.queue) == 0
 
 
 def test_priority_is_that_of_the_class_where_the_pod_does_not_say() -> None:
     """8.4, for pods that controllers make past admission."""
-    cache = _with_node()
+    cache = with_nodes()
     classes = {
         "high": PriorityClass(value=100, preemption_policy="Never"),
         "usual": PriorityClass(value=5, global_default=True),
@@ -306,8 +138,8 @@ def test_priority_is_that_of_the_class_where_the_pod_does_not_say() -> None:
         pod("system", priorityClassName="system-node-critical"),
         pod("said", priority=7),
     ):
-        _set(cache, obj)
-    found = [_pop(cache).pod for _ in range(4)]
+        set_pod(cache, obj)
+    found = [pop(cache).pod for _ in range(4)]
     assert [(one.name, one.priority, one.is_preempting) for one in found] == [
         ("system", 2_000_001_000, True),
         ("high", 100, False),
@@ -318,47 +150,47 @@ def test_priority_is_that_of_the_class_where_the_pod_does_not_say() -> None:
 
 def test_kin_that_is_known_later_counts_when_the_pod_is_tried() -> None:
     """7.5: default constraints; the watch of services may be behind that of pods."""
-    cache = _with_node()
-    _set(cache, pod("a", {"app": "x"}))
+    cache = with_nodes()
+    set_pod(cache, pod("a", {"app": "x"}))
     cache.kindred.set_service("default", "x", {"app": "x"})
-    spreads = _pop(cache).pod.kind.terms.spreads
+    spreads = pop(cache).pod.kind.terms.spreads
     assert {one.match.selector for one in spreads} == {from_labels({"app": "x"})}
 
 
 def test_nomination_in_the_status_is_believed() -> None:
     """7.7: after a restart of the scheduler."""
-    cache = _with_node()
-    _set(cache, pod("a", cpu="1", status={"nominatedNodeName": "n"}))
+    cache = with_nodes()
+    set_pod(cache, pod("a", cpu="1", status={"nominatedNodeName": "n"}))
     assert cache.nominations.node_of("uid-a") == "n"
-    _set(cache, pod("a", cpu="1"))
+    set_pod(cache, pod("a", cpu="1"))
     assert cache.nominations.node_of("uid-a") == ""
 
 
 def test_room_that_somebody_no_longer_waits_for_is_offered_to_others() -> None:
     """7.7: a nominated pod that goes, or gets another node, leaves its room."""
-    cache = _with_node()
-    _set(cache, pod("important", cpu="3", priority=10, status={"nominatedNodeName": "n"}))
-    important = _pop(cache)
-    _rejected(cache, pod("lesser", cpu="3"))
+    cache = with_nodes()
+    set_pod(cache, pod("important", cpu="3", priority=10, status={"nominatedNodeName": "n"}))
+    important = pop(cache)
+    reject(cache, pod("lesser", cpu="3"))
     cache.set_node("m", from_object(Node, node("m", allocatable={"cpu": "3"})), 20.0)
-    lesser = _pop(cache, 20.0)
+    lesser = pop(cache, 20.0)
     cache.queue.rejected(lesser, FIT, 20.0)
     cache.assume(important.pod, "m", 40.0)
-    assert _pop(cache, 40.0).pod.name == "lesser"
-    _set(cache, pod("other", cpu="4", priority=10, status={"nominatedNodeName": "n"}), 40.0)
-    other = _pop(cache, 40.0)
+    assert pop(cache, 40.0).pod.name == "lesser"
+    set_pod(cache, pod("other", cpu="4", priority=10, status={"nominatedNodeName": "n"}), 40.0)
+    other = pop(cache, 40.0)
     cache.queue.rejected(other, FIT, 40.0)
     cache.queue.rejected(lesser, FIT, 40.0)
-    _gone(cache, "other", 60.0)
-    assert _pop(cache, 60.0).pod.name == "lesser"
+    end(cache, "other", 60.0)
+    assert pop(cache, 60.0).pod.name == "lesser"
 
 
 def _held_back(by: Object) -> tuple[Cache, Entry]:
     """`waiting` is held back by a pod that waits for the node with a better right to it."""
-    cache = _with_node(node("n"), node("m", allocatable={"cpu": "1"}))
-    _set(cache, {**by, "status": {"nominatedNodeName": "n"}})
-    ahead = _pop(cache)
-    _rejected(cache, pod("waiting", cpu="2"))
+    cache = with_nodes(node("n"), node("m", allocatable={"cpu": "1"}))
+    set_pod(cache, {**by, "status": {"nominatedNodeName": "n"}})
+    ahead = pop(cache)
+    reject(cache, pod("waiting", cpu="2"))
     return cache, ahead
 
 
@@ -370,7 +202,7 @@ def test_nomination_that_is_given_up_is_told_to_those_whom_it_held_back(node_nam
     cache.nominate(ahead.pod, "n", 20.0)
     assert cache.pop(20.0) is None, "it is what it was"
     cache.nominate(ahead.pod, node_name, 20.0)
-    assert _pop(cache, 20.0).pod.name == "waiting"
+    assert pop(cache, 20.0).pod.name == "waiting"
     assert cache.nominations.node_of(ahead.pod.uid) == node_name
 
 
@@ -378,8 +210,8 @@ def test_nomination_that_somebody_takes_out_of_the_status_is_told_as_well() -> N
     important = pod("important", cpu="3", priority=10)
     cache, ahead = _held_back(important)
     cache.queue.rejected(ahead, FIT, 0.0)
-    _set(cache, important, 20.0)
-    assert {_pop(cache, 20.0).pod.name for _ in range(2)} == {"important", "waiting"}
+    set_pod(cache, important, 20.0)
+    assert {pop(cache, 20.0).pod.name for _ in range(2)} == {"important", "waiting"}
 
 
 def test_who_gives_its_own_nomination_up_waits_all_the_same() -> None:
@@ -388,24 +220,24 @@ def test_who_gives_its_own_nomination_up_waits_all_the_same() -> None:
     events = cache.event_count
     events += cache.nominate(ahead.pod, "", 20.0)
     assert cache.rejected(ahead, FIT, events, 20.0)
-    assert _pop(cache, 40.0).pod.name == "waiting"
+    assert pop(cache, 40.0).pod.name == "waiting"
     assert cache.pop(40.0) is None
     cache, ahead = _held_back(pod("important", cpu="5", priority=10))
     events = cache.event_count
     cache.set_node("l", from_object(Node, node("l")), 20.0)
     events += cache.nominate(ahead.pod, "", 20.0)
     assert cache.rejected(ahead, FIT, events, 20.0)
-    assert {_pop(cache, 40.0).pod.name for _ in range(2)} == {"important", "waiting"}
+    assert {pop(cache, 40.0).pod.name for _ in range(2)} == {"important", "waiting"}
 
 
 def test_room_of_an_assumed_pod_that_is_bound_elsewhere_is_offered_to_others() -> None:
     """7.2: somebody else bound it meanwhile."""
-    cache = _with_node(node("n"), node("m", allocatable={"cpu": "0"}))
-    _set(cache, pod("a", cpu="3"))
-    cache.assume(_pop(cache).pod, "n", 0.0)
-    _rejected(cache, pod("waiting", cpu="3"))
-    _set(cache, pod("a", cpu="3", nodeName="m"), 20.0)
-    assert _pop(cache, 20.0).pod.name == "waiting"
+    cache = with_nodes(node("n"), node("m", allocatable={"cpu": "0"}))
+    set_pod(cache, pod("a", cpu="3"))
+    cache.assume(pop(cache).pod, "n", 0.0)
+    reject(cache, pod("waiting", cpu="3"))
+    set_pod(cache, pod("a", cpu="3", nodeName="m"), 20.0)
+    assert pop(cache, 20.0).pod.name == "waiting"
 
 
 class _Broken(Plugin):
@@ -426,10 +258,10 @@ def test_hint_that_fails_is_a_yes() -> None:
         Configuration({"default-scheduler": profile}), lambda name, error: told.append(name)
     )
     cache.set_node("n", from_object(Node, node("n")), 0.0)
-    _rejected(cache, pod("a"))
+    reject(cache, pod("a"))
     cache.set_node("m", from_object(Node, node("m")), 20.0)
     assert told == ["Broken"]
-    assert _pop(cache, 20.0).pod.name == "a"
+    assert pop(cache, 20.0).pod.name == "a"
 
 
 _STEPS = st.sampled_from(
@@ -455,29 +287,29 @@ class _World:
     """What may be told or done; a step is a method."""
 
     def __init__(self) -> None:
-        self.cache = _with_node(node("n", allocatable={"cpu": "1000"}))
+        self.cache = with_nodes(node("n", allocatable={"cpu": "1000"}))
         self.now = 0.0
         self._trying: dict[str, Entry] = {}
 
     def create(self, name: str) -> None:
-        _set(self.cache, pod(name, cpu="1"), self.now)
+        set_pod(self.cache, pod(name, cpu="1"), self.now)
 
     def bound(self, name: str) -> None:
-        _set(self.cache, pod(name, cpu="1", nodeName="n"), self.now)
+        set_pod(self.cache, pod(name, cpu="1", nodeName="n"), self.now)
 
     def elsewhere(self, name: str) -> None:
-        _set(self.cache, pod(name, cpu="1", nodeName="m"), self.now)
+        set_pod(self.cache, pod(name, cpu="1", nodeName="m"), self.now)
 
     def end(self, name: str) -> None:
-        _set(self.cache, pod(name, cpu="1", status={"phase": "Succeeded"}), self.now)
+        set_pod(self.cache, pod(name, cpu="1", status={"phase": "Succeeded"}), self.now)
 
     def mark(self, name: str) -> None:
         obj = pod(name, cpu="1")
         obj["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
-        _set(self.cache, obj, self.now)
+        set_pod(self.cache, obj, self.now)
 
     def go(self, name: str) -> None:
-        _gone(self.cache, name, self.now)
+        end(self.cache, name, self.now)
 
     def attempt(self, name: str) -> None:
         entry = self.cache.pop(self.now)

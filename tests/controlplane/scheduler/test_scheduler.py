@@ -219,3 +219,28 @@ async def test_pods_that_nobody_can_read_stop_nobody(cluster: Cluster, namespace
         await cluster.create("pods", pod("sound", namespace=namespace))
         await until(lambda: cluster.node_of(namespace, "sound"))
         await until(lambda: cluster.node_of(namespace, "odd"))
+
+
+async def test_pod_without_its_claim_is_told_so_and_gets_a_node_when_the_claim_is_bound(
+    cluster: Cluster, namespace: str
+) -> None:
+    """7.3: VolumeBinding, from the store."""
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+    async with cluster.nodes(_node(namespace)), cluster.scheduling():
+        await cluster.create("pods", pod("a", namespace=namespace, volumes=volumes))
+        await until(lambda: cluster.condition(namespace, "a"))
+        condition = await cluster.condition(namespace, "a")
+        assert condition["reason"] == "Unschedulable"
+        assert condition["message"] == (
+            '0/1 nodes are available: persistentvolumeclaim "data" not found. preemption: '
+            "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        )
+        annotations = {"pv.kubernetes.io/bind-completed": "yes"}
+        claim: Object = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": namespace, "annotations": annotations},
+            "spec": {"volumeName": "volume"},
+        }
+        await cluster.create("persistentvolumeclaims", claim)
+        await until(lambda: cluster.node_of(namespace, "a"))
