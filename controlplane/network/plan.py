@@ -26,6 +26,8 @@ OTHER_PROXY = "service.kubernetes.io/service-proxy-name"
 AFFINITY_SECONDS = 10_800
 """sessionAffinity ClientIP where nothing else is said (5.1)."""
 PROTOCOLS = ("TCP", "UDP")
+NOT_LISTENING = "FailedToListen"
+"""The reason of an event of a service, or a pod, one of whose places cannot be opened."""
 LOCAL = "Local"
 
 
@@ -49,9 +51,12 @@ class Endpoint(NamedTuple):
 
 
 class Port(NamedTuple):
-    """A port of a service; all places that lead to it share the memory of its clients."""
+    """A port of a service, or of a pod; all places that lead to it share the memory of its clients.
 
-    service: Key
+    owner  the service, or the pod
+    """
+
+    owner: Key
     name: str
     protocol: str
 

@@ -31,7 +31,7 @@ from controlplane.network.dns.zone import Zone
 from controlplane.network.feed import Feed
 from controlplane.network.health import Health, HealthPorts, health_of
 from controlplane.network.nodes import Nodes
-from controlplane.network.plan import Backend, Place
+from controlplane.network.plan import NOT_LISTENING, Backend, Place
 from controlplane.network.sockets import Seams
 from controlplane.network.table import Table
 from controlplane.network.userspace import Userspace
@@ -40,8 +40,6 @@ from kvstore.client.clock import AsyncioClock
 from kvstore.seams import Random
 
 COMPONENT = "kube-proxy"
-NOT_LISTENING = "FailedToListen"
-"""The reason of an event of a service one of whose places cannot be opened."""
 NOT_CHECKING = "FailedToStartServiceHealthcheck"
 
 Tell = Callable[[Key, str, str], None]
@@ -157,7 +155,7 @@ class ServiceProxy:
 
     def _not_open(self, place: Place, backend: Backend, reason: str) -> None:
         message = f"can't open port {place}, skipping it: {reason}"
-        self._tell(backend.port.service, NOT_LISTENING, message)
+        self._tell(backend.port.owner, NOT_LISTENING, message)
 
     def _not_checking(self, health: Health, reason: str) -> None:
         what = f"{str(health.service)!r} on port {health.port}"

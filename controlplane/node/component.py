@@ -7,8 +7,10 @@ import argparse
 import asyncio
 import fcntl
 import ipaddress
+import logging
 import os
 import platform
+import random
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -17,12 +19,14 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane import flags, key_files
+from controlplane import flags, indexer, key_files
 from controlplane.api.registry import Registry
 from controlplane.encryption import Encryption
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError, StoreSettings
 from controlplane.informer import Informers
+from controlplane.network.host_ports import HostPorts
+from controlplane.network.plan import NOT_LISTENING
 from controlplane.node import agent as agents
 from controlplane.node import eviction_signals
 from controlplane.node.agent import Agent
@@ -46,6 +50,8 @@ PORT = 10_250
 ISSUER = "https://kubernetes.default.svc"
 API_SERVER = "kube-apiserver-kubelet-client"
 """The name in the certificate by which the API server asks for streams, as kubeadm has it."""
+
+logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _LABEL = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -264,6 +270,8 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
         await stack.enter_async_context(recorder)
         await stack.enter_async_context(informers)
         await stack.enter_async_context(_serving(settings, one))
+        if not is_hollow:
+            await stack.enter_async_context(_host_ports(settings.node, feed, recorder))
         announce(f"{settings.node.name} {settings.node.address}:{one.port}")
         await one.run()
 
@@ -326,6 +334,27 @@ async def _serving(settings: Settings, one: Agent) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.wait([task])
         await server.close()
+
+
+@asynccontextmanager
+async def _host_ports(
+    node: agents.Settings, feed: PodFeed, recorder: EventRecorder
+) -> AsyncIterator[None]:
+    """They lead to the node's pods."""
+
+    def tell(key: indexer.Key, why: str) -> None:
+        logger.warning("pod %s: %s", key, why)
+        pod = feed.informer.indexer.get(key)
+        if pod is not None:
+            recorder.record(pod, "Warning", NOT_LISTENING, why)
+
+    found = HostPorts(feed.informer, node_name=node.name, address=node.address, tell=tell)
+    task = asyncio.create_task(found.run(AsyncioClock(), random.Random()), name="host ports")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -18,7 +18,7 @@ from controlplane.events import EVENTS, EventRecorder
 from controlplane.flags import StoreSettings
 from controlplane.network import proxy
 from controlplane.network.dns.messages import Query, name_of
-from controlplane.network.plan import Place
+from controlplane.network.plan import NOT_LISTENING, Place
 from controlplane.network.proxy import Settings
 from controlplane.network.sockets import bound
 from controlplane.objects import ObjectStore
@@ -236,7 +236,7 @@ async def test_place_that_is_taken_is_an_event_of_its_service(
         async def is_told() -> bool:
             events = await writer.store.list(EVENTS, writer.namespace)
             told = [(one["involvedObject"]["name"], one["reason"]) for one in events.items]
-            return told == [("taken", proxy.NOT_LISTENING)]
+            return told == [("taken", NOT_LISTENING)]
 
         await _until(is_told)
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from controlplane.leader_election import LEASES
 from controlplane.node.runtime.process import ProcessRuntime
 from controlplane.objects import ObjectStore
 from kvstore.testing.processes import ClusterProcesses
+from tests.controlplane.network.conftest import ask, free_place
 from tests.controlplane.node.nodes import container, find, is_ready, kinds, pod, status
 
 ROOT = Path(__file__).parents[3]
@@ -24,18 +25,21 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 UNTIL_SECONDS_MAX = 60.0
 
 
-def command(member: ClusterProcesses, root: Path, runtime: str) -> list[str]:
+def command(member: ClusterProcesses, root: Path, runtime: str, *flags: str) -> list[str]:
     return [
         *(sys.executable, "-m", "controlplane", "agent", "--node-name=node-1", "--port=0"),
         *(f"--root-dir={root}", f"--runtime={runtime}", "--pod-cidr=127.77.0.0/24"),
         f"--store-endpoints={','.join(member.endpoints)}",
+        *flags,
     ]
 
 
 @contextmanager
-def agent(member: ClusterProcesses, root: Path, runtime: str) -> Iterator[subprocess.Popen[bytes]]:
+def agent(
+    member: ClusterProcesses, root: Path, runtime: str, *flags: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Killed at the end, if it has not ended before."""
-    process = subprocess.Popen(command(member, root, runtime), cwd=ROOT, env=ENVIRONMENT)
+    process = subprocess.Popen(command(member, root, runtime, *flags), cwd=ROOT, env=ENVIRONMENT)
     try:
         yield process
     finally:
@@ -99,6 +103,37 @@ async def test_pod_lives_and_dies(
         await until(is_gone)
         second.send_signal(signal.SIGTERM)
         assert second.wait(20) == 0
+    await forget(store)
+
+
+async def test_host_port_leads_to_its_pod(
+    store: ObjectStore, member: ClusterProcesses, root: Path
+) -> None:
+    """hostPort, of TCP, at the node's address."""
+    await forget(store)
+    place = free_place()
+    flags = [f"--node-ip={place.address}"]
+    own = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    ports = [{"containerPort": 8080, "hostPort": place.port}]
+    with agent(member, root, "process", *flags):
+        await store.create(
+            kinds().pods, pod("p", container("a", image="local/http", env=[own], ports=ports))
+        )
+        address = (await until_ready(store))["podIP"]
+
+        async def is_served() -> bool:
+            with suppress(OSError):
+                said = await ask(place, b"GET /x HTTP/1.0\r\n\r\n")
+                return f" {address} /x\n".encode() in said
+            return False
+
+        await until(is_served)
+        await store.delete(kinds().pods, "default", "p")
+
+        async def is_gone() -> bool:
+            return await find(store, "p") is None
+
+        await until(is_gone)
     await forget(store)
 
 

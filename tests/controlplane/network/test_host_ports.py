@@ -1,0 +1,144 @@
+"""Ports of a node that lead to one of its pods: Kubernetes' API reference of ContainerPort."""
+
+import asyncio
+import json
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from controlplane.api.record import from_object
+from controlplane.api.resource import Object
+from controlplane.api.types.core_v1 import Pod
+from controlplane.indexer import Key
+from controlplane.informer import Informer
+from controlplane.network.host_ports import HostPorts, wanted
+from controlplane.network.plan import Endpoint, Place
+from controlplane.network.sockets import bound
+from kvstore.client.clock import AsyncioClock
+from tests.controlplane.network.conftest import Server, ask, free_place, soon
+
+NODE, POD = "192.0.2.1", "10.0.0.7"
+
+
+def _pod(*ports: dict[str, Any], status: Object | None = None, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {
+            "nodeName": "here",
+            "containers": [{"name": "c"}, {"name": "d", "ports": list(ports)}],
+            **spec,
+        },
+        "status": {"phase": "Running", "podIP": POD, **(status or {})},
+    }
+
+
+def _wanted(*ports: dict[str, Any], **changes: Any) -> dict[Place, tuple[Endpoint, ...]]:
+    found = wanted(from_object(Pod, _pod(*ports, **changes)), NODE)
+    return {place: backend.endpoints for place, backend in found.items()}
+
+
+_PORT = {"containerPort": 80, "hostPort": 8080}
+
+
+def test_host_port_of_the_node_leads_to_the_port_of_the_container() -> None:
+    there = (Endpoint(POD, 80),)
+    assert _wanted(_PORT) == {Place(NODE, 8080, "TCP"): there}
+    assert _wanted({**_PORT, "hostIP": "0.0.0.0"}) == {Place(NODE, 8080, "TCP"): there}
+    assert _wanted({**_PORT, "hostIP": "127.0.0.1"}) == {Place("127.0.0.1", 8080, "TCP"): there}
+    assert _wanted({**_PORT, "protocol": "UDP"}, _PORT) == {
+        Place(NODE, 8080, "UDP"): there,
+        Place(NODE, 8080, "TCP"): there,
+    }
+    sidecar = {"name": "s", "restartPolicy": "Always", "ports": [_PORT]}
+    once = {"name": "i", "ports": [{**_PORT, "hostPort": 8081}]}
+    assert _wanted(initContainers=[once, sidecar]) == {Place(NODE, 8080, "TCP"): there}
+
+
+@pytest.mark.parametrize(
+    ("port", "changes"),
+    [
+        ({"containerPort": 80}, {}),
+        ({**_PORT, "protocol": "SCTP"}, {}),
+        (_PORT, {"hostNetwork": True}),
+        (_PORT, {"status": {"phase": "Pending"}}),
+        (_PORT, {"status": {"phase": "Succeeded"}}),
+        (_PORT, {"status": {"podIP": ""}}),
+    ],
+)
+def test_nothing_is_opened_for_others(port: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert _wanted(port, **changes) == {}
+
+
+class _Pods(Informer[Object]):
+    """What the store says of pods, in a test's own words."""
+
+    def __init__(self) -> None:
+        super().__init__(json.loads)
+
+    def tell(self, *pods: dict[str, Any]) -> None:
+        found = {Key("default", one["metadata"]["name"]): json.dumps(one).encode() for one in pods}
+        self.replace(found, self.revision + 1)
+
+
+@pytest.fixture
+async def pods() -> _Pods:
+    return _Pods()
+
+
+@pytest.fixture
+async def place() -> Place:
+    return free_place()
+
+
+@pytest.fixture
+async def told(pods: _Pods, place: Place) -> AsyncIterator[list[tuple[Key, str]]]:
+    """Whoever opens host ports, at work, and what it complains of."""
+    told: list[tuple[Key, str]] = []
+    found = HostPorts(
+        pods, node_name="here", address=place.address, tell=lambda *what: told.append(what)
+    )
+    task = asyncio.ensure_future(found.run(AsyncioClock(), random.Random(6)))
+    await asyncio.sleep(0)
+    yield told
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+def _leading(place: Place, server: Server, **spec: Any) -> dict[str, Any]:
+    port = {"containerPort": server.place.port, "hostPort": place.port}
+    return _pod(port, status={"podIP": server.place.address}, **spec)
+
+
+async def test_host_port_is_there_as_long_as_its_pod(
+    pods: _Pods, place: Place, told: list[tuple[Key, str]], servers: list[Server]
+) -> None:
+    pods.tell(_leading(place, servers[0]))
+    assert await ask(place) == b"a"
+    pods.tell(_leading(place, servers[1]))  # another one of its name
+    assert await ask(place) == b"b"
+    pods.tell(_leading(place, servers[1], nodeName="elsewhere"))
+    with pytest.raises(ConnectionRefusedError):
+        await ask(place)
+    pods.tell(_leading(place, servers[2]))
+    assert await ask(place) == b"c"
+    unreadable = {**_leading(place, servers[2]), "status": {"podIP": 7}}
+    pods.tell(unreadable)
+    with pytest.raises(ConnectionRefusedError):
+        await ask(place)
+    assert told == []
+
+
+async def test_host_port_that_somebody_has_is_told(
+    pods: _Pods, place: Place, told: list[tuple[Key, str]], servers: list[Server]
+) -> None:
+    with closing(bound(place, socket.SOCK_STREAM)) as taken:
+        taken.listen()
+        pods.tell(_leading(place, servers[0]))
+        await soon(lambda: told)
+    why = f"can't open host port {place}, skipping it: another process listens there"
+    assert told == [(Key("default", "p"), why)]
