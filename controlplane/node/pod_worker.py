@@ -37,6 +37,7 @@ from controlplane.node.eviction_plan import EVICTED
 from controlplane.node.fitting import Rejection
 from controlplane.node.folders import Folders
 from controlplane.node.observer import Observer
+from controlplane.node.ongoing import Ongoing
 from controlplane.node.operations import Operations, StartError, Tell
 from controlplane.node.outcomes import has_ended
 from controlplane.node.plan import SANDBOX, Situation, grace_seconds, plan
@@ -88,20 +89,6 @@ class Crew(msgspec.Struct, frozen=True, kw_only=True):
     writes: asyncio.Semaphore
 
 
-class _Running(msgspec.Struct, eq=False):
-    """An action that was begun."""
-
-    action: Action
-    task: asyncio.Task[None]
-    is_cancelled: bool = False
-
-    def cancel(self) -> None:
-        """Once: what it does to end must not be broken off."""
-        if not self.is_cancelled:
-            self.is_cancelled = True
-            self.task.cancel()
-
-
 class PodWorker:
     """Of one pod, by its uid.
 
@@ -120,10 +107,14 @@ class PodWorker:
         self._crew = crew
         self._moments: Moments | None = None
         self._failures: dict[str, StartFailure] = {}
-        self._running: dict[str, _Running] = {}
+        self._ongoing = Ongoing(
+            uid,
+            self._attempt,
+            refresh=crew.observer.refresh,
+            again=lambda: crew.again(uid),
+        )
         self._messages: dict[str, str] = {}
         self._is_admitted = False
-        self._is_closed = False
         self._written: Object | None = None
         self._writes = PodWrites(uid, crew.clock, crew.writes, lambda: crew.again(uid))
         self._minor_due: float | None = None
@@ -159,9 +150,9 @@ class PodWorker:
             over_at=moments.over_at,
         )
         planned = plan(situation)
-        self._carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
+        self._ongoing.carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
         if planned.is_over and pods.is_finished(pod):
-            self._carry_out(pod, view, self._rests(view), is_ended=True)
+            self._ongoing.carry_out(pod, view, self._rests(view), is_ended=True)
         if planned.is_over and not self._makes_sandbox():
             self._crew.operations.addresses.release(self.uid)
         has_news = self._tell_status(obj, situation, planned)
@@ -171,7 +162,7 @@ class PodWorker:
 
     def _makes_sandbox(self) -> bool:
         """Whether one is being made still, that will have the pod's address."""
-        return any(isinstance(one.action, RunSandbox) for one in self._running.values())
+        return any(isinstance(one, RunSandbox) for one in self._ongoing.actions)
 
     def _rests(self, view: PodView) -> Sequence[Action]:
         return endings.clear_away(
@@ -201,13 +192,8 @@ class PodWorker:
 
     async def close(self) -> None:
         """Stop doing things; what runs in the runtime goes on."""
-        self._is_closed = True
-        tasks = [one.task for one in self._running.values()]
-        for task in tasks:
-            task.cancel()
+        await self._ongoing.close()
         await self._writes.close()
-        if tasks:
-            await asyncio.wait(tasks)
 
     # ------------------------------------------------------------------ what there is
 
@@ -268,44 +254,6 @@ class PodWorker:
         return False
 
     # ----------------------------------------------------------------- what is to be done
-
-    def _carry_out(
-        self, pod: Pod, view: PodView, actions: Sequence[Action], *, is_ended: bool
-    ) -> None:
-        for action in actions:
-            running = self._running.get(action.key)
-            if running is None:
-                self._begin(pod, view, action)
-            elif isinstance(action, StopContainer) and _is_sooner(action, running.action):
-                running.cancel()
-                self._begin(pod, view, msgspec.structs.replace(action, is_again=True))
-        if is_ended:
-            for running in self._running.values():
-                if isinstance(running.action, RunSandbox | StartContainer):
-                    running.cancel()
-
-    def _begin(self, pod: Pod, view: PodView, action: Action) -> None:
-        name = f"{action.key} of pod {self.uid}"
-        task = asyncio.create_task(self._run(pod, view, action), name=name)
-        running = self._running[action.key] = _Running(action, task)
-        task.add_done_callback(lambda _: self._ended(running))
-
-    def _ended(self, running: _Running) -> None:
-        """However it did: the next look sees what came of it."""
-        key = running.action.key
-        if self._running.get(key) is running:  # else another has taken its place
-            del self._running[key]
-            if not self._is_closed:
-                self._crew.again(self.uid)
-
-    async def _run(self, pod: Pod, view: PodView, action: Action) -> None:
-        """Do it, and return when the runtime has told what came of it."""
-        try:
-            await self._attempt(pod, view, action)
-        except asyncio.CancelledError:
-            if self._is_closed:
-                raise
-        await self._crew.observer.refresh()
 
     async def _attempt(self, pod: Pod, view: PodView, action: Action) -> None:
         try:
@@ -474,11 +422,11 @@ class PodWorker:
         assert ending is not None
         planned = endings.wind_down(pod, view, ending, now)
         crew.prober.forget(self.uid)
-        self._carry_out(pod, view, planned.actions, is_ended=True)
-        if view.sandboxes or self._running or self._writes.is_busy:
+        self._ongoing.carry_out(pod, view, planned.actions, is_ended=True)
+        if view.sandboxes or self._ongoing.actions or self._writes.is_busy:
             return self._next_look(planned, pod, moments, now)
         if self._has_files:
-            self._carry_out(pod, view, (RemoveFiles(),), is_ended=True)
+            self._ongoing.carry_out(pod, view, (RemoveFiles(),), is_ended=True)
             return None
         crew.sources.forget(self.uid)
         crew.operations.addresses.release(self.uid)
@@ -488,12 +436,3 @@ class PodWorker:
 
 def _version(obj: Object) -> int:
     return int(obj["metadata"].get("resourceVersion") or 0)
-
-
-def _is_sooner(action: StopContainer, running: Action) -> bool:
-    """A stop with less grace replaces one that is waiting for more."""
-    return (
-        isinstance(running, StopContainer)
-        and action.container_id == running.container_id
-        and action.deadline < running.deadline - RETRY_SECONDS / 2
-    )

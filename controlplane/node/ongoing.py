@@ -1,0 +1,114 @@
+"""The actions of one pod that were begun and have not ended: of each key one at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from controlplane.api.types.core_v1 import Pod
+from controlplane.node.actions import Action, RunSandbox, StartContainer, StopContainer
+from controlplane.node.view import PodView
+
+SOONER_SECONDS = 0.5
+"""A deadline that is so much earlier is another one: looks take a moment, too."""
+
+Do = Callable[[Pod, PodView, Action], Awaitable[None]]
+
+
+class _Running(msgspec.Struct, eq=False):
+    """An action that was begun."""
+
+    action: Action
+    task: asyncio.Task[None]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Once: what it does to end must not be broken off."""
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            self.task.cancel()
+
+
+class Ongoing:
+    """Of the pod `uid`.
+
+    do       carries one out; it keeps to itself what fails
+    refresh  returns when it is known what came of it
+    again    called when one has ended
+    """
+
+    def __init__(
+        self,
+        uid: str,
+        do: Do,
+        *,
+        refresh: Callable[[], Awaitable[None]],
+        again: Callable[[], None],
+    ) -> None:
+        self._uid = uid
+        self._do = do
+        self._refresh = refresh
+        self._again = again
+        self._running: dict[str, _Running] = {}
+        self._is_closed = False
+
+    @property
+    def actions(self) -> list[Action]:
+        """In the order in which they were begun."""
+        return [one.action for one in self._running.values()]
+
+    def carry_out(
+        self, pod: Pod, view: PodView, actions: Sequence[Action], *, is_ended: bool
+    ) -> None:
+        """Begin what is not begun yet. is_ended: nothing is to be started any more"""
+        for action in actions:
+            running = self._running.get(action.key)
+            if running is None:
+                self._begin(pod, view, action)
+            elif isinstance(action, StopContainer) and _is_sooner(action, running.action):
+                running.cancel()
+                self._begin(pod, view, msgspec.structs.replace(action, is_again=True))
+        if is_ended:
+            for running in self._running.values():
+                if isinstance(running.action, RunSandbox | StartContainer):
+                    running.cancel()
+
+    async def close(self) -> None:
+        """Break off what was begun; what runs in the runtime goes on."""
+        self._is_closed = True
+        tasks = [one.task for one in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _begin(self, pod: Pod, view: PodView, action: Action) -> None:
+        name = f"{action.key} of pod {self._uid}"
+        task = asyncio.create_task(self._run(pod, view, action), name=name)
+        running = self._running[action.key] = _Running(action, task)
+        task.add_done_callback(lambda _: self._ended(running))
+
+    def _ended(self, running: _Running) -> None:
+        """However it did: the next look sees what came of it."""
+        key = running.action.key
+        if self._running.get(key) is running:  # else another has taken its place
+            del self._running[key]
+            if not self._is_closed:
+                self._again()
+
+    async def _run(self, pod: Pod, view: PodView, action: Action) -> None:
+        try:
+            await self._do(pod, view, action)
+        except asyncio.CancelledError:
+            if self._is_closed:
+                raise
+        await self._refresh()
+
+
+def _is_sooner(action: StopContainer, running: Action) -> bool:
+    """A stop with less grace replaces one that is waiting for more."""
+    return (
+        isinstance(running, StopContainer)
+        and action.container_id == running.container_id
+        and action.deadline < running.deadline - SOONER_SECONDS
+    )
