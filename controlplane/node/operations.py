@@ -284,9 +284,15 @@ class Operations:
             return
         answer = await self._hook(pod, spec, view, container_id, hook, HOOK_SECONDS_MAX)
         if answer:
-            self._tell(pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {answer}")
-            self._tell(pod, "Normal", "Killing", "FailedPostStartHook")
-            await self._runtime.stop_container(container_id, grace_seconds(pod))
+            # What it answered may hold secrets, and events are read by more people than pods.
+            self._tell(pod, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            stop = StopContainer(
+                name=spec.name,
+                container_id=container_id,
+                deadline=self._clock.now() + grace_seconds(pod),
+                message="FailedPostStartHook",
+            )
+            await self.stop_container(pod, view, stop)
             raise StartError("PostStartHookError", answer)
 
     async def stop_container(self, pod: Pod, view: PodView, action: StopContainer) -> None:
@@ -301,8 +307,7 @@ class Operations:
         if spec is not None and hook is not None and left > 0:
             answer = await self._hook(pod, spec, view, action.container_id, hook, left)
             if answer:
-                told = f"PreStopHook failed: {answer}"
-                self._tell(pod, "Warning", "FailedPreStopHook", told)
+                self._tell(pod, "Warning", "FailedPreStopHook", "PreStopHook failed")
             left = max(action.deadline - self._clock.now(), OVERRUN_SECONDS)
         await self._runtime.stop_container(action.container_id, max(left, 0.0))
 

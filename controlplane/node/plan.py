@@ -172,17 +172,16 @@ def _told(view: PodView) -> list[Container]:
 
 def _plan_containers(situation: Situation, draft: _Draft) -> None:
     pod, view = situation.pod, situation.view
+    _plan_ephemeral(situation, draft)  # first: they are for pods that do not come up, too
     has_begun = any(view.current(one.name) is not None for one in pod.spec.containers)
     if has_begun:
         for spec in pod.spec.init_containers:
             if is_sidecar(spec):
                 _plan_container(situation, spec, draft)
     elif not _plan_initialization(situation, draft):
-        _plan_ephemeral(situation, draft)
         return
     for spec in pod.spec.containers:
         _plan_container(situation, spec, draft)
-    _plan_ephemeral(situation, draft)
 
 
 def _plan_initialization(situation: Situation, draft: _Draft) -> bool:

@@ -48,7 +48,7 @@ from controlplane.node.runtime.interface import RefusedError, Runtime
 from controlplane.node.sources import Kinds, Sources
 from controlplane.node.statuses import pod_status, rejected
 from controlplane.node.termination_messages import message_of
-from controlplane.node.view import PodView
+from controlplane.node.view import PodView, until_hooked
 from controlplane.node.waiting_events import waiting_events
 from controlplane.objects import DeleteOptions, ObjectStore
 from kvstore.seams import Clock
@@ -133,7 +133,7 @@ class PodWorker:
             return self._clean_up()
         pod = self.pod = self._record(obj)
         now = self._crew.clock.now()
-        view = self._crew.observer.view(self.uid)
+        view = until_hooked(pod, self._crew.observer.view(self.uid), self._ongoing.actions)
         if not self._is_admitted and not self._admit(obj, pod, view):
             return None
         moments = self._remember(pod, view, now)

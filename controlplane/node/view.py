@@ -6,6 +6,7 @@ import msgspec
 
 from controlplane.api.types.core_v1 import Container as Spec
 from controlplane.api.types.core_v1 import ContainerStatus, Pod
+from controlplane.node.actions import Action, StartContainer
 from controlplane.node.runtime.interface import Container, Sandbox
 
 
@@ -93,6 +94,38 @@ def sidecars(pod: Pod) -> list[Spec]:
 def specs(pod: Pod) -> Mapping[str, Spec]:
     """All containers of a pod but the ephemeral ones, by name."""
     return {one.name: one for one in (*pod.spec.init_containers, *pod.spec.containers)}
+
+
+def until_hooked(pod: Pod, view: PodView, ongoing: Iterable[Action]) -> PodView:
+    """As it counts while starts are under way: a container is made, and does not run, until its
+    postStart hook is done. The kubelet waits for the hook before it looks at anything of the pod.
+
+    What is planned for one that is only made waits for its start to end, so it harms none that
+    runs already.
+    """
+    sandbox, known = view.sandbox, specs(pod)
+    hooked = {
+        (one.name, one.attempt, one.sandbox_id)
+        for one in ongoing
+        if isinstance(one, StartContainer) and one.name in known and _is_hooked(known[one.name])
+    }
+    # Where the sandbox has died, what ran in it is to be stopped whatever its hook does.
+    if not hooked or sandbox is None or not sandbox.is_ready:
+        return view
+    return PodView(
+        view.sandboxes,
+        tuple(
+            msgspec.structs.replace(one, state="created")
+            if one.state == "running"
+            and (one.config.name, one.config.attempt, one.sandbox_id) in hooked
+            else one
+            for one in view.containers
+        ),
+    )
+
+
+def _is_hooked(spec: Spec) -> bool:
+    return spec.lifecycle is not None and spec.lifecycle.post_start is not None
 
 
 def told_status(pod: Pod, name: str) -> ContainerStatus | None:

@@ -18,6 +18,7 @@ from controlplane.node.actions import (
 from controlplane.node.endings import Ending, ending_of, first_moments, next_moments
 from controlplane.node.plan import Health, Situation, grace_seconds, plan
 from controlplane.node.restarts import StartFailure
+from controlplane.node.view import until_hooked
 from tests.controlplane.node.nodes import container
 from tests.controlplane.node.views import (
     NOW,
@@ -170,8 +171,8 @@ def test_container_that_was_never_started_counts_no_restart() -> None:
     early = pod("a", restartPolicy="Never", ephemeralContainers=[container("debug")])
     seen = view(ran("a", "created"), ran("debug", "created"))
     assert actions(situation(early, seen)) == (
-        RemoveContainer(container_id="a-0", key_name="a"),
         RemoveContainer(container_id="debug-0", key_name="debug"),
+        RemoveContainer(container_id="a-0", key_name="a"),
     )
     told_so = pod("a", restartPolicy="Never", status=to_object(told(situation(early, seen))))
     (start,) = actions(situation(told_so, view()))
@@ -226,6 +227,33 @@ def test_ephemeral_container_is_started_once() -> None:
     found = pod("a", ephemeralContainers=[container("debug")])
     assert started(situation(found, view(ran("a")))) == ["debug"]
     assert started(situation(found, view(ran("a"), ran("debug", "exited", code=1)))) == []
+
+
+def test_ephemeral_container_comes_before_what_does_not_come_up() -> None:
+    """10.7."""
+    debug = [container("debug")]
+    found = pod("a", initContainers=[container("i")], ephemeralContainers=debug)
+    assert started(situation(found, view())) == ["debug", "i"]
+
+
+def test_container_counts_as_made_until_its_hook_is_done() -> None:
+    """10.1, 10.3: so a sidecar's successor waits for it."""
+    hook = {"lifecycle": {"postStart": {"exec": {"command": ["x"]}}}}
+    found = pod("a", initContainers=[sidecar("s", **hook), container("i")])
+    starts = [
+        StartContainer(name=name, sandbox_id="s0", attempt=0, delay_seconds=0)
+        for name in ("s", "a")
+    ]
+    seen = view(ran("s"), ran("a"))
+    counted = until_hooked(found, seen, starts)
+    assert {one.config.name: one.state for one in counted.containers} == {
+        "s": "created",
+        "a": "running",  # it has none
+    }
+    assert started(situation(found, until_hooked(found, view(ran("s")), starts))) == []
+    assert until_hooked(found, seen, []) == seen
+    dead = view(ran("s"), sandboxes=(sandbox(is_ready=False),))
+    assert until_hooked(found, dead, starts) == dead
 
 
 def test_container_that_the_runtime_forgot_is_not_run_twice_where_that_matters() -> None:

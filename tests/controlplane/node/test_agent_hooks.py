@@ -1,0 +1,161 @@
+"""The agent of a node, in a simulated world: the hooks of containers.
+
+Numbers are rows of kube-behaviour.md.
+"""
+
+from typing import Any
+
+from controlplane.api.types.core_v1 import Probe
+from controlplane.node.handlers import Answer, Target
+from controlplane.node.runtime.fake import Script
+from controlplane.node.runtime.interface import (
+    ContainerConfig,
+    ExecResult,
+    SandboxConfig,
+)
+from controlplane.objects import ObjectStore
+from controlplane.testing import World, run
+from tests.controlplane.node.nodes import (
+    Node,
+    condition,
+    container,
+    events,
+    kinds,
+    node,
+    pod,
+    status,
+)
+from tests.controlplane.node.waiting import delete, scripted, until_gone, until_ready
+
+EXEC = {"exec": {"command": ["hook"]}}
+HOOK_SECONDS = 20.0
+SLOW = Script(answer_seconds=HOOK_SECONDS)
+GREETED: dict[str, Any] = {"lifecycle": {"postStart": EXEC}}
+
+
+async def states(user: ObjectStore) -> dict[str, str]:
+    """Name of a container -> its state, or the reason why it waits."""
+    told = await status(user, "p")
+    found = (*(told.get("initContainerStatuses") or ()), *(told.get("containerStatuses") or ()))
+    return {
+        one["name"]: one["state"].get("waiting", {}).get("reason") or next(iter(one["state"]))
+        for one in found
+    }
+
+
+async def running(here: Node) -> list[str]:
+    return [
+        one.config.name for one in await here.runtime.list_containers() if one.state == "running"
+    ]
+
+
+def test_container_starts_when_the_hook_of_the_one_before_is_done() -> None:
+    """10.1, 10.2: and until then none of the pod is told to run, or asked."""
+    asked: list[str] = []
+
+    async def ask(target: Target, probe: Probe, timeout_seconds: float) -> Answer:
+        asked.append(target.spec.name)
+        return Answer("success")
+
+    async def application(world: World) -> None:
+        here_is = node(world, script=scripted(a=SLOW), ask=ask)
+        async with here_is as here, world.connect() as user, here.agent():
+            probed = container("a", **GREETED, readinessProbe={"tcpSocket": {"port": 1}})
+            await user.create(kinds().pods, pod("p", probed, "b"))
+            await world.clock.sleep(HOOK_SECONDS - 2)
+            assert await running(here) == ["a"]
+            assert await states(user) == {"a": "ContainerCreating", "b": "ContainerCreating"}
+            told = await status(user, "p")
+            assert told["phase"] == "Pending"
+            assert condition(told, "Ready")["status"] == "False"
+            assert not told["containerStatuses"][0].get("started")
+            assert not asked
+            await until_ready(world, user, "p", seconds=15)
+            assert await states(user) == {"a": "running", "b": "running"}
+
+    run(application)
+
+
+def test_init_container_waits_for_the_hook_of_a_sidecar() -> None:
+    """10.3."""
+
+    async def application(world: World) -> None:
+        script = scripted(s=SLOW, i=Script(run_seconds=1))
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            inits = [container("s", restartPolicy="Always", **GREETED), container("i")]
+            await user.create(kinds().pods, pod("p", initContainers=inits))
+            await world.clock.sleep(HOOK_SECONDS - 2)
+            assert await running(here) == ["s"]
+            assert (await states(user))["a"] == "PodInitializing"
+            assert condition(await status(user, "p"), "Initialized")["status"] == "False"
+            await until_ready(world, user, "p", seconds=10)
+
+    run(application)
+
+
+def test_images_of_a_pod_are_pulled_one_after_another() -> None:
+    async def application(world: World) -> None:
+        async with node(world) as here, world.connect() as user, here.agent():
+            pulls: list[str] = []
+            pull = here.runtime.pull_image
+
+            async def slow_pull(name: str) -> Any:
+                pulls.append(name)
+                await world.clock.sleep(5)
+                return await pull(name)
+
+            here.runtime.pull_image = slow_pull  # type: ignore[method-assign]
+            await user.create(kinds().pods, pod("p", "a", "b"))
+            await world.clock.sleep(4)
+            assert pulls == ["local/a"]
+            await until_ready(world, user, "p")
+            assert pulls == ["local/a", "local/b"]
+
+    run(application)
+
+
+def test_container_whose_hook_fails_is_killed_and_the_next_one_starts() -> None:
+    """10.4: with its preStop hook, as any that is killed."""
+    hooks: list[str] = []
+
+    def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+        def answer(command: tuple[str, ...]) -> ExecResult:
+            hooks.append(command[0])
+            return ExecResult(int(command == ("hook",)), b"secret", b"")
+
+        return Script(answer=answer)
+
+    async def application(world: World) -> None:
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            farewell = {"exec": {"command": ["farewell"]}}
+            lifecycle = {"postStart": EXEC, "preStop": farewell}
+            await user.create(kinds().pods, pod("p", container("a", lifecycle=lifecycle), "b"))
+
+            async def is_told() -> bool:
+                found = await states(user)
+                return found == {"a": "PostStartHookError", "b": "running"}
+
+            await world.until(is_told, seconds_max=5)
+            assert hooks[:2] == ["hook", "farewell"]
+            said = await events(user)
+            assert ("Warning", "FailedPostStartHook", "PostStartHook failed") in said
+            assert ("Normal", "Killing", "FailedPostStartHook") in said
+
+    run(application)
+
+
+def test_pod_that_is_deleted_while_a_hook_runs_has_its_grace() -> None:
+    """10.6."""
+
+    async def application(world: World) -> None:
+        slow = Script(answer_seconds=HOOK_SECONDS, stop_seconds=3)
+        script = scripted(a=slow)
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            await user.create(kinds().pods, pod("p", container("a", **GREETED), "b"))
+            await world.clock.sleep(5)
+            await delete(user)
+            begun = world.clock.now()
+            await until_gone(world, user, here, seconds=5)
+            assert world.clock.now() - begun >= 3
+
+    run(application)
