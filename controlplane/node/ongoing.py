@@ -1,12 +1,6 @@
-"""The actions of one pod that were begun and have not ended: of each key one at a time.
-
-Containers are started one after another, in the order in which it was planned: each waits for
-those before it, their images and their postStart hooks (Kubernetes' kubelet, SyncPod;
-kube-behaviour 10.2).
-"""
+"""The actions of one pod that were begun and have not ended: of each key one at a time."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -56,7 +50,6 @@ class Ongoing:
         self._refresh = refresh
         self._again = again
         self._running: dict[str, _Running] = {}
-        self._starting = asyncio.Lock()  # whoever came first has it first
         self._is_closed = False
 
     @property
@@ -104,10 +97,8 @@ class Ongoing:
                 self._again()
 
     async def _run(self, pod: Pod, view: PodView, action: Action) -> None:
-        turn = self._starting if isinstance(action, StartContainer) else contextlib.nullcontext()
         try:
-            async with turn:
-                await self._do(pod, view, action)
+            await self._do(pod, view, action)
         except asyncio.CancelledError:
             if self._is_closed:
                 raise

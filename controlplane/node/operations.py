@@ -31,7 +31,7 @@ from controlplane.node.runtime.interface import (
     Runtime,
 )
 from controlplane.node.sources import Sources
-from controlplane.node.view import PodView, specs
+from controlplane.node.view import PodView, post_start_of, specs
 from controlplane.node.volume_files import VolumeError
 from controlplane.node.volumes import Volumes
 from kvstore.seams import Clock
@@ -141,15 +141,25 @@ class Operations:
 
     # -------------------------------------------------------------------- containers
 
-    async def start_container(self, pod: Pod, view: PodView, action: StartContainer) -> None:
-        """Raises StartError."""
+    async def start_container(
+        self, pod: Pod, view: PodView, action: StartContainer, turn: asyncio.Lock
+    ) -> None:
+        """`turn`: of the pod. Its containers start one after another: each has its image, and has
+        done with its postStart hook, before the next one is thought of (Kubernetes' kubelet,
+        SyncPod). Raises StartError.
+        """
         spec = _spec_of(pod, action.name)
-        image = await self._image(pod, spec)
-        config = await self._config(pod, spec, view, action, image)
-        # What waits for the store or a registry keeps nobody from starting.
-        async with self._starts:
-            container_id = await self._begin(pod, spec, action.sandbox_id, config)
-        await self._post_start(pod, spec, view, container_id)
+        hook = post_start_of(spec) if isinstance(spec, Spec) else None  # no ephemeral one has any
+        async with turn:
+            image = await self._image(pod, spec)
+            config = await self._config(pod, spec, view, action, image)
+            container_id = await self._create(pod, spec, action.sandbox_id, config)
+            if isinstance(spec, Spec) and hook is not None:
+                await self._start(pod, spec, container_id)
+                await self._post_start(pod, spec, view, container_id, hook)
+                return
+        # The next one is made meanwhile: its start cannot overtake this one.
+        await self._start(pod, spec, container_id)
 
     async def _config(
         self,
@@ -182,7 +192,7 @@ class Operations:
             self._tell(pod, "Warning", "Failed", f"Error: {error}")
             raise StartError("CreateContainerError", str(error)) from error
 
-    async def _begin(
+    async def _create(
         self,
         pod: Pod,
         spec: Spec | EphemeralContainer,
@@ -191,18 +201,23 @@ class Operations:
     ) -> str:
         """The container's id. Raises StartError."""
         try:
-            container_id = await self._runtime.create_container(sandbox_id, config)
+            async with self._starts:  # what waits for the store or a registry keeps nobody away
+                container_id = await self._runtime.create_container(sandbox_id, config)
         except RefusedError as error:
             self._tell(pod, "Warning", "Failed", f"Error: {error.message}")
             raise StartError(error.reason, error.message) from error
         self._tell(pod, "Normal", "Created", f"Created container: {spec.name}")
+        return container_id
+
+    async def _start(self, pod: Pod, spec: Spec | EphemeralContainer, container_id: str) -> None:
+        """Raises StartError."""
         try:
-            await self._runtime.start_container(container_id)
+            async with self._starts:
+                await self._runtime.start_container(container_id)
         except RefusedError as error:
             self._tell(pod, "Warning", "Failed", f"Error: {error.message}")
             raise StartError("RunContainerError", error.message) from error
         self._tell(pod, "Normal", "Started", f"Started container {spec.name}")
-        return container_id
 
     async def _environment(
         self, pod: Pod, spec: Spec | EphemeralContainer, view: PodView
@@ -277,11 +292,14 @@ class Operations:
         return image
 
     async def _post_start(
-        self, pod: Pod, spec: Spec | EphemeralContainer, view: PodView, container_id: str
+        self,
+        pod: Pod,
+        spec: Spec,
+        view: PodView,
+        container_id: str,
+        hook: LifecycleHandler,
     ) -> None:
-        hook = spec.lifecycle.post_start if spec.lifecycle is not None else None
-        if hook is None or isinstance(spec, EphemeralContainer):
-            return
+        """Raises StartError."""
         answer = await self._hook(pod, spec, view, container_id, hook, HOOK_SECONDS_MAX)
         if answer:
             # What it answered may hold secrets, and events are read by more people than pods.

@@ -113,6 +113,7 @@ class PodWorker:
             refresh=crew.observer.refresh,
             again=lambda: crew.again(uid),
         )
+        self._turn = asyncio.Lock()  # of its containers, to be started: as it was planned
         self._messages: dict[str, str] = {}
         self._is_admitted = False
         self._written: Object | None = None
@@ -285,7 +286,7 @@ class PodWorker:
             case RemoveSandbox(sandbox_id=sandbox_id):
                 await crew.operations.remove_sandbox(view, sandbox_id)
             case StartContainer():
-                await crew.operations.start_container(pod, view, action)
+                await crew.operations.start_container(pod, view, action, self._turn)
             case StopContainer():
                 await crew.operations.stop_container(pod, view, action)
             case RemoveContainer(container_id=container_id):

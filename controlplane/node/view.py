@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from controlplane.api.types.core_v1 import Container as Spec
-from controlplane.api.types.core_v1 import ContainerStatus, Pod
+from controlplane.api.types.core_v1 import ContainerStatus, LifecycleHandler, Pod
 from controlplane.node.actions import Action, StartContainer
 from controlplane.node.runtime.interface import Container, Sandbox
 
@@ -107,7 +107,7 @@ def until_hooked(pod: Pod, view: PodView, ongoing: Iterable[Action]) -> PodView:
     hooked = {
         (one.name, one.attempt, one.sandbox_id)
         for one in ongoing
-        if isinstance(one, StartContainer) and one.name in known and _is_hooked(known[one.name])
+        if isinstance(one, StartContainer) and one.name in known and post_start_of(known[one.name])
     }
     # Where the sandbox has died, what ran in it is to be stopped whatever its hook does.
     if not hooked or sandbox is None or not sandbox.is_ready:
@@ -124,8 +124,9 @@ def until_hooked(pod: Pod, view: PodView, ongoing: Iterable[Action]) -> PodView:
     )
 
 
-def _is_hooked(spec: Spec) -> bool:
-    return spec.lifecycle is not None and spec.lifecycle.post_start is not None
+def post_start_of(spec: Spec) -> LifecycleHandler | None:
+    """The hook that its start waits for."""
+    return spec.lifecycle.post_start if spec.lifecycle is not None else None
 
 
 def told_status(pod: Pod, name: str) -> ContainerStatus | None:
