@@ -30,7 +30,8 @@ from kvstore.seams import Clock
 
 BODY_BYTES_MAX = 10 * 1024
 MESSAGE_CHARACTERS_MAX = 1_000
-USER_AGENT = "kube-probe/1.33"
+PROBE_AGENT = "kube-probe/1.33"
+HOOK_AGENT = "kube-lifecycle/1.33"
 HANG_SECONDS = 1.0
 """After a timeout a runtime has so long to end the command itself."""
 
@@ -40,6 +41,9 @@ REQUESTS_MAX = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SAFE = "%/:?#[]@!$&'()*+,;="  # what RFC 3986 reserves means something where it is
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""OpenSSL, of a server that answers in no version of TLS: in plain HTTP, say."""
 
 _SERVING = 1
 _SERVING_WORDS = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
@@ -97,12 +101,11 @@ class Handlers:
         if handler.exec is not None:
             return await self._exec(target, handler.exec, timeout_seconds)
         if handler.http_get is not None:
-            return await self._http(target, handler.http_get, timeout_seconds)
-        if handler.tcp_socket is not None:
-            return await self._tcp(target, handler.tcp_socket, timeout_seconds)
+            return await self._http_hook(target, handler.http_get, timeout_seconds)
         if handler.sleep is not None:
             await self._clock.sleep(min(max(handler.sleep.seconds, 0), timeout_seconds))
             return Answer("success")
+        # The API has tcpSocket, for what was written long ago; no kubelet runs it.
         return Answer("failure", "invalid handler")
 
     async def _exec(self, target: Target, action: ExecAction, seconds: float) -> Answer:
@@ -118,27 +121,34 @@ class Handlers:
         return Answer("failure" if done.exit_code else "success", text[:MESSAGE_CHARACTERS_MAX])
 
     async def _http(self, target: Target, action: HTTPGetAction, seconds: float) -> Answer:
-        port = port_of(target.spec, action.port)
-        if port is None:
+        request = _request_of(target, action, PROBE_AGENT)
+        if request is None:
             return Answer("unknown", f"couldn't find port: {action.port!r}")
-        scheme = (action.scheme or "HTTP").lower()
-        host = _bracketed(action.host or target.address)
-        path = action.path if action.path.startswith("/") else f"/{action.path}"
-        url = f"{scheme}://{host}:{port}{encoded(path)}"
-        headers = [("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Connection", "close")]
-        sent = {one.name.lower() for one in action.http_headers}
-        headers = [one for one in headers if one[0].lower() not in sent]
-        headers += [(one.name, one.value) for one in action.http_headers]
         try:
-            async with asyncio.timeout(seconds):
-                return await _get(url, [one for one in headers if one[1]])
-        except TimeoutError:
-            return Answer("failure", f'Get "{url}": context deadline exceeded')
-        except aiohttp.ClientConnectorError as error:
-            why = f"dial tcp {host}:{port}: {_reason(error.os_error)}"
-            return Answer("failure", f'Get "{url}": {why}')
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer("failure", f'Get "{url}": {error}'[:MESSAGE_CHARACTERS_MAX])
+            return _judged(*await _get(request, seconds))
+        except _NoAnswerError as error:
+            return Answer("failure", str(error))
+
+    async def _http_hook(self, target: Target, action: HTTPGetAction, seconds: float) -> Answer:
+        """Whatever it answers will do. Who says HTTPS of what speaks HTTP is asked so: that was
+        never checked when hooks were young.
+        """
+        request = _request_of(target, action, HOOK_AGENT)
+        if request is None:
+            return Answer("failure", f"couldn't find port: {action.port!r}")
+        began = self._clock.now()
+        try:
+            await _get(request, seconds)
+        except _NoAnswerError as error:
+            if not error.is_plain:
+                return Answer("failure", str(error))
+            try:
+                await _get(request.plain(), max(began + seconds - self._clock.now(), 0.0))
+            except _NoAnswerError:
+                return Answer("failure", str(error))
+            told = f"request to HTTPS lifecycle hook {request.place} got HTTP response, "
+            return Answer("warning", f"{told}retry with HTTP succeeded")
+        return Answer("success")
 
     async def _tcp(self, target: Target, action: TCPSocketAction, seconds: float) -> Answer:
         port = port_of(target.spec, action.port)
@@ -208,7 +218,65 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-async def _get(address: str, headers: list[tuple[str, str]]) -> Answer:
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    scheme: str
+    place: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.place}{self.path}"
+
+    def plain(self) -> "_Request":
+        """… without TLS, and without what is for nobody else's eyes."""
+        headers = tuple(one for one in self.headers if one[0].lower() != "authorization")
+        return msgspec.structs.replace(self, scheme="http", headers=headers)
+
+
+def _request_of(target: Target, action: HTTPGetAction, agent: str) -> _Request | None:
+    """None: it has no such port."""
+    port = port_of(target.spec, action.port)
+    if port is None:
+        return None
+    path = action.path if action.path.startswith("/") else f"/{action.path}"
+    headers = [("User-Agent", agent), ("Accept", "*/*"), ("Connection", "close")]
+    sent = {one.name.lower() for one in action.http_headers}
+    headers = [one for one in headers if one[0].lower() not in sent]
+    headers += [(one.name, one.value) for one in action.http_headers]
+    return _Request(
+        scheme=(action.scheme or "HTTP").lower(),
+        place=f"{_bracketed(action.host or target.address)}:{port}",
+        path=encoded(path),
+        headers=tuple(one for one in headers if one[1]),
+    )
+
+
+class _NoAnswerError(Exception):
+    """is_plain  what was to speak TLS does not"""
+
+    def __init__(self, url: str, why: str, *, is_plain: bool = False) -> None:
+        super().__init__(f'Get "{url}": {why}'[:MESSAGE_CHARACTERS_MAX])
+        self.is_plain = is_plain
+
+
+async def _get(request: _Request, seconds: float) -> tuple[int, bytes]:
+    """The status that it answers with, and what it says. Raises _NoAnswerError."""
+    url = request.url
+    try:
+        async with asyncio.timeout(seconds):
+            return await _followed(url, list(request.headers))
+    except TimeoutError as error:
+        raise _NoAnswerError(url, "context deadline exceeded") from error
+    except aiohttp.ClientConnectorError as error:
+        is_plain = getattr(error.os_error, "reason", "") == _NO_TLS
+        why = f"dial tcp {request.place}: {_reason(error.os_error)}"
+        raise _NoAnswerError(url, why, is_plain=is_plain) from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise _NoAnswerError(url, str(error)) from error
+
+
+async def _followed(address: str, headers: list[tuple[str, str]]) -> tuple[int, bytes]:
     """Redirects lead on only to the host that was asked: others are not this container."""
     url = URL(address, encoded=True)
     connector = aiohttp.TCPConnector(ssl=_trusting(), force_close=True)
@@ -222,18 +290,18 @@ async def _get(address: str, headers: list[tuple[str, str]]) -> Answer:
                 body = await response.content.read(BODY_BYTES_MAX)
             location = response.headers.get("Location")
             if location is None or response.status not in _REDIRECTS:
-                return _answer(response.status, body)
+                return response.status, body
             place = URL(encoded(location), encoded=True)
             if place.absolute:  # a Host that the probe has is meant for where it asks
                 headers = [one for one in headers if one[0].lower() != "host"]
             following = url.join(place)
             if following.host != url.host:
-                return _answer(response.status, body)
+                return response.status, body
             url = following
-    return Answer("failure", f'Get "{url}": stopped after {REQUESTS_MAX} redirects')
+    raise _NoAnswerError(str(url), f"stopped after {REQUESTS_MAX} redirects")
 
 
-def _answer(status: int, body: bytes) -> Answer:
+def _judged(status: int, body: bytes) -> Answer:
     text = body.decode(errors="replace")
     if 300 <= status < 400:
         told = f"Probe terminated redirects, Response body: {text}"

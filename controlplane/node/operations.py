@@ -359,6 +359,8 @@ class Operations:
             address = self._around.host_ip
         target = Target(container_id=container_id, spec=spec, address=address)
         answer = await self._handlers.hook(target, hook, seconds)
+        if answer.outcome == "warning":
+            self._tell(pod, "Warning", "LifecycleHTTPFallback", answer.message)
         return "" if answer.is_success else answer.message or "it failed"
 
 

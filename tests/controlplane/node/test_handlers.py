@@ -308,6 +308,70 @@ async def test_hook_that_cannot_be_run_has_failed() -> None:
     assert not (await handlers().hook(target(), hook, 1.0)).is_success
 
 
+async def run_hook(hook: dict[str, Any], seconds: float = 5.0) -> Answer:
+    return await handlers().hook(target(), from_object(LifecycleHandler, hook), seconds)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "503 Busy"])
+async def test_hook_is_content_with_any_http_answer(status: str) -> None:
+    """10.6."""
+    web = Web(status)
+    async with serving(web) as port:
+        assert await run_hook({"httpGet": {"port": port, "path": "/bye"}}) == Answer("success")
+    assert web.asked.startswith(b"GET /bye HTTP/1.1\r\n")
+    assert b"User-Agent: kube-lifecycle/1.33\r\n" in web.asked
+
+
+async def test_hook_fails_where_nobody_answers() -> None:
+    """10.6."""
+    async with serving(_hang) as port:
+        assert (await run_hook({"httpGet": {"port": port}}, 0.2)).outcome == "failure"
+    assert (await run_hook({"httpGet": {"port": port}})).outcome == "failure"
+    assert (await run_hook({"httpGet": {"port": "nameless"}})).outcome == "failure"
+
+
+class OldWeb(Web):
+    """Speaks HTTP where it is spoken to by TLS, as servers do."""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.readexactly(1)
+        if first == b"\x16":
+            writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            return
+        await super().__call__(reader, writer)
+
+
+async def test_hook_by_https_of_a_server_of_http_falls_back() -> None:
+    """10.6: and does not tell its secret in the clear."""
+    web = OldWeb("500 Internal Server Error")
+    secret = {"name": "Authorization", "value": "Bearer x"}
+    action = {"scheme": "HTTPS", "path": "/bye", "httpHeaders": [secret]}
+    async with serving(web) as port:
+        answer = await run_hook({"httpGet": {"port": port, **action}})
+        assert not (await ask({"httpGet": {"port": port, **action}})).is_success  # a probe does not
+    told = f"request to HTTPS lifecycle hook {HOST}:{port} got HTTP response, "
+    assert answer == Answer("warning", f"{told}retry with HTTP succeeded")
+    assert web.asked.startswith(b"ET /bye HTTP/1.1\r\n")
+    assert b"authorization" not in web.asked.lower()
+
+
+async def test_hook_by_https_of_what_speaks_neither_fails() -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\xff\x00 hello\r\n\r\n")
+        await writer.drain()
+
+    async with serving(babble) as port:
+        answer = await run_hook({"httpGet": {"port": port, "scheme": "HTTPS"}})
+    assert answer.outcome == "failure"
+
+
+async def test_no_hook_is_run_by_tcp() -> None:
+    """10.6."""
+    async with serving(_hang) as port:
+        answer = await run_hook({"tcpSocket": {"port": port}})
+    assert answer == Answer("failure", "invalid handler")
+
+
 async def test_hook_that_sleeps_does_so_no_longer_than_it_may() -> None:
     """10.6."""
     hook = from_object(LifecycleHandler, {"sleep": {"seconds": 60}})
