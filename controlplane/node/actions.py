@@ -54,12 +54,30 @@ class StartContainer(msgspec.Struct, frozen=True, kw_only=True):
         return f"container {self.name}"
 
 
+class RunPreStop(msgspec.Struct, frozen=True, kw_only=True):
+    """Its preStop hook, while others are to end before it.
+
+    deadline  of the agent's monotonic clock, when it is to be killed
+    message   of the event
+    """
+
+    name: str
+    container_id: str
+    deadline: float
+    message: str
+
+    @property
+    def key(self) -> str:
+        """It is not stopped before its hook is done."""
+        return f"container {self.name}"
+
+
 class StopContainer(msgspec.Struct, frozen=True, kw_only=True):
     """Its preStop hook, its stop signal, and SIGKILL.
 
     deadline  of the agent's monotonic clock, when it is to be killed
     message   of the event
-    is_again  it was begun already, with more time: its hook has had its turn
+    is_again  its end was told already, and its hook has had its turn
     """
 
     name: str
@@ -112,6 +130,7 @@ Action = (
     | StopSandbox
     | RemoveSandbox
     | StartContainer
+    | RunPreStop
     | StopContainer
     | RemoveContainer
     | RemoveVolumes

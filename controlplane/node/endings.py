@@ -4,6 +4,7 @@ Source: Kubernetes' documentation, "Pod Lifecycle" (termination of pods), "Sidec
 (termination); kube-behaviour 10.3, 10.6.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -17,6 +18,7 @@ from controlplane.node.actions import (
     RemoveFiles,
     RemoveSandbox,
     RemoveVolumes,
+    RunPreStop,
     StopContainer,
     StopSandbox,
 )
@@ -49,23 +51,39 @@ def grace_left(ending: Ending, now: float) -> float:
     return max(ending.deadline - now, OVERRUN_SECONDS)
 
 
-def wind_down(pod: Pod, view: PodView, ending: Ending, now: float) -> Plan:
-    """What to do until nothing of it runs."""
+def wind_down(
+    pod: Pod, view: PodView, ending: Ending, now: float, pre_stopped: Collection[str] = ()
+) -> Plan:
+    """What to do until nothing of it runs.
+
+    All preStop hooks run at once, those of sidecars too: only the signals wait for their turn.
+
+    pre_stopped  ids of containers whose hooks were run by themselves
+    """
     actions: list[Action] = [
         RemoveContainer(container_id=one.id, key_name=one.config.name)
         for one in view.containers
         if one.state == "created"
     ]
     running = view.running()
-    actions += [
-        StopContainer(
-            name=one.config.name,
-            container_id=one.id,
-            deadline=now + grace_left(ending, now),
-            message=f"Stopping container {one.config.name}",
-        )
-        for one in _to_stop(pod, running, is_late=now >= ending.deadline)
-    ]
+    to_stop = _to_stop(pod, running, is_late=now >= ending.deadline)
+    deadline = now + grace_left(ending, now)
+    for one in running:
+        name = one.config.name
+        message = f"Stopping container {name}"
+        if one in to_stop:
+            stop = StopContainer(
+                name=name,
+                container_id=one.id,
+                deadline=deadline,
+                message=message,
+                is_again=one.id in pre_stopped,
+            )
+            actions.append(stop)
+        elif one.id not in pre_stopped:
+            actions.append(
+                RunPreStop(name=name, container_id=one.id, deadline=deadline, message=message)
+            )
     if actions or running:
         wake_at = ending.deadline if ending.deadline > now else None
         return Plan(actions=tuple(actions), wake_at=wake_at, is_ended=True)

@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from controlplane.api.types.core_v1 import Pod
-from controlplane.node.actions import Action, RunSandbox, StartContainer, StopContainer
+from controlplane.node.actions import (
+    Action,
+    RunPreStop,
+    RunSandbox,
+    StartContainer,
+    StopContainer,
+)
 from controlplane.node.view import PodView
 
 SOONER_SECONDS = 0.5
@@ -35,6 +41,8 @@ class Ongoing:
     do       carries one out; it keeps to itself what fails
     refresh  returns when it is known what came of it
     again    called when one has ended
+
+    pre_stopped  ids of containers whose preStop hooks were begun before their turn to end came
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Ongoing:
         refresh: Callable[[], Awaitable[None]],
         again: Callable[[], None],
     ) -> None:
+        self.pre_stopped: set[str] = set()
         self._uid = uid
         self._do = do
         self._refresh = refresh
@@ -65,9 +74,10 @@ class Ongoing:
             running = self._running.get(action.key)
             if running is None:
                 self._begin(pod, view, action)
-            elif isinstance(action, StopContainer) and _is_sooner(action, running.action):
-                running.cancel()
-                self._begin(pod, view, msgspec.structs.replace(action, is_again=True))
+            elif _is_sooner(action, running.action):
+                running.cancel()  # a hook has had its turn then
+                if isinstance(action, StopContainer):
+                    self._begin(pod, view, msgspec.structs.replace(action, is_again=True))
         if is_ended:
             for running in self._running.values():
                 if isinstance(running.action, RunSandbox | StartContainer):
@@ -83,6 +93,8 @@ class Ongoing:
             await asyncio.wait(tasks)
 
     def _begin(self, pod: Pod, view: PodView, action: Action) -> None:
+        if isinstance(action, RunPreStop):
+            self.pre_stopped.add(action.container_id)
         name = f"{action.key} of pod {self._uid}"
         task = asyncio.create_task(self._run(pod, view, action), name=name)
         running = self._running[action.key] = _Running(action, task)
@@ -105,10 +117,14 @@ class Ongoing:
         await self._refresh()
 
 
-def _is_sooner(action: StopContainer, running: Action) -> bool:
-    """A stop with less grace replaces one that is waiting for more."""
+def _is_sooner(action: Action, running: Action) -> bool:
+    """An end with less grace replaces one that is waiting for more."""
+    ends = StopContainer | RunPreStop
+    if not isinstance(action, ends) or not isinstance(running, ends):
+        return False
+    if isinstance(action, RunPreStop) and isinstance(running, StopContainer):
+        return False  # it is being stopped already, and waits for no turn
     return (
-        isinstance(running, StopContainer)
-        and action.container_id == running.container_id
+        action.container_id == running.container_id
         and action.deadline < running.deadline - SOONER_SECONDS
     )

@@ -14,7 +14,7 @@ from controlplane.api.errors import ApiError
 from controlplane.api.types.core_v1 import Container as Spec
 from controlplane.api.types.core_v1 import EphemeralContainer, LifecycleHandler, Pod
 from controlplane.node import container_config, environment
-from controlplane.node.actions import RunSandbox, StartContainer, StopContainer
+from controlplane.node.actions import RunPreStop, RunSandbox, StartContainer, StopContainer
 from controlplane.node.addresses import Addresses, NoAddressError
 from controlplane.node.container_config import Making
 from controlplane.node.endings import OVERRUN_SECONDS
@@ -313,21 +313,27 @@ class Operations:
             await self.stop_container(pod, view, stop)
             raise StartError("PostStartHookError", answer)
 
+    async def run_pre_stop(
+        self, pod: Pod, view: PodView, action: RunPreStop | StopContainer
+    ) -> None:
+        """Tell that it is to end, and run its hook, if it has one."""
+        self._tell(pod, "Normal", "Killing", action.message)
+        spec = specs(pod).get(action.name)
+        if spec is None or spec.lifecycle is None or spec.lifecycle.pre_stop is None:
+            return
+        left = action.deadline - self._clock.now()
+        if left <= 0:
+            return
+        hook = spec.lifecycle.pre_stop
+        if await self._hook(pod, spec, view, action.container_id, hook, left):
+            self._tell(pod, "Warning", "FailedPreStopHook", "PreStopHook failed")
+
     async def stop_container(self, pod: Pod, view: PodView, action: StopContainer) -> None:
         """Its hook, its signal, its end. Raises RefusedError."""
-        spec = specs(pod).get(action.name)
-        hook = None
         if not action.is_again:
-            self._tell(pod, "Normal", "Killing", action.message)
-            if spec is not None and spec.lifecycle is not None:
-                hook = spec.lifecycle.pre_stop
-        left = action.deadline - self._clock.now()
-        if spec is not None and hook is not None and left > 0:
-            answer = await self._hook(pod, spec, view, action.container_id, hook, left)
-            if answer:
-                self._tell(pod, "Warning", "FailedPreStopHook", "PreStopHook failed")
-            left = max(action.deadline - self._clock.now(), OVERRUN_SECONDS)
-        await self._runtime.stop_container(action.container_id, max(left, 0.0))
+            await self.run_pre_stop(pod, view, action)
+        left = max(action.deadline - self._clock.now(), OVERRUN_SECONDS)
+        await self._runtime.stop_container(action.container_id, left)
 
     async def remove_container(self, view: PodView, container_id: str) -> None:
         """… with what it left; that goes first, as nothing tells of it afterwards. Raises

@@ -5,7 +5,7 @@ kube-behaviour 10.2 to 10.6. A look begins with nothing but the pod, what the ru
 few moments that the worker remembers: whatever is lost on the way, the next look finds out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -60,6 +60,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     ended_at  by id of container
     ending    why the pod must end, if it must
     over_at   when it was seen that the pod has ended by itself; None: now, or it has not
+    pre_stopped  ids of containers whose preStop hooks were run before their turn to end came
     """
 
     pod: Pod
@@ -70,6 +71,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Mapping[str, float] = {}
     ending: Ending | None = None
     over_at: float | None = None
+    pre_stopped: Collection[str] = ()
 
     def health_of(self, spec: Spec, container: Container) -> Health:
         """What is known, or else what its probes leave open."""
@@ -99,7 +101,7 @@ def plan(situation: Situation) -> Plan:
     if situation.ending is not None or has_ended(pod, view):
         over_at = situation.now if situation.over_at is None else situation.over_at
         ending = situation.ending or Ending(deadline=over_at + grace_seconds(pod))
-        return wind_down(pod, view, ending, situation.now)
+        return wind_down(pod, view, ending, situation.now, situation.pre_stopped)
     draft = _Draft()
     draft.add(*_old_sandboxes(view), *_old_containers(view))
     sandbox = view.sandbox

@@ -27,6 +27,7 @@ from controlplane.node.actions import (
     RemoveFiles,
     RemoveSandbox,
     RemoveVolumes,
+    RunPreStop,
     RunSandbox,
     StartContainer,
     StopContainer,
@@ -149,6 +150,7 @@ class PodWorker:
             ended_at=self._crew.observer.ended_at,
             ending=ending,
             over_at=moments.over_at,
+            pre_stopped=self._ongoing.pre_stopped,
         )
         planned = plan(situation)
         self._ongoing.carry_out(pod, view, planned.actions, is_ended=planned.is_ended)
@@ -287,6 +289,8 @@ class PodWorker:
                 await crew.operations.remove_sandbox(view, sandbox_id)
             case StartContainer():
                 await crew.operations.start_container(pod, view, action, self._turn)
+            case RunPreStop():
+                await crew.operations.run_pre_stop(pod, view, action)
             case StopContainer():
                 await crew.operations.stop_container(pod, view, action)
             case RemoveContainer(container_id=container_id):
@@ -421,7 +425,7 @@ class PodWorker:
             moments = self._moments = Moments(began=now, kill_at=kill_at)
         ending = endings.ending_of(moments)
         assert ending is not None
-        planned = endings.wind_down(pod, view, ending, now)
+        planned = endings.wind_down(pod, view, ending, now, self._ongoing.pre_stopped)
         crew.prober.forget(self.uid)
         self._ongoing.carry_out(pod, view, planned.actions, is_ended=True)
         if view.sandboxes or self._ongoing.actions or self._writes.is_busy:

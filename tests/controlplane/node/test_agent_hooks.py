@@ -159,3 +159,69 @@ def test_pod_that_is_deleted_while_a_hook_runs_has_its_grace() -> None:
             assert world.clock.now() - begun >= 3
 
     run(application)
+
+
+def test_hooks_of_sidecars_run_when_the_end_begins() -> None:
+    """10.3, 10.6: only their signals wait for the containers, all within one grace."""
+    moments: dict[str, float] = {}
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            def answer(command: tuple[str, ...]) -> ExecResult:
+                moments[f"hook of {config.name}"] = world.clock.now()
+                return ExecResult(0, b"", b"")
+
+            is_main = config.name == "a"
+            return Script(answer=answer, stop_seconds=10.0 if is_main else 1.0)
+
+        hooked = {"lifecycle": {"preStop": EXEC}}
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            inits = [container(one, restartPolicy="Always", **hooked) for one in ("s", "t")]
+            await user.create(
+                kinds().pods, pod("p", container("a", **hooked), initContainers=inits)
+            )
+            await until_ready(world, user, "p")
+            stop = here.runtime.stop_container
+
+            async def timed_stop(container_id: str, grace_seconds: float) -> None:
+                named = {one.id: one.config.name for one in await here.runtime.list_containers()}
+                moments[f"signal to {named[container_id]}"] = world.clock.now()
+                await stop(container_id, grace_seconds)
+
+            here.runtime.stop_container = timed_stop  # type: ignore[method-assign]
+            begun = world.clock.now()
+            await delete(user)
+            await until_gone(world, user, here, seconds=15)
+            seconds = {one: round(at - begun) for one, at in moments.items()}
+            assert seconds == {
+                "hook of a": 0,
+                "hook of s": 0,
+                "hook of t": 0,
+                "signal to a": 0,
+                "signal to t": 10,
+                "signal to s": 11,
+            }
+            said = [one for one in await events(user) if one[1] == "Killing"]
+            assert len(said) == 3
+
+    run(application)
+
+
+def test_hook_of_a_sidecar_that_hangs_takes_no_more_than_the_grace() -> None:
+    """10.6: a deletion that is repeated with less of it shortens the hook, too."""
+
+    async def application(world: World) -> None:
+        script = scripted(s=Script(answer_seconds=1_000), a=Script(stop_seconds=None))
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            inits = [container("s", restartPolicy="Always", lifecycle={"preStop": EXEC})]
+            await user.create(kinds().pods, pod("p", initContainers=inits))
+            await until_ready(world, user, "p")
+            begun = world.clock.now()
+            await delete(user, grace=30)
+            await world.clock.sleep(2)
+            await delete(user, grace=5)
+            await until_gone(world, user, here, seconds=12)
+            assert 7 <= world.clock.now() - begun < 11
+            assert len([one for one in await events(user) if one[1] == "Killing"]) == 2
+
+    run(application)

@@ -10,6 +10,7 @@ from controlplane.node.actions import (
     Action,
     RemoveContainer,
     RemoveSandbox,
+    RunPreStop,
     RunSandbox,
     StartContainer,
     StopContainer,
@@ -277,6 +278,12 @@ def stopped(found: Situation) -> dict[str, float]:
     return {one.name: one.deadline - found.now for one in planned if isinstance(one, StopContainer)}
 
 
+def pre_stopped(found: Situation) -> dict[str, float]:
+    """… of which only the hook is run so far."""
+    planned = plan(found).actions
+    return {one.name: one.deadline - found.now for one in planned if isinstance(one, RunPreStop)}
+
+
 def test_deleted_pod_is_stopped_within_what_is_left_of_its_grace() -> None:
     """10.6: all at once; + 2 s where nothing is left."""
     found = deleted(pod("a", "b"))
@@ -299,6 +306,29 @@ def test_sidecars_are_stopped_last_and_in_reverse_order() -> None:
     assert stopped(situation(found, seen, ending=ending)) == {"s": 20}
     late = Ending(deadline=NOW, is_deleted=True)
     assert stopped(situation(found, all_run, ending=late)) == {"s": 2, "t": 2, "a": 2}
+
+
+def test_hooks_of_sidecars_do_not_wait_for_their_turn() -> None:
+    """10.3, 10.6: they run once, within the one grace."""
+    found = deleted(pod("a", initContainers=[sidecar("s"), sidecar("t")]))
+    ending = Ending(deadline=NOW + 20, is_deleted=True)
+    all_run = view(ran("s"), ran("t"), ran("a"))
+    begun = situation(found, all_run, ending=ending)
+    assert pre_stopped(begun) == {"s": 20, "t": 20}
+    ids = {"s-0", "t-0"}
+    later = situation(found, all_run, ending=ending, now=NOW + 5, pre_stopped=ids)
+    assert pre_stopped(later) == {}
+    done = view(ran("s"), ran("t"), ran("a", "exited"))
+    (stop,) = actions(situation(found, done, ending=ending, now=NOW + 5, pre_stopped=ids))
+    assert stop == StopContainer(
+        name="t",
+        container_id="t-0",
+        deadline=NOW + 20,
+        message="Stopping container t",
+        is_again=True,
+    )
+    late = Ending(deadline=NOW, is_deleted=True)
+    assert pre_stopped(situation(found, all_run, ending=late)) == {}
 
 
 def test_sidecars_do_not_keep_a_job_from_its_end() -> None:
