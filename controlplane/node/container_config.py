@@ -32,6 +32,7 @@ from controlplane.node.runtime.interface import (
 )
 
 HOSTNAME_CHARACTERS_MAX = 63
+KERNEL_CHARACTERS_MAX = 64  # of Linux: utsname.nodename
 SHARES_MIN = 2
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -67,6 +68,21 @@ def domain_of(pod: Pod, cluster_domain: str) -> str:
     return f"{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{cluster_domain}"
 
 
+def kernel_hostname_of(pod: Pod, cluster_domain: str) -> str:
+    """What `hostname` says in it: with setHostnameAsFQDN all of its name. ValueError: too long."""
+    hostname, domain = hostname_of(pod), domain_of(pod, cluster_domain)
+    if not domain or not pod.spec.set_hostname_as_fqdn:
+        return hostname
+    name = f"{hostname}.{domain}"
+    if len(name) > KERNEL_CHARACTERS_MAX:
+        raise ValueError(
+            "failed to construct FQDN from pod hostname and cluster domain, "
+            f"FQDN {name} is too long ({KERNEL_CHARACTERS_MAX} characters is the max, "
+            f"{len(name)} characters requested)"
+        )
+    return name
+
+
 def hosts_of(pod: Pod, *, address: str, cluster_domain: str) -> str:
     """Lines for /etc/hosts."""
     hostname, domain = hostname_of(pod), domain_of(pod, cluster_domain)
@@ -87,7 +103,7 @@ def sandbox_config(
     resolv_conf: str,
     cluster_domain: str,
 ) -> SandboxConfig:
-    """Of a pod."""
+    """Of a pod. ValueError: it cannot be called as it is to be."""
     context = pod.spec.security_context or PodSecurityContext()
     is_host = pod.spec.host_network
     return SandboxConfig(
@@ -95,7 +111,7 @@ def sandbox_config(
         namespace=pod.metadata.namespace,
         uid=pod.metadata.uid,
         attempt=attempt,
-        hostname="" if is_host else hostname_of(pod),
+        hostname="" if is_host else kernel_hostname_of(pod, cluster_domain),
         address="" if is_host else address,
         log_folder=log_folder,
         resolv_conf=resolv_conf,

@@ -4,6 +4,7 @@ Numbers are rows of kube-behaviour.md.
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,31 @@ def test_image_that_cannot_be_had() -> None:
                 'Failed to pull image "local/a": no such image',
                 "Error: ErrImagePull",
             ]
+
+    run(application)
+
+
+def test_pod_that_cannot_be_called_as_it_is_to_be_does_not_start() -> None:
+    """setHostnameAsFQDN."""
+
+    async def application(world: World) -> None:
+        async with node(world) as here, world.connect() as user, here.agent():
+            called: dict[str, Any] = {
+                "hostname": "x" * 63,
+                "subdomain": "web",
+                "setHostnameAsFQDN": True,
+            }
+            await user.create(kinds().pods, pod("p", **called))
+            await world.clock.sleep(5)
+            said = [one for one in await events(user) if one[0] == "Warning"]
+            why = "Failed to create pod sandbox: failed to construct FQDN from pod hostname"
+            assert said[0][1] == "FailedCreatePodSandBox"
+            assert said[0][2].startswith(why)
+            told = await status(user, "p")
+            assert told["phase"] == "Pending"
+            assert told["containerStatuses"][0]["state"] == {
+                "waiting": {"reason": "ContainerCreating"}
+            }
 
     run(application)
 

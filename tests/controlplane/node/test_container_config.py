@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controlplane.node import container_config, restarts
-from controlplane.node.container_config import Making, hosts_of, sandbox_config
+from controlplane.node.container_config import Making, hosts_of, kernel_hostname_of, sandbox_config
 from controlplane.node.environment import ConfigError
 from controlplane.node.runtime.interface import ContainerConfig, Image, Resources
 from tests.controlplane.node.nodes import container
@@ -102,6 +102,7 @@ def test_sandbox() -> None:
         hostname="web-0",
         subdomain="web",
         hostAliases=[{"ip": "1.2.3.4", "hostnames": ["x", "y"]}],
+        setHostnameAsFQDN=True,
     )
     config = sandbox_config(
         found,
@@ -111,10 +112,30 @@ def test_sandbox() -> None:
         resolv_conf="nameserver 10.96.0.10\n",
         cluster_domain="cluster.local",
     )
-    assert (config.hostname, config.address, config.attempt) == ("web-0", "10.1.0.2", 1)
+    assert config.hostname == "web-0.web.default.svc.cluster.local"
+    assert (config.address, config.attempt) == ("10.1.0.2", 1)
     assert "10.1.0.2\tweb-0.web.default.svc.cluster.local\tweb-0\n" in config.hosts
     assert config.hosts.endswith("1.2.3.4\tx\ty\n")
     assert config.annotations[container_config.GRACE] == "30"
+
+
+def test_hostname_of_the_kernel_may_be_the_whole_name() -> None:
+    """setHostnameAsFQDN: of at most 64 characters."""
+    called: dict[str, Any] = {"setHostnameAsFQDN": True, "subdomain": "web"}
+    full = kernel_hostname_of(pod("a", hostname="web-0", **called), "cluster.local")
+    assert full == "web-0.web.default.svc.cluster.local"
+    assert kernel_hostname_of(pod("a", setHostnameAsFQDN=True), "cluster.local") == "p"
+    assert kernel_hostname_of(pod("a", subdomain="web"), "cluster.local") == "p"
+    rest = len(".web.default.svc.cluster.local")
+    longest = pod("a", hostname="x" * (64 - rest), **called)
+    assert len(kernel_hostname_of(longest, "cluster.local")) == 64
+    name = "x" * (65 - rest)
+    with pytest.raises(ValueError, match=r"^failed to construct FQDN from pod hostname") as told:
+        kernel_hostname_of(pod("a", hostname=name, **called), "cluster.local")
+    assert str(told.value).endswith(
+        f"FQDN {name}.web.default.svc.cluster.local is too long "
+        "(64 characters is the max, 65 characters requested)"
+    )
 
 
 def test_sandbox_of_the_host_s_network_is_the_host() -> None:
