@@ -170,6 +170,7 @@ class Agent:
             self._sources,
             host_ip=self.settings.address,
             allocatable=lambda: self._allocatable,
+            may_mount=lambda: self._version.isolation.startswith("namespaces"),
         )
 
     def _made_evictions(self, machine: Machine) -> Evictions:

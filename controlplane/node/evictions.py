@@ -182,7 +182,7 @@ class Evictions:
             found = {
                 self._volumes.folder(pod, one): ("volume", one.name)
                 for one in pod.spec.volumes
-                if one.name in names
+                if one.name in names and not self._volumes.is_in_memory(pod, one)
             }
         except ValueError:  # a stranger's: none of it could be made
             return {}

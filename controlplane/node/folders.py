@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.api.types.core_v1 import Pod
+from controlplane.node.memory_volumes import unmount_below
 from controlplane.node.trees import remove_tree
 
 AGENT_LOCK = "agent.lock"
@@ -81,21 +82,29 @@ class Folders:
         logs = self.root / "logs"
         found = [one for one in (*logs.glob(f"*_{uid}"), folder) if one.exists()]
         for one in found:
-            await self.run(remove_tree, one)
+            await self.run(_remove, one)
 
     async def remove_volumes(self, uid: str) -> None:
         """… of its volumes only. OSError."""
-        await self.run(remove_tree, self.pod(uid) / VOLUMES)
+        await self.run(_remove, self.pod(uid) / VOLUMES)
 
     def forget_secrets(self) -> None:
-        """Volumes that were made of objects, of all pods: whoever comes next makes them anew.
+        """Volumes that were made of objects or are in memory, of all pods, none of which runs:
+        whoever comes next makes them anew.
 
         Blocks. OSError.
         """
+        unmount_below(self.root / "pods")
         for volumes in (self.root / "pods").glob(f"*/{VOLUMES}"):
             for kind in volumes.iterdir():
                 if kind.name != EMPTY_DIR:
                     remove_tree(kind)
+
+
+def _remove(folder: Path) -> None:
+    """What is mounted in it goes first: what cannot be unmounted is not emptied."""
+    unmount_below(folder)
+    remove_tree(folder)
 
 
 def _plain(name: str) -> str:

@@ -112,6 +112,9 @@ class Operations:
             raise StartError("ContainerCreating", "") from error
         except ApiError as error:
             raise StartError("ContainerCreating", "") from error
+        for volume in self._volumes.on_disk_instead(pod):
+            why = f'emptyDir volume "{volume}" is on the disk: this node cannot mount memory'
+            self._tell(pod, "Warning", "MediumUnavailable", why)
         async with self._starts:
             try:
                 await self._run_sandbox(pod, action, used)

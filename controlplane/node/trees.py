@@ -1,7 +1,7 @@
 """Trees of files that a container has made: as deep and as forbidding as it liked.
 
-Nothing here recurses, follows a link, or depends on how long a path is. Somebody else may be
-removing the same tree: what is gone already is well.
+Nothing here recurses, follows a link or a mount, or depends on how long a path is. Somebody else
+may be removing the same tree: what is gone already is well.
 """
 
 import errno
@@ -88,12 +88,22 @@ def _opened(name: str, above: int | None) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(PermissionError):
         opened = os.open(name, flags, dir_fd=above)
+        _require_no_mount(opened, name, above)
         if os.fstat(opened).st_mode & stat.S_IRWXU == stat.S_IRWXU:
             return opened
         os.fchmod(opened, 0o700)
         return opened
     os.chmod(name, 0o700, dir_fd=above)
-    return os.open(name, flags, dir_fd=above)
+    opened = os.open(name, flags, dir_fd=above)
+    _require_no_mount(opened, name, above)
+    return opened
+
+
+def _require_no_mount(opened: int, name: str, above: int | None) -> None:
+    """What is in another file system is somebody else's. Raises OSError, and closes `opened`."""
+    if above is not None and os.fstat(opened).st_dev != os.fstat(above).st_dev:
+        os.close(opened)
+        raise OSError(errno.EBUSY, "something is mounted there", name)
 
 
 def _is_folder(name: str, above: int) -> bool:

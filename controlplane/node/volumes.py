@@ -16,7 +16,7 @@ from controlplane.api.types.core_v1 import (
     Pod,
     Volume,
 )
-from controlplane.node import atomic_folder, sub_paths, volume_files
+from controlplane.node import atomic_folder, memory_volumes, sub_paths, volume_files
 from controlplane.node.environment import ConfigError, expand
 from controlplane.node.folders import EMPTY_DIR, Folders
 from controlplane.node.runtime.interface import Mount
@@ -41,7 +41,11 @@ _HOST_PATH_TYPES: Mapping[str, tuple[_Check, str]] = {
 
 
 class Volumes:
-    """Of one node. `allocatable`: of the node."""
+    """Of one node.
+
+    allocatable  of the node
+    may_mount    whether containers see what is mounted here
+    """
 
     def __init__(
         self,
@@ -50,11 +54,13 @@ class Volumes:
         *,
         host_ip: str,
         allocatable: Callable[[], Mapping[str, str]],
+        may_mount: Callable[[], bool] = lambda: False,
     ) -> None:
         self._folders = folders
         self._sources = sources
         self._host_ip = host_ip
         self._allocatable = allocatable
+        self._may_mount = may_mount
 
     async def set_up(self, pod: Pod) -> None:
         """Make all volumes of a pod, or what is missing of them.
@@ -113,7 +119,11 @@ class Volumes:
         if volume.host_path is not None:
             _check_host_path(volume.host_path)
         elif volume.empty_dir is not None:
-            _make_empty(self.folder(pod, volume), _group_of(pod))
+            folder, group = self.folder(pod, volume), _group_of(pod)
+            _make_empty(folder, group)
+            if memory_volumes.is_of_memory(volume) and self._may_mount():
+                size = memory_volumes.size_bytes(pod, volume, self._allocatable().get("memory", ""))
+                memory_volumes.mount(folder, size=size, group=group)
         elif volume_files.is_of_files(volume):
             files = volume_files.files(pod, volume, await self._origin(pod, volume))
             atomic_folder.write(self.folder(pod, volume), files, group=_group_of(pod))
@@ -132,6 +142,18 @@ class Volumes:
             host_ip=self._host_ip,
             allocatable=self._allocatable(),
         )
+
+    def on_disk_instead(self, pod: Pod) -> list[str]:
+        """Names of volumes that were to be in memory, once all have been set up."""
+        return [
+            one.name
+            for one in pod.spec.volumes
+            if memory_volumes.is_of_memory(one) and not self.is_in_memory(pod, one)
+        ]
+
+    def is_in_memory(self, pod: Pod, volume: Volume) -> bool:
+        """Whether it takes memory instead of the disk. ValueError as below."""
+        return memory_volumes.is_of_memory(volume) and self.folder(pod, volume).is_mount()
 
     def folder(self, pod: Pod, volume: Volume) -> Path:
         """Of a volume that is the pod's own. ValueError: a stranger has named it."""
@@ -179,6 +201,10 @@ class NoVolumes(Volumes):
 
     async def refresh(self, pod: Pod) -> None:
         """Nothing to do."""
+
+    def on_disk_instead(self, pod: Pod) -> list[str]:
+        """None."""
+        return []
 
     def mounts(
         self, pod: Pod, spec: Spec | EphemeralContainer, environment: Mapping[str, str]
