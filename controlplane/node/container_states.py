@@ -38,14 +38,12 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     scheme      before container ids: `process`
     is_over     nothing of the pod will be started any more
-    is_waiting_for_init  the pod's init containers are not done
     messages    of containers that ended, by id
     """
 
     situation: Situation
     scheme: str
     is_over: bool
-    is_waiting_for_init: bool
     messages: Mapping[str, str] = {}
 
 
@@ -172,11 +170,10 @@ def _status_of_none(
     """Of a container that the runtime does not know."""
     situation = around.situation
     failure = situation.failures.get(spec.name)
-    waiting_for_init = around.is_waiting_for_init and not _is_any_init(situation.pod, spec)
     if failure is not None and not around.is_over:
         state = _refused(spec, failure, situation.now)
     else:
-        state = _waiting(INITIALIZING if waiting_for_init else CREATING)
+        state = _waiting(INITIALIZING if situation.pod.spec.init_containers else CREATING)
     status = ContainerStatus(name=spec.name, image=spec.image, started=False, state=state)
     if told is None or not was_lost(situation.pod, situation.view, spec.name):
         return status
@@ -197,7 +194,3 @@ def _status_of_none(
         state=ContainerState(terminated=ended) if is_final else state,
         last_state=told.last_state if is_final else ContainerState(terminated=ended),
     )
-
-
-def _is_any_init(pod: Pod, spec: Spec) -> bool:
-    return any(one.name == spec.name for one in pod.spec.init_containers)

@@ -49,12 +49,10 @@ def pod_status(
     messages  of containers that ended, by id
     """
     pod, told = situation.pod, situation.pod.status
-    waits = _waits_for_init(situation)
     around = Surroundings(
         situation=situation,
         scheme=scheme,
         is_over=is_over or situation.ending is not None,
-        is_waiting_for_init=waits,
         messages=messages or {},
     )
     regular = tuple(container_states.status_of(around, one) for one in pod.spec.containers)
