@@ -131,8 +131,8 @@ def test_others_wait_for_init_containers() -> None:
     assert not first.ready
     assert second.state.waiting is not None
     assert second.state.waiting.reason == "PodInitializing"
-    done = view(ran("i", "exited"), ran("j", "exited"))
-    assert waiting(told(situation(found, done))) == ["PodInitializing"]  # until it is there
+    initialized = view(ran("i", "exited"), ran("j", "exited"))
+    assert waiting(told(situation(found, initialized))) == ["PodInitializing"]  # until it is there
     assert said(status, "Initialized").message == "containers with incomplete status: [i j]"
     done = told(situation(found, view(ran("i", "exited"), ran("j", "exited"), ran("a"))))
     assert all(one.ready for one in done.init_container_statuses)
