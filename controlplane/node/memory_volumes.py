@@ -38,7 +38,7 @@ def size_bytes(pod: Pod, volume: Volume, node_memory: str) -> int:
 
 def mount(folder: Path, *, size: int, group: int | None) -> bool:
     """Whether a folder is memory, from now on or already. One with something in it stays as it
-    is: nothing of a container's is put out of sight. OSError.
+    is: nothing of a container's is put out of sight. OSError: nobody can look into it.
     """
     if folder.is_mount():
         return True
@@ -49,7 +49,7 @@ def mount(folder: Path, *, size: int, group: int | None) -> bool:
         options += f",size={size}"
     try:
         syscalls.mount("tmpfs", str(folder), syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
-    except PermissionError:
+    except OSError:  # it may not, or there are too many, or no such group here
         return False
     return True
 

@@ -8,6 +8,7 @@ import msgspec
 from controlplane.api.types.core_v1 import Pod
 from controlplane.node.actions import (
     Action,
+    RemoveContainer,
     RunPreStop,
     RunSandbox,
     StartContainer,
@@ -42,7 +43,7 @@ class Ongoing:
     refresh  returns when it is known what came of it
     again    called when one has ended
 
-    pre_stopped  ids of containers whose preStop hooks were begun before their turn to end came
+    pre_stopped  ids of containers whose preStop hooks were begun: that is done once
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Ongoing:
         self._refresh = refresh
         self._again = again
         self._running: dict[str, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # with those whose place another has taken
         self._is_closed = False
 
     @property
@@ -78,25 +80,27 @@ class Ongoing:
                 running.cancel()  # a hook has had its turn then
                 if isinstance(action, StopContainer):
                     self._begin(pod, view, msgspec.structs.replace(action, is_again=True))
-        if is_ended:
-            for running in self._running.values():
-                if isinstance(running.action, RunSandbox | StartContainer):
-                    running.cancel()
+        for running in self._running.values():
+            if _is_in_vain(running.action, view, is_ended=is_ended):
+                running.cancel()
 
     async def close(self) -> None:
         """Break off what was begun; what runs in the runtime goes on."""
         self._is_closed = True
-        tasks = [one.task for one in self._running.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks))
 
     def _begin(self, pod: Pod, view: PodView, action: Action) -> None:
-        if isinstance(action, RunPreStop):
+        if isinstance(action, RunPreStop | StopContainer):
             self.pre_stopped.add(action.container_id)
+        elif isinstance(action, RemoveContainer):
+            self.pre_stopped.discard(action.container_id)
         name = f"{action.key} of pod {self._uid}"
         task = asyncio.create_task(self._run(pod, view, action), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         running = self._running[action.key] = _Running(action, task)
         task.add_done_callback(lambda _: self._ended(running))
 
@@ -115,6 +119,15 @@ class Ongoing:
             if self._is_closed:
                 raise
         await self._refresh()
+
+
+def _is_in_vain(action: Action, view: PodView, *, is_ended: bool) -> bool:
+    """Whether nothing comes of it: the pod has ended, or the sandbox in which it was to start."""
+    if isinstance(action, StartContainer):
+        sandbox = view.sandbox
+        has_place = sandbox is not None and sandbox.is_ready and sandbox.id == action.sandbox_id
+        return is_ended or not has_place
+    return is_ended and isinstance(action, RunSandbox)
 
 
 def _is_sooner(action: Action, running: Action) -> bool:

@@ -145,11 +145,21 @@ class Operations:
     # -------------------------------------------------------------------- containers
 
     async def start_container(
-        self, pod: Pod, view: PodView, action: StartContainer, turn: asyncio.Lock
+        self,
+        pod: Pod,
+        view: PodView,
+        action: StartContainer,
+        *,
+        turn: asyncio.Lock,
+        on_pre_stop: Callable[[str], None],
     ) -> None:
-        """`turn`: of the pod. Its containers start one after another: each has its image, and has
-        done with its postStart hook, before the next one is thought of (Kubernetes' kubelet,
-        SyncPod). Raises StartError.
+        """Containers of a pod start one after another: each has its image, and has done with its
+        postStart hook, before the next one is thought of (Kubernetes' kubelet, SyncPod).
+
+        turn         of the pod
+        on_pre_stop  told of the container before its preStop hook is run, as its other one failed
+
+        Raises StartError.
         """
         spec = _spec_of(pod, action.name)
         hook = post_start_of(spec) if isinstance(spec, Spec) else None  # no ephemeral one has any
@@ -159,7 +169,10 @@ class Operations:
             container_id = await self._create(pod, spec, action.sandbox_id, config)
             if isinstance(spec, Spec) and hook is not None:
                 await self._start(pod, spec, container_id)
-                await self._post_start(pod, spec, view, container_id, hook)
+                if why := await self._post_start(pod, spec, view, container_id, hook):
+                    on_pre_stop(container_id)
+                    await self._give_up(pod, view, spec, container_id)
+                    raise StartError("PostStartHookError", why)
                 return
         # The next one is made meanwhile: its start cannot overtake this one.
         await self._start(pod, spec, container_id)
@@ -301,20 +314,23 @@ class Operations:
         view: PodView,
         container_id: str,
         hook: LifecycleHandler,
-    ) -> None:
-        """Raises StartError."""
+    ) -> str:
+        """Why it failed, if it did."""
         answer = await self._hook(pod, spec, view, container_id, hook, HOOK_SECONDS_MAX)
         if answer:
             # What it answered may hold secrets, and events are read by more people than pods.
             self._tell(pod, "Warning", "FailedPostStartHook", "PostStartHook failed")
-            stop = StopContainer(
-                name=spec.name,
-                container_id=container_id,
-                deadline=self._clock.now() + grace_seconds(pod),
-                message="FailedPostStartHook",
-            )
-            await self.stop_container(pod, view, stop)
-            raise StartError("PostStartHookError", answer)
+        return answer
+
+    async def _give_up(self, pod: Pod, view: PodView, spec: Spec, container_id: str) -> None:
+        """End a container whose hook has failed. Raises RefusedError."""
+        stop = StopContainer(
+            name=spec.name,
+            container_id=container_id,
+            deadline=self._clock.now() + grace_seconds(pod),
+            message="FailedPostStartHook",
+        )
+        await self.stop_container(pod, view, stop)
 
     async def run_pre_stop(
         self, pod: Pod, view: PodView, action: RunPreStop | StopContainer

@@ -288,7 +288,13 @@ class PodWorker:
             case RemoveSandbox(sandbox_id=sandbox_id):
                 await crew.operations.remove_sandbox(view, sandbox_id)
             case StartContainer():
-                await crew.operations.start_container(pod, view, action, self._turn)
+                await crew.operations.start_container(
+                    pod,
+                    view,
+                    action,
+                    turn=self._turn,
+                    on_pre_stop=self._ongoing.pre_stopped.add,
+                )
             case RunPreStop():
                 await crew.operations.run_pre_stop(pod, view, action)
             case StopContainer():

@@ -225,3 +225,46 @@ def test_hook_of_a_sidecar_that_hangs_takes_no_more_than_the_grace() -> None:
             assert len([one for one in await events(user) if one[1] == "Killing"]) == 2
 
     run(application)
+
+
+def test_a_hook_of_a_sandbox_that_is_lost_holds_nobody_up() -> None:
+    """10.2: what was to start in it starts in the next one, and nothing is told as failed."""
+
+    async def application(world: World) -> None:
+        async with node(world) as here, world.connect() as user, here.agent():
+            endless = {"lifecycle": {"postStart": {"sleep": {"seconds": 500}}}}
+            await user.create(kinds().pods, pod("p", "b", container("a", **endless), "c"))
+            await world.clock.sleep(5)
+            (sandbox,) = await here.runtime.list_sandboxes()
+            assert await running(here) == ["b", "a"]
+            here.runtime.lose_sandbox(sandbox.id)
+            await world.clock.sleep(30)
+            assert sorted(await running(here)) == ["a", "b"]
+            assert not [one for one in await events(user) if one[1] == "Failed"]
+
+    run(application)
+
+
+def test_a_pre_stop_hook_runs_once_when_the_pod_is_deleted_meanwhile() -> None:
+    """10.6: its container was ending already, as its postStart hook had failed."""
+    said: list[tuple[str, ...]] = []
+
+    async def application(world: World) -> None:
+        def script(sandbox: SandboxConfig, config: ContainerConfig) -> Script:
+            def answer(command: tuple[str, ...]) -> ExecResult:
+                said.append(command)
+                return ExecResult(1 if command == ("hook",) else 0, b"", b"")
+
+            return Script(answer=answer, stop_seconds=8)
+
+        async with node(world, script=script) as here, world.connect() as user, here.agent():
+            both = {"postStart": EXEC, "preStop": {"exec": {"command": ["bye"]}}}
+            await user.create(kinds().pods, pod("p", container("a", lifecycle=both)))
+            await world.clock.sleep(4)
+            assert said == [("hook",), ("bye",)]
+            await delete(user)
+            await until_gone(world, user, here, seconds=60)
+            assert said == [("hook",), ("bye",)]
+            assert len([one for one in await events(user) if one[1] == "Killing"]) == 1
+
+    run(application)
