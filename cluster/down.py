@@ -3,6 +3,7 @@ ended all the same."""
 
 import argparse
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 
@@ -28,9 +29,13 @@ def run(options: argparse.Namespace) -> int:
         else:
             print(answer["done"], flush=True)
             folder_lock.wait_until_free(folder)  # so that `up` may follow
+            with contextlib.suppress(HeldError):  # … and does already
+                _end_what_is_left(folder)
             return 0
+        if not data_folder.is_one(folder):
+            raise unanswered
         try:
-            _end_what_is_left(folder, unanswered)
+            _end_what_is_left(folder)
         except HeldError as held:
             # A launcher that begins just now, or ends already, does not listen.
             if time.monotonic() > deadline:
@@ -42,11 +47,9 @@ def run(options: argparse.Namespace) -> int:
             return 0
 
 
-def _end_what_is_left(folder: Path, unanswered: NotRunningError) -> None:
-    """Of a launcher that is no more. Raises HeldError where there is one, and the error that says
-    that there is no cluster, where there never was any."""
-    if not data_folder.is_one(folder):
-        raise unanswered
+def _end_what_is_left(folder: Path) -> None:
+    """Of a launcher that is no more. Raises HeldError where there is one, LaunchError where pods
+    may run on."""
     with folder_lock.exclusive(folder):
         left = asyncio.run(pods.end_all(folder))
     if left:
