@@ -6,13 +6,13 @@ ContainerPort; where it leaves it open, as the CNI plug-in `portmap`. Not served
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 import msgspec
 
 from controlplane.api.resource import Object
-from controlplane.api.types.core_v1 import Pod
+from controlplane.api.types.core_v1 import ContainerPort, Pod
 from controlplane.indexer import Key
 from controlplane.informer import Informer
 from controlplane.network import descriptors
@@ -25,6 +25,8 @@ from kvstore.seams import Clock, Random
 Tell = Callable[[Key, str], None]
 """Told of a pod one of whose ports cannot be opened, and why."""
 
+_PORT_MAX = 65_535
+
 logger = logging.getLogger(__name__)
 
 
@@ -36,21 +38,38 @@ def wanted(pod: Pod, address: str) -> Wanted:
     Before it runs there are none: nobody would answer. Raises ValueError where an address is none,
     as a stranger may write it past the API server.
     """
-    spec, status = pod.spec, pod.status
-    if spec.host_network or status.phase != "Running" or not status.pod_ip:
-        return {}
-    sidecars = [one for one in spec.init_containers if one.restart_policy == "Always"]
     found: dict[Place, Backend] = {}
-    for port in (port for one in (*sidecars, *spec.containers) for port in one.ports):
-        protocol = port.protocol or "TCP"
-        if not port.host_port or protocol not in PROTOCOLS:
+    for port in _served(pod):
+        if not _is_possible(port):
             continue
+        protocol = port.protocol or "TCP"
         is_anywhere = not port.host_ip or ip_address(port.host_ip).is_unspecified
         place = Place(address if is_anywhere else port.host_ip, port.host_port, protocol)
         owner = Key(pod.metadata.namespace, pod.metadata.name)
-        endpoint = Endpoint(status.pod_ip, port.container_port)
+        endpoint = Endpoint(pod.status.pod_ip, port.container_port)
         found[place] = Backend(port=Port(owner, port.name, protocol), endpoints=(endpoint,))
     return found
+
+
+def impossible(pod: Pod) -> list[ContainerPort]:
+    """What would be among the places of a pod if there were such ports. Pure."""
+    return [port for port in _served(pod) if not _is_possible(port)]
+
+
+def _served(pod: Pod) -> Iterator[ContainerPort]:
+    spec, status = pod.spec, pod.status
+    if spec.host_network or status.phase != "Running" or not status.pod_ip:
+        return
+    sidecars = [one for one in spec.init_containers if one.restart_policy == "Always"]
+    for one in (*sidecars, *spec.containers):
+        for port in one.ports:
+            if port.host_port and (port.protocol or "TCP") in PROTOCOLS:
+                yield port
+
+
+def _is_possible(port: ContainerPort) -> bool:
+    """A stranger may write past the API server what is no port: it keeps no other from its place."""
+    return 0 < port.host_port <= _PORT_MAX and 0 < port.container_port <= _PORT_MAX
 
 
 class HostPorts:
@@ -85,7 +104,12 @@ class HostPorts:
             return {}
         try:
             pod = self._pods.record(Pod, key)
-            return {} if pod is None else wanted(pod, self._address)
+            if pod is None:
+                return {}
+            for port in impossible(pod):
+                numbers = (port.host_port, port.container_port)
+                logger.warning("host ports of %s: %d to %d is none, skipping it", key, *numbers)
+            return wanted(pod, self._address)
         except (msgspec.ValidationError, ValueError) as error:
             logger.warning("host ports of %s: %s", key, error)
             return {}

@@ -67,6 +67,10 @@ def test_host_port_of_the_node_leads_to_the_port_of_the_container() -> None:
         (_PORT, {"status": {"phase": "Pending"}}),
         (_PORT, {"status": {"phase": "Succeeded"}}),
         (_PORT, {"status": {"podIP": ""}}),
+        ({**_PORT, "hostPort": 70_000}, {}),
+        ({**_PORT, "hostPort": -1}, {}),
+        ({**_PORT, "containerPort": 70_000}, {}),
+        ({**_PORT, "containerPort": 0}, {}),
     ],
 )
 def test_nothing_is_opened_for_others(port: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -142,3 +146,20 @@ async def test_host_port_that_somebody_has_is_told(
         await soon(lambda: told)
     why = f"can't open host port {place}, skipping it: another process listens there"
     assert told == [(Key("default", "p"), why)]
+
+
+async def test_port_that_is_none_is_logged_and_keeps_no_other_from_its_place(
+    pods: _Pods,
+    place: Place,
+    told: list[tuple[Key, str]],
+    servers: list[Server],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A stranger wrote it past the API server."""
+    pod = _leading(place, servers[0])
+    ports = pod["spec"]["containers"][1]["ports"]
+    ports.insert(0, {"containerPort": 80, "hostPort": 70_000})
+    pods.tell(pod)
+    assert await ask(place) == b"a"
+    assert "host ports of default/p: 70000 to 80 is none, skipping it" in caplog.messages
+    assert told == []
