@@ -35,6 +35,9 @@ _WANTED = {
 }
 """What makes the kernel tell which address was asked, by the wildcard."""
 
+_UNREACHABLE = (OSError, OverflowError, ValueError)
+"""The latter two: a stranger wrote past validation what is no port, or no address."""
+
 Address = tuple[Any, ...]
 """Of a client, as its family has it: IPv6 has a scope, too."""
 Peer = tuple[Address, bytes]
@@ -160,15 +163,12 @@ class UdpListener:
         endpoint = self._balancer.choose(client[0], self._seams.clock.now())
         if endpoint is None or self._seams.is_own(endpoint, "UDP") or not self._make_room():
             return None
-        opened: socket.socket | None = None
         try:
-            opened = socket.socket(family_of(endpoint.address), socket.SOCK_DGRAM)
-            opened.setblocking(False)
-            opened.connect(endpoint)
-        except OSError as error:
-            if opened is not None:
-                opened.close()
+            opened = _connected(endpoint)
+        except BaseException as error:
             self._seams.descriptors.give(1)
+            if not isinstance(error, _UNREACHABLE):
+                raise
             logger.debug("%s:%d cannot be reached: %r", *endpoint, error)
             return None
         flow = self._flows[peer] = _Flow(peer, endpoint, opened)
@@ -211,6 +211,18 @@ class UdpListener:
                 break
             self._end(first)
         self._watch()
+
+
+def _connected(endpoint: Endpoint) -> socket.socket:
+    """Raises one of _UNREACHABLE."""
+    opened = socket.socket(family_of(endpoint.address), socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)
+        opened.connect(endpoint)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def _asked(told: Sequence[tuple[int, int, bytes]]) -> bytes:

@@ -230,3 +230,22 @@ async def test_answer_comes_from_the_address_that_was_asked(
         assert (await client.ask(b"one"))[1:] == b"one"
         client.socket.close()
     opened.close()
+
+
+async def test_endpoint_whose_port_is_none_costs_datagrams_and_nothing_else(
+    listener: UdpListener, place: Place, process: Process, echoes: Echoes
+) -> None:
+    """A stranger wrote it past validation."""
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    listener.balancer = balancer([Endpoint("127.0.0.1", 70_000)])
+    client = Client(place)
+    for _ in range(5):
+        client.socket.send(b"lost")
+    await asyncio.sleep(0.05)
+    assert process.descriptors.take(1000)
+    process.descriptors.give(1000)
+    listener.balancer = balancer(list(echoes.endpoints.values()))
+    assert (await client.ask(b"one"))[1:] == b"one"
+    assert not faults
+    client.socket.close()
