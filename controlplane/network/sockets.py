@@ -48,6 +48,9 @@ def bound(place: Place, kind: socket.SocketKind) -> socket.socket:
         if kind == socket.SOCK_STREAM:  # of UDP it would let two have the same place
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((place.address, place.port))
+    except OverflowError:  # a stranger may write it past validation: the fault of its place alone
+        opened.close()
+        raise OSError(errno.EINVAL, f"{place.port} is no port") from None
     except BaseException:
         opened.close()
         raise

@@ -105,3 +105,19 @@ async def test_listeners_are_bounded_by_the_descriptors_of_the_process() -> None
 def test_reason_says_what_would_help(number: int, port: int, word: str) -> None:
     error = OSError(number, "Permission denied")
     assert word in why(Place("127.96.0.1", port, "TCP"), error)
+
+
+async def test_place_whose_port_is_none_keeps_nobody_from_theirs(
+    process: Process, servers: list[Server]
+) -> None:
+    """A stranger wrote it past validation."""
+    told: list[tuple[Place, str]] = []
+    found = Userspace(
+        process.seams, random.Random(6), lambda place, one, reason: told.append((place, reason))
+    )
+    place, none = free_place(), Place("127.0.0.1", 70_000, "TCP")
+    one = backend([servers[0].endpoint])
+    found.apply(Difference(opened={none: one, place: one}, changed={}, closed=[]))
+    assert await ask(place) == b"a"
+    assert told == [(none, "70000 is no port")]
+    found.close()
