@@ -74,6 +74,11 @@ class Informer(Generic[T]):
         for key in self.indexer.sorted_keys():
             self._tell(handler, key, None, self.indexer.get(key))
 
+    def remove_handler(self, handler: Handler[T]) -> None:
+        """Call `handler` no more."""
+        # A new list: the old one may be gone through right now.
+        self._handlers = [one for one in self._handlers if one != handler]
+
     async def until_synced(self) -> None:
         """Wait until it holds everything."""
         await self.until(1)

@@ -96,6 +96,7 @@ class HostPorts:
             try:
                 await asyncio.get_running_loop().create_future()
             finally:
+                self._pods.remove_handler(on_change)
                 userspace.close()
 
     def _wanted(self, key: Key, obj: Object | None) -> Wanted:

@@ -136,6 +136,21 @@ def test_handler_that_fails_keeps_nothing_from_the_others() -> None:
     assert told == [("before", None, 1), ("a", None, 1), ("b", None, 2)]
 
 
+def test_handler_that_is_removed_hears_nothing_more() -> None:
+    """Also one that has itself removed; nobody else misses anything."""
+    informer: Informer[int] = Informer(int)
+    told: list[Told] = []
+
+    def once(key: Key, old: int | None, new: int | None) -> None:
+        told.append(("once", old, new))
+        informer.remove_handler(once)
+
+    informer.add_handler(once)
+    informer.add_handler(lambda key, old, new: told.append((key.name, old, new)))
+    informer.replace(_raw(a=1, b=2), 10)
+    assert told == [("once", None, 1), ("a", None, 1), ("b", None, 2)]
+
+
 async def test_informer_that_ends_ends_whoever_relies_on_it(store: ObjectStore) -> None:
     """However it ends: what it holds would grow old, and nobody would know."""
 

@@ -5,7 +5,7 @@ import json
 import random
 import socket
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -98,8 +98,8 @@ async def place() -> Place:
     return free_place()
 
 
-@pytest.fixture
-async def told(pods: _Pods, place: Place) -> AsyncIterator[list[tuple[Key, str]]]:
+@asynccontextmanager
+async def _opening(pods: _Pods, place: Place) -> AsyncIterator[list[tuple[Key, str]]]:
     """Whoever opens host ports, at work, and what it complains of."""
     told: list[tuple[Key, str]] = []
     found = HostPorts(
@@ -111,6 +111,12 @@ async def told(pods: _Pods, place: Place) -> AsyncIterator[list[tuple[Key, str]]
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+@pytest.fixture
+async def told(pods: _Pods, place: Place) -> AsyncIterator[list[tuple[Key, str]]]:
+    async with _opening(pods, place) as told:
+        yield told
 
 
 def _leading(place: Place, server: Server, **spec: Any) -> dict[str, Any]:
@@ -163,3 +169,15 @@ async def test_port_that_is_none_is_logged_and_keeps_no_other_from_its_place(
     assert await ask(place) == b"a"
     assert "host ports of default/p: 70000 to 80 is none, skipping it" in caplog.messages
     assert told == []
+
+
+async def test_nothing_is_opened_any_more_at_the_end(
+    pods: _Pods, place: Place, servers: list[Server]
+) -> None:
+    async with _opening(pods, place):
+        pods.tell(_leading(place, servers[0]))
+        assert await ask(place) == b"a"
+    pods.tell()
+    pods.tell(_leading(place, servers[1]))
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.wait_for(ask(place), 10)
