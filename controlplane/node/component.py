@@ -340,7 +340,9 @@ async def _serving(settings: Settings, one: Agent) -> AsyncIterator[None]:
 async def _host_ports(
     node: agents.Settings, feed: PodFeed, recorder: EventRecorder
 ) -> AsyncIterator[None]:
-    """They lead to the node's pods."""
+    """They lead to the node's pods. If they end by an error the agent does, too: nobody would know
+    otherwise why they are closed.
+    """
 
     def tell(key: indexer.Key, why: str) -> None:
         logger.warning("pod %s: %s", key, why)
@@ -349,12 +351,13 @@ async def _host_ports(
             recorder.record(pod, "Warning", NOT_LISTENING, why)
 
     found = HostPorts(feed.informer, node_name=node.name, address=node.address, tell=tell)
-    task = asyncio.create_task(found.run(AsyncioClock(), random.Random()), name="host ports")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+    async with asyncio.TaskGroup() as tasks:
+        work = found.run(AsyncioClock(), random.Random())
+        task = tasks.create_task(work, name="host ports")
+        try:
+            yield
+        finally:
+            task.cancel()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

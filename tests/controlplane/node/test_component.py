@@ -1,13 +1,25 @@
 """The command line of an agent."""
 
 import argparse
+import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from controlplane.api.registry import Registry
+from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError
+from controlplane.informer import Informers
+from controlplane.network.host_ports import HostPorts
+from controlplane.node import agent as agents
 from controlplane.node import component
+from controlplane.node.pod_feed import PodFeed
+from controlplane.node.sources import Kinds
+from controlplane.objects import ObjectStore
 
+NODE = agents.Settings(name="n", address="127.0.0.1", root=Path("/x"))
+RECORDER = cast("EventRecorder", None)
 STORE = "--store-endpoints=http://127.0.0.1:2379"
 
 
@@ -66,3 +78,25 @@ def test_two_agents_do_not_share_a_folder(tmp_path: Path) -> None:
         component._locked(root).__enter__()
     with component._locked(root):
         pass
+
+
+def _feed() -> PodFeed:
+    """Of pods that nobody tells of."""
+    return PodFeed(Informers(cast("ObjectStore", None)), Kinds.of(Registry.builtin()).pods)
+
+
+async def test_agent_ends_when_its_host_ports_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(HostPorts, "run", fail)
+    with pytest.raises(ExceptionGroup) as error:
+        async with component._host_ports(NODE, _feed(), RECORDER):
+            await asyncio.wait_for(asyncio.Event().wait(), 10)
+    assert error.group_contains(ZeroDivisionError)
+
+
+async def test_host_ports_end_with_the_agent() -> None:
+    async with component._host_ports(NODE, _feed(), RECORDER):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
