@@ -173,6 +173,10 @@ class Scheduler:
         self, pod: PodFacts, diagnosis: Diagnosis
     ) -> tuple[Candidate | None, str | None]:
         """The node where others go for the pod, or why there is none."""
+        if not diagnosis.helpable:
+            # As of each pod whose claim is missing, whose class is its own: an evaluation made for
+            # nothing would push out one that many share.
+            return None, refusal(diagnosis.node_count, ())
         cache = self._cache
         evaluation = cache.evaluations.of(cache.profile(pod), pod.kind)
         candidates: list[Candidate] = []

@@ -4,12 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from controlplane.api.registry import Registry
 from controlplane.api.resource import Object, Resource
 from controlplane.events import EventRecorder
 from controlplane.informer import Informers
 from controlplane.objects import DeleteOptions, ObjectStore
 from controlplane.scheduler.configuration import DEFAULT
+from controlplane.scheduler.evaluation import Evaluation, Evaluations
+from controlplane.scheduler.framework import Profile
+from controlplane.scheduler.pod_class import PodClass
 from controlplane.scheduler.scheduler import Scheduler
 from controlplane.testing import World, run
 from tests.controlplane.killed import killed_at_end
@@ -25,6 +30,10 @@ def _resource(plural: str) -> Resource:
 
 
 PODS = _resource("pods")
+NOT_HELPFUL = (
+    '0/1 nodes are available: persistentvolumeclaim "missing" not found. preemption: '
+    "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+)
 
 
 @asynccontextmanager
@@ -139,3 +148,35 @@ def test_pod_whose_preemption_fails_by_whatever_tries_another() -> None:
                 await world.until(is_ending)
 
     run(application)
+
+
+def test_pod_that_no_node_can_be_helped_to_have_is_not_evaluated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its claim makes a class of its own, whose evaluation would push out what others share."""
+    asked: list[PodClass] = []
+    evaluation_of = Evaluations.of
+
+    def counted(self: Evaluations, profile: Profile, kind: PodClass) -> Evaluation:
+        asked.append(kind)
+        return evaluation_of(self, profile, kind)
+
+    monkeypatch.setattr(Evaluations, "of", counted)
+
+    async def application(world: World) -> None:
+        async with world.connect() as user, world.connect() as writing:
+            await _create(user, "nodes", node("n"))
+            volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "missing"}}]
+            await _create(user, "pods", pod("p", volumes=volumes))
+
+            async def is_told() -> bool:
+                found = await user.get(PODS, "default", "p")
+                told = [one["message"] for one in found["status"].get("conditions", ())]
+                assert told in ([], [NOT_HELPFUL])
+                return bool(told)
+
+            async with _scheduling(world, writing):
+                await world.until(is_told)
+
+    run(application)
+    assert not asked
