@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 RESERVED = 512  # of the process's limit: the store's connections, DNS, logs
+_RESERVED_PART_MAX = 3, 4  # however low the limit is, a few are left for listeners
 COUNT_MAX = 200_000  # each costs memory, however many the machine allows
 
 
@@ -41,12 +42,20 @@ class Descriptors:
         self._waiting.append(callback)
 
 
-def of_process() -> Descriptors:
-    """Raises the process's limit as far as it may, and counts what it allows."""
+def of_process(reserved: int = RESERVED) -> Descriptors:
+    """Raises the process's limit as far as it may, and counts what it allows.
+
+    reserved  for all else that the process opens
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = COUNT_MAX if hard == resource.RLIM_INFINITY else min(hard, COUNT_MAX)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     allowed = wanted if soft == resource.RLIM_INFINITY else min(soft, COUNT_MAX)
-    return Descriptors(max(allowed - RESERVED, allowed // 2))
+    return Descriptors(_left(allowed, reserved))
+
+
+def _left(allowed: int, reserved: int) -> int:
+    part, whole = _RESERVED_PART_MAX
+    return allowed - min(reserved, allowed * part // whole)

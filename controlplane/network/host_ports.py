@@ -68,24 +68,36 @@ def _served(pod: Pod) -> Iterator[ContainerPort]:
 
 
 def _is_possible(port: ContainerPort) -> bool:
-    """A stranger may write past the API server what is no port: it keeps no other from its place."""
+    """A stranger may write past the API server what is no port: it keeps no other from a place."""
     return 0 < port.host_port <= _PORT_MAX and 0 < port.container_port <= _PORT_MAX
 
 
 class HostPorts:
-    """Of one node, whose pods are among those of `pods`."""
+    """Of one node, whose pods are among those of `pods`.
 
-    def __init__(self, pods: Informer[Object], *, node_name: str, address: str, tell: Tell) -> None:
+    reserved  descriptors of the process that clients of host ports leave to all else in it
+    """
+
+    def __init__(
+        self,
+        pods: Informer[Object],
+        *,
+        node_name: str,
+        address: str,
+        tell: Tell,
+        reserved: int = descriptors.RESERVED,
+    ) -> None:
         self._pods = pods
         self._node_name = node_name
         self._address = address
         self._tell = tell
+        self._reserved = reserved
         self._table = Table()
 
     async def run(self, clock: Clock, dice: Random) -> None:
         """Listen until cancelled; connections end then, too."""
         async with asyncio.TaskGroup() as tasks:
-            seams = Seams(clock, descriptors.of_process(), tasks.create_task)
+            seams = Seams(clock, descriptors.of_process(self._reserved), tasks.create_task)
             userspace = Userspace(seams, dice, self._not_open)
 
             def on_change(key: Key, old: Object | None, new: Object | None) -> None:

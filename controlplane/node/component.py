@@ -25,6 +25,7 @@ from controlplane.encryption import Encryption
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError, StoreSettings
 from controlplane.informer import Informers
+from controlplane.network.descriptors import RESERVED
 from controlplane.network.host_ports import HostPorts
 from controlplane.network.plan import NOT_LISTENING
 from controlplane.node import agent as agents
@@ -48,6 +49,8 @@ from kvstore.client.clock import AsyncioClock
 COMPONENT = "kubelet"
 PORT = 10_250
 ISSUER = "https://kubernetes.default.svc"
+DESCRIPTORS_PER_POD = 32
+"""Of the agent's: connections to the shim, logs, probes and streams of its containers."""
 API_SERVER = "kube-apiserver-kubelet-client"
 """The name in the certificate by which the API server asks for streams, as kubeadm has it."""
 
@@ -350,7 +353,13 @@ async def _host_ports(
         if pod is not None:
             recorder.record(pod, "Warning", NOT_LISTENING, why)
 
-    found = HostPorts(feed.informer, node_name=node.name, address=node.address, tell=tell)
+    found = HostPorts(
+        feed.informer,
+        node_name=node.name,
+        address=node.address,
+        tell=tell,
+        reserved=RESERVED + DESCRIPTORS_PER_POD * node.pods_max,
+    )
     async with asyncio.TaskGroup() as tasks:
         work = found.run(AsyncioClock(), random.Random())
         task = tasks.create_task(work, name="host ports")

@@ -5,12 +5,15 @@ import asyncio
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 
 from controlplane.api.registry import Registry
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError
 from controlplane.informer import Informers
+from controlplane.network import descriptors
+from controlplane.network.descriptors import Descriptors
 from controlplane.network.host_ports import HostPorts
 from controlplane.node import agent as agents
 from controlplane.node import component
@@ -94,6 +97,25 @@ async def test_agent_ends_when_its_host_ports_fail(monkeypatch: pytest.MonkeyPat
         async with component._host_ports(NODE, _feed(), RECORDER):
             await asyncio.wait_for(asyncio.Event().wait(), 10)
     assert error.group_contains(ZeroDivisionError)
+
+
+async def test_clients_of_host_ports_leave_descriptors_for_each_pod(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reserved: list[int] = []
+
+    def of_process(count: int) -> Descriptors:
+        reserved.append(count)
+        return Descriptors(100)
+
+    monkeypatch.setattr(descriptors, "of_process", of_process)
+    for pods_max in (10, 20):
+        node = msgspec.structs.replace(NODE, pods_max=pods_max)
+        async with component._host_ports(node, _feed(), RECORDER):
+            await asyncio.sleep(0)
+    few, many = reserved
+    assert few > descriptors.RESERVED
+    assert many - few == 10 * component.DESCRIPTORS_PER_POD
 
 
 async def test_host_ports_end_with_the_agent() -> None:
