@@ -31,6 +31,9 @@ HISTORY_FILE = "history.jsonl"
 _ACKNOWLEDGEMENTS_BEFORE = 50  # … of writes, before a fault begins: everybody is at work
 _ACKNOWLEDGEMENTS_OF_A_WRITER_BEFORE = 16
 _ACKNOWLEDGEMENTS_OF_WRITERS_BEFORE_MAX = 1_024
+# Of writes that are committed together the answers come together: a fault that struck just then
+# would often find none under way.
+_STRIKES_WITHIN_SECONDS = 0.05
 _CAUGHT_UP_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.05
 
@@ -249,6 +252,7 @@ class _Director:
                 _ACKNOWLEDGEMENTS_OF_WRITERS_BEFORE_MAX,
             )
             await recorder.acknowledged_more(before, seconds_max=SERVING_SECONDS_MAX)
+            await asyncio.sleep(scene.random.random() * _STRIKES_WITHIN_SECONDS)
             begun, position = time.monotonic(), len(recorder.acknowledgements)
             count = recorder.count
             await self._strike(fault, workload)
