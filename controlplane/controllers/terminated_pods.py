@@ -61,8 +61,10 @@ def controller(
             missing_since.pop(key.name, None)
             await _force(store, pods, [one for one in found if is_lost(one, node)])
             return None
-        left = missing_since.setdefault(key.name, store.clock())
-        left += quarantine_seconds - store.clock()
+        now = store.clock()
+        # A clock that was set back must not have them wait for as long as it was set back.
+        since = missing_since[key.name] = min(missing_since.get(key.name, now), now)
+        left = since + quarantine_seconds - now
         if left > 0:
             return left
         if await _is_there(store, nodes, key.name):
@@ -88,8 +90,11 @@ def surplus_of(ended: Sequence[Object], ended_max: int) -> Sequence[Object]:
 
 
 def is_lost(pod: Object, node: Object | None) -> bool:
-    """A pod that is to go, from a node of which somebody has said that it is down. Pure."""
-    if node is None or not pod["metadata"].get("deletionTimestamp") or has_ended(pod):
+    """A pod that is to go, from a node of which somebody has said that it is down. Pure.
+
+    Also one that has ended: who told so may not have come to delete it.
+    """
+    if node is None or not pod["metadata"].get("deletionTimestamp"):
         return False
     taints = (node.get("spec") or {}).get("taints") or ()
     is_out = any(taint.get("key") == OUT_OF_SERVICE for taint in taints)

@@ -3,19 +3,28 @@
 from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 from msgspec.structs import replace
 
+from controlplane.api import stored
 from controlplane.api.meta import rfc3339
+from controlplane.api.registry import Registry
 from controlplane.api.resource import Object
-from controlplane.controller import Controller
+from controlplane.controller import Controller, Lister
 from controlplane.controllers import terminated_pods
 from controlplane.controllers.context import ENDED_PODS_MAX, Context
 from controlplane.controllers.terminated_pods import failed, is_lost, surplus_of
+from controlplane.events import EventRecorder
+from controlplane.indexer import Key
+from controlplane.informer import Informer
+from controlplane.objects import ObjectStore
+from kvstore.client import Client
 from tests.controlplane.controllers.conftest import Cluster, until
 from tests.controlplane.controllers.objects import NOW
 
 GONE: dict[str, Any] = {"deletionTimestamp": rfc3339(NOW), "deletionGracePeriodSeconds": 30}
+KINDS = ("nodes", "pods")
 OUT = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
 
 
@@ -60,7 +69,7 @@ def test_the_numbers_are_those_of_kubernetes() -> None:
         (pod("p", node="n1", **GONE), node(), False),
         (pod("p", node="n1", **GONE), node(OUT, is_ready=True), False),
         (pod("p", node="n1"), node(OUT), False),
-        (pod("p", node="n1", phase="Failed", **GONE), node(OUT), False),
+        (pod("p", node="n1", phase="Failed", **GONE), node(OUT), True),
         (pod("p", node="n1", **GONE), None, False),
     ],
 )
@@ -163,6 +172,45 @@ async def test_who_is_to_go_from_a_node_out_of_service_goes(lost: Lost) -> None:
             lost.cluster.resource("nodes"), "", name, lambda old: {**old, "spec": {"taints": [OUT]}}
         )
         await until(lambda: lost.left("a"))
+
+
+async def test_who_was_told_to_have_failed_there_goes_though_nobody_came_to_delete_it(
+    lost: Lost,
+) -> None:
+    """6.3: whoever takes it away may end, or lose the store, between its two writes."""
+    name = f"node-{lost.namespace}"
+    await lost.cluster.create("nodes", node(OUT, name=name))
+    await lost.put("a", node=name)
+    await lost.delete("a")
+    await lost.cluster.store.update(
+        lost.pods, lost.namespace, "a", lambda old: {**old, "status": {"phase": "Failed"}}
+    )
+    async with lost.cluster.running(terminated_pods.controller):
+        await until(lost.left)
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_for_longer(
+    client: Client, registry: Registry
+) -> None:
+    """3.3: 40 s, whatever the clock says."""
+    wall = [NOW]
+    store = ObjectStore(client, clock=lambda: wall[0])
+    recorder = EventRecorder(store, "test")
+    made = terminated_pods.controller(Context(registry=registry, recorder=recorder))
+    nodes, pods = (next(one for one in registry.all() if one.plural == of) for of in KINDS)
+    informers: dict[str, Informer[Object]] = {}
+    for one in (nodes, pods):
+        informers[one.key_prefix] = Informer(partial(stored.loads, one))
+    for name, (resource, function) in made.indexes.items():
+        informers[resource.key_prefix].indexer.add_index(name, function)
+    left_behind = orjson.dumps(pod("p", node="n1"))
+    informers[pods.key_prefix].replace({Key("n", "p"): left_behind}, 1)
+    place, lister = Key("", "n1"), Lister(informers)
+    assert await made.reconcile(place, lister, store) == 40.0
+    wall[0] -= 3600
+    assert await made.reconcile(place, lister, store) == 40.0
+    wall[0] += 10
+    assert await made.reconcile(place, lister, store) == 30.0
 
 
 async def test_too_many_that_have_ended_go(cluster: Cluster, namespace: str) -> None:
