@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from controlplane.api import changes, errors, pods
 from controlplane.api.errors import ApiError
+from controlplane.api.meta import rfc3339
 from controlplane.api.resource import Object, Resource
 from controlplane.api.types.batch_v1 import Job, JobStatus
 from controlplane.api.types.core_v1 import Pod
@@ -32,12 +33,14 @@ from controlplane.controllers.creation import Creation, looked_up
 from controlplane.controllers.job_backoff import Backoff
 from controlplane.controllers.job_plan import NewPod, Plan
 from controlplane.controllers.parallel import each
+from controlplane.controllers.patience import patience_seconds
 from controlplane.controllers.pod_templates import pod_from_template
 from controlplane.controllers.readable import readable
 from controlplane.indexer import Key
 from controlplane.objects import Claim, ClaimLostError, DeleteOptions, ObjectStore
 
 WORKERS = 5  # kube-controller-manager's --concurrent-job-syncs
+AGAIN_SECONDS_MIN = 0.1  # after pods were refused: mostly a new namespace lacks its account still
 OWN_NAME = "kubernetes.io/job-controller"
 _OF_JOB = "jobs/pods"
 _NAME_LABEL = "batch.kubernetes.io/job-name"
@@ -83,6 +86,7 @@ class _Jobs:
         self._context = context
         self._recorder = context.recorder
         self._backoffs: dict[Key, tuple[str, Backoff]] = {}  # with the uid of the job
+        self._refused_since: dict[Key, str] = {}  # whose pods the API's rules refuse
 
     async def reconcile(self, key: Key, lister: Lister, store: ObjectStore) -> float | None:
         """See `Controller`."""
@@ -98,6 +102,7 @@ class _Jobs:
             return None  # nor is it ours when it has ended
         if live is None or job is None or job_verdict.is_finished(job.status.conditions):
             self._backoffs.pop(key, None)
+            self._refused_since.pop(key, None)
             await self._let_leftovers_go(own, lister, store)
             return None
         if (job.spec.completion_mode or "") not in _MODES:
@@ -124,7 +129,16 @@ class _Jobs:
         await each(plan.released, hands.release)
         await each(plan.dismissed, hands.dismiss)
         await each(plan.doomed, hands.delete)
-        await hands.create(plan.made)
+        try:
+            await hands.create(plan.made)
+        except ApiError as error:
+            if error.code >= 500 or error.code == 409:
+                raise  # nobody knows what is so, or others were faster
+            now = store.clock()
+            since = self._refused_since.setdefault(key, rfc3339(now))
+            wait = patience_seconds(since, now, least=AGAIN_SECONDS_MIN)
+            return _soonest(wait, plan.again_seconds)
+        self._refused_since.pop(key, None)
         return plan.again_seconds
 
     async def _write(self, plan: Plan, job: Job, live: Object, store: ObjectStore) -> Object:
@@ -353,6 +367,10 @@ def _guard(resource: Resource, obj: Object) -> Claim:
     key, metadata = key_of(obj), obj["metadata"]
     place = resource.key(key.namespace, key.name).encode()
     return Claim(place, None, int(metadata["resourceVersion"]))
+
+
+def _soonest(wait: float, again: float | None) -> float:
+    return wait if again is None else min(wait, again)
 
 
 def _is_gone(error: ApiError) -> bool:
