@@ -80,6 +80,11 @@ class Jobs:
         found = (await self.cluster.store.list(events, self.namespace)).items
         return {(one["reason"], one["message"]) for one in found}
 
+    async def has_told(self, context: Context, told: tuple[str, str]) -> bool:
+        """What a write tells of is there before the controller has heard, and tells, of it."""
+        await context.recorder.flush()
+        return told in await self.events()
+
 
 @pytest.fixture
 async def space(cluster: Cluster, namespace: str) -> Jobs:
@@ -105,7 +110,7 @@ async def test_a_job_runs_to_its_end(space: Jobs, namespace: str) -> None:
             )
             await space.end(pod, "Succeeded")
         await until(lambda: space.is_said("Complete"))
-        await context.recorder.flush()
+        await until(lambda: space.has_told(context, ("Completed", "Job completed")))
     job, pods = await space.job(), await space.pods()
     status = job["status"]
     assert (status["succeeded"], status.get("failed"), status.get("active")) == (2, None, None)
@@ -124,14 +129,12 @@ async def test_a_job_that_fails_takes_its_pods_along(space: Jobs) -> None:
         await space.start(completions=2, parallelism=2, backoffLimit=0)
         await until(lambda: space.has("Pending", "Pending"))
         await space.end((await space.pods())[0], "Failed")
-        await until(lambda: space.is_said("Failed"))
-        await context.recorder.flush()
+        told = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+        await until(lambda: space.has_told(context, told))
     status = (await space.job())["status"]
     assert status["failed"] == 2
     assert [one["reason"] for one in status["conditions"]] == ["BackoffLimitExceeded"] * 2
     assert await space.has("Failed")
-    told = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
-    assert told in await space.events()
 
 
 async def test_a_suspended_job_has_no_pods(space: Jobs) -> None:
