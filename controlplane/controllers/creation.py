@@ -59,12 +59,13 @@ class Creation:
         self._asked_at = 0
         self._turn = asyncio.Lock()
         self._admitted: tuple[Object, Sequence[Claim]] | None = None
+        self._claimed: set[bytes] = set()
 
     async def create(self) -> Object:
         """Create it once more, as long as its quotas allow it.
 
         Raises ApiError: 403 and 422 with the words of the API server, 409 when its name is taken;
-        ClaimLostError when others were always faster.
+        ClaimLostError when others were always faster, or what the store compares is another.
         """
         is_counted = bool(resource_quota.counters(self._review()))
         # Those who are charged to one quota would only overtake each other.
@@ -72,8 +73,9 @@ class Creation:
             for attempt in range(1, ATTEMPTS_MAX + 1):
                 try:
                     return await self._create()
-                except ClaimLostError:
-                    if attempt == ATTEMPTS_MAX:
+                except ClaimLostError as error:
+                    # What the caller's store compares no look changes: what it is for is no more.
+                    if attempt == ATTEMPTS_MAX or not self._claimed.issuperset(error.keys):
                         raise
                     await self._look_again()
         raise AssertionError("unreachable")
@@ -85,6 +87,7 @@ class Creation:
         review = self._review()
         admission.validate(review, ready)
         also = [*guards, *review.claims]
+        self._claimed.update(claim.key for claim in also)
         # Whoever does not know what became of it would make another one.
         made = await self._store.create(self._resource, ready, also=also, is_sure=True)
         self._charged(review.claims, int(made["metadata"]["resourceVersion"]))
