@@ -131,6 +131,11 @@ def _conditions(
 
 
 def again_in(replica_set: ReplicaSet, active: Sequence[Pod], now: float) -> float | None:
-    """Seconds until the next pod becomes available; None: none will by waiting."""
-    times = (available_at(one, replica_set.spec.min_ready_seconds) for one in active)
-    return min((at - now for at in times if at is not None and at > now), default=None)
+    """Seconds until the next pod becomes available; None: none will by waiting.
+
+    Never more than it takes: where a clock is wrong, ours or a node's, it may be put right by then.
+    """
+    seconds = replica_set.spec.min_ready_seconds
+    times = (available_at(one, seconds) for one in active)
+    waits = (min(at - now, seconds) for at in times if at is not None and at > now)
+    return min(waits, default=None)
