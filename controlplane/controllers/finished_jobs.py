@@ -8,6 +8,7 @@ from controlplane.controller import Controller, Lister
 from controlplane.controllers.context import Context
 from controlplane.controllers.job_pods import seconds_of
 from controlplane.controllers.job_verdict import COMPLETE, FAILED
+from controlplane.controllers.patience import AGAIN_SECONDS_MIN
 from controlplane.indexer import Key
 from controlplane.objects import DeleteOptions, ObjectStore
 
@@ -25,7 +26,8 @@ def controller(context: Context) -> Controller:
             return None
         left = due - store.clock()
         if left > 0:
-            return left
+            # A clock that was set back may be put right by then.
+            return min(left, max(job.spec.ttl_seconds_after_finished or 0, AGAIN_SECONDS_MIN))
         # Whoever has changed it since may want to keep it: the next look will tell.
         options = DeleteOptions(
             propagation_policy="Foreground",

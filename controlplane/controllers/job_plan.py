@@ -30,6 +30,7 @@ from controlplane.controllers.job_backoff import Backoff
 from controlplane.controllers.job_census import Census
 from controlplane.controllers.job_pods import failures_before, finished_at, is_tracked
 from controlplane.controllers.job_verdict import Verdict
+from controlplane.controllers.patience import AGAIN_SECONDS_MIN
 from controlplane.controllers.pod_failure_policy import ruling
 
 ACTIONS_MAX = 500  # 4.11: pods that are made, or deleted, in one go
@@ -251,7 +252,9 @@ def _going_on(
     is_taken: Callable[[str], bool],
 ) -> Plan:
     due = job_verdict.deadline(job)
-    again = [due - now] if due is not None else []
+    # Never longer than it has time: a clock that was set back may be put right by then.
+    longest = max(job.spec.active_deadline_seconds or 0, AGAIN_SECONDS_MIN)
+    again = [min(due - now, longest)] if due is not None else []
     doomed = census.strays[:ACTIONS_MAX]
     surplus = _surplus(census, drafted.status, now)
     if surplus or census.terms.is_suspended:

@@ -140,8 +140,10 @@ def again_in(deployment: Deployment, status: DeploymentStatus, now: float) -> fl
         return None
     if found.reason in (TIMED_OUT, COMPLETE):
         return None
-    # Times are told in whole seconds: a second later it surely is over.
-    return max((seconds_of(found.last_update_time) or 0.0) + seconds - now, 0.0) + 1.0
+    # Times are told in whole seconds: a second later it surely is over. Never longer than it has
+    # time: a clock that was set back may be put right by then.
+    left = (seconds_of(found.last_update_time) or 0.0) + seconds - now
+    return min(max(left, 0.0), seconds) + 1.0
 
 
 # ---------------------------------------------------------------------- conditions

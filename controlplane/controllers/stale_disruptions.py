@@ -35,7 +35,7 @@ def controller(context: Context) -> Controller:
             return None
         now = store.clock()
         if now < due:
-            return due - now
+            return min(due - now, STALE_SECONDS)  # a clock that was set back may be put right
         # Whoever has changed it since may be about to delete it: the next look will tell.
         await store.update(
             resource,

@@ -177,6 +177,9 @@ def test_a_job_fails_at_its_deadline() -> None:
     """4.11: DeadlineExceeded."""
     of = job(STARTED, activeDeadlineSeconds=30, completions=1)
     assert planned(of, *many(1), now=NOW + 10).again_seconds == 20
+    assert planned(of, *many(1), now=NOW - 3600).again_seconds == 30, "the clock was set back"
+    at_once = job(STARTED, activeDeadlineSeconds=0, completions=1)
+    assert planned(at_once, *many(1), now=NOW - 3600).again_seconds == 1
     found = planned(of, *many(1), now=NOW + 30)
     assert said(found) == {"FailureTarget": ("True", "DeadlineExceeded")}
 

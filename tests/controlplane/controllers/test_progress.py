@@ -131,6 +131,7 @@ def test_deadline_is_looked_at_when_it_is_over() -> None:
     deployment = _deployment()
     updated = DeploymentStatus(conditions=(_said("ReplicaSetUpdated", at=NOW - 500),))
     assert again_in(deployment, updated, NOW) == 101.0
+    assert again_in(deployment, updated, NOW - 3600) == 601.0, "the clock was set back"
     complete = DeploymentStatus(conditions=(_said("NewReplicaSetAvailable", at=NOW - 500),))
     assert again_in(deployment, complete, NOW) is None
     exceeded = DeploymentStatus(conditions=(_said("ProgressDeadlineExceeded", "False"),))
