@@ -10,7 +10,15 @@ from controlplane.api import errors
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver.authorization import Authorizer
 from controlplane.apiserver.incoming import Target
-from controlplane.apiserver.rbac import RBAC_GROUP, Attributes, Rule, role_place, rule_of
+from controlplane.apiserver.rbac import (
+    RBAC_GROUP,
+    Attributes,
+    Rule,
+    TooManyRightsError,
+    compacted,
+    role_place,
+    rule_of,
+)
 from controlplane.apiserver.users import User
 
 _ROLES = ("roles", "clusterroles")
@@ -19,6 +27,8 @@ _EVERYTHING = (
     Rule(verbs=("*",), groups=("*",), resources=("*",)),
     Rule(verbs=("*",), paths=("*",)),
 )
+
+TOLD_CHARS_MAX = 64 * 1024
 
 
 class Escalation:
@@ -104,9 +114,13 @@ class Escalation:
             ),
         ):
             return
-        missing = self._authorizer.policy.missing(user, namespace, rules)
+        try:
+            missing = self._authorizer.policy.missing(user, namespace, rules)
+        except TooManyRightsError:
+            why = "it grants more than can be compared with what you have: several roles, please"
+            raise errors.forbidden(resource.plural, RBAC_GROUP, name, why) from None
         if missing:
-            told = "\n".join(_told(rule) for rule in missing)
+            told = "\n".join(sorted(_lines(missing)))
             groups = " ".join(_quoted(group) for group in user.groups)
             why = (
                 f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions '
@@ -117,6 +131,19 @@ class Escalation:
 
 def _binds_more(new: Object, old: Object) -> bool:
     return any(new.get(field) != old.get(field) for field in ("subjects", "roleRef"))
+
+
+def _lines(missing: Sequence[Rule]) -> set[str]:
+    """Some of what is missing if all would be long: each line may repeat a word of megabytes."""
+    lines: set[str] = set()
+    chars = 0
+    for rule in compacted(missing):
+        line = _told(rule)
+        chars += len(line)
+        if lines and chars > TOLD_CHARS_MAX:
+            break
+        lines.add(line)
+    return lines
 
 
 def _told(rule: Rule) -> str:

@@ -172,10 +172,14 @@ class Policy:
         return any(rule.allows(asked) for rule in self.rules_for(user, asked.namespace))
 
     def missing(self, user: User, namespace: str, wanted: Sequence[Rule]) -> list[Rule]:
-        """What of these rules a user does not have itself, broken down to single rights."""
+        """What of these rules a user does not have itself, broken down to single rights.
+
+        Raises TooManyRightsError.
+        """
         if user.is_master:
             return []
-        return uncovered(list(self.rules_for(user, namespace)), wanted)
+        own = list(self.rules_for(user, namespace))
+        return uncovered(own, wanted, compared_max=COMPARED_MAX)
 
 
 def _place(found: Object) -> Place:
@@ -204,9 +208,57 @@ def _subjects(user: User) -> Iterator[Subject]:
         yield ("Group", group)
 
 
-def uncovered(own: Sequence[Rule], wanted: Sequence[Rule]) -> list[Rule]:
-    """What some rules do not allow of what others do, broken down to single rights."""
-    return [part for rule in wanted for part in _parts(rule) if not _covers(own, part)]
+COMPARED_MAX = 500_000
+"""Rights times rules, some half a second's worth: a role of a few kilobytes grants millions, and
+nobody else is served while they are compared."""
+MISSING_MAX = 1_000
+"""As many are told; one is enough to refuse."""
+
+
+class TooManyRightsError(Exception):
+    """Rules grant so much that it cannot be told whether somebody has it all."""
+
+
+def uncovered(
+    own: Sequence[Rule], wanted: Sequence[Rule], *, compared_max: int | None = None
+) -> list[Rule]:
+    """What some rules do not allow of what others do, broken down to single rights; the first of
+    it if it is much. Raises TooManyRightsError.
+
+    compared_max  how many rights are compared with how many rules; None: all
+    """
+    missing: list[Rule] = []
+    held, compared = [_Held.of(rule) for rule in own], 0
+    for rule in map(_without_repeats, wanted):
+        if any(one.has_whole(rule) for one in held):
+            continue
+        for part in _parts(rule):
+            compared += 1 + len(held)
+            if compared_max is not None and compared > compared_max:
+                raise TooManyRightsError
+            if not any(one.has(part) for one in held):
+                missing.append(part)
+                if len(missing) == MISSING_MAX:
+                    return missing
+    return missing
+
+
+def compacted(parts: Iterable[Rule]) -> list[Rule]:
+    """Single rights; those of one resource that differ only in their verbs put together."""
+    paths: list[Rule] = []
+    verbs: dict[Rule, list[str]] = {}
+    for part in parts:
+        if part.paths:
+            paths.append(part)
+        else:
+            verbs.setdefault(msgspec.structs.replace(part, verbs=()), []).extend(part.verbs)
+    whole = (msgspec.structs.replace(rest, verbs=tuple(held)) for rest, held in verbs.items())
+    return [*paths, *whole]
+
+
+def _without_repeats(rule: Rule) -> Rule:
+    words = {field: tuple(dict.fromkeys(getattr(rule, field))) for field in rule.__struct_fields__}
+    return Rule(**words)
 
 
 def _parts(rule: Rule) -> Iterator[Rule]:
@@ -223,20 +275,56 @@ def _parts(rule: Rule) -> Iterator[Rule]:
                     yield part
 
 
-def _covers(own: Sequence[Rule], part: Rule) -> bool:
-    return any(_covers_one(rule, part) for rule in own)
+class _Held(msgspec.Struct, frozen=True):
+    """A rule of somebody's, as it is asked often."""
+
+    rule: Rule
+    verbs: frozenset[str]
+    groups: frozenset[str]
+    resources: frozenset[str]
+
+    @classmethod
+    def of(cls, rule: Rule) -> "_Held":
+        return cls(rule, frozenset(rule.verbs), frozenset(rule.groups), frozenset(rule.resources))
+
+    def has(self, part: Rule) -> bool:
+        """Whether it allows a single right."""
+        if not _has_all(self.verbs, part.verbs):
+            return False
+        if part.paths:
+            return self._has_path(part.paths[0])
+        return self._has_names(part) and self._has_resource(part.groups[0], part.resources[0])
+
+    def has_whole(self, rule: Rule) -> bool:
+        """Whether it allows all that another rule grants: told without breaking that down."""
+        if not _has_all(self.verbs, rule.verbs) or not all(map(self._has_path, rule.paths)):
+            return False
+        if not rule.groups or not rule.resources:
+            return True
+        return (
+            self._has_names(rule)
+            and _has_all(self.groups, rule.groups)
+            and all(self._has_resource(rule.groups[0], resource) for resource in rule.resources)
+        )
+
+    def _has_path(self, path: str) -> bool:
+        return any(_path_covers(one, path) for one in self.rule.paths)
+
+    def _has_names(self, rule: Rule) -> bool:
+        names = self.rule.names
+        return not names or (bool(rule.names) and all(name in names for name in rule.names))
+
+    def _has_resource(self, group: str, resource: str) -> bool:
+        if not _has_all(self.groups, (group,)):
+            return False
+        if "*" in self.resources or resource in self.resources:
+            return True
+        _, _, subresource = resource.partition("/")
+        return bool(subresource) and f"*/{subresource}" in self.resources
 
 
-def _covers_one(rule: Rule, part: Rule) -> bool:
-    if "*" not in rule.verbs and part.verbs[0] not in rule.verbs:
-        return False
-    if part.paths:
-        return any(_path_covers(one, part.paths[0]) for one in rule.paths)
-    if "*" not in rule.groups and part.groups[0] not in rule.groups:
-        return False
-    if rule.names and (not part.names or part.names[0] not in rule.names):
-        return False
-    return any(_resource_matches(one, part.resources[0]) for one in rule.resources)
+def _has_all(own: frozenset[str], wanted: Sequence[str]) -> bool:
+    return "*" in own or all(one in own for one in wanted)
 
 
 def _path_covers(own: str, wanted: str) -> bool:

@@ -44,6 +44,41 @@ def test_a_role_of_more_rights_is_refused_in_kubernetes_words() -> None:
     )
 
 
+def test_what_is_missing_of_one_resource_is_told_in_one_line() -> None:
+    wanted = [rule("watch list get", "secrets"), rule("get", "configmaps")]
+    error = refused(given(READ), ROLES, role("new", "shop", *wanted), None)
+    assert error.message.endswith(
+        'not currently held:\n{APIGroups:[""], Resources:["configmaps"], Verbs:["get"]}\n'
+        '{APIGroups:[""], Resources:["secrets"], Verbs:["watch" "list" "get"]}'
+    )
+
+
+def test_a_small_role_that_grants_millions_is_judged_at_once() -> None:
+    """Broken down to single rights, it would keep the API server from everybody else."""
+    words = [" ".join(f"{word}{number}" for number in range(300)) for word in ("v", "r", "g")]
+    verbs, resources, groups = (word.split() for word in words)
+    wide = {"verbs": verbs, "resources": resources, "apiGroups": groups}
+    wanted = role("new", "shop", wide)
+    assert len(refused(given(READ), ROLES, wanted, None).message) < 100_000
+    long_word = rule("v" * 50_000, " ".join(resources))
+    assert len(refused(given(READ), ROLES, role("new", "shop", long_word), None).message) < 200_000
+    # Who has all of it in one rule is not asked for each right.
+    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    given(everything).require(ALICE, ROLES, wanted, None)
+    # Who has it in several would have to be.
+    halves = [{**wide, "verbs": verbs[:150]}, {**wide, "verbs": verbs[150:]}]
+    error = refused(given(*halves), ROLES, wanted, None)
+    assert "it grants more than can be compared with what you have" in error.message
+
+
+def test_repeated_words_of_a_role_grant_no_more() -> None:
+    again = {"verbs": ["get"] * 300, "resources": ["pods"] * 300, "apiGroups": [""] * 300}
+    held = [rule("get", "pods", names="a"), rule("get", "pods", names="b")]
+    named = {**again, "resourceNames": ["a", "b"] * 100}
+    given(*held).require(ALICE, ROLES, role("new", "shop", named), None)
+    refused(given(*held), ROLES, role("new", "shop", again), None)
+
+
 def test_rights_of_a_namespace_make_roles_of_this_namespace_only() -> None:
     escalation = given(READ, namespace="shop")
     escalation.require(ALICE, ROLES, role("new", "shop", READ), None)
