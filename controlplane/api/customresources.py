@@ -99,7 +99,7 @@ def _defaulted(schema: Schema, spec: Node, version: Node) -> Strategy:
     api_version = f"{spec['group']}/{version['name']}"
 
     def from_storage(found: Object) -> Object:
-        return {**apply_schema_defaults(schema, found), "apiVersion": api_version}
+        return {**apply_schema_defaults(schema, found, is_stored=True), "apiVersion": api_version}
 
     return Strategy(from_storage=from_storage)
 

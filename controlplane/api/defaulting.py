@@ -9,6 +9,10 @@ Kubernetes' API conventions, "Defaulting".
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
+from controlplane.api.decoding import BODY_BYTES_MAX
+from controlplane.api.errors import too_large
 from controlplane.api.resource import Object
 from controlplane.api.schema import Schema
 
@@ -21,16 +25,41 @@ TABLES_MAX = 1024
 """There is one table per built-in kind; more are not remembered."""
 
 
-def apply_schema_defaults(schema: Schema, obj: Object) -> Object:
-    """A custom resource with its schema's defaults.
+ADDED_BYTES_MAX = BODY_BYTES_MAX
+"""As much as an object may have that is sent with all of it. A list of empty objects is short, and
+what a schema adds to each of them may fill the memory of any machine."""
+
+
+class _Allowance:
+    """How many bytes of JSON defaults may add yet to the object that is at hand; None: any."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def spend(self, size: int) -> None:
+        """Raises ApiError 413."""
+        if self.left is None:
+            return
+        self.left -= size
+        if self.left < 0:
+            raise too_large(f"defaults add more than {ADDED_BYTES_MAX} bytes to the object")
+
+
+def apply_schema_defaults(schema: Schema, obj: Object, *, is_stored: bool = False) -> Object:
+    """A custom resource with its schema's defaults. Raises ApiError 413 where these are too much.
 
     A null where the schema is not nullable is as if it were not there: it becomes the default, or
     is left out. `apiVersion`, `kind` and `metadata` are left alone.
+
+    is_stored  it was written, perhaps before there were these defaults: it must be readable
     """
-    default: _Default | None = schema.compiled.get("default")
-    if default is None:
-        default = _of_fields(schema, is_resource=True)
-        schema.compiled["default"] = default
+    known: tuple[_Default, _Allowance] | None = schema.compiled.get("default")
+    if known is None:
+        allowance = _Allowance()
+        known = (_of_fields(schema, allowance, is_resource=True), allowance)
+        schema.compiled["default"] = known
+    default, allowance = known
+    allowance.left = None if is_stored else ADDED_BYTES_MAX
     done: Object = default(obj)
     return done
 
@@ -47,13 +76,13 @@ def has_schema_defaults(schema: Schema) -> bool:
 _IDENTITY = frozenset(("apiVersion", "kind", "metadata"))
 
 
-def _of_schema(schema: Schema) -> _Default:
+def _of_schema(schema: Schema, allowance: _Allowance) -> _Default:
     if schema.ref:
         return _same  # One of Kubernetes' own types: these have no defaults in their schema.
     if schema.items is not None:
-        return _of_elements(_of_schema(schema.items))
+        return _of_elements(_of_schema(schema.items, allowance))
     if schema.properties or schema.values is not None or schema.type == "object":
-        return _of_fields(schema, is_resource=schema.is_embedded_resource)
+        return _of_fields(schema, allowance, is_resource=schema.is_embedded_resource)
     return _same
 
 
@@ -75,7 +104,7 @@ def _is_same(old: list[Any], new: list[Any]) -> bool:
     return all(before is after for before, after in zip(old, new, strict=True))
 
 
-def _of_fields(schema: Schema, *, is_resource: bool) -> _Default:
+def _of_fields(schema: Schema, allowance: _Allowance, *, is_resource: bool) -> _Default:
     left_alone = _IDENTITY if is_resource else frozenset()
     fields = {name: it for name, it in schema.properties.items() if name not in left_alone}
     defaults = {
@@ -83,12 +112,15 @@ def _of_fields(schema: Schema, *, is_resource: bool) -> _Default:
         for name, it in fields.items()
         if it.node.get("default") is not None
     }
+    sizes = {name: len(orjson.dumps({name: value})) for name, value in defaults.items()}
     inner = {
-        name: default for name, it in fields.items() if (default := _of_schema(it)) is not _same
+        name: default
+        for name, it in fields.items()
+        if (default := _of_schema(it, allowance)) is not _same
     }
     strict = {name for name, it in fields.items() if not it.is_nullable}
     rest = schema.values
-    rest_default = _of_schema(rest) if rest is not None else _same
+    rest_default = _of_schema(rest, allowance) if rest is not None else _same
     rest_is_strict = rest is not None and not rest.is_nullable
 
     def of_null(name: str) -> Any:
@@ -105,6 +137,8 @@ def _of_fields(schema: Schema, *, is_resource: bool) -> _Default:
         for name, child in value.items():
             if child is None:
                 changed[name] = of_null(name)
+        if changed:
+            allowance.spend(sum(sizes.get(name, 0) for name in changed))
         for name, child in (value | changed).items() if changed else value.items():
             if type(child) is dict or type(child) is list:
                 default = inner.get(name) or (_same if name in fields else rest_default)

@@ -3,11 +3,13 @@
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.api import schemas
 from controlplane.api.defaulting import TABLES_MAX, apply_defaults, apply_schema_defaults
+from controlplane.api.errors import ApiError
 from controlplane.api.schema import Schema
 
 
@@ -182,3 +184,24 @@ def test_what_has_another_type_is_left_for_validation_to_find() -> None:
 def test_tables_are_told_apart_however_many_there_are() -> None:
     for number in range(TABLES_MAX + 50):
         assert apply_defaults({"a": number}, {"b": 0}) == {"a": number, "b": 0}
+
+
+def test_defaults_add_no_more_than_a_body_may_have() -> None:
+    """A short list of empty objects would otherwise become gigabytes."""
+    long_text = {"type": "string", "default": "x" * 1_000}
+    made = {"type": "object", "default": {}, "properties": {"a": long_text, "b": long_text}}
+    items = {"type": "array", "items": {"type": "object", "properties": {"made": made}}}
+    schema = custom(items=items)
+    few: Any = {"spec": {"items": [{}] * 1_000}}
+    assert len(orjson.dumps(apply_schema_defaults(schema, few))) > 2_000_000
+    many: Any = {"spec": {"items": [{}] * 2_000}}
+    with pytest.raises(ApiError) as caught:
+        apply_schema_defaults(schema, many)
+    assert (caught.value.code, caught.value.reason) == (413, "RequestEntityTooLarge")
+    nulls = {"spec": {"items": [{"made": {"a": None, "b": None}}] * 2_000}}
+    with pytest.raises(ApiError):
+        apply_schema_defaults(schema, nulls)
+    # What is stored was written when its schema had no such defaults: it can be read.
+    read = apply_schema_defaults(schema, many, is_stored=True)
+    assert len(orjson.dumps(read)) > 4_000_000
+    assert apply_schema_defaults(schema, few)["spec"]["items"][0]["made"]["a"] == "x" * 1_000
