@@ -165,19 +165,23 @@ def apply_defaults(defaults: Mapping[str, Any], obj: Object) -> Object:
               by a default of its own; a path never makes its parent.
 
     Not said is what is absent, null, or (of a default that is a string) empty, as in Go.
+    Raises ApiError 413 where all of it is too much.
     """
     known = _tables.get(id(defaults))
     if known is None or known[0] is not defaults:
         if len(_tables) >= TABLES_MAX:
             _tables.clear()
-        known = (defaults, _table(defaults))
+        allowance = _Allowance()
+        known = (defaults, _table(defaults, allowance), allowance)
         _tables[id(defaults)] = known
-    done: Object = known[1](obj)
+    _, default, allowance = known
+    allowance.left = ADDED_BYTES_MAX
+    done: Object = default(obj)
     return done
 
 
 # The table is kept with what was made of it, or its id could become another one's.
-_tables: dict[int, tuple[Mapping[str, Any], _Default]] = {}
+_tables: dict[int, tuple[Mapping[str, Any], _Default, _Allowance]] = {}
 
 
 class _Branch:
@@ -194,25 +198,27 @@ class _Branch:
         else:
             self.values[name] = value
 
-    def compiled(self) -> _Default:
+    def compiled(self, allowance: _Allowance) -> _Default:
         elements = self.branches.pop("[]", None)
         if elements is not None:
-            return _of_elements(elements.compiled())
-        return _of_table(
-            self.values, {name: branch.compiled() for name, branch in self.branches.items()}
-        )
+            return _of_elements(elements.compiled(allowance))
+        inner = {name: branch.compiled(allowance) for name, branch in self.branches.items()}
+        return _of_table(self.values, inner, allowance)
 
 
-def _table(defaults: Mapping[str, Any]) -> _Default:
+def _table(defaults: Mapping[str, Any], allowance: _Allowance) -> _Default:
     root = _Branch()
     for path, value in defaults.items():
         root.put(path.replace("[]", ".[]").split("."), value)
-    return root.compiled()
+    return root.compiled(allowance)
 
 
-def _of_table(values: Mapping[str, Any], inner: Mapping[str, _Default]) -> _Default:
+def _of_table(
+    values: Mapping[str, Any], inner: Mapping[str, _Default], allowance: _Allowance
+) -> _Default:
     # What counts as not said, by the default's type.
     unsaid = {name: ("", None) if type(value) is str else (None,) for name, value in values.items()}
+    sizes = {name: len(orjson.dumps({name: value})) for name, value in values.items()}
 
     def apply(value: Any) -> Any:
         if type(value) is not dict:
@@ -222,6 +228,7 @@ def _of_table(values: Mapping[str, Any], inner: Mapping[str, _Default]) -> _Defa
             if value.get(name) in unsaid[name]:
                 changed = value | {name: default} if changed is None else changed
                 changed[name] = default
+                allowance.spend(sizes[name])
         now = value if changed is None else changed
         for name, default in inner.items():
             child = now.get(name)

@@ -205,3 +205,14 @@ def test_defaults_add_no_more_than_a_body_may_have() -> None:
     read = apply_schema_defaults(schema, many, is_stored=True)
     assert len(orjson.dumps(read)) > 4_000_000
     assert apply_schema_defaults(schema, few)["spec"]["items"][0]["made"]["a"] == "x" * 1_000
+
+
+def test_a_table_adds_no_more_than_a_body_may_have() -> None:
+    table = {"spec.ports[].protocol": "TCP"}
+    few = apply_defaults(table, {"spec": {"ports": [{}] * 100_000}})
+    assert few["spec"]["ports"][-1] == {"protocol": "TCP"}
+    with pytest.raises(ApiError) as caught:
+        apply_defaults(table, {"spec": {"ports": [{}] * 200_000}})
+    assert caught.value.code == 413
+    again = apply_defaults(table, {"spec": {"ports": [{}]}})
+    assert again["spec"]["ports"] == [{"protocol": "TCP"}]
