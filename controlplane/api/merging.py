@@ -72,15 +72,18 @@ def _parts_told(
             faults.append(f"{path}: duplicate entries for key {text_of((step,))}")
         else:
             seen.add(step)
-            yield step, shape.items, item, f"{path}[{position}]"
+            yield step, shape.items, item, path + text_of((step,))
 
 
 def _fault_of_item(shape: Shape, item: Any) -> str:
     if shape.form is Form.SET or not isinstance(item, dict):
         wanted = "scalar" if shape.form is Form.SET else "map"
         return f"expected {wanted}, got {_kind_of(item)}"
-    keys = ", ".join(f'"{key}"' for key in shape.keys)
-    return f"associative list with keys has an element that omits key field {keys}"
+    lacking = next((key for key in shape.keys if item.get(key) is None), shape.keys[0])
+    return (
+        f'associative list with keys has an element that omits key field "{lacking}"'
+        " (and doesn't have default value)"
+    )
 
 
 def _kind_of(value: Any) -> str:

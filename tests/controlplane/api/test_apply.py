@@ -327,13 +327,18 @@ def test_null_is_nothing_and_takes_away() -> None:
             {"spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}},
             (
                 ".containers: element 0: associative list with keys has an element that omits key"
-                ' field "name"'
+                ' field "name" (and doesn\'t have default value)'
             ),
         ),
         (
             {"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}}},
             '.containers: duplicate entries for key [name="a"]',
         ),
+        (
+            {"spec": {"template": {"spec": {"containers": [{"name": "a", "ports": [0]}]}}}},
+            '.spec.containers[name="a"].ports: element 0: expected map, got 0',
+        ),
+        ({"spec": {"template": {"spec": {"containers": [{"name": {}}]}}}}, "omits key field"),
         (
             {"spec": {"template": {"spec": {"containers": ["a"]}}}},
             ".containers: element 0: expected map, got 'a'",
