@@ -7,16 +7,18 @@ kind's data names is what is read and written, so a custom resource scales like 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import orjson
 
 from controlplane.api import errors, lifecycle, patch, selectors, subresources
 from controlplane.api.errors import ApiError, Cause
 from controlplane.api.resource import Object, Resource
 from controlplane.apiserver import bodies
-from controlplane.apiserver.call import Call, plain, warned
+from controlplane.apiserver.call import Call, answer
 from controlplane.apiserver.incoming import Answer
 from controlplane.apiserver.options import write_options
 from controlplane.apiserver.reads import Reads
+from controlplane.apiserver.selection import TABLE
 from controlplane.apiserver.writes import JSON_PATCH, MERGE_PATCH, Writes
 
 
@@ -29,8 +31,7 @@ class Scales:
 
     async def get(self, call: Call) -> Answer:
         """The Scale of an object."""
-        found = await self._reads.object(call)
-        return plain(scale_of(call.resource, found))
+        return _answer(call, await self._reads.object(call))
 
     async def update(self, call: Call) -> Answer:
         """The Scale is replaced."""
@@ -67,8 +68,18 @@ class Scales:
             bodies.placed_in(call, metadata)
             return with_replicas(resource, old, _replicas(call, new), _version(new))
 
-        updated = await self._writes.updated(call, options, step)
-        return Answer(body=orjson.dumps(scale_of(resource, updated)), headers=warned(call))
+        return _answer(call, await self._writes.updated(call, options, step))
+
+
+def _answer(call: Call, found: Object) -> Answer:
+    """The Scale of an object in the form that is wanted: as a Table, what it leaves out is 0."""
+    scale = scale_of(call.resource, found)
+    if call.form.name == TABLE:
+        scale["spec"] = {"replicas": 0, **scale["spec"]}
+    as_scale = msgspec.structs.replace(
+        call, resource=subresources.resource_for(call.resource, "scale")
+    )
+    return answer(as_scale, scale)
 
 
 def scale_of(resource: Resource, found: Object) -> dict[str, Any]:

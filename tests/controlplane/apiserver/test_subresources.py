@@ -315,6 +315,20 @@ async def test_a_scale_says_how_many_there_are_and_which(api: Api) -> None:
     assert found["metadata"]["name"] == "web"
 
 
+async def test_a_table_of_a_scale_has_its_own_columns(api: Api) -> None:
+    path = f"{await deployment(api)}/scale"
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    table = await api.good("GET", path, accept=accept)
+    names = [column["name"] for column in table["columnDefinitions"]]
+    assert (table["kind"], names) == ("Table", ["Name", "Desired", "Available", "Age"])
+    assert table["rows"][0]["cells"][:3] == ["web", 2, 0]
+    patch, merge = {"spec": {"replicas": 0}}, "application/merge-patch+json"
+    table = await api.good("PATCH", path, patch, content_type=merge, accept=accept)
+    assert table["rows"][0]["cells"][:3] == ["web", 0, 0]
+    part = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    assert (await api.good("GET", path, accept=part))["kind"] == "PartialObjectMetadata"
+
+
 async def test_a_scale_changes_replicas_and_nothing_else(api: Api) -> None:
     path = await deployment(api)
     before = await api.good("GET", path)

@@ -116,7 +116,7 @@ SCENARIOS = (
         ),
         ok(
             "get deployment web --subresource=scale",
-            table("NAME DESIRED AVAILABLE", r"web 2 \d") + "|" + table("NAME AGE", f"web {AGE}"),
+            table("NAME DESIRED AVAILABLE AGE", rf"web 2 \d {AGE}"),
         ),
         ok(
             "get deployment web --subresource=scale -o jsonpath='{.kind} {.apiVersion} "
