@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -25,6 +26,9 @@ _MODULES = {
 or who just asks would wait for what he does not need."""
 
 
+_INTERRUPTED = 130  # what a shell makes of an end by SIGINT
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0 when it did what it says."""
     options = _parser().parse_args(arguments)
@@ -37,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (LaunchError, NotRunningError, CtlError, OSError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # what was begun has been given up as it wanted to be
+        print("cluster: interrupted", file=sys.stderr)
+        return _INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("demo", help="breaks what can break, and prints how soon it healed")
     raging = commands.add_parser("chaos", help="kills at random, while pods come and go")
-    raging.add_argument("--minutes", type=float, default=10.0, help="how long (%(default)s)")
+    raging.add_argument("--minutes", type=_minutes, default=10.0, help="how long (%(default)s)")
     raging.add_argument("--seed", type=int, help="to have the same kills again")
     commands.add_parser("down", help="stop everything, and the launcher")
     for name, text in (
@@ -73,24 +80,42 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _member_count(text: str) -> int:
-    count = int(text)
+    count = _whole(text)
     if not 1 <= count <= MEMBERS_MAX:
         raise argparse.ArgumentTypeError(f"a cluster has 1 to {MEMBERS_MAX} members")
     return count
 
 
 def _node_count(text: str) -> int:
-    count = int(text)
+    count = _whole(text)
     if not 0 <= count <= NODES_MAX:
         raise argparse.ArgumentTypeError(f"a cluster on one machine has 0 to {NODES_MAX} nodes")
     return count
 
 
 def _hollow_count(text: str) -> int:
-    count = int(text)
+    count = _whole(text)
     if not 0 <= count <= HOLLOW_MAX:
         raise argparse.ArgumentTypeError(f"0 to {HOLLOW_MAX} hollow nodes")
     return count
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def _minutes(text: str) -> float:
+    """Some: for none at all it would say that all had healed, for NaN it would never end."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes, like 10 or 0.5")
+    return minutes
 
 
 async def _ask(options: argparse.Namespace) -> int:

@@ -24,7 +24,10 @@ def run(options: argparse.Namespace) -> int:
         async def stay() -> None:
             launcher = Launcher(options.data, loaded, ports)
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else: `nohup cluster up`
+                numbers.append(signal.SIGHUP)
+            for number in numbers:
                 loop.add_signal_handler(number, launcher.leave)
             await launcher.run()
 

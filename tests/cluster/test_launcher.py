@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cluster import data_folder, topology
+from cluster import control, data_folder, topology
 from cluster.ports import Ports
 from kvstore import client
 
@@ -212,6 +213,59 @@ def test_the_script_means_its_callers_folder_and_the_repositorys_where_none_is_n
 def program(path: Path, script: str) -> None:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+def test_the_script_takes_a_cluster_as_it_has_become(tmp_path: Path) -> None:
+    """Who has never said how many members there are is not told to leave that number out."""
+    for folder in ("scripts", ".venv/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "scripts" / "up", tmp_path / "scripts")
+    program(tmp_path / "scripts" / "install", "exit 0")
+    program(tmp_path / ".venv" / "bin" / "cluster", 'echo "$@"')
+    ran = subprocess.run(
+        [tmp_path / "scripts" / "up"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout == f"up --data {tmp_path}/.cluster\n"
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-1", "0", "x"])
+def test_chaos_that_would_never_end_or_never_begin_is_refused(tmp_path: Path, minutes: str) -> None:
+    answer = cluster(tmp_path, "chaos", f"--minutes={minutes}")
+    assert answer.returncode == 2
+    assert f"{minutes!r} is no number of minutes" in answer.stderr
+
+
+def test_a_terminal_that_closes_ends_a_cluster_unless_it_is_to_outlive_it(tmp_path: Path) -> None:
+    """`nohup cluster up` and `cluster up`."""
+    hung_up = Up(tmp_path / "data", "--members=1")
+    hung_up.process.send_signal(signal.SIGHUP)
+    assert hung_up.process.communicate(timeout=COMMAND_SECONDS_MAX)[0] == "stopped\n"
+    earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup: it is inherited
+    try:
+        outlives = Up(tmp_path / "data")
+    finally:
+        signal.signal(signal.SIGHUP, earlier)
+    outlives.process.send_signal(signal.SIGHUP)
+    assert all_healthy(tmp_path / "data")
+    assert outlives.interrupt() == "stopped\n"
+    assert outlives.process.returncode == 0
+
+
+def test_who_interrupts_a_question_is_told_so_in_a_line(tmp_path: Path) -> None:
+    """Not in forty of a traceback: the launcher that is asked here never answers."""
+    with socket.socket(socket.AF_UNIX) as launcher:
+        launcher.bind(str(tmp_path / control.SOCKET_NAME))
+        launcher.listen()
+        asking = subprocess.Popen(
+            [sys.executable, "-m", "cluster", "status", f"--data={tmp_path}"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with launcher.accept()[0] as asked:
+            assert asked.recv(100)
+            asking.send_signal(signal.SIGINT)
+            told = asking.communicate(timeout=COMMAND_SECONDS_MAX)[1]
+    assert (asking.returncode, told) == (130, "cluster: interrupted\n")
 
 
 def test_nothing_runs_in_a_folder_without_a_cluster(tmp_path: Path) -> None:
