@@ -5,6 +5,7 @@ It may be killed and started again at any time: what runs on the node goes on, a
 
 import argparse
 import asyncio
+import errno
 import fcntl
 import ipaddress
 import logging
@@ -270,9 +271,10 @@ async def run(settings: Settings, announce: Callable[[str], None]) -> None:
             settings.node,
             tokens=_tokens(settings),
         )
+        # Before tasks of others run, in whose group an error would come out with all their traces.
+        await stack.enter_async_context(_serving(settings, one))
         await stack.enter_async_context(recorder)
         await stack.enter_async_context(informers)
-        await stack.enter_async_context(_serving(settings, one))
         if not is_hollow:
             await stack.enter_async_context(_host_ports(settings.node, feed, recorder))
         announce(f"{settings.node.name} {settings.node.address}:{one.port}")
@@ -328,8 +330,7 @@ async def _serving(settings: Settings, one: Agent) -> AsyncIterator[None]:
     try:
         one.port = await server.listen(settings.node.address, settings.port)
     except OSError as error:
-        place = f"{settings.node.address}:{settings.port}"
-        raise SettingsError(f"cannot listen on {place}: {error.strerror}") from None
+        raise _unservable(settings, error) from None
     task = asyncio.create_task(measuring.run(), name="measuring of the node")
     try:
         yield
@@ -337,6 +338,19 @@ async def _serving(settings: Settings, one: Agent) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.wait([task])
         await server.close()
+
+
+def _unservable(settings: Settings, error: OSError) -> SettingsError:
+    address = settings.node.address
+    place = f"port {settings.port} of {address}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            why = f"--port: {place} is in use by another program: stop it, or name another"
+        case errno.EADDRNOTAVAIL:
+            why = f"--node-ip: this machine has no address {address}"
+        case _:
+            why = f"cannot listen on {place}: {error.strerror}"
+    return SettingsError(why)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from controlplane import flags
+from controlplane.api.names import faults_of_name
 from controlplane.api.registry import Registry
 from controlplane.events import EventRecorder
 from controlplane.flags import SettingsError, StoreSettings
@@ -51,8 +52,10 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """Raises SettingsError."""
     if not 1 <= options.nodes <= NODES_MAX:
         raise SettingsError(f"--nodes: 1 to {NODES_MAX}, not {options.nodes}")
-    names = (f"{options.name_prefix}{number}" for number in range(1, options.nodes + 1))
-    return Settings(store=flags.store_of(options), names=tuple(names))
+    names = tuple(f"{options.name_prefix}{number}" for number in range(1, options.nodes + 1))
+    if faults := faults_of_name(names[-1]):  # the longest: agents write past the API server
+        raise SettingsError(f"--name-prefix: {names[-1]!r} is no name of a Node: {faults[0]}")
+    return Settings(store=flags.store_of(options), names=names)
 
 
 async def run(settings: Settings, announce: Callable[[str], None]) -> None:

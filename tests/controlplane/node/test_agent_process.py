@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -162,3 +163,24 @@ async def test_node_tells_where_its_server_is(
         assert again.returncode == 2
         assert b"another agent uses it" in told
     await forget(store)
+
+
+@pytest.mark.parametrize("runtime", ["fake", "process"])
+async def test_port_of_another_program_is_told_in_a_line(
+    member: ClusterProcesses, root: Path, runtime: str
+) -> None:
+    """As every setting that cannot be used, though it shows only when all else runs."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        started = await asyncio.create_subprocess_exec(
+            *command(member, root, runtime, f"--port={port}"),
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, told = await started.communicate()
+    assert started.returncode == 2, told
+    assert told.decode() == (
+        f"controlplane agent: --port: port {port} of 127.0.0.1 is in use by another program: "
+        "stop it, or name another\n"
+    )

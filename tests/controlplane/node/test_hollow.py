@@ -1,7 +1,12 @@
 """Agents of nodes that run nothing, as `controlplane hollow` has them, in a simulated world."""
 
+import argparse
 from typing import Any
 
+import pytest
+
+from controlplane.flags import SettingsError
+from controlplane.node import hollow
 from controlplane.testing import World, run
 from tests.controlplane.node.nodes import BLOCK, NODE, container, kinds, node, pod
 from tests.controlplane.node.waiting import delete, until_gone, until_ready
@@ -47,3 +52,21 @@ def test_node_brings_its_range_and_comes_back_when_it_is_deleted() -> None:
             assert again["spec"]["podCIDR"] == BLOCK
 
     run(application)
+
+
+def settings(*arguments: str) -> hollow.Settings:
+    parser = argparse.ArgumentParser()
+    hollow.add_flags(parser)
+    store = "--store-endpoints=http://127.0.0.1:2379"
+    return hollow.settings_of(parser.parse_args([store, *arguments]))
+
+
+def test_names_have_the_prefix() -> None:
+    assert settings("--nodes=2", "--name-prefix=a.").names == ("a.1", "a.2")
+
+
+@pytest.mark.parametrize("prefix", ["A_", "-", "a..", "a" * 253])
+def test_prefix_that_makes_no_name_of_a_node_is_refused(prefix: str) -> None:
+    """An agent writes its Node past the API server, which would refuse it."""
+    with pytest.raises(SettingsError, match=r"--name-prefix: .* is no name of a Node"):
+        settings("--nodes=10", f"--name-prefix={prefix}")
