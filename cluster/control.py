@@ -39,8 +39,12 @@ def _for_owner_only() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def serve(folder: Path, handle: Handler) -> AsyncIterator[None]:
-    """Answer requests until the context ends."""
+async def serve(folder: Path, handle: Handler) -> AsyncIterator[Callable[[], bool]]:
+    """Answer requests until the context ends.
+
+    The value tells whether the folder has become another's: somebody has deleted it under us, and
+    a second launcher has made it anew. What is there is not ours then, the socket included.
+    """
 
     async def on_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError, ValueError):
@@ -50,14 +54,24 @@ async def serve(folder: Path, handle: Handler) -> AsyncIterator[None]:
             writer.write(json.dumps(await handle(request)).encode() + b"\n")
             await writer.drain()
 
-    (folder / SOCKET_NAME).unlink(missing_ok=True)
+    place = folder / SOCKET_NAME
+    place.unlink(missing_ok=True)
     with _short_path(folder) as path, _for_owner_only():
         server = await asyncio.start_unix_server(on_client, path)
+    made = place.stat()  # nobody else's file has its number for as long as it is bound
+
+    def is_anothers() -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return not os.path.samestat(made, place.stat())
+        return False
+
     try:
-        yield
+        yield is_anothers
     finally:
+        is_ours = not is_anothers()
         server.close()
-        (folder / SOCKET_NAME).unlink(missing_ok=True)
+        if is_ours:
+            place.unlink(missing_ok=True)
 
 
 async def request(folder: Path, message: dict[str, Any]) -> dict[str, Any]:

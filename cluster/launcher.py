@@ -106,7 +106,10 @@ class Launcher:
         """Start everything, report, supervise until `leave`, `down` or cancellation."""
         # Of a launcher that was killed pods may be left, of nodes that there are no more.
         await pods.end_all(self.folder, but=node_names(self.cluster.nodes))
-        async with control.serve(self.folder, self._on_request), asyncio.TaskGroup() as self._tasks:
+        async with (
+            control.serve(self.folder, self._on_request) as is_anothers,
+            asyncio.TaskGroup() as self._tasks,
+        ):
             for name in self._supervisors:
                 self._supervise(name)
             others = [self._announce(), self._keep_logs_short()]
@@ -116,15 +119,16 @@ class Launcher:
             finally:
                 for task in beside:
                     task.cancel()
-                await self._stop()
+                await self._stop(is_anothers)
 
-    async def _stop(self) -> None:
+    async def _stop(self, is_anothers: Callable[[], bool]) -> None:
         """The store ends last: who leaves gives back there what it holds."""
         for component in reversed(self._components):
             self._running[component.name].cancel()
             await asyncio.wait([self._running[component.name]])
         # Their objects stay, and so they begin again when the cluster does.
-        await pods.end_all(self.folder)
+        if not is_anothers():
+            await pods.end_all(self.folder)
         for task in self._running.values():
             task.cancel()
 

@@ -1,7 +1,9 @@
 """One question, one answer, by a socket that is its owner's."""
 
 import asyncio
+import contextlib
 import json
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -81,3 +83,22 @@ async def test_a_socket_that_a_killed_launcher_has_left_is_nobodys(tmp_path: Pat
         await control.request(tmp_path, {"do": "status"})
     async with control.serve(tmp_path, echo):
         assert await control.request(tmp_path, {"do": "x"})
+
+
+async def test_a_folder_that_was_made_anew_is_its_new_launchers(tmp_path: Path) -> None:
+    """Who runs on after somebody has deleted its folder leaves the next one's socket alone."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with contextlib.AsyncExitStack() as stack:
+        first = contextlib.AsyncExitStack()
+        is_anothers = await first.enter_async_context(control.serve(folder, echo))
+        assert not is_anothers()
+        shutil.rmtree(folder)
+        assert not is_anothers()  # nobody's
+        folder.mkdir()
+        is_seconds = await stack.enter_async_context(control.serve(folder, echo))
+        assert is_anothers()
+        assert not is_seconds()
+        await first.aclose()
+        assert await control.request(folder, {"do": "x"})
+    assert not (folder / control.SOCKET_NAME).exists()

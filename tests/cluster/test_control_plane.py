@@ -331,6 +331,28 @@ def test_who_is_told_twice_to_end_waits_for_no_process_and_ends_the_pods_all_the
     assert processes_of(folder) == []
 
 
+def test_who_has_lost_its_folder_leaves_the_next_clusters_pods_and_socket_alone(
+    tmp_path: Path,
+) -> None:
+    """It was moved, or deleted: `cluster up` again, and only then Ctrl-C in the first shell."""
+    folder, moved = tmp_path / "data", tmp_path / "moved"
+    first = Up(folder, "--members=1", "--nodes=1", is_store_only=False)
+    folder.rename(moved)
+    second = Up(folder, "--members=1", "--nodes=1", is_store_only=False)
+    path = tmp_path / "pod.json"
+    container = {"name": "c", "image": "any", "command": ["sh", "-c", f"sleep 9999 # {folder}/"]}
+    pod = {"spec": {"containers": [container]}, "metadata": {"name": "p"}}
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", **pod}))
+    assert cpctl(folder, "create", "-f", str(path)).returncode == 0
+    until(lambda: any(line.startswith("sh -c") for line in processes_of(folder)))
+    assert "stopped" in first.interrupt()
+    assert any(line.startswith("sh -c") for line in processes_of(folder))
+    for place in (folder, moved):  # what the first could not end where it lay
+        assert cluster(place, "down").returncode == 0
+    assert "stopped" in second.process.communicate(timeout=COMMAND_SECONDS_MAX)[0]
+    assert processes_of(folder) == []
+
+
 def is_told_to_end(pid: int) -> bool:
     [pending] = [
         line.split()[1]
