@@ -100,12 +100,17 @@ class Cacher:
     async def _store_revision(self) -> int:
         """What the store is at now: asked after the call began, one question for all who wait."""
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(None))
+            self._asking = self._question(None)
             return await asyncio.shield(self._asking)
         # The question under way may have been answered before this call: share the next one.
         if self._next is None:
-            self._next = asyncio.create_task(self._ask(self._asking))
+            self._next = self._question(self._asking)
         return await asyncio.shield(self._next)
+
+    def _question(self, before: "asyncio.Task[int] | None") -> "asyncio.Task[int]":
+        task = asyncio.create_task(self._ask(before))
+        task.add_done_callback(_note_seen)
+        return task
 
     async def _ask(self, before: "asyncio.Task[int] | None") -> int:
         if before is not None:
@@ -254,3 +259,9 @@ class Cacher:
 def _unreadable(error: UnreadableError) -> None:
     """Never the content: it may be a Secret's."""
     _log.error("what is stored at %s cannot be read: %s", error.key, error.why)
+
+
+def _note_seen(question: "asyncio.Task[int]") -> None:
+    """All who waited for it may have gone: asyncio need not complain of an error."""
+    if not question.cancelled():
+        question.exception()

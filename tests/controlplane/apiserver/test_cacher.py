@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -140,6 +141,25 @@ async def test_a_cancelled_reader_does_not_disturb_others(followed: Followed) ->
         first.cancel()
         await asyncio.gather(second, third)
     await followed.cacher.current()
+
+
+async def test_a_question_that_nobody_waits_for_any_more_fails_in_silence() -> None:
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    with socket.socket() as port:  # where nobody listens
+        port.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{port.getsockname()[1]}"
+        async with connect([endpoint], request_timeout_seconds=0.1) as client:
+            cacher = Cacher(client, registry(), Identity())
+            reader = asyncio.create_task(cacher.current())
+            await until(lambda: cacher._asking is not None)
+            reader.cancel()
+            await until(lambda: cacher._asking is None)
+    gc.collect()  # it is then that asyncio tells of an error that nobody has asked for
+    await asyncio.sleep(0)
+    assert reader.cancelled()
+    assert complaints == []
 
 
 # ------------------------------------------------------------------------ starting again
