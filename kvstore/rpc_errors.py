@@ -170,11 +170,13 @@ def status_of(error: KvError) -> Status:
 
 
 def error_of(code: str, text: str) -> KvError:
-    """The error that a status tells of: by its text, else by its code."""
+    """The error that a status tells of: by its text, which is its message, else by its code."""
     known = _ERRORS.get(text)
     if known is not None:
-        return known()
-    for error, status in PREFIXES.items():
+        error = known()
+        error.args = (text,)  # whatever it says of itself: its numbers did not come along
+        return error
+    for prefixed, status in PREFIXES.items():
         if status.code == code and text.startswith(status.text):
-            return error(text.removeprefix(status.text))
+            return prefixed(text.removeprefix(status.text))
     return _BASES.get(code, RequestError)(text)

@@ -12,6 +12,7 @@ from typing import Self, cast
 from kvstore.client.clock import AsyncioClock
 from kvstore.client.cluster import Cluster
 from kvstore.client.connection import REQUEST_TIMEOUT_SECONDS, Connection
+from kvstore.client.endpoints import require_endpoint
 from kvstore.client.kv import Kv
 from kvstore.client.lease import Leases
 from kvstore.client.maintenance import Maintenance
@@ -106,7 +107,15 @@ def connect(
     Nothing is connected before the first call, which goes to the first endpoint; a failed endpoint
     is left for the next one. `request_timeout_seconds` bounds every call with all its attempts.
     `open_channel`, `clock` and `random` are the seams, for tests and simulations.
+
+    Raises ValueError for what is no endpoint, and TypeError for a text where a list of them is
+    wanted: each of its letters would be one.
     """
+    if isinstance(endpoints, str):
+        raise TypeError(f"endpoints: a list is wanted, like [{endpoints!r}]")
+    if open_channel is None:
+        for endpoint in endpoints:
+            require_endpoint(endpoint)
     connection = Connection(
         endpoints,
         open_channel=open_channel or _grpc_channels(tls),

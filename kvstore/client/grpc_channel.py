@@ -19,6 +19,7 @@ from kvstore.client.endpoints import (
     PING_TIMEOUT_SECONDS,
     RECONNECT_SECONDS_MAX,
     RECONNECT_SECONDS_MIN,
+    UNIX_SCHEMES,
     parse,
 )
 from kvstore.client.tls import Tls
@@ -48,7 +49,7 @@ def open_grpc_channel(endpoint: str, tls: Tls | None) -> GrpcChannel:
 
     Raises ValueError.
     """
-    if endpoint.startswith(("unix://", "unixs://")):
+    if endpoint.startswith(UNIX_SCHEMES):
         path = endpoint.partition("://")[2]
         return GrpcChannel(endpoint, grpc.aio.insecure_channel(f"unix:{path}", _OPTIONS))
     address, material = parse(endpoint, tls)

@@ -20,6 +20,11 @@ def test_every_error_that_a_caller_can_meet_has_a_row(error: type[errors.KvError
     assert (error in STATUSES) != (error in PREFIXES)
 
 
+@pytest.mark.parametrize("error", [one for one in LEAVES if one in STATUSES])
+def test_an_error_that_came_by_the_wire_says_what_etcd_says(error: type[errors.KvError]) -> None:
+    assert str(error_of(*STATUSES[error])) == STATUSES[error].text
+
+
 @pytest.mark.parametrize("error", LEAVES)
 def test_an_error_survives_the_wire(error: type[errors.KvError]) -> None:
     assert type(error_of(*status_of(error()))) is error

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from kvstore.client.backoff import DELAY_SECONDS_MAX, Backoff
-from kvstore.client.client import Client
+from kvstore.client.client import Client, connect
 from kvstore.client.connection import Connection
 from kvstore.client.operations import delete, get, put
 from kvstore.commands import Txn
@@ -189,3 +189,14 @@ def test_other_endpoints_are_tried_at_once_and_rounds_are_delayed_with_jitter() 
 def test_a_connection_needs_an_endpoint() -> None:
     with pytest.raises(ValueError, match="no endpoints"):
         Connection([], open_channel=lambda _: None, clock=SteppedClock(), random=random.Random())  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("endpoint", ["foo", "http://foo", "http://foo:bar", ":2379", ""])
+def test_what_is_no_endpoint_is_refused_at_once(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="host:port is wanted"):
+        connect(["127.0.0.1:1", endpoint])
+
+
+def test_a_text_is_no_list_of_endpoints() -> None:
+    with pytest.raises(TypeError, match="a list is wanted, like"):
+        connect("127.0.0.1:2379")

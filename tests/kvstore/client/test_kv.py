@@ -190,3 +190,10 @@ async def test_endpoints_may_be_urls(single: ClusterProcesses, key: str) -> None
     with pytest.raises(ValueError, match="unknown scheme"):
         async with connect(["ftp://127.0.0.1"]) as client:
             await client.get("k")
+
+
+async def test_a_revision_that_is_not_there_is_refused_in_etcds_words(
+    client: Client, key: str
+) -> None:
+    with pytest.raises(FutureRevisionError, match="required revision is a future revision"):
+        await client.get(key, revision=1 << 40)
