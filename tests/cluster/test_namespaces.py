@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     up.interrupt()
 
 
-@pytest.mark.parametrize("command", [("demo",), ("chaos", "--minutes=0")])
+@pytest.mark.parametrize("command", [("demo",), ("chaos", "--minutes=0.1")])
 def test_a_namespace_of_a_users_is_never_deleted(folder: Path, command: tuple[str, ...]) -> None:
     name = command[0]
     create(folder, name, kind="Namespace")
