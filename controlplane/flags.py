@@ -4,6 +4,7 @@ PURE but for reading the files that flags name.
 """
 
 import argparse
+import errno
 import re
 import ssl
 import stat
@@ -41,6 +42,23 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
             # Every request costs a call at least, and grpc.aio's cost more than all the rest of it.
             open_channel=lambda endpoint: open_http2_channel(endpoint, tls),
         )
+
+
+def unservable(
+    error: OSError, host: str, port: int, *, host_flag: str, port_flag: str
+) -> SettingsError:
+    """Why nothing can be served there, in the words of the flags that say where."""
+    place = f"port {port} of {host}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            why = f"{port_flag}: {place} is in use by another program: stop it, or name another"
+        case errno.EADDRNOTAVAIL:
+            why = f"{host_flag}: this machine has no address {host}"
+        case errno.EACCES:
+            why = f"{port_flag}: {place} is for root only: name one from 1024 on"
+        case _:
+            why = f"cannot listen on {place}: {error.strerror}"
+    return SettingsError(why)
 
 
 def add_store_flags(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,6 @@
 """Puts the parts of an API server together, and runs it."""
 
 import asyncio
-import errno
 import logging
 import random
 import ssl
@@ -47,7 +46,7 @@ from controlplane.apiserver.unsafe_deletion import UnsafeDeletion
 from controlplane.apiserver.usage import Usage
 from controlplane.apiserver.writes import Writes
 from controlplane.encryption import Encryption
-from controlplane.flags import SettingsError
+from controlplane.flags import SettingsError, unservable
 from controlplane.objects import ObjectStore
 from controlplane.tokens import Tokens
 from controlplane.uids import new_uid
@@ -162,7 +161,13 @@ class Assembly:
             try:
                 port = await http.listen(settings.host, settings.port)
             except OSError as error:
-                raise _unservable(settings, error) from None
+                raise unservable(
+                    error,
+                    settings.host,
+                    settings.port,
+                    host_flag="--bind-address",
+                    port_flag="--secure-port",
+                ) from None
             try:
                 bootstrap = await self._bootstrap(port)
                 scheme = "https" if settings.certificate else "http"
@@ -289,20 +294,6 @@ def _by_group(own: Mapping[str, Handler], others: Handler) -> Handler:
         return await own.get(call.resource.group, others)(call)
 
     return handle
-
-
-def _unservable(settings: Settings, error: OSError) -> SettingsError:
-    place = f"port {settings.port} of {settings.host}"
-    match error.errno:
-        case errno.EADDRINUSE:
-            why = f"--secure-port: {place} is in use by another program: stop it, or name another"
-        case errno.EADDRNOTAVAIL:
-            why = f"--bind-address: this machine has no address {settings.host}"
-        case errno.EACCES:
-            why = f"--secure-port: {place} is for root only: name one from 1024 on"
-        case _:
-            why = f"cannot listen on {place}: {error.strerror}"
-    return SettingsError(why)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

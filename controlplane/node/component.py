@@ -5,7 +5,6 @@ It may be killed and started again at any time: what runs on the node goes on, a
 
 import argparse
 import asyncio
-import errno
 import fcntl
 import ipaddress
 import logging
@@ -330,7 +329,13 @@ async def _serving(settings: Settings, one: Agent) -> AsyncIterator[None]:
     try:
         one.port = await server.listen(settings.node.address, settings.port)
     except OSError as error:
-        raise _unservable(settings, error) from None
+        raise flags.unservable(
+            error,
+            settings.node.address,
+            settings.port,
+            host_flag="--node-ip",
+            port_flag="--port",
+        ) from None
     task = asyncio.create_task(measuring.run(), name="measuring of the node")
     try:
         yield
@@ -338,19 +343,6 @@ async def _serving(settings: Settings, one: Agent) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.wait([task])
         await server.close()
-
-
-def _unservable(settings: Settings, error: OSError) -> SettingsError:
-    address = settings.node.address
-    place = f"port {settings.port} of {address}"
-    match error.errno:
-        case errno.EADDRINUSE:
-            why = f"--port: {place} is in use by another program: stop it, or name another"
-        case errno.EADDRNOTAVAIL:
-            why = f"--node-ip: this machine has no address {address}"
-        case _:
-            why = f"cannot listen on {place}: {error.strerror}"
-    return SettingsError(why)
 
 
 @asynccontextmanager
